@@ -1,0 +1,37 @@
+# make bench SUITE=smoke MODEL=/path/to/model ARGS='variant=base,q4 device=cpu'
+PYTHON ?= python3
+READY := .venv/ready$(CUDA)
+BENCH := .venv/bin/bench
+RUN := $(if $(SUITE),suite=$(SUITE)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
+
+.PHONY: setup bench report compare test check perf reference clean
+
+bench: $(READY)          # build and measure every variant, write results/ and the report
+	$(BENCH) run $(RUN)
+
+$(READY): pyproject.toml constraints.txt bench/bootstrap.py
+	CUDA=$(CUDA) $(PYTHON) bench/bootstrap.py $@
+
+setup:                   # (re)make .venv; CUDA=0|1 overrides the GPU check
+	CUDA=$(CUDA) $(PYTHON) bench/bootstrap.py $(READY)
+
+report: $(READY)         # render results/report again from the records
+	$(BENCH) report $(ARGS)
+
+compare: $(READY)        # make compare BASE=HEAD~1 [HEAD=…]: did anything get worse?
+	$(BENCH) compare $(BASE) $(HEAD) $(ARGS)
+
+perf: $(READY)           # ratios of costs, measured side by side
+	.venv/bin/python -m bench.perf
+
+test: $(READY)           # run the tests
+	.venv/bin/python -m pytest $(ARGS)
+
+check: $(READY)          # lint, format, types
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+reference: $(READY)      # train the embedded model again, beside the shipped one (variants/reference/README.md)
+	.venv/bin/python -m variants.reference.train --out .cache/reference
+
+clean:                   # remove what was built; results/ and .venv stay
+	rm -rf .cache results/report .mypy_cache .ruff_cache .pytest_cache
