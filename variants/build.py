@@ -1,0 +1,93 @@
+"""Build artifacts: cached by fingerprint, locked while built, verified before they get their name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from variants.artifact import Artifact, File, Kind, payload, read_artifact, sha256_of, write_manifest
+from variants.errors import UserError
+from variants.process import peak_resident_bytes
+from variants.step import Planned, identity
+from variants.weights import Tensor, describe, histogram
+
+
+def artifact_path(cache: Path, fingerprint: str) -> Path:
+    """Return where the artifact of this fingerprint stands or will stand."""
+    return cache / "artifacts" / fingerprint
+
+
+def find(cache: Path, fingerprint: str) -> Artifact | None:
+    """Open a finished artifact, or return None where it has not been built. Raises UserError for a damaged one."""
+    path = artifact_path(cache, fingerprint)
+    return read_artifact(path) if path.is_dir() else None
+
+
+def missing(cache: Path, chain: Sequence[Planned]) -> list[Planned]:
+    """List the steps of a chain whose artifacts are not built yet."""
+    return [planned for planned in chain if find(cache, planned.fingerprint) is None]
+
+
+def build(cache: Path, planned: Planned, parent: Artifact | None, device: str) -> Artifact:
+    """Return the artifact of one planned step, building it unless it is there.
+
+    Two processes that want the same artifact build it once: the second waits for the first. The payload is written
+    under a temporary name, read back, and renamed, so that a killed build leaves nothing that looks finished.
+    """
+    from filelock import FileLock
+
+    target = artifact_path(cache, planned.fingerprint)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        found = find(cache, planned.fingerprint)
+        if found:
+            return found
+        for leftover in target.parent.glob(f".{target.name}.*"):
+            shutil.rmtree(leftover)
+        out = target.with_name(f".{target.name}.{os.getpid()}")
+        out.mkdir()
+        started = time.monotonic()
+        made = planned.step.run(parent, out, device)
+        seconds = time.monotonic() - started
+        tensors = describe(out)
+        if not tensors:
+            raise RuntimeError(f"step {planned.name} left no weight file in {out}")
+        kind = planned.step.gives
+        types = histogram(tensors)
+        artifact = Artifact(
+            path=out,
+            kind=kind,
+            fingerprint=planned.fingerprint,
+            step={"name": planned.name, **identity(planned.step, device)},
+            files=tuple(File(str(p.relative_to(out)), p.stat().st_size, sha256_of(p)) for p in payload(out)),
+            tensor_types=types,
+            n_parameters=_count(kind, tensors, parent),
+            build_seconds=round(seconds, 3),
+            peak_resident_bytes=peak_resident_bytes(),
+            notes=dict(made.notes),
+            warnings=made.warnings,
+            parent=parent,
+        )
+        write_manifest(artifact)
+        out.rename(target)
+        return read_artifact(target)
+
+
+def _count(kind: Kind, tensors: list[Tensor], parent: Artifact | None) -> int:
+    """Count parameters: packed 4-bit weights count as what they stand for, an adapter with what it sits on."""
+    stored = sum(t.n_elements for t in tensors)
+    if kind == "nf4" and parent:
+        return parent.n_parameters
+    return stored + parent.n_parameters if kind == "adapter" and parent else stored
+
+
+def check_disk(needed_bytes: int, free_bytes: int, cache: Path) -> None:
+    """Raise UserError where the plan needs more than there is, with a tenth to spare."""
+    if needed_bytes * 1.1 > free_bytes:
+        raise UserError(
+            f"cache_dir={cache}: the plan needs {needed_bytes * 1.1 / 1e9:,.1f} GB of disk, {free_bytes / 1e9:,.1f} GB "
+            "are free; free some, choose another cache_dir=…, or fewer variants"
+        )

@@ -1,0 +1,51 @@
+"""Step `gguf`: convert a 16-bit transformers folder to one GGUF file with llama.cpp's own converter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from variants.artifact import Artifact, Kind, Made
+from variants.errors import UserError
+from variants.process import die_with_parent
+
+CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
+"""Set-up unpacks it from the source distribution of the very llama-cpp-python that runs the file."""
+STDERR = 2
+BITS = {"f32": 32, "f16": 16, "bf16": 16}
+
+
+@dataclass(frozen=True)
+class Gguf:
+    """Write the weights as `type` (f32, f16 or bf16); a later step quantizes from this file."""
+
+    type: str
+
+    takes: ClassVar[tuple[Kind | None, ...]] = ("hf",)
+    gives: ClassVar[Kind] = "gguf"
+    tools: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
+    on_device: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.type not in BITS:
+            raise UserError(f"type: got {self.type!r}, allowed: {', '.join(BITS)}")
+
+    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+        """Run the converter; its log goes to this process's standard error."""
+        assert parent is not None
+        if not CONVERTER.is_file():
+            raise UserError(f"{CONVERTER}: the GGUF converter is missing; run `make setup`")
+        command = [sys.executable, str(CONVERTER), str(parent.path), "--outtype", self.type]
+        done = subprocess.run(
+            [*command, "--outfile", str(out / "model.gguf")], stdout=STDERR, preexec_fn=die_with_parent
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"convert_hf_to_gguf.py exited with {done.returncode}; its message is in the log")
+        return Made(notes={"converter": "convert_hf_to_gguf.py", "type": self.type})
+
+    def expected_bytes(self, n_parameters: int) -> int:
+        """Return the bytes of the weights in this type."""
+        return n_parameters * BITS[self.type] // 8

@@ -1,0 +1,107 @@
+"""Step `merge`: fold an adapter into 16-bit weights, and check how far that moved the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from variants.artifact import Artifact, Kind, Made
+from variants.errors import UserError
+from variants.tokenizer import copy_tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ONTO = ("16bit", "dequantized")
+PROBE_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Merge onto the 16-bit source (`16bit`) or onto what a 4-bit parent stands for (`dequantized`).
+
+    An adapter trained over NF4 fits the dequantized weights; over the 16-bit ones the rounding it learned to undo
+    is missing (peft issues 1043, 2321). Over a 16-bit parent both are the same.
+    """
+
+    onto: str
+
+    takes: ClassVar[tuple[Kind | None, ...]] = ("adapter",)
+    gives: ClassVar[Kind] = "hf"
+    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
+    on_device: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if self.onto not in ONTO:
+            raise UserError(f"onto: got {self.onto!r}, allowed: {', '.join(ONTO)}")
+
+    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+        """Save merged bfloat16 weights; note their divergence from the unmerged model as it was trained."""
+        import torch
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        assert parent is not None
+        assert parent.parent is not None
+        trained_on = parent.parent
+        target = _sixteen_bit(trained_on) if self.onto == "16bit" else trained_on
+        trained: Any = PeftModel.from_pretrained(_load(trained_on), parent.path)
+        before = _probe(trained.eval())
+        del trained  # two copies of a large model in float32 are one too many
+        base = _load(target)
+        if target.kind == "nf4":
+            base = base.dequantize()
+        adapted: Any = PeftModel.from_pretrained(base.float(), parent.path)
+        merged = adapted.merge_and_unload()
+        if hasattr(merged.config, "quantization_config"):
+            del merged.config.quantization_config
+        merged = merged.to(torch.bfloat16)
+        merged.save_pretrained(out)
+        copy_tokenizer(parent.path, out)
+        saved: Any = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+        divergence, same_top = _compare(before, _probe(saved.eval()))
+        return Made(
+            notes={
+                "onto": self.onto,
+                "merged_onto": target.fingerprint,
+                "trained_on": trained_on.fingerprint,
+                "trained_on_kind": trained_on.kind,
+                "merge_mean_kl": divergence,
+                "merge_same_top_share": same_top,
+                "probe_tokens": PROBE_TOKENS,
+            }
+        )
+
+    def expected_bytes(self, n_parameters: int) -> int:
+        """Return the bytes of 16-bit weights."""
+        return 2 * n_parameters
+
+
+def _sixteen_bit(artifact: Artifact) -> Artifact:
+    return next(a for a in reversed(artifact.lineage()) if a.kind == "hf")
+
+
+def _load(artifact: Artifact) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(artifact.path, dtype=torch.float32)
+
+
+def _probe(model: Any) -> Tensor:
+    """Return log-probabilities (tokens, vocabulary) over a fixed, seeded sequence of random tokens."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = model.config.vocab_size
+    length = min(PROBE_TOKENS, model.config.max_position_embeddings)
+    tokens = torch.randint(0, vocabulary, (1, length), generator=generator).to(model.device)
+    with torch.inference_mode():
+        return torch.log_softmax(model(tokens).logits[0].float().cpu(), dim=-1)
+
+
+def _compare(before: Tensor, after: Tensor) -> tuple[float, float]:
+    """Return mean KL divergence (nats per token) of `after` from `before`, and the share of equal top tokens."""
+    divergence = (before.exp() * (before - after)).sum(-1).mean()
+    return round(float(divergence), 6), round(float((before.argmax(-1) == after.argmax(-1)).float().mean()), 4)

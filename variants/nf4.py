@@ -1,0 +1,45 @@
+"""Step `nf4`: bitsandbytes' 4-bit NormalFloat, what QLoRA trains on (Dettmers et al. 2023, arXiv 2305.14314)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from variants.artifact import Artifact, Kind, Made
+from variants.tokenizer import copy_tokenizer
+
+
+@dataclass(frozen=True)
+class Nf4:
+    """Store the linear layers in NF4, with the scales quantized again if `double_quant`; the rest stays 16-bit."""
+
+    double_quant: bool
+
+    takes: ClassVar[tuple[Kind | None, ...]] = ("hf",)
+    gives: ClassVar[Kind] = "nf4"
+    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "bitsandbytes")
+    on_device: ClassVar[bool] = True
+
+    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+        """Quantize while loading and save the packed weights."""
+        import torch
+        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+        assert parent is not None
+        config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=self.double_quant,
+            bnb_4bit_compute_dtype=torch.bfloat16 if device == "cuda" else torch.float32,
+        )
+        model = AutoModelForCausalLM.from_pretrained(
+            parent.path, quantization_config=config, dtype=torch.bfloat16, device_map=device
+        )
+        model.save_pretrained(out)
+        copy_tokenizer(parent.path, out)
+        return Made(notes={"quant_type": "nf4", "double_quant": self.double_quant})
+
+    def expected_bytes(self, n_parameters: int) -> int:
+        """Return 5.5 bits a parameter: 4-bit layers and a 16-bit embedding."""
+        return int(n_parameters * 5.5 / 8)

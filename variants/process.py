@@ -1,0 +1,47 @@
+"""What the operating system grants to this process, and how it ends with its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+PR_SET_PDEATHSIG = 1
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: its affinity, or less where a control group has a quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = CPU_QUOTA.read_text().partition(" ") if CPU_QUOTA.exists() else ("max", "", "")
+    return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+
+
+def peak_resident_bytes() -> int:
+    """Return the largest resident set of this process, or of a child it has waited for if that was larger, in bytes.
+
+    VmHWM where there is one, because Linux lets ru_maxrss of a fresh process start at what its parent held.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    children_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
+    marks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    own_bytes = marks[0] if marks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return max(own_bytes, children_bytes)
+
+
+def reset_peak_resident() -> None:
+    """Start the mark of this process anew at what it holds now (Linux, proc_pid_clear_refs(5), value 5)."""
+    if STATUS.exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process with its parent: a killed sweep leaves nothing running that skews the next."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
