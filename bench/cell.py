@@ -1,0 +1,107 @@
+"""A cell of the grid: one variant in one round, with all that identifies it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from bench import record
+from bench.machine import commit, machine, resolve_device, versions
+from bench.measures.accuracy import task_files
+from bench.measures.measure import Measure
+from bench.runtimes.session import Runtime
+from variants.configure import configure, nearest
+from variants.errors import UserError
+from variants.paths import resolve
+from variants.step import Planned, content_sha256, plan
+
+MEASURES = ("size", "latency", "memory", "accuracy")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What to build and what to measure, and where the record goes; `key` is the identity of the whole."""
+
+    variant: str
+    round: int
+    config: Mapping[str, Any]
+    chain: list[Planned]
+    device: str
+    measures: tuple[str, ...]
+    commit: Mapping[str, Any]
+    machine: Mapping[str, Any]
+    key: str
+
+    @property
+    def cache(self) -> Path:
+        """The folder of artifacts, locks, job files and logs."""
+        return resolve(self.config["cache_dir"])
+
+    @property
+    def record_path(self) -> Path:
+        """Where this cell's record stands or will stand."""
+        results, sweep = resolve(self.config["results_dir"]), self.config["sweep_suffix"]
+        return record.record_path(results, self.machine["id"], self.commit, sweep, self.variant, self.round)
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the artifact that is measured."""
+        return self.chain[-1].fingerprint
+
+    def finished(self) -> dict[str, Any] | None:
+        """Return this very cell's record if it is there and did not fail."""
+        found = record.read(self.record_path)
+        return found if found and found.get("cell") == self.key and found.get("status") == "ok" else None
+
+
+def make_cell(config: Mapping[str, Any]) -> Cell:
+    """Check a composed configuration and make its cell.
+
+    Raises UserError for anything in it that cannot run: nothing has been built by then.
+    """
+    variant = config["variant"]
+    name, runtime_name = variant["name"], variant["runtime"]
+    device = resolve_device(config["device"])
+    if runtime_name not in config["runtime"]:
+        raise UserError(f"variant {name}: unknown runtime {runtime_name!r}; {nearest(runtime_name, config['runtime'])}")
+    runtime: Runtime = configure(config["runtime"][runtime_name], f"runtime.{runtime_name}")
+    if device == "cuda":
+        runtime.check_cuda()
+    chain = plan(name, variant["steps"], config["steps"], device)
+    last = chain[-1]
+    if last.step.gives not in runtime.opens:
+        raise UserError(
+            f"variant {name}: runtime {runtime_name} opens {', '.join(runtime.opens)}, but its last step "
+            f"{last.name!r} gives {last.step.gives}; change its steps or its runtime"
+        )
+    suite, round_ = config["suite"], int(config["round"])
+    for measure in suite["measures"]:
+        if measure not in MEASURES:
+            raise UserError(f"suite.measures: unknown measure {measure!r}; {nearest(measure, MEASURES)}")
+    chosen = tuple(m for m in suite["measures"] if round_ == 0 or m not in suite["once"])
+    measures: list[Measure] = [configure(config[m], m) for m in chosen]
+    checkout = commit()
+    identity = [
+        last.fingerprint,
+        {"runtime": config["runtime"][runtime_name], "versions": versions(runtime.tools), "device": device},
+        {m.name: [versions(m.tools), _measure_identity(m)] for m in measures},
+        round_,
+        checkout["tree"],
+    ]
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    return Cell(name, round_, config, chain, device, chosen, checkout, machine(), key)
+
+
+def _measure_identity(measure: Measure) -> dict[str, Any]:
+    """Return a measure's fields, with the content of the data files behind them."""
+    values: dict[str, Any] = {}
+    for field in fields(measure):  # type: ignore[arg-type]
+        value = getattr(measure, field.name)
+        values[field.name] = content_sha256(value) if field.metadata.get("content") else value
+    for task in values.get("tasks", []):
+        values[f"task {task}"] = [content_sha256(str(path)) for path in task_files(task)]
+    return values

@@ -1,0 +1,84 @@
+"""The `bench` command. Heavy libraries are imported by the command that needs them: `bench --help` is instant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from variants.errors import UserError
+
+RUN_HELP = (
+    "overrides: suite=…, model=NAME|FOLDER|org/name, variant=base,q4, device=cpu, "
+    "latency.requests=50, steps.lora.rank=8 …"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return 0, 1 for a result that is bad news, 2 for a mistake of the user's."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return _dispatch(arguments)
+    except UserError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bench: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description="Tell which optimization variant of a language model to ship: "
+        "size, P99 latency and accuracy of the same artifact.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="build and measure a grid of variants, then render the report")
+    run.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=RUN_HELP)
+    report = commands.add_parser("report", help="render the report of a sweep from its records")
+    report.add_argument("--results", default="results", help="folder of the records (default: results)")
+    report.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report)")
+    report.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")
+    report.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
+    report.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
+    report.add_argument("--format", default="md,html,csv,svg", help="any of md,html,csv,svg")
+    compare = commands.add_parser("compare", help="judge a revision against another: exit 1 if anything got worse")
+    compare.add_argument("base", metavar="BASE", help="git revision to compare with; REV-dirty: its uncommitted state")
+    compare.add_argument("head", metavar="HEAD", nargs="?", help="git revision (default: the newest state of HEAD)")
+    compare.add_argument("--results", default="results", help="folder of the records (default: results)")
+    compare.add_argument("--machine", default=None, help="a machine id, where several have records")
+    compare.add_argument("--sweep", default=None, help="a sweep's name (default: the newest of HEAD)")
+    commands.add_parser("list", help="show the variants, models, suites and steps there are")
+    commands.add_parser("doctor", help="show what this machine has, and what will be skipped or fail")
+    return parser
+
+
+def _dispatch(arguments: argparse.Namespace) -> int:
+    if arguments.command == "run":
+        from bench.sweep import run
+
+        return run(arguments.overrides)
+    if arguments.command == "report":
+        from bench.console import render_report
+
+        return render_report(arguments)
+    if arguments.command == "compare":
+        from bench.compare import NoComparisonError
+        from bench.console import show_comparison
+
+        try:
+            return show_comparison(arguments)
+        except NoComparisonError as error:
+            raise UserError(str(error)) from None
+    if arguments.command == "list":
+        from bench.console import list_names
+
+        return list_names()
+    from bench.doctor import doctor
+
+    return doctor()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

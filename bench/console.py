@@ -1,0 +1,212 @@
+"""What a person sees while a sweep runs: the plan, live progress with time left, the outcome."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cell import Cell
+from bench.overrides import names
+from bench.run import Tell
+from variants.build import missing
+from variants.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass
+class _Sweep:
+    """Where the sweep of this process stands; Hydra calls the cells one by one and keeps nothing between them."""
+
+    total: int = 0
+    done: int = 0
+    todo: dict[str, float] = field(default_factory=dict)
+    seconds_per_unit: list[float] = field(default_factory=list)
+
+
+_sweep = _Sweep()
+
+
+def console() -> Console:
+    """Return a console on standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
+    """Print what will be built and measured, what is there already, and the disk it needs."""
+    global _sweep
+    first = cells[0]
+    todo = [cell for cell in cells if cell.finished() is None]
+    everything = {p.fingerprint: p.name for cell in cells for p in cell.chain}
+    to_build = {p.fingerprint for cell in cells for p in missing(cell.cache, cell.chain)}
+    _sweep = _Sweep(total=len(cells))
+    built: set[str] = set()
+    for cell in todo:
+        new = [p for p in cell.chain if p.fingerprint in to_build and p.fingerprint not in built]
+        built.update(p.fingerprint for p in new)
+        _sweep.todo[_label(cell)] = weight(cell, [p.name for p in new])
+    variants = list(dict.fromkeys(cell.variant for cell in cells))
+    out = console()
+    out.print(f"[bold]{first.config['sweep']}[/bold] on {first.machine['id']}, device {first.device}")
+    out.print(f"  variants   {', '.join(variants)}")
+    out.print(
+        f"  cells      {len(cells)} = {len(variants)} variants x {len(cells) // len(variants)} rounds; "
+        f"{len(cells) - len(todo)} finished, {len(todo)} to run"
+    )
+    out.print(
+        f"  artifacts  {len(everything)}; {len(everything) - len(to_build)} in the cache, {len(to_build)} to build, "
+        f"about {needed_bytes / 1e6:,.0f} MB of disk"
+    )
+    out.print(f"  records    {first.record_path.parent}", soft_wrap=True)
+
+
+def weight(cell: Cell, new_steps: Sequence[str]) -> float:
+    """Return about how long a cell takes, in units of one measured round: for the time left alone, never for a result.
+
+    The ratios were seen on the embedded suite; a fine-tune outweighs all else.
+    """
+    costs = {"lora": 12.0, "merge": 1.5, "gguf": 1.0, "nf4": 1.0}
+    return 1.0 + (1.0 if "accuracy" in cell.measures else 0.0) + sum(costs.get(name, 0.1) for name in new_steps)
+
+
+@contextmanager
+def cell_progress(cell: Cell) -> Iterator[Tell]:
+    """Show one cell's progress while it runs, and a line with its outcome after it."""
+    out = console()
+    label = _label(cell)
+    _sweep.done += 1
+    if cell.finished() is not None:
+        yield lambda *_: None
+        return
+    started = time.monotonic()
+    count = f"[{_sweep.done}/{_sweep.total}]" if _sweep.total else ""
+    left = time_left(_sweep.todo, _sweep.seconds_per_unit)
+    with out.status("", refresh_per_second=1) as status:  # a faster one would show in the child's latency
+
+        def tell(what: str, done: int, total: int) -> None:
+            part = f" {done}/{total}" if total > 1 else ""
+            status.update(f"{count} {label} {what}{part}  {left}")
+
+        tell("starting", 0, 1)
+        yield tell
+    seconds = time.monotonic() - started
+    units = _sweep.todo.pop(label, 0.0)
+    if units:
+        _sweep.seconds_per_unit.append(seconds / units)
+    outcome = "ok" if cell.finished() is not None else "[bold red]failed[/bold red]"
+    out.print(rf"\{count} {label:<20} {outcome} {seconds:6.1f} s  {time_left(_sweep.todo, _sweep.seconds_per_unit)}")
+
+
+def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> str:
+    """Say how long the rest will take, going by the median of what ran so far."""
+    if not seconds_per_unit or not todo:
+        return ""
+    ordered = sorted(seconds_per_unit)
+    seconds = ordered[len(ordered) // 2] * sum(todo.values())
+    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+
+
+def conclude(cells: Sequence[Cell], records: Sequence[Mapping[str, Any] | None]) -> int:
+    """Name the failed cells, render the report; return 1 if any cell failed, else 0."""
+    from rich.markup import escape
+
+    from bench.report import render
+    from variants.paths import resolve
+
+    out = console()
+    results = resolve(cells[0].config["results_dir"])
+    failed = [(c, r) for c, r in zip(cells, records, strict=True) if r is None or r["status"] != "ok"]
+    for cell, found in failed:
+        error = (found or {}).get("error") or {
+            "stage": "?",
+            "message": "no record",
+            "reproduce": "",
+            "log": "",
+        }
+        where = " ".join(part for part in (error["stage"], error.get("step")) if part)
+        out.print(
+            f"[bold red]failed[/bold red] {_label(cell)} at {where}: {escape(error['message'])}",
+            soft_wrap=True,
+            markup=True,
+        )
+        out.print(f"       log {error['log']}   again: {error['reproduce']}", soft_wrap=True, markup=False)
+    first = cells[0]
+    report = render(
+        results,
+        results / "report",
+        commit=first.commit["sha"],
+        machine=first.machine["id"],
+        sweep=first.config["sweep"],
+    )
+    out.print(f"report: {report}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def render_report(arguments: argparse.Namespace) -> int:
+    """Render the report that `bench report` asks for. Raises UserError for an unknown format or without a record."""
+    from bench.report import FORMATS, render
+    from variants.paths import resolve
+
+    results = resolve(arguments.results)
+    formats = tuple(name.strip() for name in arguments.format.split(","))
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    chosen = {"commit": arguments.commit, "machine": arguments.machine, "sweep": arguments.sweep}
+    report = render(results, Path(arguments.out) if arguments.out else results / "report", formats=formats, **chosen)
+    _tell_left_out(report.left_out)
+    if report.selection is None:
+        asked = ", ".join(f"--{key} {value}" for key, value in chosen.items() if value)
+        raise UserError(f"no records{f' for {asked}' if asked else ''} under {results}: run `make bench`")
+    console().print(f"report: {report}", soft_wrap=True)
+    return 0
+
+
+def _tell_left_out(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(f"bench: left out: {line}", file=sys.stderr)
+
+
+def show_comparison(arguments: argparse.Namespace) -> int:
+    """Print the table of `bench compare` and a summary line; return its exit code."""
+    from rich.console import Console
+
+    from bench.compare import compare
+    from bench.verdict_table import footnote, summary, verdict_table
+    from variants.paths import resolve
+
+    found = compare(resolve(arguments.results), arguments.base, arguments.head, arguments.machine, arguments.sweep)
+    _tell_left_out(found.left_out)
+    out = console()
+    if not out.is_terminal:
+        out = Console(highlight=False, width=200)  # a log has no width to fit
+    out.print(verdict_table(found))
+    out.print(footnote(found), soft_wrap=True)
+    out.print(summary(found), soft_wrap=True)
+    return found.exit_code
+
+
+def list_names() -> int:
+    """Print the names that overrides take."""
+    import yaml
+
+    from bench.overrides import CONF
+
+    for group in ("suite", "model", "variant"):
+        console().print(f"[bold]{group}[/bold]  {', '.join(names(group))}")
+    steps = yaml.safe_load((CONF / "steps" / "default.yaml").read_text())
+    console().print(f"[bold]steps[/bold]  {', '.join(steps)}")
+    return 0
+
+
+def _label(cell: Cell) -> str:
+    return f"{cell.variant} r{cell.round}"

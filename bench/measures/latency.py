@@ -1,0 +1,103 @@
+"""Latency: one request at a time, timed by the caller of the session."""
+
+from __future__ import annotations
+
+import gc
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from bench.measures.measure import Progress
+from bench.runtimes.session import Session
+from variants.artifact import Artifact
+from variants.data import read_rows
+from variants.errors import UserError
+from variants.paths import resolve
+from variants.step import CONTENT
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Closed loop, fixed output length, distinct real prompts in a seeded order that differs by round.
+
+    TTFT is request start to first token, tokenization included; TPOT is (last - first) / (n - 1); E2E is request start
+    to last token (MLPerf Inference, Llama 2 70B rules). In a closed loop these are service times: nothing queues.
+    """
+
+    prompts: str = field(metadata=CONTENT)
+    prompt: str
+    requests: int
+    warmup_requests: int
+    output_tokens: int
+    seed: int
+
+    name: ClassVar[str] = "latency"
+    tools: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("requests", 1), ("warmup_requests", 0), ("output_tokens", 2)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name}: got {getattr(self, name)}, allowed: {least} and more")
+        if "{question}" not in self.prompt:
+            raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
+        available = len(read_rows(resolve(self.prompts)))
+        if self.requests + self.warmup_requests > available:
+            raise UserError(
+                f"requests: got {self.requests} and {self.warmup_requests} for warm-up, but {self.prompts} has "
+                f"{available} prompts, and a prompt sent twice would meet a warm cache; ask for fewer or add rounds"
+            )
+
+    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+        """Return ttft_ms, tpot_ms and e2e_ms of every request in the order sent, and the tokens evaluated."""
+        rows = read_rows(resolve(self.prompts))
+        random.Random(self.seed * 1000 + round_).shuffle(rows)
+        prompts = [self.prompt.format(question=row.question) for row in rows]
+        warm, timed = prompts[: self.warmup_requests], prompts[self.warmup_requests :][: self.requests]
+        time_requests(session, warm, self.output_tokens, time.perf_counter, lambda *_: None)
+        samples = time_requests(session, timed, self.output_tokens, time.perf_counter, progress)
+        return {
+            "loop": "closed",
+            "warmup_requests": len(warm),
+            "output_tokens": self.output_tokens,
+            **samples,
+        }
+
+
+def time_requests(
+    session: Session, prompts: Sequence[str], n_tokens: int, clock: Clock, progress: Progress
+) -> dict[str, list[float] | list[int]]:
+    """Send the prompts one after another; return milliseconds and token counts per request.
+
+    Raises RuntimeError where the engine evaluated fewer tokens than were sent: it answered from a cache.
+    """
+    columns: dict[str, Any] = {
+        name: [] for name in ("ttft_ms", "tpot_ms", "e2e_ms", "prompt_tokens", "evaluated_tokens")
+    }
+    gc.collect()
+    gc.disable()
+    try:
+        for i, prompt in enumerate(prompts):
+            start = clock()
+            stamps = [clock() for _ in session.generate(prompt, n_tokens)]
+            if len(stamps) != n_tokens:
+                raise RuntimeError(f"asked for {n_tokens} tokens, got {len(stamps)}")
+            prefill = session.last_prefill
+            if prefill.evaluated_tokens != prefill.sent_tokens:
+                raise RuntimeError(
+                    f"the engine evaluated {prefill.evaluated_tokens} of {prefill.sent_tokens} prompt tokens: "
+                    "a prompt cache is at work, and its latency is not this model's"
+                )
+            columns["ttft_ms"].append(round((stamps[0] - start) * 1e3, 4))
+            columns["tpot_ms"].append(round((stamps[-1] - stamps[0]) * 1e3 / (n_tokens - 1), 4))
+            columns["e2e_ms"].append(round((stamps[-1] - start) * 1e3, 4))
+            columns["prompt_tokens"].append(prefill.sent_tokens)
+            columns["evaluated_tokens"].append(prefill.evaluated_tokens)
+            if i % 10 == 9:
+                progress("latency", i + 1, len(prompts))
+    finally:
+        gc.enable()
+    return columns

@@ -1,0 +1,23 @@
+"""What a measure is: raw values of one artifact through one session; nothing is averaged here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+from bench.runtimes.session import Session
+from variants.artifact import Artifact
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many are done and how many there are."""
+
+
+class Measure(Protocol):
+    """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values."""
+
+    name: ClassVar[str]
+    tools: ClassVar[tuple[str, ...]]
+
+    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+        """Return the raw values, ready for JSON."""
+        ...

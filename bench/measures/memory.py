@@ -1,0 +1,38 @@
+"""Memory: the peak of the process that serves the model."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bench.measures.measure import Progress
+from bench.runtimes.session import Session
+from variants.artifact import Artifact
+from variants.process import peak_resident_bytes
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Read the high-water marks at the moment it stands in the list of measures: after latency, before accuracy."""
+
+    name: ClassVar[str] = "memory"
+    tools: ClassVar[tuple[str, ...]] = ()
+
+    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+        """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU)."""
+        return {
+            "peak_resident_bytes": peak_resident_bytes(),
+            "peak_device_bytes": device_bytes() if session.facts["device"] == "cuda" else None,
+        }
+
+
+def device_bytes() -> int:
+    """Return the GPU memory in use on GPU 0, all processes together: a sweep needs the GPU to itself.
+
+    Asked of the driver, because torch's own question opens a context that takes some hundred megabytes itself.
+    llama.cpp allocates once and torch's allocator gives nothing back, so that after serving this is the peak.
+    """
+    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
+    used_mib = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
+    return int(used_mib) * 2**20

@@ -1,0 +1,35 @@
+"""Size: measured bytes, and bits per weight with the tensor types really used."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from bench.measures.measure import Progress
+from bench.runtimes.session import Session
+from variants.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes on disk of all that serving the artifact needs: an adapter counts with the model it sits on."""
+
+    name: ClassVar[str] = "size"
+    tools: ClassVar[tuple[str, ...]] = ()
+
+    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+        """Return bytes, parameters, tensor types, and bits_per_weight: 8 · weight bytes / parameters."""
+        deployed = artifact.deployed()
+        weight_bytes = sum(a.weight_bytes for a in deployed)
+        files = {(file.name, file.sha256): file.size_bytes for part in deployed for file in part.files}
+        types: Counter[str] = Counter()
+        for part in deployed:
+            types.update(part.tensor_types)
+        return {
+            "size_bytes": sum(files.values()),  # an adapter repeats its base's tokenizer: counted once
+            "weight_bytes": weight_bytes,
+            "n_parameters": artifact.n_parameters,
+            "bits_per_weight": round(8 * weight_bytes / artifact.n_parameters, 4),
+            "tensor_types": dict(sorted(types.items())),
+        }
