@@ -1,0 +1,100 @@
+"""Tells what was measured: one page, one Markdown file, one CSV file and the charts, all from the records alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.read import Selection, read, select
+from bench.report.gates import Finding
+
+FORMATS = ("md", "html", "csv", "svg")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written and from which records; `selection` is None, and nothing written, where there are none."""
+
+    files: tuple[Path, ...]
+    selection: Selection | None
+    findings: tuple[Finding, ...]
+    left_out: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Name the file to open first."""
+        if not self.files:
+            return "not written, no record matches"
+        return str(next((file for file in self.files if file.name == "index.html"), self.files[0]))
+
+
+def render(
+    records_dir: Path,
+    out_dir: Path,
+    commit: str | None = None,
+    machine: str | None = None,
+    sweep: str | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> Report:
+    """Write the report of one sweep: index.html, report.md, table.csv and one SVG per chart.
+
+    Which sweep is `bench.read.select`'s choice. Raises ValueError for a format that is not in FORMATS.
+    """
+    unknown = set(formats) - set(FORMATS)
+    if unknown:
+        raise ValueError(f"format: got {', '.join(sorted(unknown))}; allowed: {', '.join(FORMATS)}")
+    records, left_out = read(records_dir)
+    selection = select(records, commit, machine, sweep)
+    if selection is None:
+        return Report((), None, (), tuple(left_out))
+    files, found = _texts(selection, left_out, formats)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    written = tuple(_write(out_dir / name, text) for name, text in files.items())
+    return Report(written, selection, tuple(found), tuple(left_out))
+
+
+def _texts(
+    selection: Selection, left_out: Sequence[str], formats: Sequence[str]
+) -> tuple[dict[str, str], list[Finding]]:
+    from bench.report.charts import draw
+    from bench.report.flat import comma_separated
+    from bench.report.gates import findings
+    from bench.report.grids import LATENCY_NAMES, accuracy_grid, latency_grid, main_grid, tasks_of
+    from bench.report.markdown import markdown
+    from bench.report.page import headline, page
+    from bench.report.questions import question_grids
+    from bench.report.table import build_rows
+
+    rows = build_rows(selection.records)
+    found = findings(selection, rows, left_out)
+    head = headline(selection, rows)
+    grids = [main_grid(rows), *question_grids(rows)]
+    grids += [latency_grid(rows, name) for name in LATENCY_NAMES]
+    grids += [accuracy_grid(rows, task) for task in tasks_of(rows)]
+    charts = draw(rows) if {"html", "svg"} & set(formats) else {}
+    files: dict[str, str] = {}
+    if "svg" in formats:
+        files |= {f"{name}.svg": svg for name, svg in charts.items()}
+    if "csv" in formats:
+        files["table.csv"] = comma_separated(rows)
+    if "md" in formats:
+        files["report.md"] = markdown(head, found, grids, list(charts) if "svg" in formats else [])
+    if "html" in formats:
+        files["index.html"] = page(head, found, grids, charts)
+    return files, found
+
+
+def _write(path: Path, text: str) -> Path:
+    """Replace a file at once, so that a reader never sees half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path

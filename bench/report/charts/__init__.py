@@ -1,0 +1,80 @@
+"""The charts, as SVG text: same look, same colours, same bytes for the same records."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.report.family import FAMILIES
+from bench.report.table import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID = "#1a1a1a", "#5c5c5c", "#dddddd"
+# Verdana is as wide as DejaVu Sans, which the layout is computed with: text fits where DejaVu is not installed.
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Geneva", "sans-serif"],
+    "font.size": 12,
+    "axes.titlesize": 14,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.labelsize": 12,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 12,
+    "svg.fonttype": "none",
+    "figure.dpi": 72,
+}
+WIDTH = 13.5  # inches: 12 points of the chart are about 20 pixels where it is shown 1600 pixels wide
+
+
+def draw(rows: Sequence[Row]) -> dict[str, str]:
+    """Draw every chart that the rows have data for; returns SVG documents by name."""
+    import matplotlib
+
+    from bench.report.charts.accuracy_size import accuracy_against_size
+    from bench.report.charts.change import change_of_accuracy
+    from bench.report.charts.latency import latency_percentiles
+    from bench.report.charts.subjects import accuracy_by_subject
+
+    makers = {
+        "accuracy-size": accuracy_against_size,
+        "latency": latency_percentiles,
+        "subjects": accuracy_by_subject,
+        "change": change_of_accuracy,
+    }
+    drawn = {}
+    for name, maker in makers.items():
+        style: Any = {**STYLE, "svg.hashsalt": name}
+        with matplotlib.rc_context(style):
+            figure = maker(rows)
+            if figure is not None:
+                drawn[name] = _svg(figure)
+    return drawn
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def family_legend(figure: Figure, rows: Sequence[Row]) -> None:
+    """Put the families that occur in one line at the foot of a figure."""
+    from matplotlib.lines import Line2D
+
+    shown = [family for family in FAMILIES if any(row.family is family for row in rows)]
+    handles = [Line2D([], [], ls="", marker=f.marker, color=f.colour, markersize=9, label=f.name) for f in shown]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)

@@ -1,0 +1,87 @@
+"""Accuracy by subject, each variant minus the base of its runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.report.charts import INK, WIDTH
+from bench.report.grids import by_name, tasks_of
+from bench.report.table import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def accuracy_by_subject(rows: Sequence[Row]) -> Figure | None:
+    """Draw a heat map per task: a line per subject, a column per variant, points gained or lost in the cell."""
+    from matplotlib.figure import Figure
+
+    tasks = [task for task in tasks_of(rows) if _compared(rows, task)]
+    if not tasks:
+        return None
+    shown = [row for row in rows if any(row in _compared(rows, task) for task in tasks)]
+    heights = [1 + len(_subjects(rows, task)) for task in tasks]
+    figure = Figure(figsize=(WIDTH, 1.9 + 0.4 * sum(heights) + 0.7 * len(tasks)), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.14)  # type: ignore[call-arg,union-attr]
+    panels = figure.subplots(len(tasks), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, task in zip(panels, tasks, strict=True):
+        _panel(axes, rows, shown, task, names=axes is panels[-1])
+    return figure
+
+
+def _compared(rows: Sequence[Row], task: str) -> list[Row]:
+    return [row for row in rows if task in row.accuracy and row.accuracy[task].against is not None]
+
+
+def _subjects(rows: Sequence[Row], task: str) -> list[str]:
+    return sorted({subject for row in rows if task in row.accuracy for subject in row.accuracy[task].subjects})
+
+
+def differences(rows: Sequence[Row], shown: Sequence[Row], task: str) -> NDArray[np.float64]:
+    """Return points of each shown variant minus its base: all questions, then by subject; nan is not measured."""
+    known = by_name(rows)
+    subjects = _subjects(rows, task)
+    table = np.full((1 + len(subjects), len(shown)), np.nan)
+    for column, row in enumerate(shown):
+        found = row.accuracy.get(task)
+        if found is None or found.against is None or row.reference is None:
+            continue
+        base = known[row.reference].accuracy[task]
+        table[0, column] = 100 * found.against.difference
+        for line, subject in enumerate(subjects, 1):
+            if subject in found.subjects:
+                (hits, n), (base_hits, _) = found.subjects[subject], base.subjects[subject]
+                table[line, column] = 100 * (hits - base_hits) / n
+    return table
+
+
+def _panel(axes: Axes, rows: Sequence[Row], shown: Sequence[Row], task: str, names: bool) -> None:
+    table = differences(rows, shown, task)
+    found = max((row.accuracy[task] for row in rows if task in row.accuracy), key=lambda answers: answers.n)
+    reach = max(5.0, float(np.nanmax(np.abs(table))))
+    edges = [np.arange(length + 1) - 0.5 for length in reversed(table.shape)]
+    mesh = axes.pcolormesh(*edges, table, cmap="PuOr_r", vmin=-reach, vmax=reach, edgecolors="white", lw=1.5)
+    axes.invert_yaxis()
+    shades = mesh.to_rgba(table)[..., :3] @ (0.299, 0.587, 0.114)
+    for (line, column), value in np.ndenumerate(table):
+        missing = bool(np.isnan(value))
+        text = "–" if missing else "0" if abs(value) < 0.5 else f"{value:+.0f}".replace("-", "−")
+        dark = not missing and shades[line, column] < 0.55
+        weight = "bold" if line == 0 else "normal"
+        axes.text(column, line, text, ha="center", va="center", weight=weight, color="white" if dark else INK)
+    labels = [f"all (n = {found.n:,})"]
+    labels += [f"{subject} ({found.subjects.get(subject, (0, 0))[1]})" for subject in _subjects(rows, task)]
+    axes.set_yticks(range(len(labels)), labels)
+    axes.get_yticklabels()[0].set_fontweight("bold")
+    axes.set_xticks(range(len(shown)), [row.variant if names else "" for row in shown])
+    axes.tick_params(length=0)
+    for tick in axes.get_xticklabels():
+        tick.set(rotation=35, ha="right", rotation_mode="anchor")
+    axes.axhline(0.5, color=INK, lw=1.2)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"{task}: percentage points to the base of the same runtime, by subject (number of questions)")

@@ -1,0 +1,255 @@
+"""The tables as they are read, made once for both the page and the Markdown report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.report.family import CONTROL, Family
+from bench.report.numbers import (
+    MISSING,
+    digits,
+    p_value,
+    percent_span,
+    plural,
+    points,
+    points_span,
+    share,
+    sized,
+    span,
+    times,
+    times_span,
+)
+from bench.report.table import Accuracy, Latency, Row
+
+LATENCY_NAMES = {
+    "ttft_ms": ("TTFT", "time to first token"),
+    "tpot_ms": ("TPOT", "time per output token after the first"),
+    "e2e_ms": ("E2E", "request start to last token"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table: what it says, and in small print what goes with it."""
+
+    text: str
+    sub: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table; `wide` runs under its entries, for a failure and its command."""
+
+    entries: tuple[Entry, ...]
+    family: Family | None = None
+    wide: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A titled table; `says` is the sentence above it, `notes` those below."""
+
+    key: str
+    title: str
+    says: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+
+
+NOT_MEASURED = Entry(MISSING, tone="missing")
+ITSELF = Entry("–", tone="missing")
+
+
+def tasks_of(rows: Sequence[Row]) -> list[str]:
+    """Return the tasks that any variant answered, the general one first, then the domain, then by name."""
+    order = {"general": 0, "hr": 1}
+    return sorted({task for row in rows for task in row.accuracy}, key=lambda task: (order.get(task, 2), task))
+
+
+def named(row: Row) -> Entry:
+    """Return a variant's name with what it is."""
+    return Entry(row.variant, " · ".join((row.family.name, row.runtime)))
+
+
+def latency_entry(found: Latency | None) -> Entry:
+    """Return P50 and P99 with the interval of P99."""
+    if found is None:
+        return NOT_MEASURED
+    return Entry(f"{digits(found.p50.value)} / {digits(found.p99.value)}", f"P99 {span(found.p99)}")
+
+
+def faster_entry(row: Row, found: Latency | None, p99: bool = False) -> Entry:
+    """Return how many times faster than the base of the same runtime, with its interval."""
+    if row.is_reference:
+        return ITSELF
+    ratio = None if found is None else found.faster_p99 if p99 else found.faster_p50
+    return NOT_MEASURED if ratio is None else Entry(times(ratio), times_span(ratio))
+
+
+def accuracy_entry(found: Accuracy | None) -> Entry:
+    """Return a task's share of right answers with its interval."""
+    if found is None:
+        return NOT_MEASURED
+    note, tone = (",\nat chance", "chance") if found.at_chance else ("", "")
+    return Entry(share(found.share.value), percent_span(found.share) + note, tone)
+
+
+def difference_entry(row: Row, found: Accuracy | None) -> Entry:
+    """Return the paired difference to the base of the same runtime, in points, with interval and p."""
+    if row.is_reference and found is not None:
+        return ITSELF
+    if found is None or found.against is None:
+        return NOT_MEASURED
+    return Entry(points(found.against.difference), f"{points_span(found.against)};\n{p_value(found.against.p)}")
+
+
+def memory_entry(row: Row) -> Entry:
+    """Return peak resident memory, with that of the device where there is one."""
+    if row.peak_resident_bytes is None:
+        return NOT_MEASURED
+    device = f"device {sized(row.peak_device_bytes)}" if row.peak_device_bytes is not None else ""
+    return Entry(sized(row.peak_resident_bytes), device)
+
+
+def size_entries(row: Row) -> tuple[Entry, Entry, Entry]:
+    """Return size, bits per weight and how many times smaller than the base of the same runtime."""
+    bits = NOT_MEASURED if row.bits_per_weight is None else Entry(f"{row.bits_per_weight:.2f}")
+    smaller = NOT_MEASURED if row.smaller is None else Entry(times(row.smaller))
+    size = NOT_MEASURED if row.size_bytes is None else Entry(sized(row.size_bytes))
+    return size, bits, ITSELF if row.is_reference and row.size_bytes else smaller
+
+
+def main_grid(rows: Sequence[Row]) -> Grid:
+    """Make the table of all variants: size, speed, memory and accuracy, each beside its base."""
+    tasks = tasks_of(rows)
+    lines = []
+    for row in rows:
+        e2e = row.latency.get("e2e_ms")
+        entries = [named(row), *size_entries(row)]
+        entries += [latency_entry(row.latency.get(name)) for name in LATENCY_NAMES]
+        entries.append(_faster_both(row, e2e))
+        entries.append(Entry(f"{e2e.n:,}") if e2e else NOT_MEASURED)
+        entries.append(memory_entry(row))
+        for task in tasks:
+            found = row.accuracy.get(task)
+            entries += [accuracy_entry(found), difference_entry(row, found)]
+        lines.append(_with_failures(row, entries))
+    columns = ["Variant", "Size", "Bits / weight", "Smaller than base"]
+    columns += [f"{short} P50 / P99, ms" for short, _ in LATENCY_NAMES.values()]
+    columns += ["Faster than base, E2E P50 / P99", "Requests", "Peak memory"]
+    for task in tasks:
+        columns += [f"{task}: right", f"{task}: points to base"]
+    return Grid(
+        key="variants",
+        title="All variants",
+        says="One row per variant, the same artifact in every column. "
+        "Smaller and faster are base ÷ variant, so above 1 is better; "
+        "the base is always the one of the same runtime.",
+        columns=tuple(columns),
+        lines=tuple(lines),
+        notes=(_bases(rows), _control_note(rows)),
+    )
+
+
+def _faster_both(row: Row, found: Latency | None) -> Entry:
+    p50, p99 = faster_entry(row, found), faster_entry(row, found, p99=True)
+    if found is None or p50 in (ITSELF, NOT_MEASURED):
+        return p50
+    return Entry(f"{p50.text} / {p99.text}", f"{p50.sub} /\n{p99.sub}")
+
+
+def _with_failures(row: Row, entries: Iterable[Entry]) -> Line:
+    if not row.failures:
+        return Line(tuple(entries), row.family)
+    first = row.failures[0]
+    rounds = ", ".join(str(failure.round) for failure in row.failures)
+    which = "rounds" if len(row.failures) > 1 else "round"
+    wide = f"Failed at {first.stage} ({which} {rounds}): {first.message.rstrip('.')}."
+    return Line(tuple(entries), row.family, wide, first.reproduce)
+
+
+def _bases(rows: Sequence[Row]) -> str:
+    found = {row.runtime: row.reference for row in rows if row.reference}
+    missing = sorted({row.runtime for row in rows} - found.keys())
+    said = [f"{base} for {runtime}" for runtime, base in sorted(found.items())]
+    said += [f"none for {runtime} (its ratios are not measured)" for runtime in missing]
+    return f"The base: {', '.join(said)}. Small print: 95 % intervals; in “points to base” also McNemar's exact p."
+
+
+def _control_note(rows: Sequence[Row]) -> str:
+    found = [row.variant for row in rows if row.family is CONTROL]
+    if not found:
+        return "There is no control in another runtime among these."
+    return f"Controls, there to tell the runtime's effect from the variant's: {', '.join(found)}."
+
+
+def latency_grid(rows: Sequence[Row], name: str) -> Grid:
+    """Make the table of one latency with all its percentiles."""
+    short, meaning = LATENCY_NAMES[name]
+    lines = []
+    for row in rows:
+        found = row.latency.get(name)
+        if found is None:
+            lines.append(Line((named(row), *[NOT_MEASURED] * 6), row.family))
+            continue
+        rounds = sum(bool(record.measures.get("latency")) for record in row.records)
+        percentiles = [Entry(digits(p.value), span(p)) for p in (found.p50, found.p90, found.p99)]
+        faster = faster_entry(row, found), faster_entry(row, found, p99=True)
+        requests = Entry(f"{found.n:,}", plural(rounds, "round"))
+        lines.append(Line((named(row), requests, *percentiles, *faster), row.family))
+    columns = ("Variant", "Requests", "P50, ms", "P90, ms", "P99, ms", "Faster at P50", "Faster at P99")
+    return Grid(name, f"{short}: {meaning}", "", columns, tuple(lines))
+
+
+def accuracy_grid(rows: Sequence[Row], task: str) -> Grid:
+    """Make the table of one task with what changed against the base, question by question."""
+    lines = []
+    for row in rows:
+        found = row.accuracy.get(task)
+        entries = [named(row), accuracy_entry(found)]
+        if found is None:
+            lines.append(Line((*entries, *[NOT_MEASURED] * 7), row.family))
+            continue
+        entries.append(Entry(f"{found.correct} of {found.n}"))
+        pair = found.against
+        if pair is None:
+            entries += [ITSELF if row.is_reference else NOT_MEASURED] * 6
+        else:
+            entries.append(Entry(points(pair.difference), points_span(pair)))
+            entries += [Entry(str(pair.gained)), Entry(str(pair.lost)), Entry(p_value(pair.p))]
+            entries.append(Entry(p_value(found.p_holm if found.p_holm is not None else 1.0)))
+            entries.append(Entry(points(pair.detectable).removeprefix("+")))
+        lines.append(Line(tuple(entries), row.family))
+    columns = (
+        "Variant",
+        "Right",
+        "Count",
+        "Points to base",
+        "Gained",
+        "Lost",
+        "McNemar",
+        "Holm",
+        "Detectable",
+    )
+    one = next(row.accuracy[task] for row in rows if task in row.accuracy)
+    guess = f"Guessing gives {share(one.chance)}, always the most frequent answer {share(one.majority)}. "
+    return Grid(
+        key=f"accuracy-{task}",
+        title=f"Accuracy on {task}",
+        says=guess + "Gained and lost are questions whose answer turned right or wrong.",
+        columns=columns,
+        lines=tuple(lines),
+        notes=(
+            "Holm: p adjusted for all comparisons on this page. Detectable: the smallest true difference, in points, "
+            "that a test on this many questions finds 4 times in 5. Where no difference is shown, none was ruled out.",
+        ),
+    )
+
+
+def by_name(rows: Sequence[Row]) -> Mapping[str, Row]:
+    """Return the rows by the name of their variant."""
+    return {row.variant: row for row in rows}

@@ -1,0 +1,60 @@
+"""The report as Markdown: the same tables, for a merge request or a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.gates import Finding
+from bench.report.grids import Entry, Grid
+from bench.report.page import DEFINITIONS, Headline
+
+CHARTS = {
+    "accuracy-size": "Accuracy against size",
+    "latency": "Latency percentiles",
+    "subjects": "Accuracy by subject against base",
+    "change": "What was gained and what was lost",
+}
+
+
+def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Sequence[str]) -> str:
+    """Write the whole report; charts are linked as the SVG files beside it."""
+    parts = [
+        f"# {headline.title}",
+        headline.says,
+        "\n".join(f"- {name}: {value}" for name, value in headline.facts),
+    ]
+    if findings:
+        parts += ["## Read this first", "\n".join(_finding(finding) for finding in findings)]
+    parts += [_grid(grid) for grid in grids[:4]]
+    parts += [f"![{CHARTS[name]}]({name}.svg)" for name in charts]
+    parts += [_grid(grid) for grid in grids[4:]]
+    parts += ["## How to read this", "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _finding(finding: Finding) -> str:
+    mark = {"bad": "**Problem**", "note": "Note", "good": "Passed"}[finding.level]
+    command = f" To reproduce: `{finding.command}`" if finding.command else ""
+    return f"- {mark} · {_plain(finding.title)}: {_plain(finding.text)}{command}"
+
+
+def _grid(grid: Grid) -> str:
+    rows = [grid.columns, ["---"] + ["--:"] * (len(grid.columns) - 1)]
+    rows += [[_entry(entry) for entry in line.entries] for line in grid.lines]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    names = [line.entries[0].text for line in grid.lines]
+    wide = [
+        f"- {name}: {_plain(line.wide)}{f' To reproduce: `{line.code}`' if line.code else ''}"
+        for name, line in zip(names, grid.lines, strict=True)
+        if line.wide
+    ]
+    return "\n\n".join(filter(None, (f"## {grid.title}", grid.says, table, "\n".join(wide), *grid.notes)))
+
+
+def _entry(entry: Entry) -> str:
+    text = f"{entry.text} ({entry.sub})" if entry.sub else entry.text
+    return _plain(f"*{text}*" if entry.tone == "claim" else text)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

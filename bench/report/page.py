@@ -1,0 +1,160 @@
+"""The report as one self-contained page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.read import Selection
+from bench.report.family import FAMILIES
+from bench.report.gates import Finding
+from bench.report.grids import Grid, tasks_of
+from bench.report.numbers import plural, sized
+from bench.report.table import Row
+
+DEFINITIONS = (
+    ("TTFT", "time to first token: from the start of the request until its first output token is there."),
+    ("TPOT", "time per output token: (last token − first token) / (output tokens − 1), of one request."),
+    (
+        "E2E, service time, closed loop",
+        "from the start of the request to its last token; the next request starts when this one has ended, so "
+        "there is no queue in it and it is not what users under load would see. Output length is fixed, every "
+        "prompt is another one and no prompt cache helps; warm-up requests are not counted.",
+    ),
+    (
+        "P50, P90, P99",
+        "the smallest observed value that 50, 90 or 99 % of the requests do not exceed. The interval is between two "
+        "order statistics of the same sample: true for any distribution, if requests are independent. Both ends of "
+        "a P99 at 95 % need 368 requests; with fewer the upper end is open and “n too small” stands there.",
+    ),
+    (
+        "Ratios of latency",
+        "base ÷ variant, both in the same runtime; the interval is a bootstrap that resamples requests within "
+        "each round, so it holds the noise within the rounds measured and not that between days or machines.",
+    ),
+    ("Bits per weight", "8 × bytes on disk / parameters, as measured; a label such as Q4 does not say it."),
+    (
+        "Accuracy",
+        "the share of questions whose right choice got the highest log-likelihood; interval: Wilson, 95 %. "
+        "It counts these questions as a sample of all such questions, and a fine-tune as this one training run.",
+    ),
+    (
+        "McNemar, gained, lost",
+        "two variants answer the same questions; only those that one gets right and the other wrong tell them "
+        "apart. p is exact and two-sided; the interval of the difference is that of Agresti and Min (2005). A large p "
+        "means that no difference was shown. It does not mean that there is none: see “detectable”.",
+    ),
+    (
+        "Peak memory",
+        "the largest resident memory of the measuring process, and of the device where it has its own.",
+    ),
+    (
+        "Control",
+        "a variant in another runtime, there to show how much of a difference is the runtime's. The same model "
+        "must give the same answers in both, or the scores of neither are to be believed.",
+    ),
+)
+CHART_TITLES = {
+    "accuracy-size": "Accuracy against size",
+    "latency": "Latency",
+    "subjects": "Accuracy by subject",
+    "change": "What was gained, what was lost",
+}
+
+
+@dataclass(frozen=True)
+class Headline:
+    """What was compared, in one sentence and a list of facts."""
+
+    title: str
+    says: str
+    facts: tuple[tuple[str, str], ...]
+
+
+def headline(selection: Selection, rows: Sequence[Row]) -> Headline:
+    """Say what was compared: model, machine, commit, questions, requests, rounds and when."""
+    newest = max(selection.records, key=lambda record: record.started_at)
+    first = min(record.started_at for record in selection.records)
+    config, machine = newest.data["config"], newest.data["machine"]
+    model = (config.get("model") or {}).get("name") or "unnamed model"
+    rounds = len({record.round for record in selection.records})
+    questions = [
+        f"{max(row.accuracy[task].n for row in rows if task in row.accuracy):,} of {task}" for task in tasks_of(rows)
+    ]
+    requests = [latency.n for row in rows if (latency := row.latency.get("e2e_ms"))]
+    gpus = ", ".join(
+        str(gpu.get("name", gpu)) if isinstance(gpu, dict) else str(gpu) for gpu in machine.get("gpus") or []
+    )
+    cores, memory = machine.get("cores"), machine.get("memory_bytes")
+    hardware = [
+        machine.get("cpu"),
+        plural(cores, "core") if cores else None,
+        f"{sized(memory)} memory" if memory else None,
+    ]
+    state = "with uncommitted changes" if selection.dirty else "clean"
+    versions = newest.data.get("versions") or {}
+    said = [f"{name} {versions[name]}" for name in ("llama-cpp-python", "torch", "transformers") if name in versions]
+    failed = sum(row.failed for row in rows)
+    return Headline(
+        title=f"Which variant of “{model}” to ship?",
+        says=f"{plural(len(rows), 'variant')} of “{model}”"
+        + (f" ({failed} failed)" if failed else "")
+        + ", each built, measured and scored as one artifact, on one machine, in turns.",
+        facts=(
+            ("Model", f"{model}; sweep {selection.sweep}"),
+            ("Machine", f"{selection.machine}: {', '.join(filter(None, hardware))}; GPU: {gpus or 'none'}"),
+            (
+                "Software",
+                ", ".join([*said, f"Python {machine.get('python', '?')}", str(machine.get("os", ""))]),
+            ),
+            ("Commit", f"{selection.sha[:12]}, {state}; chosen as {selection.why}"),
+            ("Questions", ", ".join(questions) or "not measured"),
+            ("Requests", f"{_from_to(requests)} a variant" if requests else "not measured"),
+            ("Rounds", f"{rounds}, variants taking turns within each"),
+            ("Measured", f"{first[:16].replace('T', ' ')} to {newest.started_at[:16].replace('T', ' ')} UTC"),
+        ),
+    )
+
+
+def _from_to(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def page(head: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Mapping[str, str]) -> str:
+    """Write the page with its charts inside; it loads nothing from anywhere."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    known = {grid.key: grid for grid in grids}
+    return environment.get_template("page.html.j2").render(
+        head=head,
+        findings=findings,
+        grids=known,
+        details=[grid for grid in grids if grid.key not in ("variants", "article", "order", "runtime")],
+        charts={name: (CHART_TITLES[name], Markup(_inline(name, svg))) for name, svg in charts.items()},
+        families=FAMILIES,
+        definitions=DEFINITIONS,
+    )
+
+
+def _inline(name: str, svg: str) -> str:
+    """Drop the document's head, and give its ids a prefix, for all charts share the page's one name space."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', _open(name) + r" \1>", body, count=1)
+
+
+def _open(name: str) -> str:
+    return f'<svg role="img" aria-label="{CHART_TITLES[name]}" xmlns:xlink="http://www.w3.org/1999/xlink"'

@@ -1,0 +1,289 @@
+"""One row per variant: the numbers of all its rounds, with intervals, each beside the base of its runtime."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import stats
+from bench.read import LATENCIES, Record, right
+from bench.report.family import FAMILIES, Family, family_of, native_runtime, roles
+from bench.stats import Estimate, Paired, Share
+
+SHARES = (0.5, 0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A cell that ended in an error, and the command that shows it again."""
+
+    variant: str
+    round: int
+    stage: str
+    message: str
+    reproduce: str
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One latency over the requests of all rounds, in ms; ratios are base / variant, above 1 is faster."""
+
+    n: int
+    p50: Estimate
+    p90: Estimate
+    p99: Estimate
+    faster_p50: Estimate | None
+    faster_p99: Estimate | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """One task's answers: the share that is right, and against the base of the same runtime."""
+
+    task: str
+    n: int
+    correct: int
+    share: Share
+    chance: float
+    majority: float
+    ties: int
+    against: Paired | None
+    p_holm: float | None
+    subjects: Mapping[str, tuple[int, int]]
+    answers: Mapping[str, Any]
+
+    @property
+    def at_chance(self) -> bool:
+        """Say whether guessing, or always giving the most frequent answer, lies within the interval."""
+        return self.share.low <= self.majority or self.share.low <= self.chance
+
+
+@dataclass(frozen=True)
+class Row:
+    """Everything the report says of a variant; None and an absent key mean: not measured."""
+
+    variant: str
+    family: Family
+    runtime: str
+    steps: tuple[str, ...]
+    roles: tuple[str, ...]
+    records: tuple[Record, ...]
+    reference: str | None
+    size_bytes: int | None
+    bits_per_weight: float | None
+    smaller: float | None
+    tensor_types: Mapping[str, int]
+    latency: Mapping[str, Latency]
+    peak_resident_bytes: int | None
+    peak_device_bytes: int | None
+    accuracy: Mapping[str, Accuracy]
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def is_reference(self) -> bool:
+        """Say whether this is the base that others of its runtime are held against."""
+        return self.reference == self.variant
+
+    @property
+    def failed(self) -> bool:
+        """Say whether no round of this variant was finished."""
+        return all(record.failed for record in self.records)
+
+
+def build_rows(records: Sequence[Record]) -> list[Row]:
+    """Make the rows of one sweep, bases first, then by family and falling size."""
+    native = native_runtime(record.runtime for record in records)
+    by_variant: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_variant[record.variant].append(record)
+    rows = [_row(name, found, native) for name, found in by_variant.items()]
+    references = _references(rows)
+    rows = [replace(row, reference=references.get(row.runtime)) for row in rows]
+    by_name = {row.variant: row for row in rows}
+    rows = [_beside_reference(row, by_name) for row in _with_latency(rows, references)]
+    rows = _with_holm(rows)
+    return sorted(rows, key=lambda row: (FAMILIES.index(row.family), row.runtime, -(row.size_bytes or 0), row.variant))
+
+
+def _row(name: str, records: list[Record], native: str) -> Row:
+    newest = max(records, key=lambda record: record.started_at)
+    fingerprints = {_fingerprint(record) for record in records if not record.failed}
+    changed = []
+    if len(fingerprints) > 1:
+        kept = _fingerprint(max((c for c in records if not c.failed), key=lambda record: record.started_at))
+        records = [record for record in records if record.failed or _fingerprint(record) == kept]
+        changed = ["the artifact changed between rounds: only the rounds of the newest one are shown"]
+    said = roles(newest.data["config"])
+    size = _first(records, "size")
+    return Row(
+        variant=name,
+        family=family_of(said, newest.runtime, native),
+        runtime=newest.runtime,
+        steps=newest.steps,
+        roles=tuple(said),
+        records=tuple(records),
+        reference=None,
+        size_bytes=size.get("size_bytes"),
+        bits_per_weight=size.get("bits_per_weight"),
+        smaller=None,
+        tensor_types=size.get("tensor_types") or {},
+        latency={},
+        peak_resident_bytes=_peak(records, "peak_resident_bytes"),
+        peak_device_bytes=_peak(records, "peak_device_bytes"),
+        accuracy={task: _accuracy(task, found) for task, found in _first(records, "accuracy").items()},
+        failures=tuple(_failure(record) for record in records if record.failed),
+        warnings=tuple(dict.fromkeys([*changed, *(line for record in records for line in record.data["warnings"])])),
+    )
+
+
+def _fingerprint(record: Record) -> Any:
+    return (record.data.get("artifact") or {}).get("fingerprint")
+
+
+def _first(records: Sequence[Record], measure: str) -> dict[str, Any]:
+    found: dict[str, Any] = next((record.measures[measure] for record in records if record.measures.get(measure)), {})
+    return found
+
+
+def _peak(records: Sequence[Record], name: str) -> int | None:
+    found = [record.measures.get("memory", {}).get(name) for record in records]
+    return max((value for value in found if value is not None), default=None)
+
+
+def _failure(record: Record) -> Failure:
+    error = record.data["error"] or {}
+    where = " ".join(str(part) for part in (error.get("stage"), error.get("step")) if part)
+    what = ": ".join(str(part) for part in (error.get("type"), error.get("message")) if part)
+    return Failure(record.variant, record.round, where or "unknown", what or "no message", error.get("reproduce") or "")
+
+
+def _references(rows: Sequence[Row]) -> dict[str, str]:
+    plain = [row for row in rows if not {"finetune", "quantize"} & set(row.roles)]
+    found: dict[str, str] = {}
+    for row in sorted(plain, key=lambda row: (len(row.steps), row.variant)):
+        found.setdefault(row.runtime, row.variant)
+    return found
+
+
+def _accuracy(task: str, answers: Mapping[str, Any]) -> Accuracy:
+    marks = right(dict(answers))
+    n, correct = len(marks), sum(marks)
+    subjects: dict[str, tuple[int, int]] = {}
+    for subject, mark in zip(answers["subject"], marks, strict=True):
+        hits, asked = subjects.get(subject, (0, 0))
+        subjects[subject] = (hits + mark, asked + 1)
+    return Accuracy(
+        task=task,
+        n=n,
+        correct=correct,
+        share=stats.wilson(correct, n),
+        chance=sum(1 / len(choices) for choices in answers["loglik"]) / n,
+        majority=max(Counter(answers["gold"]).values()) / n,
+        ties=sum(max(choices) == min(choices) for choices in answers["loglik"]),
+        against=None,
+        p_holm=None,
+        subjects=subjects,
+        answers=answers,
+    )
+
+
+def paired(before: Accuracy | None, after: Accuracy | None) -> Paired | None:
+    """Compare two variants' answers, None unless both were asked the same questions in the same words."""
+    if before is None or after is None or before.n == 0:
+        return None
+    same = ("question", "gold", "version", "prompt_sha256")
+    if any(before.answers.get(key) != after.answers.get(key) for key in same):
+        return None
+    return stats.paired_difference(right(dict(before.answers)), right(dict(after.answers)))
+
+
+def comparable(a: Row, b: Row) -> bool:
+    """Say whether two rows start from the same model and served the same requests on the same device."""
+
+    def identity(row: Row) -> tuple[Any, ...]:
+        record = row.records[-1]
+        latency = (record.data["config"].get("measures") or {}).get("latency")
+        return record.source, latency, (record.data.get("session") or {}).get("device")
+
+    return all(x == y or None in (x, y) for x, y in zip(identity(a), identity(b), strict=True))
+
+
+def _beside_reference(row: Row, by_name: Mapping[str, Row]) -> Row:
+    base = by_name.get(row.reference or "")
+    if base is None or not comparable(row, base):
+        return row if base is None else replace(row, warnings=(*row.warnings, f"not comparable with {base.variant}"))
+    accuracy = {
+        task: found if row.is_reference else replace(found, against=paired(base.accuracy.get(task), found))
+        for task, found in row.accuracy.items()
+    }
+    smaller = base.size_bytes / row.size_bytes if base.size_bytes and row.size_bytes else None
+    return replace(row, accuracy=accuracy, smaller=smaller)
+
+
+def _with_holm(rows: Sequence[Row]) -> list[Row]:
+    looked_at = [
+        (row.variant, task, found.against.p)
+        for row in rows
+        for task, found in row.accuracy.items()
+        if found.against is not None
+    ]
+    adjusted = stats.holm([p for _, _, p in looked_at])
+    holm = {(variant, task): p for (variant, task, _), p in zip(looked_at, adjusted, strict=True)}
+    return [
+        replace(
+            row,
+            accuracy={
+                task: replace(found, p_holm=holm.get((row.variant, task))) for task, found in row.accuracy.items()
+            },
+        )
+        for row in rows
+    ]
+
+
+def _with_latency(rows: Sequence[Row], references: Mapping[str, str]) -> list[Row]:
+    by_name = {row.variant: row for row in rows}
+    made: dict[str, dict[str, Latency]] = {row.variant: {} for row in rows}
+    for name in LATENCIES:
+        blocks = {row.variant: latency_rounds(row, name) for row in rows}
+        draws = {
+            variant: stats.percentile_draws(block, SHARES, seed=zlib.crc32(f"{variant} {name}".encode()))
+            for variant, block in blocks.items()
+            if block
+        }
+        points = {
+            variant: [stats.percentile_estimate([v for b in block for v in b], share) for share in SHARES]
+            for variant, block in blocks.items()
+            if block
+        }
+        for variant, (p50, p90, p99) in points.items():
+            row, base = by_name[variant], references.get(by_name[variant].runtime, "")
+            other = base if base in points and base != variant and comparable(row, by_name[base]) else None
+            ratio = [_ratio(points, draws, other, variant, i) for i in (0, 2)] if other else [None, None]
+            made[variant][name] = Latency(p50.n, p50, p90, p99, *ratio)
+    return [replace(row, latency=made[row.variant]) for row in rows]
+
+
+def latency_rounds(row: Row, name: str) -> list[list[float]]:
+    """Return the raw latencies of a variant, one list per round that has any, in ms."""
+    return [values for record in row.records if (values := record.measures.get("latency", {}).get(name))]
+
+
+def _ratio(
+    points: Mapping[str, Sequence[Estimate]],
+    draws: Mapping[str, NDArray[np.float64]],
+    base: str,
+    variant: str,
+    which: int,
+) -> Estimate:
+    above, below = points[base][which], points[variant][which]
+    ends: tuple[float | None, float | None] = (None, None)
+    if None not in (above.low, above.high, below.low, below.high):
+        ends = stats.ratio_interval(draws[base][which], draws[variant][which])
+    return Estimate(above.value / below.value, *ends, min(above.n, below.n))

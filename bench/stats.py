@@ -1,0 +1,199 @@
+"""Intervals and tests, computed on read from raw samples; nothing here is ever stored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval; an end that the sample is too small to give is None."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of 1 with its interval, which has both ends for any n."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The change of a share of right answers when the same questions are asked twice, as shares of 1."""
+
+    n: int
+    gained: int
+    lost: int
+    difference: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+
+
+def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Share:
+    """Return a share with its Wilson score interval (Wilson 1927, JASA 22:209)."""
+    z, share = _z((1 + confidence) / 2), successes / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return Share(share, max(0.0, middle - half), min(1.0, middle + half), n)
+
+
+def _z(p: float) -> float:
+    # scipy.special and not scipy.stats in this module: the latter takes longer to import than all else here.
+    from scipy.special import ndtri
+
+    return float(ndtri(p))
+
+
+def _rank(n: int, share: float) -> int:
+    # 0.99 * 300 is 297.00000000000006 in floating point, which would take the 298th value.
+    return min(n, max(1, math.ceil(n * share - 1e-9)))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least `share` of the sample does not exceed (nearest rank).
+
+    It is always a value that was observed: Hyndman and Fan (1996) definition 1, the inverse of the
+    empirical distribution function, which is also what the order-statistic interval covers.
+    """
+    return float(np.sort(np.asarray(values, dtype=float))[_rank(len(values), share) - 1])
+
+
+def percentile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
+    """Return the ranks (1 is the smallest) whose values enclose a percentile, equal-tailed.
+
+    P(X_(l) <= xi <= X_(u)) = B(u - 1; n, q) - B(l - 1; n, q) whatever the distribution (David and Nagaraja,
+    Order Statistics, section 7.1). Each tail holds at most half of what is left over; None is an end that
+    no value of so small a sample can give: a P99 at 95 % has an upper end from n = 368 on.
+    """
+    from scipy.special import bdtr
+
+    tail = (1 - confidence) / 2
+    below = bdtr(np.arange(n), n, share)  # below[k]: at most k of the n lie under the percentile
+    low = int(np.searchsorted(below, tail, side="right"))
+    high = int(np.searchsorted(below, 1 - tail, side="left")) + 1
+    return (low if low >= 1 else None), (high if high <= n else None)
+
+
+def percentile_estimate(values: Sequence[float], share: float, confidence: float = CONFIDENCE) -> Estimate:
+    """Return a percentile with its distribution-free order-statistic interval."""
+    ordered = np.sort(np.asarray(values, dtype=float))
+    n = len(ordered)
+    low, high = percentile_ranks(n, share, confidence)
+    return Estimate(
+        value=float(ordered[_rank(n, share) - 1]),
+        low=None if low is None else float(ordered[low - 1]),
+        high=None if high is None else float(ordered[high - 1]),
+        n=n,
+    )
+
+
+def percentile_draws(
+    rounds: Sequence[Sequence[float]], shares: Sequence[float], draws: int = DRAWS, seed: int = 0
+) -> NDArray[np.float64]:
+    """Resample requests within their round; return the percentiles of each draw, shape (len(shares), draws).
+
+    Rounds are kept whole in number and size (a stratified bootstrap), so that a slow round stays one round.
+    """
+    rng = np.random.default_rng(seed)
+    blocks = [np.asarray(block, dtype=float) for block in rounds if len(block)]
+    pooled = np.concatenate([block[rng.integers(len(block), size=(draws, len(block)))] for block in blocks], axis=1)
+    places = [_rank(pooled.shape[1], share) - 1 for share in shares]
+    pooled.partition(sorted(set(places)), axis=1)
+    return pooled[:, places].T
+
+
+def ratio_interval(
+    numerator: NDArray[np.float64], denominator: NDArray[np.float64], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Return the percentile-bootstrap interval of a ratio from two rows of independent draws."""
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(numerator / denominator, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def percentile_ratio(
+    numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]], share: float, seed: int = 0
+) -> Estimate:
+    """Return numerator / denominator of one percentile of two samples, each a list of rounds.
+
+    The ends are None where either sample is too small for an interval of that percentile at all.
+    """
+    samples = [[value for block in side for value in block] for side in (numerator, denominator)]
+    value = percentile(samples[0], share) / percentile(samples[1], share)
+    n = min(map(len, samples))
+    if None in percentile_ranks(n, share):
+        return Estimate(value, None, None, n)
+    draws = [percentile_draws(side, [share], seed=2 * seed + i)[0] for i, side in enumerate((numerator, denominator))]
+    return Estimate(value, *ratio_interval(draws[0], draws[1]), n)
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Return the exact two-sided p of McNemar's test: discordant pairs against a fair coin (McNemar 1947)."""
+    from scipy.special import bdtr
+
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def paired_difference(before: Sequence[bool], after: Sequence[bool], confidence: float = CONFIDENCE) -> Paired:
+    """Compare right answers to the same questions in the same order: share after minus share before.
+
+    The interval is that of Agresti and Min (2005, Statistics in Medicine 24:729): half a pair is added to
+    each of the four cells of the table before Var = (psi - d^2) / n, with psi the share of pairs that differ.
+    So it has a width even where no answer changed. `detectable` takes its psi from the same table.
+    """
+    if len(before) != len(after) or not before:
+        raise ValueError(f"paired answers: {len(before)} before, {len(after)} after")
+    n = len(before)
+    gained = sum(b and not a for a, b in zip(before, after, strict=True))
+    lost = sum(a and not b for a, b in zip(before, after, strict=True))
+    psi, middle = (gained + lost + 1) / (n + 2), (gained - lost) / (n + 2)
+    half = _z((1 + confidence) / 2) * math.sqrt((psi - middle**2) / (n + 2))
+    return Paired(
+        n=n,
+        gained=gained,
+        lost=lost,
+        difference=(gained - lost) / n,
+        low=max(-1.0, middle - half),
+        high=min(1.0, middle + half),
+        p=mcnemar(gained, lost),
+        detectable=detectable_difference(n, psi),
+    )
+
+
+def detectable_difference(n: int, psi: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return the smallest true difference that McNemar's test on n pairs finds with the stated power.
+
+    Solves n = (z_a sqrt(psi) + z_b sqrt(psi - d^2))^2 / d^2 for d (Connor 1987, Biometrics 43:207), which
+    has a closed form: d^2 (n + z_b^2) - 2 z_a sqrt(psi n) d - psi (z_b^2 - z_a^2) = 0.
+    """
+    z_a, z_b = _z(1 - alpha / 2), _z(power)
+    a, b, c = n + z_b**2, -2 * z_a * math.sqrt(psi * n), psi * (z_a**2 - z_b**2)
+    return (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p values adjusted for having looked at all of them (Holm 1979), in the given order."""
+    adjusted = [1.0] * len(p_values)
+    running = 0.0
+    for step, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        running = max(running, (len(p_values) - step) * p_values[i])
+        adjusted[i] = min(1.0, running)
+    return adjusted
