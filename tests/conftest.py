@@ -1,0 +1,65 @@
+"""A tiny real model that the whole path runs on: random weights, the embedded model's tokenizer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from variants.artifact import Artifact
+from variants.build import build
+from variants.paths import ROOT
+from variants.step import plan
+
+REFERENCE = ROOT / "variants" / "reference"
+TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A one-layer Llama with rows of 256, so that K-quants are K-quants."""
+    import torch
+    from transformers import AutoConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    config = AutoConfig.from_pretrained(REFERENCE)
+    config.num_hidden_layers, config.intermediate_size, config.initializer_range = 1, 256, 0.1
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        if (REFERENCE / name).exists():
+            shutil.copy(REFERENCE / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One artifact cache for all tests: what one has built, the next one finds."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def catalogue(tiny_model: Path) -> dict[str, dict[str, Any]]:
+    """The committed catalogue of steps over the tiny model."""
+    return steps_of(tiny_model)
+
+
+def steps_of(model: Path) -> dict[str, dict[str, Any]]:
+    """Compose conf/steps for a model folder."""
+    from bench.overrides import parse
+    from bench.sweep import compose
+
+    steps: dict[str, dict[str, Any]] = compose(parse([f"model={model}"]), "base", 0)["steps"]
+    return steps
+
+
+def make(cache: Path, catalogue: dict[str, dict[str, Any]], names: Sequence[str]) -> Artifact:
+    """Build a chain of steps in this process and return its last artifact."""
+    artifact: Artifact | None = None
+    for planned in plan("test", names, catalogue, "cpu"):
+        artifact = build(cache, planned, artifact, "cpu")
+    assert artifact is not None
+    return artifact

@@ -1,0 +1,84 @@
+"""The committed configuration: every file of it composes and plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench.cell import make_cell
+from bench.overrides import CONF, Request, names, parse
+from bench.sweep import compose
+
+VARIANTS = {
+    "base", "q8", "q6", "q5", "q4", "q3", "q2",
+    "finetuned", "finetuned-q8", "finetuned-q5", "finetuned-q4", "finetuned-q2",
+    "qlora", "qlora-q4", "base-torch", "finetuned-torch", "nf4",
+}  # fmt: skip
+
+
+def test_the_variants_are_these() -> None:
+    assert set(names("variant")) == VARIANTS
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "variant").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_a_variant_is_three_lines_under_its_own_name_and_can_be_planned(path: Path) -> None:
+    variant = yaml.safe_load(path.read_text())
+    assert list(variant) == ["name", "steps", "runtime"]
+    assert variant["name"] == path.stem
+    cell = make_cell(compose(parse([]), path.stem, 0))
+    assert [planned.name for planned in cell.chain] == variant["steps"]
+
+
+@pytest.mark.parametrize("suite", names("suite"))
+def test_a_suite_names_variants_and_measures_that_exist(suite: str) -> None:
+    config = compose(parse([f"suite={suite}"]), "base", 0)
+    assert set(config["suite"]["variants"]) <= VARIANTS
+    assert set(config["suite"]["once"]) <= set(config["suite"]["measures"])
+    make_cell(config)
+
+
+def test_the_embedded_suite_sends_enough_requests_for_a_two_sided_p99() -> None:
+    config = compose(parse([]), "base", 0)
+    assert config["suite"]["rounds"] * config["latency"]["requests"] >= 400
+
+
+def test_variants_that_share_a_step_share_its_artifact() -> None:
+    chains = {name: make_cell(compose(parse([]), name, 0)).chain for name in ("finetuned", "finetuned-q4", "qlora")}
+    assert [p.fingerprint for p in chains["finetuned-q4"]][:4] == [p.fingerprint for p in chains["finetuned"]]
+    assert chains["qlora"][-1].fingerprint != chains["finetuned"][1].fingerprint
+
+
+def test_only_the_first_round_measures_what_cannot_change() -> None:
+    first, second = (make_cell(compose(parse([]), "q4", round_)) for round_ in (0, 1))
+    assert first.measures == ("size", "latency", "memory", "accuracy")
+    assert second.measures == ("latency", "memory")
+
+
+def test_the_stock_sweep_alone_writes_under_stock_names() -> None:
+    assert parse([]).suffix == parse(["variant=q4", "results_dir=x"]).suffix == ""
+    changed = parse(["steps.q4.type=Q8_0"])
+    assert changed.suffix == changed.sweep != "embedded-reference"
+    assert parse(["suite=smoke"]).suffix == "smoke-reference"
+    assert parse(["steps.q4.type=Q8_0"]).suffix != parse(["steps.q4.type=Q6_K"]).suffix
+
+
+def test_a_hub_model_composes_with_its_snapshot_and_a_revision_that_looks_like_a_number(tmp_path: Path) -> None:
+    request = parse(["model=org/name", "model.revision=12345e67"])
+    snapshot = (*request.overrides, f"model.path={tmp_path}", "model.revision='12345e67'")
+    config = compose(Request(request.variants, snapshot, request.sweep, request.suffix), "base", 0)
+    assert config["model"] == {"name": "name", "path": str(tmp_path), "id": "org/name", "revision": "12345e67"}
+    assert config["steps"]["source"]["path"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(set(names("model")) - {"local", "hub"}))
+def test_a_named_model_pins_its_revision_or_ships_with_the_project(name: str) -> None:
+    model = compose(parse([f"model={name}", "model.path=variants/reference"]), "base", 0)["model"]
+    assert model["id"] is None or len(model["revision"]) == 40
+
+
+def test_a_folder_or_a_hub_id_is_a_model(tmp_path: Path) -> None:
+    (tmp_path / "My Model").mkdir()
+    assert parse([f"model={tmp_path / 'My Model'}"]).sweep.startswith("embedded-my-model-")
+    assert "model.id=org/Name-7B" in parse(["model=org/Name-7B"]).overrides
