@@ -74,8 +74,11 @@ def weight(cell: Cell, new_steps: Sequence[str]) -> float:
 
     The ratios were seen on the embedded suite; a fine-tune outweighs all else.
     """
-    costs = {"lora": 12.0, "merge": 1.5, "gguf": 1.0, "nf4": 1.0}
-    return 1.0 + (1.0 if "accuracy" in cell.measures else 0.0) + sum(costs.get(name, 0.1) for name in new_steps)
+    costs = {"lora": 25.0, "merge": 4.0, "gguf": 2.5, "nf4": 2.5}
+    measured = (12.0 if cell.config["variant"]["runtime"] == "transformers" else 1.0) + (
+        3.0 if "accuracy" in cell.measures else 0.0
+    )
+    return measured + sum(costs.get(name, 0.3) for name in new_steps)
 
 
 @contextmanager

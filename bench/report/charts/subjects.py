@@ -26,11 +26,11 @@ def accuracy_by_subject(rows: Sequence[Row]) -> Figure | None:
         return None
     shown = [row for row in rows if any(row in _compared(rows, task) for task in tasks)]
     heights = [1 + len(_subjects(rows, task)) for task in tasks]
-    figure = Figure(figsize=(WIDTH, 1.9 + 0.4 * sum(heights) + 0.7 * len(tasks)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.4 * sum(heights) + 1.8 * len(tasks)), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.14)  # type: ignore[call-arg,union-attr]
     panels = figure.subplots(len(tasks), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, task in zip(panels, tasks, strict=True):
-        _panel(axes, rows, shown, task, names=axes is panels[-1])
+        _panel(axes, rows, shown, task)
     return figure
 
 
@@ -60,7 +60,7 @@ def differences(rows: Sequence[Row], shown: Sequence[Row], task: str) -> NDArray
     return table
 
 
-def _panel(axes: Axes, rows: Sequence[Row], shown: Sequence[Row], task: str, names: bool) -> None:
+def _panel(axes: Axes, rows: Sequence[Row], shown: Sequence[Row], task: str) -> None:
     table = differences(rows, shown, task)
     found = max((row.accuracy[task] for row in rows if task in row.accuracy), key=lambda answers: answers.n)
     reach = max(5.0, float(np.nanmax(np.abs(table))))
@@ -78,7 +78,7 @@ def _panel(axes: Axes, rows: Sequence[Row], shown: Sequence[Row], task: str, nam
     labels += [f"{subject} ({found.subjects.get(subject, (0, 0))[1]})" for subject in _subjects(rows, task)]
     axes.set_yticks(range(len(labels)), labels)
     axes.get_yticklabels()[0].set_fontweight("bold")
-    axes.set_xticks(range(len(shown)), [row.variant if names else "" for row in shown])
+    axes.set_xticks(range(len(shown)), [row.variant for row in shown])
     axes.tick_params(length=0)
     for tick in axes.get_xticklabels():
         tick.set(rotation=35, ha="right", rotation_mode="anchor")
