@@ -22,7 +22,7 @@ compare: $(READY)        # make compare BASE=HEAD~1 [HEAD=…]: did anything get
 	$(BENCH) compare $(BASE) $(HEAD) $(ARGS)
 
 perf: $(READY)           # ratios of costs, measured side by side
-	.venv/bin/python -m bench.perf
+	@mkdir -p .cache; .venv/bin/python -m bench.perf 2>.cache/perf.log || { tail -5 .cache/perf.log; exit 1; }
 
 test: $(READY)           # run the tests
 	.venv/bin/python -m pytest $(ARGS)
