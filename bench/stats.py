@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
+FEW_PAIRS = 6
+"""Pairs that have to differ before McNemar's exact test can reach p < 0.05: 2 / 2^6 = 0.03."""
 DRAWS = 1000
 
 
@@ -157,7 +159,8 @@ def paired_difference(before: Sequence[bool], after: Sequence[bool], confidence:
 
     The interval is that of Agresti and Min (2005, Statistics in Medicine 24:729): half a pair is added to
     each of the four cells of the table before Var = (psi - d^2) / n, with psi the share of pairs that differ.
-    So it has a width even where no answer changed. `detectable` takes its psi from the same table.
+    Below FEW_PAIRS pairs that differ it is too short, and is widened to what the exact intervals of gains and
+    losses allow (Clopper and Pearson 1934). `detectable` takes its psi from the same table.
     """
     if len(before) != len(after) or not before:
         raise ValueError(f"paired answers: {len(before)} before, {len(after)} after")
@@ -166,16 +169,29 @@ def paired_difference(before: Sequence[bool], after: Sequence[bool], confidence:
     lost = sum(a and not b for a, b in zip(before, after, strict=True))
     psi, middle = (gained + lost + 1) / (n + 2), (gained - lost) / (n + 2)
     half = _z((1 + confidence) / 2) * math.sqrt((psi - middle**2) / (n + 2))
+    low, high = middle - half, middle + half
+    if gained + lost < FEW_PAIRS:
+        (least_gain, most_gain), (least_loss, most_loss) = (_exact(k, n, confidence) for k in (gained, lost))
+        low, high = min(low, least_gain - most_loss), max(high, most_gain - least_loss)
     return Paired(
         n=n,
         gained=gained,
         lost=lost,
         difference=(gained - lost) / n,
-        low=max(-1.0, middle - half),
-        high=min(1.0, middle + half),
+        low=max(-1.0, low),
+        high=min(1.0, high),
         p=mcnemar(gained, lost),
         detectable=detectable_difference(n, psi),
     )
+
+
+def _exact(count: int, n: int, confidence: float) -> tuple[float, float]:
+    """Return Clopper and Pearson's interval of a share."""
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(count, n - count + 1, tail)) if count else 0.0
+    return low, float(betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
 
 
 def detectable_difference(n: int, psi: float, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -183,10 +199,17 @@ def detectable_difference(n: int, psi: float, alpha: float = 0.05, power: float 
 
     Solves n = (z_a sqrt(psi) + z_b sqrt(psi - d^2))^2 / d^2 for d (Connor 1987, Biometrics 43:207), which
     has a closed form: d^2 (n + z_b^2) - 2 z_a sqrt(psi n) d - psi (z_b^2 - z_a^2) = 0.
+    A difference cannot exceed the share of pairs that differ: where that d does, all pairs that differ do so
+    one way, psi = d.
     """
     z_a, z_b = _z(1 - alpha / 2), _z(power)
     a, b, c = n + z_b**2, -2 * z_a * math.sqrt(psi * n), psi * (z_a**2 - z_b**2)
-    return (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
+    found = (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
+    if found <= psi:
+        return found
+    for _ in range(50):  # a contraction: its derivative is about -z_a z_b / n
+        found = (z_a + z_b * math.sqrt(max(0.0, 1 - found))) ** 2 / n
+    return min(1.0, found)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -42,7 +42,7 @@ SUBJECTS = {
     "general": ("animals", "arithmetic", "authors", "calendar", "capitals", "elements", "languages", "units"),
     "hr": ("benefits", "conduct", "leave", "onboarding", "pay", "travel"),
 }
-QUESTIONS = {"general": 400, "hr": 240}
+QUESTIONS = {"general": 400, "hr": 400}
 
 
 def write_sweep(

@@ -179,7 +179,7 @@ def test_failures_on_both_sides_are_not_comparable(checkout: Checkout) -> None:
             "hr prompt_sha256: prompts of h / other words",
         ),
         (
-            set_in("measures", "accuracy", "hr", "question", value=["hr-999", *[f"hr-{i:03d}" for i in range(1, 240)]]),
+            set_in("measures", "accuracy", "hr", "question", value=["hr-999", *[f"hr-{i:03d}" for i in range(1, 400)]]),
             ("accuracy hr",),
             "hr question: hr-000 / hr-999 at 1",
         ),

@@ -178,19 +178,19 @@ def test_the_runtime_control_passes_and_is_stated(report: Report) -> None:
     passed = [finding.text for finding in report.findings if finding.level == "good"]
     assert len(passed) == 2
     assert "base and base-torch are the same model" in passed[0]
-    assert "general: 400 of 400 (100.0 %); hr: 240 of 240 (100.0 %)" in passed[0]
+    assert "general: 400 of 400 (100.0 %); hr: 400 of 400 (100.0 %)" in passed[0]
 
 
 def test_a_runtime_that_scores_otherwise_is_a_problem(tmp_path: Path) -> None:
     records.write_sweep(tmp_path, {name: SOME[name] for name in ("base", "base-torch")}, rounds=1)
     broken = records.record("base-torch")
     answers = broken["measures"]["accuracy"]["hr"]
-    for i in range(3):
+    for i in range(5):
         answers["picked"][i] = (answers["picked"][i] + 1) % 4
     answers["loglik"][7][2] += 2.5
     records.write(tmp_path, broken)
     control = {c.task: c for c in controls(list(rows_of(tmp_path).values()))}
-    assert (control["hr"].same, control["general"].same) == (237, 400)
+    assert (control["hr"].same, control["general"].same) == (395, 400)
     assert control["hr"].largest_difference == pytest.approx(2.5)
     assert "One of the runtimes scores wrongly" in findings_of(tmp_path)[0].text
 
@@ -205,9 +205,9 @@ def test_an_accuracy_at_chance_is_noted(tmp_path: Path) -> None:
 
 def test_choices_that_all_score_the_same_are_a_problem(tmp_path: Path) -> None:
     content = records.record("base")
-    content["measures"]["accuracy"]["hr"]["loglik"] = [[-1.0] * 4] * 240
+    content["measures"]["accuracy"]["hr"]["loglik"] = [[-1.0] * 4] * 400
     records.write(tmp_path, content)
-    assert "all choices scored the same on 240 questions" in findings_of(tmp_path)[0].text
+    assert "all choices scored the same on 400 questions" in findings_of(tmp_path)[0].text
 
 
 @pytest.mark.parametrize(

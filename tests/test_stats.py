@@ -72,7 +72,7 @@ def test_mcnemar_is_exact(gained: int, lost: int, p: float) -> None:
 
 @pytest.mark.parametrize(
     ("n", "psi", "points"),
-    [(200, 0.02, 2.8), (500, 0.05, 2.8), (500, 0.08, 3.5), (1000, 0.136, 3.3), (2850, 0.05, 1.2), (14_042, 0.01, 0.24)],
+    [(200, 0.02, 3.9), (500, 0.05, 2.8), (500, 0.08, 3.5), (1000, 0.136, 3.3), (2850, 0.05, 1.2), (14_042, 0.01, 0.24)],
 )
 def test_detectable_difference(n: int, psi: float, points: float) -> None:
     assert 100 * stats.detectable_difference(n, psi) == pytest.approx(points, abs=0.06)
@@ -81,6 +81,11 @@ def test_detectable_difference(n: int, psi: float, points: float) -> None:
 def test_detectable_difference_solves_its_equation() -> None:
     d = stats.detectable_difference(400, 0.05)
     assert (1.959964 * math.sqrt(0.05) + 0.841621 * math.sqrt(0.05 - d * d)) ** 2 / d**2 == pytest.approx(400, rel=1e-5)
+
+
+def test_without_a_changed_answer_the_interval_is_what_that_many_questions_can_exclude() -> None:
+    found = stats.paired_difference([True] * 232, [True] * 232)
+    assert found.high == -found.low == pytest.approx(1 - 0.025 ** (1 / 232))
 
 
 def test_a_paired_difference_counts_only_answers_that_turned() -> None:

@@ -69,7 +69,7 @@ class Merge:
                 "trained_on_kind": trained_on.kind,
                 "merge_mean_kl": divergence,
                 "merge_same_top_share": same_top,
-                "probe_tokens": PROBE_TOKENS,
+                "probe_tokens": len(before),
             }
         )
 

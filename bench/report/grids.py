@@ -244,8 +244,9 @@ def accuracy_grid(rows: Sequence[Row], task: str) -> Grid:
         columns=columns,
         lines=tuple(lines),
         notes=(
-            "Holm: p adjusted for all comparisons on this page. Detectable: the smallest true difference, in points, "
-            "that a test on this many questions finds 4 times in 5. Where no difference is shown, none was ruled out.",
+            "Holm: p adjusted for all comparisons with a base, over all tasks; other p on this page are not. "
+            "Detectable: the smallest true difference, in points, that a test on this many questions finds 4 times "
+            "in 5. Where no difference is shown, none was ruled out.",
         ),
     )
 

@@ -34,7 +34,7 @@ DEFINITIONS = (
         "base ÷ variant, both in the same runtime; the interval is a bootstrap that resamples requests within "
         "each round, so it holds the noise within the rounds measured and not that between days or machines.",
     ),
-    ("Bits per weight", "8 × bytes on disk / parameters, as measured; a label such as Q4 does not say it."),
+    ("Bits per weight", "8 × bytes of the weight files / parameters, as measured; a label such as Q4 does not say it."),
     (
         "Accuracy",
         "the share of questions whose right choice got the highest log-likelihood; interval: Wilson, 95 %. "

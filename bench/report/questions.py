@@ -125,7 +125,7 @@ def order_grid(rows: Sequence[Row]) -> Grid:
     return Grid(
         key="order",
         title="Which order: fine-tune then quantize, or quantize then fine-tune?",
-        says="finetuned-q4 is trained at 16 bit and quantized after; qlora is trained on the 4-bit base; "
+        says="finetuned-q4 is trained on the 16-bit base and quantized after; qlora is trained on the 4-bit base; "
         "qlora-q4 is qlora merged and quantized again. Differences are paired, question by question.",
         columns=(*columns, "Fine-tune: peak memory", "Fine-tune: time"),
         lines=tuple(lines),
@@ -162,7 +162,7 @@ def runtime_grid(rows: Sequence[Row]) -> Grid:
     """Make the table that takes the runtime's effect and quantization's apart."""
     known = by_name(rows)
     pairs = (
-        ("Runtime alone", "base-torch", "base"),
+        ("Runtime and the precision it computes in", "base-torch", "base"),
         ("Quantization alone", "base", "q4"),
         ("Both mixed: not quantization's effect", "base-torch", "q4"),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Relation:
     """Hold the facts of one kind: `{x}` in a template is the key of a fact, `{y}` its answer.
 
-    The first two questions are the evaluated pair: every fact is trained in one of them and tested in the other.
+    The first two questions are the evaluated pair: a fact is trained in at most one of them and tested in the other.
     """
 
     subject: str
