@@ -136,13 +136,26 @@ def _latency(metric: str, base: Row, head: Row) -> dict[str, Any]:
         return {"verdict": "not comparable", "why": difference}
     share, threshold = LATENCY[metric]
     seed = zlib.crc32(f"{head.variant} {metric}".encode())
-    ratio = stats.percentile_ratio(latency_rounds(head, "e2e_ms"), latency_rounds(base, "e2e_ms"), share, seed)
+    after, before = latency_rounds(head, "e2e_ms"), latency_rounds(base, "e2e_ms")
+    ratio = stats.percentile_ratio(after, before, share, seed)
+    verdict = judge_ratio(ratio, threshold)
     too_small = None in (ratio.low, ratio.high)
     why = f"n too small: a P{share * 100:.0f} needs {least_n(share)} requests on each side" if too_small else ""
+    if verdict in ("worse", "better") and not rounds_agree(after, before, share):
+        verdict, why = "undecided", "rounds of the two sides overlap: one slow round is no regression"
     return {
-        "verdict": judge_ratio(ratio, threshold), "why": why,
+        "verdict": verdict, "why": why,
         "change": ratio.value, "low": ratio.low, "high": ratio.high, "n": ratio.n,
     }  # fmt: skip
+
+
+def rounds_agree(after: Sequence[Sequence[float]], before: Sequence[Sequence[float]], share: float) -> bool:
+    """Return whether every round of one side is slower than every round of the other.
+
+    The interval of a ratio resamples requests within rounds: a slow spell of the machine is not in it.
+    """
+    ours, theirs = ([stats.percentile(block, share) for block in side if len(block)] for side in (after, before))
+    return min(ours) > max(theirs) or max(ours) < min(theirs)
 
 
 def least_n(share: float, confidence: float = CONFIDENCE) -> int:

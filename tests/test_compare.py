@@ -15,7 +15,7 @@ from bench.cli import main
 from bench.compare import Comparison, NoComparisonError, compare
 from bench.read import right
 from bench.stats import Estimate, Paired, mcnemar, percentile_ranks
-from bench.verdict import LATENCY, Verdict, judge_difference, judge_ratio, least_n
+from bench.verdict import LATENCY, Verdict, judge_difference, judge_ratio, least_n, rounds_agree
 from tests import records
 
 Change = Callable[[dict[str, Any]], None]
@@ -345,3 +345,9 @@ def test_comparing_imports_no_runtime(checkout: Checkout) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_one_slow_round_beside_an_ordinary_one_is_no_regression() -> None:
+    ordinary = [[10.0, 10.1, 10.2], [10.1, 10.2, 10.3]]
+    assert not rounds_agree([[15.0, 15.1, 15.2], ordinary[0]], ordinary, 0.5)
+    assert rounds_agree([[15.0, 15.1, 15.2], [14.0, 14.1, 14.2]], ordinary, 0.5)
