@@ -68,19 +68,29 @@ def _panel(axes: Axes, rows: Sequence[Row], task: str) -> None:
         axes.plot(size, right, marker=marker, ms=ms, color=colour, mec="white", mew=0.8, zorder=level)
     front = pareto([(size, right) for _, size, right in points])
     axes.plot(*zip(*front, strict=True), color=MUTED, lw=1.4, ls=(0, (5, 3)), zorder=1)
-    answers = points[0][0].accuracy[task]
-    axes.axhline(100 * answers.chance, color=MUTED, lw=1, ls=":")
-    axes.annotate(
-        "guessing", (0, 100 * answers.chance), (3, -3), ("axes fraction", "data"), textcoords="offset points",
-        ha="left", va="top", color=MUTED, fontsize=11,
-    )  # fmt: skip
+    _guessing(axes, 100 * points[0][0].accuracy[task].chance)
     counts = sorted({row.accuracy[task].n for row, _, _ in points})
     axes.set_title(f"{task}: right answers against size (n = {' or '.join(f'{n:,}' for n in counts)})")
     axes.set_ylabel("right answers, %, with 95 % interval")
     _size_axis(axes, [size for _, size, _ in points])
     low, high = axes.get_ylim()
-    axes.set_ylim(max(-2, low - 4), min(104, high + 4))
+    room = 0.15 * (high - low)
+    axes.set_ylim(max(-2, low - room), min(104, high + room))
     axes.grid(axis="y")
+
+
+def _guessing(axes: Axes, chance: float) -> None:
+    """Draw the line of guessing, or say that it lies below where it would leave the points a sliver of the axis."""
+    low, high = axes.get_ylim()
+    if low - chance > high - low:
+        where, text = (0.01, 0.015), f"axis cut: guessing gives {chance:.0f} %"
+        axes.annotate(text, where, xycoords="axes fraction", ha="left", va="bottom", color=MUTED, fontsize=11)
+        return
+    axes.axhline(chance, color=MUTED, lw=1, ls=":")
+    axes.annotate(
+        "guessing", (0, chance), (3, -14), ("axes fraction", "data"), textcoords="offset points",
+        ha="left", va="top", color=MUTED, fontsize=11,
+    )  # fmt: skip
 
 
 def _size_axis(axes: Axes, sizes: Sequence[float]) -> None:
