@@ -145,7 +145,7 @@ def died(code: int) -> str:
 def _forward(line: str, tell: Tell) -> None:
     try:
         what, done, total = json.loads(line)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError):  # a library that prints to standard output is no progress
         return
     tell(str(what), int(done), int(total))
 

@@ -104,6 +104,8 @@ def _one_sided(base: Row | None, head: Row | None, gone: bool) -> dict[str, Any]
     """Say why a side has no number; `gone` says that it is the head's."""
     said = [f"round {f.round} failed at {f.stage}: {f.message}" for row in (head, base) if row for f in row.failures]
     why = {"why": said[0] if said else "not measured"}
+    if base and head and not said and not _values(base) and not _values(head):
+        return {"verdict": "not comparable", **why}
     if base is None or head is None:
         return {"verdict": "new" if base is None else "gone", "why": said[0] if said else ""}
     if base.failures and head.failures:

@@ -107,15 +107,7 @@ def record(
         "started_at": f"2026-11-23T20:{10 + number * 5:02d}:{place % 60:02d}+00:00",
         "seconds": {"build": 1.5, "measure": 8.0},
         "commit": {"sha": COMMIT, "dirty": False, "tree": "clean"},
-        "machine": {
-            "id": MACHINE,
-            "cpu": "Test CPU",
-            "cores": 2,
-            "memory_bytes": 8_000_000_000,
-            "gpus": [],
-            "os": "Linux 6.1",
-            "python": "3.11.7",
-        },
+        "machine": machine(),
         "versions": {"torch": "2.13.0+cpu", "transformers": "5.0.0", "llama-cpp-python": "0.3.36"},
         "config": {
             "model": {"name": "reference"},
@@ -137,6 +129,19 @@ def record(
         "warnings": [],
         "error": None,
     }  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine that all records are from."""
+    return {
+        "id": MACHINE,
+        "cpu": "Test CPU",
+        "cores": 2,
+        "memory_bytes": 8_000_000_000,
+        "gpus": [],
+        "os": "Linux 6.1",
+        "python": "3.11.7",
+    }
 
 
 def canary(rng: np.random.Generator) -> dict[str, float]:

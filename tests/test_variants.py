@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import make
-from variants.artifact import read_artifact
+from variants.artifact import Artifact, Made, read_artifact
 from variants.build import build, check_disk, find
 from variants.errors import UserError
+from variants.source import Source
 from variants.step import Planned, plan
 from variants.weights import histogram
 
@@ -108,13 +110,26 @@ def test_a_killed_build_leaves_nothing_that_looks_finished(catalogue: Catalogue,
     assert not leftover.exists()
 
 
+@dataclass(frozen=True)
+class CountedSource(Source):
+    """The source step, leaving a line in `tally` whenever it really runs."""
+
+    tally: str = ""
+
+    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+        with Path(self.tally).open("a") as lines:
+            lines.write("ran\n")
+        return super().run(parent, out, device)
+
+
 def _build(cache: Path, planned: Planned, started: Any) -> None:
     started.wait()
     build(cache, planned, None, "cpu")
 
 
-def test_two_processes_that_want_one_artifact_build_it_once(catalogue: Catalogue, tmp_path: Path) -> None:
-    planned = plan("test", ["source"], catalogue, "cpu")[0]
+def test_two_processes_that_want_one_artifact_build_it_once(tiny_model: Path, tmp_path: Path) -> None:
+    tally = tmp_path / "tally"
+    planned = Planned("source", CountedSource(str(tiny_model), str(tally)), "f" * 64)
     context = multiprocessing.get_context("spawn")
     started = context.Barrier(2)
     children = [context.Process(target=_build, args=(tmp_path, planned, started)) for _ in range(2)]
@@ -124,6 +139,7 @@ def test_two_processes_that_want_one_artifact_build_it_once(catalogue: Catalogue
         child.join()
     assert [child.exitcode for child in children] == [0, 0]
     assert [p.name for p in (tmp_path / "artifacts").iterdir() if p.is_dir()] == [planned.fingerprint]
+    assert tally.read_text() == "ran\n"
 
 
 def test_a_plan_that_outgrows_the_disk_is_refused() -> None:

@@ -221,7 +221,7 @@ def accuracy_grid(rows: Sequence[Row], task: str) -> Grid:
         else:
             entries.append(Entry(points(pair.difference), points_span(pair)))
             entries += [Entry(str(pair.gained)), Entry(str(pair.lost)), Entry(p_value(pair.p))]
-            entries.append(Entry(p_value(found.p_holm if found.p_holm is not None else 1.0)))
+            entries.append(NOT_MEASURED if found.p_holm is None else Entry(p_value(found.p_holm)))
             entries.append(Entry(points(pair.detectable).removeprefix("+")))
         lines.append(Line(tuple(entries), row.family))
     columns = (

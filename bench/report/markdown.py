@@ -6,14 +6,7 @@ from collections.abc import Sequence
 
 from bench.report.gates import Finding
 from bench.report.grids import Entry, Grid
-from bench.report.page import DEFINITIONS, Headline
-
-CHARTS = {
-    "accuracy-size": "Accuracy against size",
-    "latency": "Latency percentiles",
-    "subjects": "Accuracy by subject against base",
-    "change": "What was gained and what was lost",
-}
+from bench.report.page import CHART_TITLES, DEFINITIONS, Headline
 
 
 def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Sequence[str]) -> str:
@@ -26,7 +19,7 @@ def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Gr
     if findings:
         parts += ["## Read this first", "\n".join(_finding(finding) for finding in findings)]
     parts += [_grid(grid) for grid in grids[:4]]
-    parts += [f"![{CHARTS[name]}]({name}.svg)" for name in charts]
+    parts += [f"![{CHART_TITLES[name]}]({name}.svg)" for name in charts]
     parts += [_grid(grid) for grid in grids[4:]]
     parts += ["## How to read this", "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS)]
     return "\n\n".join(parts) + "\n"

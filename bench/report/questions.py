@@ -16,7 +16,7 @@ from bench.report.grids import (
     tasks_of,
 )
 from bench.report.numbers import digits, p_value, points, points_span, sized, span, times, times_span
-from bench.report.table import Row, latency_rounds, paired
+from bench.report.table import Row, comparable, latency_rounds, paired
 from bench.stats import percentile_ratio
 
 DOMAIN = "hr"
@@ -91,7 +91,8 @@ def _article_measured(row: Row) -> list[Entry]:
 
 
 def _kept(known: Mapping[str, Row], before: str, after: str) -> str:
-    one, two = (known[name].accuracy.get(DOMAIN) if name in known else None for name in (before, after))
+    a, b = _pair(known, before, after)
+    one, two = (row.accuracy.get(DOMAIN) if row else None for row in (a, b))
     change = paired(one, two)
     if one is None or two is None or change is None or not one.correct:
         return f"What {after} keeps of {before}: not measured."
@@ -136,7 +137,9 @@ def order_grid(rows: Sequence[Row]) -> Grid:
 def _against(anchor: Row | None, row: Row, task: str) -> Entry:
     if anchor is row:
         return ITSELF
-    pair = paired(anchor.accuracy.get(task) if anchor else None, row.accuracy.get(task))
+    if anchor is None or not comparable(anchor, row):
+        return NOT_MEASURED
+    pair = paired(anchor.accuracy.get(task), row.accuracy.get(task))
     if pair is None:
         return NOT_MEASURED
     return Entry(points(pair.difference), f"{points_span(pair)}; {p_value(pair.p)}")
@@ -158,6 +161,12 @@ def _training(row: Row) -> tuple[Entry, Entry]:
     )
 
 
+def _pair(known: Mapping[str, Row], before: str, after: str) -> tuple[Row | None, Row | None]:
+    """Return both rows, or neither where they are not of the same model, workload and device."""
+    a, b = known.get(before), known.get(after)
+    return (None, None) if a and b and not comparable(a, b) else (a, b)
+
+
 def runtime_grid(rows: Sequence[Row]) -> Grid:
     """Make the table that takes the runtime's effect and quantization's apart."""
     known = by_name(rows)
@@ -169,7 +178,7 @@ def runtime_grid(rows: Sequence[Row]) -> Grid:
     tasks = tasks_of(rows)
     lines = []
     for title, before, after in pairs:
-        a, b = known.get(before), known.get(after)
+        a, b = _pair(known, before, after)
         entries = [Entry(title, f"{before} → {after}")]
         entries.append(_times(a.size_bytes if a else None, b.size_bytes if b else None))
         entries += [_faster(a, b, name, 0.5) for name in ("ttft_ms", "tpot_ms", "e2e_ms")]

@@ -208,7 +208,7 @@ def comparable(a: Row, b: Row) -> bool:
     """Say whether two rows start from the same model and served the same requests on the same device."""
 
     def identity(row: Row) -> tuple[Any, ...]:
-        record = row.records[-1]
+        record = next((r for r in reversed(row.records) if not r.failed), row.records[-1])
         latency = (record.data["config"].get("measures") or {}).get("latency")
         return record.source, latency, (record.data.get("session") or {}).get("device")
 
