@@ -15,6 +15,7 @@ from bench.report import Report, render
 from bench.report.charts.accuracy_size import pareto, place
 from bench.report.family import family_of, native_runtime, step_role
 from bench.report.gates import Finding, controls
+from bench.report.questions import runtime_grid
 from bench.report.table import Row, build_rows
 from tests import records
 
@@ -258,6 +259,9 @@ def test_another_model_is_never_compared(tmp_path: Path) -> None:
     assert (q4.smaller, q4.accuracy["hr"].against, q4.latency["e2e_ms"].faster_p50) == (None, None, None)
     assert "not comparable with base" in q4.warnings
     assert any(finding.title == "Mixed records" for finding in findings_of(tmp_path))
+    runtime = runtime_grid(list(rows_of(tmp_path).values()))
+    alone = next(line for line in runtime.lines if line.entries[0].text == "Quantization alone")
+    assert {entry.text for entry in alone.entries[1:]} == {"not measured"}
 
 
 def test_an_artifact_that_changed_between_rounds_is_not_pooled(tmp_path: Path) -> None:
