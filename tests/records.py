@@ -1,13 +1,20 @@
-"""Records as a sweep writes them, made up from a seed: for the tests of everything that reads records."""
+"""Records as a sweep writes them, made up from a seed: for the tests of everything that reads records.
+
+`python -m tests.records OUT --commits 1000` makes a scratch repository with that many commits and their records.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench.record import dumps
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MACHINE = "test-cpu-2c"
@@ -118,8 +125,8 @@ def record(
             "suite": "embedded",
             "device": {"asked": "auto", "used": "cpu"},
         },
-        "lineage": [lineage(step, size) for step in steps],
-        "artifact": {"fingerprint": f"artifact-{name}", "kind": KINDS.get(steps[-1], "gguf")},
+        "lineage": [lineage(steps[: place + 1], size) for place in range(len(steps))],
+        "artifact": {"fingerprint": "/".join(steps), "kind": KINDS.get(steps[-1], "gguf")},
         "session": {
             "runtime": runtime, "device": "cpu", "device_name": "Test CPU", "dtype": "f32",
             "gpu_layers": 0, "layers": 4, "threads": 2, "n_ctx": 512,
@@ -149,12 +156,13 @@ def canary(rng: np.random.Generator) -> dict[str, float]:
     return {"copy_gb_s": 9.0 + rng.normal(0, 0.1), "matmul_gflops": 80.0}
 
 
-def lineage(step: str, size: int) -> dict[str, Any]:
-    """Make the entry of one step that was built."""
+def lineage(steps: Sequence[str], size: int) -> dict[str, Any]:
+    """Make the entry of the last of the steps so far."""
+    step = steps[-1]
     return {
         "step": step,
         "kind": KINDS.get(step, "gguf"),
-        "fingerprint": f"fingerprint-{step}",
+        "fingerprint": "/".join(steps),
         "size_bytes": size,
         "build_seconds": 70.0 if step == "lora" else 1.0,
         "build_peak_bytes": 700_000_000,
@@ -222,3 +230,75 @@ def failed(name: str, number: int = 0, step: str = "lora") -> dict[str, Any]:
             "reproduce": f"python -m bench.worker build .cache/cells/{name}.json",
         },
     }
+
+
+LATENCIES = ("ttft_ms", "tpot_ms", "e2e_ms")
+TWELVE = tuple(name for name in VARIANTS if not name.endswith(("torch", "nf4")))
+ROUND_SD = 0.015
+"""How much the rounds of one variant differ on a quiet machine, as the log-sd of a factor on all its latencies."""
+
+
+def make_history(root: Path, commits: int, rounds: int = 3, requests: int = 140, **how: Any) -> list[str]:
+    """Make a repository of that many commits, each with the records of a sweep; return the commits, oldest first."""
+    shas = make_commits(root, commits)
+    write_history(root / "results", shas, rounds, requests, **how)
+    return shas
+
+
+def make_commits(root: Path, commits: int) -> list[str]:
+    """Make a repository with a straight line of empty commits on `main`, an hour apart; every hundredth is tagged."""
+    root.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for number in range(commits):
+        when = f"t <t@example.com> {1_700_000_000 + 3600 * number} +0000"
+        lines += ["commit refs/heads/main", f"committer {when}", f"data <<END\ncommit {number}\nEND\n"]
+        if number % 100 == 0:
+            lines += [f"tag v{number // 100}", "from refs/heads/main", f"tagger {when}", "data 0\n"]
+    for command, text in ((["init", "-q", "-b", "main"], ""), (["fast-import", "--quiet"], "\n".join(lines) + "\n")):
+        subprocess.run(["git", "-C", str(root), *command], input=text, text=True, check=True)
+    log = ["git", "-C", str(root), "log", "--reverse", "--format=%H", "main"]
+    return subprocess.run(log, capture_output=True, text=True, check=True).stdout.split()
+
+
+def write_history(
+    results: Path,
+    shas: Sequence[str],
+    rounds: int = 3,
+    requests: int = 140,
+    variants: Sequence[str] = TWELVE,
+    slower: Callable[[int, str], float] = lambda place, variant: 1.0,
+    seed: int = 7,
+) -> None:
+    """Write a sweep per commit; `slower(place, variant)` is the true factor on the latencies of a commit.
+
+    Accuracy and size stay what they are: only what a clock gives differs between commits, anew for each record.
+    """
+    rng = np.random.default_rng(seed)
+    texts = {(name, number): _template(name, number, requests) for name in variants for number in range(rounds)}
+    for place, sha in enumerate(shas):
+        folder = results / MACHINE / sha[:12]
+        folder.mkdir(parents=True, exist_ok=True)
+        for (name, number), text in texts.items():
+            factor = VARIANTS[name][3] * slower(place, name) * rng.lognormal(0, ROUND_SD)
+            for key, values in latency(rng, factor, requests).items():
+                if key in LATENCIES:
+                    text = text.replace(f'"@{key}"', str([round(value, 4) for value in values]).replace(" ", ""))
+            text = text.replace(COMMIT, sha).replace("@day", f"{2000 + place // 336}-{place // 28 % 12 + 1:02d}")
+            text = text.replace("@of", f"{place % 28 + 1:02d}")
+            (folder / f"{name}.r{number}.json").write_text(text, encoding="utf-8")
+
+
+def _template(name: str, number: int, requests: int) -> str:
+    content = record(name, number, requests)
+    content["measures"]["latency"] |= {key: f"@{key}" for key in LATENCIES}
+    content["started_at"] = f"@day-@of{content['started_at'][10:]}"
+    return dumps(content) + "\n"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Make a scratch repository with made-up records.")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--commits", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    make_history(asked.out, asked.commits, asked.rounds)
