@@ -43,7 +43,8 @@ def compare(
     and `<rev>-dirty` the uncommitted state beside it. The base is taken from the head's sweep, and from its
     machine where that has measured the base too.
     """
-    records, left_out = read(records_dir)
+    records, unread = read(records_dir)
+    left_out = [str(file) for file in unread]
     if not records:
         broken = f", {len(left_out)} unreadable ({left_out[0]})" if left_out else ""
         raise NoComparisonError(f"no records under {records_dir}{broken}: run `make bench`")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -14,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.checkout import state
 from variants.errors import UserError
 from variants.paths import ROOT
 from variants.process import usable_cores
@@ -90,35 +90,8 @@ def versions(names: Iterable[str] = PACKAGES) -> dict[str, str | None]:
 
 @cache
 def commit() -> dict[str, Any]:
-    """Describe the checkout as this process first saw it: commit, whether it is dirty, and a hash of the dirt."""
-    sha = _git("rev-parse", "HEAD").strip()
-    scope = ["--", ".", ":!results"]
-    diff = _git("diff", "HEAD", "--binary", *scope) if sha else ""
-    untracked = [name for name in _git("ls-files", "-o", "--exclude-standard", "-z", *scope).split("\0") if name]
-    dirty = bool(diff or untracked)
-    digest = hashlib.sha256(diff.encode())
-    for name in sorted(untracked):
-        digest.update(name.encode() + b"\0" + (ROOT / name).read_bytes())
-    if not sha:
-        return {"sha": None, "dirty": True, "tree": _tree_without_git()}
-    return {"sha": sha, "dirty": dirty, "tree": digest.hexdigest()[:12] if dirty else "clean"}
-
-
-def _tree_without_git() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(p for folder in ("bench", "conf", "variants") for p in (ROOT / folder).rglob("*.[py]*")):
-        if path.suffix in (".py", ".yaml"):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-def _git(*arguments: str) -> str:
-    try:
-        command = ["git", "-C", str(ROOT), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    except OSError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+    """Describe the checkout as this process first saw it: commit, whether it is dirty, and a digest of the dirt."""
+    return state(ROOT)
 
 
 def canary() -> dict[str, float]:

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import stats
-from bench.record import SCHEMA
+from bench.checkout import history
+from bench.record import state_label
+from bench.schema import LATENCIES, parse
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REQUIRED: dict[str, type | tuple[type, ...]] = {
-    "variant": str,
-    "round": int,
-    "status": str,
-    "started_at": str,
-    "commit": dict,
-    "machine": dict,
-    "config": dict,
-    "measures": dict,
-    "warnings": list,
-    "error": (dict, type(None)),
-}
 COLUMNS = [
-    *("machine", "commit", "dirty", "sweep", "model", "suite", "variant", "round", "runtime", "started_at"),
+    *("machine", "commit", "dirty", "tree", "sweep", "model", "suite", "variant", "round", "runtime", "started_at"),
     *("status", "error", "metric", "task", "value", "unit", "n", "low", "high"),
 ]
-LATENCIES = ("ttft_ms", "tpot_ms", "e2e_ms")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that is no sound record, and why."""
+
+    path: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,16 @@ class Record:
     def round(self) -> int:
         """Return the number of the round, from 0."""
         return int(self.data["round"])
+
+    @property
+    def label(self) -> str:
+        """Return the commit and its state as the folder of the record is called."""
+        return state_label(self.data["commit"])
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Return the identity of the artifact that was measured, None where there was none."""
+        return (self.data["artifact"] or {}).get("fingerprint")
 
     @property
     def failed(self) -> bool:
@@ -106,44 +115,34 @@ class Record:
         return fingerprint
 
 
-def _parse(path: Path) -> Record:
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or "schema" not in data:
-        raise ValueError("no record: it has no `schema`")
-    if data["schema"] != SCHEMA:
-        raise ValueError(f"schema {data['schema']!r} is unknown, this version reads {SCHEMA}")
-    for key, kind in REQUIRED.items():
-        if key not in data or not isinstance(data[key], kind):
-            raise ValueError(f"`{key}` is missing or of the wrong type")
-    record = Record(path, data)
-    try:
-        _ = record.sha, record.machine, record.runtime, record.steps
-        _check_columns(record.measures)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"incomplete: {error!r}") from error
-    return record
+def read(path: Path | str = "results", label: str = "*") -> tuple[list[Record], list[LeftOut]]:
+    """Read the records under a folder, and say of each file that was left out why.
 
-
-def _check_columns(measures: dict[str, Any]) -> None:
-    columns: tuple[str, ...] = ("question", "subject", "gold", "picked", "loglik")
-    tables = [(f"accuracy {task}", answers, columns) for task, answers in measures.get("accuracy", {}).items()]
-    if "latency" in measures:
-        tables.append(("latency", measures["latency"], LATENCIES))
-    for name, table, wanted in tables:
-        lengths = {len(table[column]) for column in wanted}
-        if len(lengths) != 1 or 0 in lengths:
-            raise ValueError(f"{name}: columns of lengths {sorted(lengths)}, they must be alike and not empty")
-
-
-def read(path: Path | str = "results") -> tuple[list[Record], list[str]]:
-    """Read every record under a folder, and say in one line each which files were left out and why."""
+    `label` is a pattern of the folders of commits, such as `0123456789ab*`: only those are opened.
+    """
     records, left_out = [], []
-    for file in sorted(Path(path).glob("*/*/*.r*.json")):
+    for file in sorted(Path(path).glob(f"*/{label}/*.r*.json")):
         try:
-            records.append(_parse(file))
+            records.append(Record(file, parse(file)))
         except (OSError, ValueError) as error:
-            left_out.append(f"{file}: {' '.join(str(error).split())}")
-    return records, left_out
+            left_out.append(LeftOut(file, " ".join(str(error).split())))
+    mixed = _mixed(records)
+    return [record for record in records if record.path not in mixed], left_out + list(mixed.values())
+
+
+def _mixed(records: Sequence[Record]) -> dict[Path, LeftOut]:
+    """Name the rounds of a variant that measured different artifacts: which of them is meant cannot be told."""
+    rounds: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in records:
+        if not record.failed:
+            rounds[record.machine, record.label, record.sweep, record.variant].append(record)
+    found = {}
+    for same in rounds.values():
+        prints = {str(record.fingerprint)[:12] for record in same}
+        for record in same if len(prints) > 1 else ():
+            why = f"artifact: the rounds of this variant measured different ones: {' / '.join(sorted(prints))}"
+            found[record.path] = LeftOut(record.path, why)
+    return found
 
 
 def _measured(record: Record) -> Iterator[dict[str, Any]]:
@@ -193,6 +192,7 @@ def load(path: Path | str = "results") -> pd.DataFrame:
             "machine": record.machine,
             "commit": record.sha,
             "dirty": record.dirty,
+            "tree": record.data["commit"].get("tree"),
             "sweep": record.sweep,
             "model": (config.get("model") or {}).get("name"),
             "suite": config.get("suite"),
@@ -214,15 +214,15 @@ class Selection:
 
     records: tuple[Record, ...]
     sha: str
-    dirty: bool
+    label: str
     machine: str
     sweep: str
     why: str
 
     @property
-    def label(self) -> str:
-        """Return the commit as the folder of its records is called."""
-        return f"{self.sha[:12]}{'-dirty' if self.dirty else ''}"
+    def dirty(self) -> bool:
+        """Say whether the working tree differed from the commit."""
+        return self.records[0].dirty
 
 
 def select(
@@ -230,14 +230,17 @@ def select(
 ) -> Selection | None:
     """Pick the records of one sweep; None where nothing matches.
 
-    `commit` is the start of a sha, with `-dirty` for the state beside it; without one it is the newest commit
-    of this checkout that has records: HEAD, else the nearest in `git log`, else the newest in time.
-    Where that leaves several machines, sweeps or states of the working tree, the one measured last is taken.
+    `commit` is the start of a sha, with `-dirty` for the states beside it, or `-dirty-<tree>` for one of them;
+    without one it is the newest commit of this checkout that has records: HEAD, else the nearest in `git log`,
+    else the newest in time. Where that leaves several machines, sweeps or states of the working tree, the one
+    measured last is taken.
     """
     fitting = [r for r in records if machine in (None, r.machine) and sweep in (None, r.sweep)]
     if commit is not None:
-        sha, dirty = commit.removesuffix("-dirty"), commit.endswith("-dirty")
-        fitting = [record for record in fitting if record.sha.startswith(sha) and record.dirty >= dirty]
+        sha, dirty, tree = commit.partition("-dirty")
+        wanted = tree.removeprefix("-")
+        fitting = [r for r in fitting if r.sha.startswith(sha) and (r.dirty or not dirty)]
+        fitting = [r for r in fitting if str(r.data["commit"].get("tree")).startswith(wanted)]
     if not fitting:
         return None
     if commit is None:
@@ -246,24 +249,16 @@ def select(
     else:
         why = "asked for"
     newest = max(fitting, key=lambda record: record.started_at)
-    state = (newest.sha, newest.dirty, newest.machine, newest.sweep)
-    chosen = [r for r in fitting if (r.sha, r.dirty, r.machine, r.sweep) == state]
+    state = (newest.sha, newest.label, newest.machine, newest.sweep)
+    chosen = [r for r in fitting if (r.sha, r.label, r.machine, r.sweep) == state]
     chosen.sort(key=lambda record: (record.round, record.variant))
     return Selection(tuple(chosen), *state, why)
 
 
 def _newest_commit(records: Sequence[Record]) -> tuple[str, str]:
     measured = {record.sha for record in records}
-    for age, sha in enumerate(_history(records[0].path.parent)):
+    for age, sha in enumerate(history(records[0].path.parent)):
         if sha in measured:
             return sha, "HEAD of this checkout" if age == 0 else f"the nearest commit with records, {age} before HEAD"
     newest = max(records, key=lambda record: record.started_at)
     return newest.sha, "the newest records; their commit is not in the history of this checkout"
-
-
-def _history(folder: Path) -> list[str]:
-    command = ["git", "-C", str(folder), "log", "--format=%H", "--max-count=10000"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.split()
-    except (OSError, subprocess.SubprocessError):
-        return []

@@ -1,44 +1,73 @@
-"""A record: one immutable JSON file per cell (variant and round) of a sweep, schema 1."""
+"""A record: one immutable JSON file per cell (variant and round) of a sweep; `results/README.md` describes it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_at_once
+
 SCHEMA = 1
+_SEAL = re.compile(r'\{\n "sha256": "([0-9a-f]{64})",\n')
+
+
+def state_label(commit: Mapping[str, Any]) -> str:
+    """Return `<commit12>`, or `<commit12>-dirty-<tree>`: two uncommitted states of one commit are kept apart."""
+    return (commit["sha"] or "no-commit")[:12] + (f"-dirty-{commit['tree']}" if commit["dirty"] else "")
 
 
 def record_path(
     results: Path, machine_id: str, commit: Mapping[str, Any], sweep: str, variant: str, round_: int
 ) -> Path:
-    """Return `<machine>/<commit12>[-dirty]/<variant>.r<round>.json`.
+    """Return `<machine>/<commit12>[-dirty-<tree>]/<variant>[~<sweep>].r<round>.json`.
 
     A sweep that is not the stock one (`sweep` not empty) says so in the name: a variant under other settings is
     another thing and must not stand under the stock name.
     """
-    folder = (commit["sha"] or "no-commit")[:12] + ("-dirty" if commit["dirty"] else "")
     name = f"{variant}~{sweep}" if sweep else variant
-    return results / machine_id / folder / f"{name}.r{round_}.json"
+    return results / machine_id / state_label(commit) / f"{name}.r{round_}.json"
 
 
 def write(record: Mapping[str, Any], path: Path) -> None:
-    """Write a record under a temporary name and rename it: a reader sees all of it or nothing."""
+    """Write a record at once; its first key is the sha256 of the rest, so that a later change of it shows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(dumps(record) + "\n")
-    temporary.replace(path)
+    write_at_once(path, sealed(dumps(record) + "\n"))
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """Read a record, or return None where there is none or it does not parse as this schema."""
+    """Read a record, or return None where there is none or it is not whole and of this schema."""
     try:
-        record = json.loads(path.read_text())
+        record = decode(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+
+
+def sealed(text: str) -> str:
+    """Return the text of a record with its sha256 as the first key."""
+    return text.replace("{\n", f'{{\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}",\n', 1)
+
+
+def decode(text: str) -> Any:
+    """Parse the text of a record. Raises ValueError for NaN, Infinity, or a text that its sha256 does not fit.
+
+    Records of before the sha256 have none, and there is nothing to hold them against.
+    """
+    record = json.loads(text, parse_constant=_refuse)
+    if isinstance(record, dict) and "sha256" in record:
+        seal = _SEAL.match(text)
+        content = "{\n" + text[seal.end() :] if seal else ""
+        if record["sha256"] != hashlib.sha256(content.encode()).hexdigest():
+            raise ValueError("changed since it was written: its content does not fit its sha256")
+    return record
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def dumps(value: Any, indent: int = 0) -> str:

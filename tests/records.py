@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.record import dumps
+from bench.record import dumps, record_path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MACHINE = "test-cpu-2c"
@@ -70,10 +70,8 @@ def write_sweep(
 
 def write(results: Path, content: Mapping[str, Any]) -> Path:
     """Write one record where a sweep would."""
-    commit = content["commit"]
-    folder: Path = results / content["machine"]["id"] / f"{commit['sha'][:12]}{'-dirty' if commit['dirty'] else ''}"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{content['variant']}.r{content['round']}.json"
+    path = record_path(results, content["machine"]["id"], content["commit"], "", content["variant"], content["round"])
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
 

@@ -198,7 +198,7 @@ def test_what_is_not_the_same_thing_is_not_comparable(
 
 def test_another_artifact_under_the_same_name_is_marked_and_still_judged(checkout: Checkout) -> None:
     def rebuilt(content: dict[str, Any]) -> None:
-        content["artifact"]["fingerprint"] = "another"
+        content["artifact"]["fingerprint"] = content["lineage"][-1]["fingerprint"] = "another"
 
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, rebuilt, **q4(size=SIZE + 1000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 
 import bench
 from bench.read import read, select
+from bench.record import record_path, write
+from bench.schema import MIGRATIONS
 from tests import records
 
 SOME = {name: records.VARIANTS[name] for name in ("base", "q4")}
 
 
 def commit(sha: str, dirty: bool = False) -> dict[str, Any]:
-    return {"sha": sha * 40, "dirty": dirty, "tree": "clean"}
+    return {"sha": sha * 40, "dirty": dirty, "tree": "changed" if dirty else "clean"}
 
 
 def test_the_table_has_a_row_per_cell_and_metric(tmp_path: Path) -> None:
@@ -64,8 +67,8 @@ def test_a_file_that_is_no_record_is_named_and_left_out(tmp_path: Path, change: 
     found, left_out = read(tmp_path)
     assert [record.path for record in found] == [good]
     assert len(left_out) == 1
-    assert str(bad) in left_out[0]
-    assert said in left_out[0]
+    assert left_out[0].path == bad
+    assert said in left_out[0].why
     with pytest.warns(UserWarning, match=r"q4\.r0\.json"):
         bench.load(tmp_path)
 
@@ -74,7 +77,92 @@ def test_a_record_cut_short_is_left_out(tmp_path: Path) -> None:
     path = records.write(tmp_path, records.record("base"))
     path.write_text(path.read_text()[:1000])
     assert read(tmp_path)[0] == []
-    assert str(path) in read(tmp_path)[1][0]
+    assert [file.path for file in read(tmp_path)[1]] == [path]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_named_and_left_out(tmp_path: Path, number: str) -> None:
+    path = records.write(tmp_path, records.record("q4"))
+    path.write_text(re.sub(r'"ttft_ms": \[[^,]*', f'"ttft_ms": [{number}', path.read_text()))
+    assert why_left_out(tmp_path) in (
+        f"{number} is no number",
+        "measures.latency.ttft_ms: holds a number that is not finite",
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("other-4c/0123456789ab/q4.r0.json", f"machine: the record says {records.MACHINE}, its path other-4c"),
+        (f"{records.MACHINE}/ffffffffffff/q4.r0.json", "commit: the record says 0123456789ab, its path ffffffffffff"),
+        (f"{records.MACHINE}/0123456789ab-dirty/q4.r0.json", "commit: the record says 0123456789ab, its path 01234567"),
+        (f"{records.MACHINE}/0123456789ab/base.r0.json", "variant: the record says q4, its path base"),
+        (f"{records.MACHINE}/0123456789ab/q4.r1.json", "round: the record says 0, its path 1"),
+    ],
+)
+def test_a_file_from_elsewhere_is_named_and_left_out(tmp_path: Path, place: str, said: str) -> None:
+    path = records.write(tmp_path, records.record("q4"))
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    path.rename(tmp_path / place)
+    assert why_left_out(tmp_path).startswith(said)
+
+
+def test_a_swapped_artifact_hash_is_named_and_left_out(tmp_path: Path) -> None:
+    records.write(tmp_path, {**records.record("q4"), "artifact": {"fingerprint": "another", "kind": "gguf"}})
+    assert why_left_out(tmp_path) == "artifact: its fingerprint is another, the last of its lineage source/gguf/"
+
+
+def test_rounds_of_different_artifacts_are_all_left_out_and_those_of_other_variants_stay(tmp_path: Path) -> None:
+    records.write_sweep(tmp_path, SOME, rounds=2)
+    rebuilt = records.record("q4", 1)
+    rebuilt["artifact"]["fingerprint"] = rebuilt["lineage"][-1]["fingerprint"] = "rebuilt"
+    records.write(tmp_path, rebuilt)
+    found, left_out = read(tmp_path)
+    assert {record.variant for record in found} == {"base"}
+    assert [file.path.name for file in left_out] == ["q4.r0.json", "q4.r1.json"]
+    assert all(file.why.endswith("measured different ones: rebuilt / source/gguf/") for file in left_out)
+
+
+def test_a_record_of_the_tool_that_was_changed_by_hand_is_left_out(tmp_path: Path) -> None:
+    content = records.record("q4")
+    path = record_path(tmp_path, records.MACHINE, content["commit"], "", "q4", 0)
+    write(content, path)
+    assert [record.variant for record in read(tmp_path)[0]] == ["q4"]
+    path.write_text(path.read_text().replace('"size_bytes": 2300000', '"size_bytes": 2200000'))
+    assert why_left_out(tmp_path) == "changed since it was written: its content does not fit its sha256"
+
+
+def test_older_schemas_are_migrated_by_explicit_code_and_refused_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {**records.record("q4"), "schema": 0}
+    content["name"] = content.pop("variant")
+    records.write(tmp_path, {**content, "variant": "q4"}).write_text(json.dumps(content))
+    assert why_left_out(tmp_path) == "schema 0 is unknown, this version reads 1"
+
+    def named(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "schema": 1, "variant": data["name"]}
+
+    monkeypatch.setitem(MIGRATIONS, 0, named)
+    assert [record.variant for record in read(tmp_path)[0]] == ["q4"]
+
+
+def why_left_out(results: Path) -> str:
+    found, left_out = read(results)
+    assert found == []
+    assert len(left_out) == 1
+    return left_out[0].why
+
+
+def test_two_uncommitted_states_of_one_commit_are_two_sweeps(tmp_path: Path) -> None:
+    for tree, hour in (("aaaa", 1), ("bbbb", 2)):
+        state = {"sha": records.COMMIT, "dirty": True, "tree": tree}
+        started = f"2026-11-23T0{hour}:00:00+00:00"
+        records.write(tmp_path, {**records.record("q4"), "commit": state, "started_at": started})
+    found, _ = read(tmp_path)
+    labels = [chosen.label for of in ("-dirty", "-dirty-aaaa") if (chosen := select(found, f"{records.COMMIT}{of}"))]
+    assert labels == ["0123456789ab-dirty-bbbb", "0123456789ab-dirty-aaaa"]
+    assert len(bench.load(tmp_path).tree.unique()) == 2
 
 
 def test_head_is_chosen_before_newer_records_of_other_commits(tmp_path: Path) -> None:
@@ -104,7 +192,7 @@ def test_the_state_measured_last_is_chosen_and_never_mixed(tmp_path: Path) -> No
     found, _ = read(tmp_path)
     chosen = select(found)
     assert chosen is not None
-    assert (chosen.dirty, chosen.label, len(chosen.records)) == (True, "aaaaaaaaaaaa-dirty", 1)
+    assert (chosen.dirty, chosen.label, len(chosen.records)) == (True, "aaaaaaaaaaaa-dirty-changed", 1)
     assert select(found, commit="bbbb") is None
     assert select(found, machine="elsewhere") is None
 

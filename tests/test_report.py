@@ -264,15 +264,6 @@ def test_another_model_is_never_compared(tmp_path: Path) -> None:
     assert {entry.text for entry in alone.entries[1:]} == {"not measured"}
 
 
-def test_an_artifact_that_changed_between_rounds_is_not_pooled(tmp_path: Path) -> None:
-    records.write_sweep(tmp_path, {"base": SOME["base"]}, rounds=2)
-    newer = {**records.record("base", 1), "artifact": {"fingerprint": "rebuilt", "kind": "gguf"}}
-    records.write(tmp_path, newer)
-    base = rows_of(tmp_path)["base"]
-    assert base.latency["e2e_ms"].n == 140
-    assert "the artifact changed between rounds" in base.warnings[0]
-
-
 def test_what_was_not_measured_is_said_and_nothing_breaks(tmp_path: Path) -> None:
     records.write_sweep(tmp_path, {name: SOME[name] for name in ("base", "q4")}, rounds=1, measures={})
     report = render(tmp_path, tmp_path / "out")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.files import write_at_once
 from bench.read import Selection, read, select
 from bench.report.gates import Finding
 
@@ -45,13 +44,14 @@ def render(
     unknown = set(formats) - set(FORMATS)
     if unknown:
         raise ValueError(f"format: got {', '.join(sorted(unknown))}; allowed: {', '.join(FORMATS)}")
-    records, left_out = read(records_dir)
+    records, unread = read(records_dir, f"{commit.partition('-dirty')[0][:12]}*" if commit else "*")
+    left_out = [str(file) for file in unread]
     selection = select(records, commit, machine, sweep)
     if selection is None:
         return Report((), None, (), tuple(left_out))
     files, found = _texts(selection, left_out, formats)
     out_dir.mkdir(parents=True, exist_ok=True)
-    written = tuple(_write(out_dir / name, text) for name, text in files.items())
+    written = tuple(write_at_once(out_dir / name, text) for name, text in files.items())
     return Report(written, selection, tuple(found), tuple(left_out))
 
 
@@ -84,17 +84,3 @@ def _texts(
     if "html" in formats:
         files["index.html"] = page(head, found, grids, charts)
     return files, found
-
-
-def _write(path: Path, text: str) -> Path:
-    """Replace a file at once, so that a reader never sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path

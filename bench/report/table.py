@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.read import LATENCIES, Record, right
+from bench.read import Record, right
 from bench.report.family import FAMILIES, Family, family_of, native_runtime, roles
+from bench.schema import LATENCIES
 from bench.stats import Estimate, Paired, Share
 
 SHARES = (0.5, 0.9, 0.99)
@@ -114,12 +115,6 @@ def build_rows(records: Sequence[Record]) -> list[Row]:
 
 def _row(name: str, records: list[Record], native: str) -> Row:
     newest = max(records, key=lambda record: record.started_at)
-    fingerprints = {_fingerprint(record) for record in records if not record.failed}
-    changed = []
-    if len(fingerprints) > 1:
-        kept = _fingerprint(max((c for c in records if not c.failed), key=lambda record: record.started_at))
-        records = [record for record in records if record.failed or _fingerprint(record) == kept]
-        changed = ["the artifact changed between rounds: only the rounds of the newest one are shown"]
     said = roles(newest.data["config"])
     size = _first(records, "size")
     return Row(
@@ -139,12 +134,8 @@ def _row(name: str, records: list[Record], native: str) -> Row:
         peak_device_bytes=_peak(records, "peak_device_bytes"),
         accuracy={task: _accuracy(task, found) for task, found in _first(records, "accuracy").items()},
         failures=tuple(_failure(record) for record in records if record.failed),
-        warnings=tuple(dict.fromkeys([*changed, *(line for record in records for line in record.data["warnings"])])),
+        warnings=tuple(dict.fromkeys(line for record in records for line in record.data["warnings"])),
     )
-
-
-def _fingerprint(record: Record) -> Any:
-    return (record.data.get("artifact") or {}).get("fingerprint")
 
 
 def _first(records: Sequence[Record], measure: str) -> dict[str, Any]:

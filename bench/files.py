@@ -1,0 +1,24 @@
+"""Writing a file at once: a reader, or another process that writes it too, sees all of one version or of the other."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write_at_once(path: Path, text: str) -> Path:
+    """Write under a temporary name of its own, read it back, and rename it. Raises OSError where that fails."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        if temporary.read_bytes() != text.encode():
+            raise OSError(f"{path}: what was written does not read back the same; is the disk full?")
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
