@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.files import write_at_once
 from bench.read import Selection, read, select
 from bench.report.gates import Finding
+from bench.report.html import link_pages
 
 FORMATS = ("md", "html", "csv", "svg")
 
@@ -52,6 +53,7 @@ def render(
     files, found = _texts(selection, left_out, formats)
     out_dir.mkdir(parents=True, exist_ok=True)
     written = tuple(write_at_once(out_dir / name, text) for name, text in files.items())
+    link_pages(out_dir)
     return Report(written, selection, tuple(found), tuple(left_out))
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.read import Selection
 from bench.report.family import FAMILIES
 from bench.report.gates import Finding
 from bench.report.grids import Grid, tasks_of
+from bench.report.html import inline, rendered
 from bench.report.numbers import plural, sized
 from bench.report.table import Row
 
@@ -125,36 +124,14 @@ def _from_to(counts: Sequence[int]) -> str:
 
 def page(head: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Mapping[str, str]) -> str:
     """Write the page with its charts inside; it loads nothing from anywhere."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     known = {grid.key: grid for grid in grids}
-    return environment.get_template("page.html.j2").render(
+    return rendered(
+        "page.html.j2",
         head=head,
         findings=findings,
         grids=known,
         details=[grid for grid in grids if grid.key not in ("variants", "article", "order", "runtime")],
-        charts={name: (CHART_TITLES[name], Markup(_inline(name, svg))) for name, svg in charts.items()},
+        charts={name: (CHART_TITLES[name], inline(name, CHART_TITLES[name], svg)) for name, svg in charts.items()},
         families=FAMILIES,
         definitions=DEFINITIONS,
     )
-
-
-def _inline(name: str, svg: str) -> str:
-    """Drop the document's head, and give its ids a prefix, for all charts share the page's one name space."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-")
-    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', _open(name) + r" \1>", body, count=1)
-
-
-def _open(name: str) -> str:
-    return f'<svg role="img" aria-label="{CHART_TITLES[name]}" xmlns:xlink="http://www.w3.org/1999/xlink"'

@@ -1,0 +1,65 @@
+"""Self-contained pages of one look: templates, charts inside them, and the links from each to all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.files import write_at_once
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+PAGES = {"index.html": "Report", "history.html": "History"}
+NAV, END = '<nav id="pages">', "</nav>"
+
+
+def rendered(template: str, **content: Any) -> str:
+    """Fill in a template of this folder; a name that it lacks is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**content)
+
+
+def inline(name: str, title: str, svg: str) -> Markup:
+    """Drop a chart's document head, and give its ids a prefix: all charts share the page's one name space."""
+    from markupsafe import Markup
+
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    opening = f'<svg role="img" aria-label="{escape(title)}" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return Markup(re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', opening + r" \1>", body, count=1))
+
+
+def link_pages(folder: Path) -> None:
+    """Write the links to all pages of a folder into each of them: which there are changes with every command."""
+    comparisons = sorted(path.name for path in folder.glob("compare-*.html"))
+    titles = {name: title for name, title in PAGES.items() if (folder / name).exists()}
+    titles |= {name: name.removesuffix(".html").replace("-", " ", 1).capitalize() for name in comparisons}
+    for name in titles:
+        text = (folder / name).read_text(encoding="utf-8")
+        before, found, rest = text.partition(NAV)
+        _, _, after = rest.partition(END)
+        links = _links(titles, here=name) if len(titles) > 1 else ""
+        linked = before + NAV + links + END + after
+        if found and linked != text:
+            write_at_once(folder / name, linked)
+
+
+def _links(titles: Mapping[str, str], here: str) -> str:
+    return "".join(
+        f"<span>{escape(title)}</span>" if name == here else f'<a href="{escape(name)}">{escape(title)}</a>'
+        for name, title in titles.items()
+    )
