@@ -1,6 +1,6 @@
 """The index of `bench history`: what the records of each commit come to, so that they are read once and not each time.
 
-One JSON file in the cache. A folder of records (one commit on one machine) is summed up again where the names, sizes or
+One JSON file in the cache. The records of a commit are summed up again where the names, sizes or
 times of its files have changed; an index that is gone, broken or of another version is built anew. Nothing is lost
 with it. Uncommitted states are no part of a history, and are not read.
 """
@@ -10,17 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import read, schema, stats
 from bench import record as record_file
+from bench.files import write_at_once
 from bench.read import Record, right
 
 PERCENTILES = {
@@ -29,7 +29,7 @@ PERCENTILES = {
     "e2e_p50_ms": ("e2e_ms", 0.5),
     "e2e_p99_ms": ("e2e_ms", 0.99),
 }
-FEW_FOLDERS = 40
+FEW_COMMITS = 40
 """Below this many a second process costs more than it saves."""
 
 
@@ -63,8 +63,8 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Folder:
-    """The records of one commit on one machine; `listing` is what its files looked like when they were read."""
+class _Commit:
+    """The records of one commit; `listing` is what their files looked like when they were read."""
 
     listing: str
     summaries: tuple[Summary, ...]
@@ -75,28 +75,25 @@ def summaries(results: Path, cache_dir: Path) -> tuple[list[Summary], list[str]]
     """Return the summaries of all committed states under a folder of records, and which files were left out and why."""
     path = cache_dir / "history" / f"{_digest(str(results.resolve()))}.json"
     known = _load(path)
-    folders = {
-        f"{folder.parent.name}/{folder.name}": folder for folder in sorted(results.glob("*/*")) if _clean(folder)
-    }
-    listings = {name: _listing(folder) for name, folder in folders.items()}
-    todo = [name for name, listing in listings.items() if name not in known or known[name].listing != listing]
-    if todo or known.keys() != folders.keys():
-        fresh = dict(zip(todo, _sum_up([(folders[name], listings[name]) for name in todo]), strict=True))
-        known = {name: fresh[name] if name in fresh else known[name] for name in folders}
+    listings = _listings(results)
+    todo = [label for label, listing in listings.items() if label not in known or known[label].listing != listing]
+    if todo or known.keys() != listings.keys():
+        fresh = dict(zip(todo, _sum_up(results, {label: listings[label] for label in todo}), strict=True))
+        known = {label: fresh[label] if label in fresh else known[label] for label in listings}
         _save(path, known)
-    found = [summary for folder in known.values() for summary in folder.summaries]
-    return found, [line for folder in known.values() for line in folder.left_out]
+    found = [summary for commit in known.values() for summary in commit.summaries]
+    return found, [line for commit in known.values() for line in commit.left_out]
 
 
-def _clean(folder: Path) -> bool:
-    return "-dirty" not in folder.name and folder.is_dir()
-
-
-def _listing(folder: Path) -> str:
-    """Return a digest of the names, sizes and times of a folder's files."""
-    with os.scandir(folder) as entries:
-        stats_ = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".json")]
-    return _digest(repr(sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats_)))
+def _listings(results: Path) -> dict[str, str]:
+    """Return for each committed state a digest of the names, sizes and times of its files, on all machines."""
+    files: dict[str, list[tuple[str, str, int, int]]] = defaultdict(list)
+    for folder in sorted(results.glob("*/*/")):
+        if "-dirty" not in folder.name:
+            with os.scandir(folder) as entries:
+                found = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".json")]
+            files[folder.name] += [(str(folder.parent), name, s.st_size, s.st_mtime_ns) for name, s in found]
+    return {label: _digest(repr(sorted(listed))) for label, listed in files.items() if listed}
 
 
 def _digest(text: str) -> str:
@@ -110,17 +107,17 @@ def _version() -> str:
     return hashlib.sha256(b"".join([*parts, Path(__file__).read_bytes()])).hexdigest()[:16]
 
 
-def _load(path: Path) -> dict[str, _Folder]:
+def _load(path: Path) -> dict[str, _Commit]:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         if index["version"] != _version():
             return {}
         shared = index["shared"]
         return {
-            name: _Folder(
-                folder["listing"], tuple(_unpacked(s, shared) for s in folder["summaries"]), tuple(folder["left_out"])
+            label: _Commit(
+                commit["listing"], tuple(_unpacked(s, shared) for s in commit["summaries"]), tuple(commit["left_out"])
             )
-            for name, folder in index["folders"].items()
+            for label, commit in index["commits"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return {}
@@ -134,7 +131,7 @@ def _unpacked(summary: dict[str, Any], shared: Sequence[Any]) -> Summary:
     return Summary(**summary, values=values)
 
 
-def _save(path: Path, folders: Mapping[str, _Folder]) -> None:
+def _save(path: Path, commits: Mapping[str, _Commit]) -> None:
     """Write the index under a temporary name and rename it; what many values share is written once."""
     places: dict[str, int] = {}
 
@@ -149,36 +146,30 @@ def _save(path: Path, folders: Mapping[str, _Folder]) -> None:
         return {**vars(summary), "values": values}
 
     told = {
-        name: {**vars(folder), "summaries": [packed(s) for s in folder.summaries]} for name, folder in folders.items()
+        label: {**vars(commit), "summaries": [packed(s) for s in commit.summaries]} for label, commit in commits.items()
     }
-    index = {"version": _version(), "shared": [json.loads(text) for text in places], "folders": told}
+    index = {"version": _version(), "shared": [json.loads(text) for text in places], "commits": told}
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as stream:
-        json.dump(index, stream, separators=(",", ":"))
-    Path(stream.name).replace(path)
+    write_at_once(path, json.dumps(index, separators=(",", ":")))
 
 
-def _sum_up(folders: Sequence[tuple[Path, str]]) -> Iterator[_Folder]:
-    if len(folders) < FEW_FOLDERS:
-        yield from map(_folder, folders)
+def _sum_up(results: Path, listings: Mapping[str, str]) -> Iterator[_Commit]:
+    one = partial(_commit, results)
+    if len(listings) < FEW_COMMITS:
+        yield from map(one, listings.items())
         return
     with ProcessPoolExecutor() as pool:
-        yield from pool.map(_folder, folders, chunksize=16)
+        yield from pool.map(one, listings.items(), chunksize=16)
 
 
-def _folder(listed: tuple[Path, str]) -> _Folder:
-    """Sum up the records of one folder: its variants, and a line for each file that is no sound record."""
-    folder, listing = listed
-    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    left_out = []
-    for path in sorted(folder.glob("*.r*.json")):
-        try:
-            record = Record(path, schema.parse(path))
-        except (OSError, ValueError) as error:
-            left_out.append(f"{path}: {' '.join(str(error).split())}")
-        else:
-            groups[record.sweep, record.variant].append(record)
-    return _Folder(listing, tuple(_sum(records) for records in groups.values()), tuple(left_out))
+def _commit(results: Path, listed: tuple[str, str]) -> _Commit:
+    """Sum up the records of one commit: its variants, and a line for each file that is no sound record."""
+    label, listing = listed
+    records, left_out = read.read(results, label)
+    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record.machine, record.sweep, record.variant].append(record)
+    return _Commit(listing, tuple(_sum(same) for same in groups.values()), tuple(map(str, left_out)))
 
 
 def _sum(records: Sequence[Record]) -> Summary:
@@ -195,7 +186,7 @@ def _sum(records: Sequence[Record]) -> Summary:
         sha=first.sha,
         sweep=first.sweep,
         variant=first.variant,
-        artifact=next((record.data["artifact"]["fingerprint"] for record in sound), None),
+        artifact=next((record.fingerprint for record in sound), None),
         failures=len(records) - len(sound),
         copy_gb_s=sum(readings) / len(readings) if readings else None,
         values={**_size(sound), **_memory(sound), **_latency(sound), **_accuracy(sound)},
@@ -241,6 +232,7 @@ def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
             identity = {
                 **_model(record),
                 "task version": str(answers.get("version")),
+                "scorer": str(answers.get("scorer")),
                 "prompts": str(answers.get("prompt_sha256"))[:12],
                 "questions": f"{len(marks)} ({_questions(asked)})",
             }
