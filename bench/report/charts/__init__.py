@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.report.family import FAMILIES
@@ -42,8 +43,6 @@ WIDTH = 13.5  # inches: 12 points of the chart are about 20 pixels where it is s
 
 def draw(rows: Sequence[Row]) -> dict[str, str]:
     """Draw every chart that the rows have data for; returns SVG documents by name."""
-    import matplotlib
-
     from bench.report.charts.accuracy_size import accuracy_against_size
     from bench.report.charts.change import change_of_accuracy
     from bench.report.charts.latency import latency_percentiles
@@ -55,19 +54,21 @@ def draw(rows: Sequence[Row]) -> dict[str, str]:
         "subjects": accuracy_by_subject,
         "change": change_of_accuracy,
     }
-    drawn = {}
-    for name, maker in makers.items():
-        style: Any = {**STYLE, "svg.hashsalt": name}
-        with matplotlib.rc_context(style):
-            figure = maker(rows)
-            if figure is not None:
-                drawn[name] = _svg(figure)
-    return drawn
+    drawn = {name: chart(name, partial(maker, rows)) for name, maker in makers.items()}
+    return {name: svg for name, svg in drawn.items() if svg}
 
 
-def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+def chart(name: str, maker: Callable[[], Figure | None]) -> str:
+    """Draw one chart in the style of all; returns an SVG document, empty where there is nothing to draw."""
+    import matplotlib
+
+    style: Any = {**STYLE, "svg.hashsalt": name}
+    with matplotlib.rc_context(style):
+        figure = maker()
+        if figure is None:
+            return ""
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
