@@ -1,0 +1,116 @@
+"""What `bench history` prints and writes: the change points for a terminal, the page, its charts and a CSV."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.files import write_at_once
+from bench.history import History, NoHistoryError, history
+from variants.errors import UserError
+from variants.paths import resolve
+
+FORMATS = ("html", "svg", "csv")
+CACHE = ".cache"
+
+
+def show_history(arguments: argparse.Namespace) -> int:
+    """Write the history that `bench history` asks for and print its change points. Raises UserError without records."""
+    formats = tuple(name.strip() for name in arguments.format.split(","))
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    results = resolve(arguments.results)
+    asked = [
+        [part.strip() for part in (text or "").split(",") if part.strip()]
+        for text in (arguments.variant, arguments.metric)
+    ]
+    try:
+        found = history(results, resolve(CACHE), arguments.branch, arguments.machine, arguments.sweep, *asked)
+    except NoHistoryError as error:
+        raise UserError(str(error)) from None
+    for line in found.left_out:
+        print(f"bench: left out: {line}", file=sys.stderr)
+    files = _write(found, Path(arguments.out) if arguments.out else results / "report", formats)
+    _print(found)
+    print(f"history: {next((file for file in files if file.suffix == '.html'), files[0])}")
+    return 0
+
+
+def _write(found: History, out: Path, formats: tuple[str, ...]) -> list[Path]:
+    from bench.report.history_page import history_charts, history_page
+    from bench.report.html import link_pages
+
+    charts = history_charts(found) if {"html", "svg"} & set(formats) else {}
+    files: dict[str, str] = {}
+    if "html" in formats:
+        files["history.html"] = history_page(found, charts)
+    if "svg" in formats:
+        files |= {f"{name}.svg": svg for name, svg in charts.items()}
+    if "csv" in formats:
+        files["history.csv"] = _comma_separated(found)
+    out.mkdir(parents=True, exist_ok=True)
+    written = [write_at_once(out / name, text) for name, text in files.items()]
+    link_pages(out)
+    return written
+
+
+def _comma_separated(found: History) -> str:
+    """Write a row per point; values are in `unit`, `stretch` counts the breaks before it."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("variant", "metric", "unit", "place", "commit", "tags", "stretch", "value", "low", "high", "n"))
+    writer.writerows(_points(found))
+    return out.getvalue()
+
+
+def _points(found: History) -> Iterator[tuple[object, ...]]:
+    for series in found.series:
+        for number, stretch in enumerate(series.stretches):
+            for point in stretch:
+                at, value = point.commit, point.value
+                place = (at.place, at.sha, " ".join(at.tags), number)
+                yield (
+                    series.variant,
+                    series.metric.name,
+                    series.metric.unit,
+                    *place,
+                    value.value,
+                    value.low,
+                    value.high,
+                    value.n,
+                )
+
+
+def _print(found: History) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.report.history_page import change_grid, commands
+
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, width=240)  # a log has no width to fit
+    out.print(
+        f"{found.branch}: {found.measured:,} of {len(found.commits):,} commits measured, {found.sweep}, {found.machine}"
+    )
+    for note in found.notes:
+        out.print(f"note: {escape(note)}", soft_wrap=True)
+    changes = found.changes
+    grid = change_grid(changes)
+    if changes:
+        table = Table(*grid.columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for line in grid.lines:
+            table.add_row(*(escape(entry.text) for entry in line.entries))
+        out.print(table)
+    for command in commands(changes):
+        out.print(escape(command), soft_wrap=True)
+    breaks = sum(len(series.breaks) for series in found.series)
+    worse = sum(not change.better for change in changes)
+    verdict = f"{worse} changes for the worse, {len(changes) - worse} for the better"
+    out.print(f"{len(found.series)} series, {breaks} breaks: {verdict}")

@@ -1,0 +1,114 @@
+"""One metric over the commits of a branch: a panel per variant, with releases, intervals and change points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from bench.report.charts import INK, MUTED, WIDTH, chart
+from bench.series import Commit, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LINE, WORSE, BETTER = "#0072B2", "#b3261e", "#2b7a4b"
+COLUMNS = 2
+PANEL, HEAD, FOOT = 1.75, 0.75, 0.85  # inches
+MARKED = 120
+"""Above so many points a mark each would hide the line."""
+LABELLED = 12
+"""So many releases have room for their names under one panel."""
+SCALES = {"byte": (1e-6, "MB"), "ms": (1.0, "ms"), "share": (100.0, "%")}
+
+
+def history_chart(
+    name: str, series: Sequence[Series], commits: Sequence[Commit], failures: Mapping[str, Sequence[Commit]]
+) -> str:
+    """Draw all series of one metric; returns an SVG document."""
+    return chart(name, lambda: _figure(series, commits, failures))
+
+
+def _figure(series: Sequence[Series], commits: Sequence[Commit], failures: Mapping[str, Sequence[Commit]]) -> Figure:
+    from matplotlib.figure import Figure
+
+    rows = -(-len(series) // COLUMNS)
+    height = HEAD + FOOT + PANEL * rows
+    figure = Figure(figsize=(WIDTH, height))
+    figure.subplots_adjust(
+        left=0.055, right=0.99, top=1 - HEAD / height, bottom=FOOT / height, hspace=0.42, wspace=0.13
+    )  # by hand: to compute a layout of so many panels takes longer than to draw them
+    panels = figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).flat
+    metric = series[0].metric
+    for axes, one in zip(panels, series, strict=False):
+        _panel(axes, one, failures.get(one.variant, ()))
+        _releases(axes, commits)
+    for axes in list(panels)[len(series) :]:
+        axes.set_axis_off()
+    for axes in [figure.axes[i] for i in range(max(0, len(series) - COLUMNS), len(series))]:
+        axes.tick_params(axis="x", labelbottom=True)
+        axes.set_xlabel("commits in git's order, releases by name")
+    unit = SCALES[metric.unit][1]
+    figure.suptitle(
+        f"{metric.title}, {unit}: value of each commit" + (" with its 95 % interval" if metric.unit != "byte" else ""),
+        x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=13,
+    )  # fmt: skip
+    return figure
+
+
+def _panel(axes: Axes, series: Series, failed: Sequence[Commit]) -> None:
+    scale, _ = SCALES[series.metric.unit]
+    axes.set_title(series.variant, fontsize=12, pad=4)
+    axes.grid(axis="y")
+    axes.margins(x=0.02, y=0.15)
+    axes.locator_params(axis="y", nbins=4)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    few = len(series.points) <= MARKED
+    for stretch in series.stretches:
+        places = [point.commit.place for point in stretch]
+        values = [scale * point.value.value for point in stretch]
+        marker = "o" if few or len(stretch) == 1 else ""  # one point makes no line
+        axes.plot(places, values, color=LINE, lw=1.2, marker=marker, ms=4, zorder=3)
+        ends = [
+            (point.commit.place, scale * point.value.low, scale * point.value.high)
+            for point in stretch
+            if point.value.low is not None and point.value.high is not None
+        ]
+        at, low, high = ([end[i] for end in ends] for i in range(3))
+        if few:
+            axes.vlines(at, low, high, color=LINE, alpha=0.3, lw=4, zorder=2)
+        else:
+            axes.fill_between(at, low, high, color=LINE, alpha=0.22, lw=0, zorder=2)
+    for before, after in pairwise(series.stretches):
+        axes.axvline((before[-1].commit.place + after[0].commit.place) / 2, color=MUTED, ls=":", lw=1.6, zorder=1)
+    for change in series.changes:
+        colour = BETTER if change.better else WORSE
+        left, right = change.before.commit.place, change.after.commit.place
+        axes.axvspan(left, right, color=colour, alpha=0.18, lw=0, zorder=0)
+        axes.axvline((left + right) / 2, color=colour, lw=1.4, zorder=1)
+    if failed:
+        places = [commit.place for commit in failed]
+        axes.plot(
+            places,
+            [0.03] * len(places),
+            "x",
+            color=WORSE,
+            ms=6,
+            mew=1.6,
+            transform=axes.get_xaxis_transform(),
+            zorder=4,
+        )
+
+
+def _releases(axes: Axes, commits: Sequence[Commit]) -> None:
+    from matplotlib.ticker import FixedFormatter, FixedLocator
+
+    tagged = [commit for commit in commits if commit.tags]
+    for commit in tagged:
+        axes.axvline(commit.place, color=MUTED, lw=0.6, alpha=0.5, zorder=0)
+    step = -(-len(tagged) // LABELLED) or 1
+    shown = tagged[::-1][::step]  # the newest always has its name
+    axes.xaxis.set_major_locator(FixedLocator([commit.place for commit in shown]))
+    axes.xaxis.set_major_formatter(FixedFormatter([commit.tags[0] for commit in shown]))
+    axes.tick_params(axis="x", labelsize=10, labelcolor=INK)
