@@ -49,6 +49,17 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--results", default="results", help="folder of the records (default: results)")
     compare.add_argument("--machine", default=None, help="a machine id, where several have records")
     compare.add_argument("--sweep", default=None, help="a sweep's name (default: the newest of HEAD)")
+    history = commands.add_parser(
+        "history", help="show the metrics over the commits of a branch and where they changed"
+    )
+    history.add_argument("--results", default="results", help="folder of the records (default: results)")
+    history.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report)")
+    history.add_argument("--branch", default="HEAD", help="a branch or any git revision (default: HEAD)")
+    history.add_argument("--machine", default=None, help="a machine id (default: that of the newest commit)")
+    history.add_argument("--sweep", default=None, help="a sweep's name (default: that of the newest commit)")
+    history.add_argument("--variant", default=None, help="variants, with commas between (default: all)")
+    history.add_argument("--metric", default=None, help="metrics, such as e2e_p50_ms,'accuracy hr' (default: all)")
+    history.add_argument("--format", default="html,svg,csv", help="any of html,svg,csv")
     commands.add_parser("list", help="show the variants, models, suites and steps there are")
     commands.add_parser("doctor", help="show what this machine has, and what will be skipped or fail")
     return parser
@@ -71,6 +82,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             return show_comparison(arguments)
         except NoComparisonError as error:
             raise UserError(str(error)) from None
+    if arguments.command == "history":
+        from bench.history_table import show_history
+
+        return show_history(arguments)
     if arguments.command == "list":
         from bench.console import list_names
 
