@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.changes import with_changes
 from bench.checkout import git
 from bench.history_index import Summary, summaries
+from bench.report.numbers import plural
 from bench.series import Change, Commit, Metric, Point, Series, metric_of
 
 
@@ -53,38 +54,31 @@ def history(
     The branch is followed along first parents, so that the commits of a merged branch are one step of it. Without a
     machine or sweep it is the one that the newest commit was measured on, and of those the one with most commits.
     """
-    commits = {commit.sha: commit for commit in branch_commits(results, branch)}
-    if not commits:
+    line = branch_commits(results, branch)
+    if not line:
         raise NoHistoryError(f"--branch: git knows no commits of {branch!r} in {results}")
-    found, left_out = summaries(results, cache_dir)
-    notes = _not_on_branch(found, commits, branch, results)
-    found = [summary for summary in found if summary.sha in commits]
-    machine, told = _choose("machine", [s for s in found if sweep in (None, s.sweep)], commits, machine, branch)
-    notes += told
-    sweep, told = _choose("sweep", [s for s in found if s.machine == machine], commits, sweep, branch)
-    notes += told
-    chosen = [s for s in found if (s.machine, s.sweep) == (machine, sweep)]
-    chosen.sort(key=lambda summary: commits[summary.sha].place)
-    names = _asked("variant", variants, (summary.variant for summary in chosen))
-    allowed = _asked("metric", metrics, (metric for summary in chosen for metric in summary.values))
-    chosen = [summary for summary in chosen if summary.variant in names]
-    series = with_changes([s for name in names for s in _series(name, chosen, commits, allowed)])
-    failures: dict[str, list[Commit]] = defaultdict(list)
-    for summary in chosen:
-        if summary.failures:
-            failures[summary.variant].append(commits[summary.sha])
-    places = [commits[summary.sha].place for summary in chosen]
-    shown = tuple(c for c in sorted(commits.values(), key=lambda c: c.place) if min(places) <= c.place <= max(places))
+    commits = {commit.sha: commit for commit in line}
+    everything, left_out = summaries(results, cache_dir)
+    found = [summary for summary in everything if summary.sha in commits]
+    machine, others = _choose("machine", [s for s in found if sweep in (None, s.sweep)], commits, machine)
+    sweep, more = _choose("sweep", [s for s in found if s.machine == machine], commits, sweep)
+    found = [s for s in found if (s.machine, s.sweep) == (machine, sweep)]
+    names = _asked("variant", variants, (summary.variant for summary in found))
+    allowed = _asked("metric", metrics, (metric for summary in found for metric in summary.values))
+    chosen = sorted((s for s in found if s.variant in names), key=lambda summary: commits[summary.sha].place)
+    series = [one for name in names for one in _series(name, chosen, commits, allowed)]
+    failures = {name: tuple(commits[s.sha] for s in chosen if s.variant == name and s.failures) for name in names}
+    places = {commits[summary.sha].place for summary in chosen}
     return History(
-        branch,
-        machine,
-        sweep,
-        shown,
-        len(set(places)),
-        tuple(series),
-        {name: tuple(failed) for name, failed in failures.items()},
-        tuple(notes),
-        tuple(left_out),
+        branch=(git(results, "rev-parse", "--abbrev-ref", branch) or "").strip() or branch,
+        machine=machine,
+        sweep=sweep,
+        commits=tuple(line[min(places) : max(places) + 1]),
+        measured=len(places),
+        series=tuple(sorted(with_changes(series), key=lambda one: one.metric.place)),
+        failures={name: failed for name, failed in failures.items() if failed},
+        notes=(*_not_on_branch(everything, commits, results), *others, *more),
+        left_out=tuple(left_out),
     )
 
 
@@ -100,28 +94,28 @@ def branch_commits(folder: Path, branch: str) -> list[Commit]:
     return commits
 
 
-def _not_on_branch(found: Sequence[Summary], commits: Mapping[str, Commit], branch: str, results: Path) -> list[str]:
+def _not_on_branch(found: Sequence[Summary], commits: Mapping[str, Commit], results: Path) -> list[str]:
     notes = []
     others = {summary.sha for summary in found if summary.sha not in commits}
     if others:
         some = ", ".join(sha[:12] for sha in sorted(others)[:3])
         notes.append(
-            f"{len(others)} commits with records are not on the first-parent line of {branch} ({some}"
-            f"{' …' if len(others) > 3 else ''}): merged, rebased or of another branch"
+            f"{plural(len(others), 'commit')} with records not on this branch's first-parent line ({some}"
+            f"{' …' if len(others) > 3 else ''}): merged, rebased, or of another branch"
         )
     if dirty := len(list(results.glob("*/*-dirty*"))):
-        notes.append(f"{dirty} uncommitted states have records: they are no part of a history")
+        notes.append(f"{plural(dirty, 'uncommitted state')} with records: not part of a history")
     return notes
 
 
 def _choose(
-    what: str, found: Sequence[Summary], commits: Mapping[str, Commit], asked: str | None, branch: str
+    what: str, found: Sequence[Summary], commits: Mapping[str, Commit], asked: str | None
 ) -> tuple[str, list[str]]:
     measured: dict[str, set[int]] = defaultdict(set)
     for summary in found:
         measured[getattr(summary, what)].add(commits[summary.sha].place)
     if not measured:
-        raise NoHistoryError(f"no records of committed states of {branch}: run `make bench` at some of its commits")
+        raise NoHistoryError("no records of committed states of this branch: run `make bench` at some of its commits")
     if asked is not None and asked not in measured:
         raise NoHistoryError(f"--{what}: got {asked!r}, allowed: {', '.join(sorted(measured))}")
     chosen = asked or max(measured, key=lambda name: (max(measured[name]), len(measured[name]), name))
@@ -137,7 +131,7 @@ def _asked(what: str, asked: Sequence[str], there: Iterable[str]) -> list[str]:
     known = list(dict.fromkeys(there))
     if unknown := [name for name in asked if name not in known]:
         raise NoHistoryError(f"--{what}: got {', '.join(map(repr, unknown))}, allowed: {', '.join(known)}")
-    return [name for name in known if not asked or name in asked]
+    return sorted(name for name in known if not asked or name in asked)
 
 
 def _series(

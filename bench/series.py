@@ -24,6 +24,11 @@ class Metric:
     relative: bool = True
     higher_is_better: bool = False
 
+    @property
+    def place(self) -> tuple[int, str]:
+        """Return where it is told among all metrics."""
+        return (METRICS.index(self) if self in METRICS else len(METRICS)), self.name
+
 
 METRICS = (
     Metric("size_bytes", "Size", "byte", 0.0),

@@ -141,7 +141,10 @@ def _change_line(change: Change) -> Line:
 
 
 def _levels(change: Change) -> str:
-    return f"{written(change.metric, change.before.value.value)} → {written(change.metric, change.after.value.value)}"
+    ends = (change.before.value.value, change.after.value.value)
+    if change.metric.threshold == 0:
+        return " → ".join(f"{value:,.0f} B" for value in ends)
+    return " → ".join(written(change.metric, value) for value in ends)
 
 
 def _size_of(change: Change) -> str:

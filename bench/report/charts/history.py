@@ -39,16 +39,16 @@ def _figure(series: Sequence[Series], commits: Sequence[Commit], failures: Mappi
     figure.subplots_adjust(
         left=0.055, right=0.99, top=1 - HEAD / height, bottom=FOOT / height, hspace=0.42, wspace=0.13
     )  # by hand: to compute a layout of so many panels takes longer than to draw them
-    panels = figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).flat
+    panels = list(figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).flat)
     metric = series[0].metric
     for axes, one in zip(panels, series, strict=False):
         _panel(axes, one, failures.get(one.variant, ()))
         _releases(axes, commits)
-    for axes in list(panels)[len(series) :]:
-        axes.set_axis_off()
-    for axes in [figure.axes[i] for i in range(max(0, len(series) - COLUMNS), len(series))]:
+    for axes in panels[max(0, len(series) - COLUMNS) : len(series)]:
         axes.tick_params(axis="x", labelbottom=True)
         axes.set_xlabel("commits in git's order, releases by name")
+    for axes in panels[len(series) :]:
+        axes.remove()
     unit = SCALES[metric.unit][1]
     figure.suptitle(
         f"{metric.title}, {unit}: value of each commit" + (" with its 95 % interval" if metric.unit != "byte" else ""),
@@ -104,11 +104,13 @@ def _panel(axes: Axes, series: Series, failed: Sequence[Commit]) -> None:
 def _releases(axes: Axes, commits: Sequence[Commit]) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
-    tagged = [commit for commit in commits if commit.tags]
+    tagged = [commit for commit in commits if commit.tags] or [commits[0], commits[-1]]
     for commit in tagged:
         axes.axvline(commit.place, color=MUTED, lw=0.6, alpha=0.5, zorder=0)
     step = -(-len(tagged) // LABELLED) or 1
     shown = tagged[::-1][::step]  # the newest always has its name
     axes.xaxis.set_major_locator(FixedLocator([commit.place for commit in shown]))
-    axes.xaxis.set_major_formatter(FixedFormatter([commit.tags[0] for commit in shown]))
+    axes.xaxis.set_major_formatter(
+        FixedFormatter([commit.tags[0] if commit.tags else commit.sha[:8] for commit in shown])
+    )
     axes.tick_params(axis="x", labelsize=10, labelcolor=INK)
