@@ -43,12 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
     report.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
     report.add_argument("--format", default="md,html,csv,svg", help="any of md,html,csv,svg")
-    compare = commands.add_parser("compare", help="judge a revision against another: exit 1 if anything got worse")
-    compare.add_argument("base", metavar="BASE", help="git revision to compare with; REV-dirty: its uncommitted state")
-    compare.add_argument("head", metavar="HEAD", nargs="?", help="git revision (default: the newest state of HEAD)")
-    compare.add_argument("--results", default="results", help="folder of the records (default: results)")
-    compare.add_argument("--machine", default=None, help="a machine id, where several have records")
-    compare.add_argument("--sweep", default=None, help="a sweep's name (default: the newest of HEAD)")
+    _add_compare(commands)
+    _add_store(commands)
     history = commands.add_parser(
         "history", help="show the metrics over the commits of a branch and where they changed"
     )
@@ -60,9 +56,42 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("--variant", default=None, help="variants, with commas between (default: all)")
     history.add_argument("--metric", default=None, help="metrics, such as e2e_p50_ms,'accuracy hr' (default: all)")
     history.add_argument("--format", default="html,svg,csv", help="any of html,svg,csv")
-    commands.add_parser("list", help="show the variants, models, suites and steps there are")
     commands.add_parser("doctor", help="show what this machine has, and what will be skipped or fail")
     return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    compare = commands.add_parser("compare", help="judge a revision against another: exit 1 if anything got worse")
+    compare.add_argument("base", metavar="BASE", help="git revision to compare with; REV-dirty: its uncommitted state")
+    compare.add_argument(
+        "head",
+        metavar="HEAD",
+        nargs="?",
+        help="git revision, or worktree for uncommitted results (default: HEAD in the state measured last)",
+    )
+    compare.add_argument("--results", default="results", help="folder of the records (default: results)")
+    compare.add_argument("--machine", default=None, help="a machine id, where several have records")
+    compare.add_argument("--sweep", default=None, help="a sweep's name (default: the newest of HEAD)")
+    compare.add_argument("--variant", default="", help="variants, with commas between (default: all)")
+    compare.add_argument("--metric", default="", help="metrics, such as e2e_p50_ms,accuracy (default: all)")
+    compare.add_argument("--threshold", default="", help="limits, such as e2e_p50_ms=0.05,accuracy=0.01")
+    compare.add_argument("--fail-on", default="worse,now-fails", help="verdicts that exit 1 (default: worse,now-fails)")
+    compare.add_argument("--format", default="table", choices=("table", "md", "json", "github"))
+    compare.add_argument("--flips", action="store_true", help="list the questions whose answer flipped")
+    compare.add_argument("--normalize", action="store_true", help="divide latencies by the drift of the canary")
+
+
+def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    listed = commands.add_parser("list", help="show what results/ holds: commits, machines, variants, failures")
+    listed.add_argument("--results", default="results", help="folder of the records (default: results)")
+    listed.add_argument("--limit", type=int, default=20, help="how many commits to show (default: 20)")
+    listed.add_argument("--all", action="store_true", help="show all commits")
+    listed.add_argument("--check", action="store_true", help="read every record in full and name those left out")
+    listed.add_argument("--names", action="store_true", help="show the suites, models, variants and steps there are")
+    garbage = commands.add_parser("gc", help="show the artifacts that no record names; --yes removes them")
+    garbage.add_argument("--results", default="results", help="folder of the records (default: results)")
+    garbage.add_argument("--cache", default=".cache", help="folder of the artifacts (default: .cache)")
+    garbage.add_argument("--yes", action="store_true", help="remove them, after saying which")
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:
@@ -75,21 +104,25 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
         return render_report(arguments)
     if arguments.command == "compare":
-        from bench.compare import NoComparisonError
-        from bench.console import show_comparison
+        from bench.tell import tell_comparison
 
-        try:
-            return show_comparison(arguments)
-        except NoComparisonError as error:
-            raise UserError(str(error)) from None
+        return tell_comparison(arguments)
     if arguments.command == "history":
         from bench.history_table import show_history
 
         return show_history(arguments)
-    if arguments.command == "list":
+    if arguments.command == "list" and arguments.names:
         from bench.console import list_names
 
         return list_names()
+    if arguments.command == "list":
+        from bench.tell import tell_stored
+
+        return tell_stored(arguments)
+    if arguments.command == "gc":
+        from bench.tell import tell_garbage
+
+        return tell_garbage(arguments)
     from bench.doctor import doctor
 
     return doctor()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from bench.read import Record, Selection, read, select
+from bench import checkout
+from bench.judgement import Asked, compare_rows
+from bench.read import LeftOut, Record, Selection, read, select
 from bench.report.table import build_rows
-from bench.verdict import COMPARED, REGRESSIONS, Line, compare_rows
+from bench.stored import RECORDS, labels_told
+from bench.verdict import JUDGED, REGRESSIONS, Line, Verdict
+
+NORMALIZED_BY = "copy_gb_s"
+"""The canary that latencies are normalized by: decoding is bound by how fast memory is read."""
 
 
 class NoComparisonError(ValueError):
@@ -18,77 +25,163 @@ class NoComparisonError(ValueError):
 
 
 @dataclass(frozen=True)
+class Drift:
+    """What a canary of the machine gave beside the cells of each side, as medians."""
+
+    name: str
+    base: float
+    head: float
+
+    @property
+    def change(self) -> float:
+        """Return head / base - 1: how much quicker the machine itself was."""
+        return self.head / self.base - 1
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Two sweeps and the verdicts between them; `family` is how many accuracy tests Holm's p stands for."""
+    """Two sweeps and the verdicts between them; `families` are the sizes that Holm's p stand for, by kind of test.
+
+    `left_out` names the files of either side that are no sound records: their variants could not be compared.
+    """
 
     base: Selection
     head: Selection
     lines: tuple[Line, ...]
-    family: int
+    families: dict[str, int]
+    drift: tuple[Drift, ...]
     left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+    asked: Asked
+    fail_on: frozenset[Verdict] = REGRESSIONS
 
     @property
     def exit_code(self) -> int:
-        """Return 1 for a regression, 2 where not one metric could be compared, else 0."""
+        """Return 1 for a verdict of `fail_on`, 2 where nothing, or not everything on file, was compared, else 0."""
         verdicts = {line.verdict for line in self.lines}
-        return 1 if verdicts & REGRESSIONS else 0 if verdicts & COMPARED else 2
+        judged = {line.verdict for line in self.lines if line.metric != "artifact"} & JUDGED
+        return 1 if verdicts & self.fail_on else 2 if self.left_out or not judged else 0
 
 
 def compare(
-    records_dir: Path, base: str, head: str | None = None, machine: str | None = None, sweep: str | None = None
+    records_dir: Path,
+    base: str,
+    head: str | None = None,
+    machine: str | None = None,
+    sweep: str | None = None,
+    asked: Asked | None = None,
+    normalize: bool = False,
+    fail_on: Iterable[Verdict] = REGRESSIONS,
 ) -> Comparison:
     """Compare the sweeps of two revisions. Raises NoComparisonError where one of them has no records.
 
-    `head` None is HEAD in the state measured last, uncommitted or not. A revision that is named means its commit,
-    and `<rev>-dirty` the uncommitted state beside it. The base is taken from the head's sweep, and from its
-    machine where that has measured the base too.
+    A revision is what git takes it for; `worktree` means the uncommitted state of HEAD, `<rev>-dirty` that of another
+    commit. `head` None is HEAD in the state measured last. The base is taken from the head's sweep, and from its
+    machine where that has measured the base too. Only the records of the two commits are read.
     """
-    records, unread = read(records_dir)
-    left_out = [str(file) for file in unread]
-    if not records:
-        broken = f", {len(left_out)} unreadable ({left_out[0]})" if left_out else ""
-        raise NoComparisonError(f"no records under {records_dir}{broken}: run `make bench`")
-    after = _pick(records, records_dir, head, [machine], sweep)
-    before = _pick(records, records_dir, base, [machine] if machine else [after.machine, None], after.sweep)
-    if before.records == after.records:
-        choices = _choices(records)
-        raise NoComparisonError(f"both sides are the records of {after.label}: choose two of: {choices}")
-    family, lines = compare_rows(build_rows(before.records), build_rows(after.records))
-    return Comparison(before, after, tuple(lines), family, tuple(left_out))
+    if not any(records_dir.glob(f"*/*/{RECORDS}")):
+        raise NoComparisonError(f"no records under {records_dir}: run `make bench`")
+    asked = asked or Asked()
+    after, after_left_out, notes = _pick(records_dir, head, [machine], sweep)
+    machines = [machine] if machine else [after.machine, None]
+    before, before_left_out, more = _pick(records_dir, base, machines, after.sweep)
+    if (before.label, before.machine) == (after.label, after.machine):
+        raise NoComparisonError(
+            f"both sides are the records of {after.label}: choose two of: {labels_told(records_dir)}"
+        )
+    drift = _drift(before.records, after.records)
+    if normalize:
+        asked, said = _normalized(asked, drift)
+        notes.append(said)
+    unread = [*_of_selection(before, before_left_out), *_of_selection(after, after_left_out)]
+    unread = [file for file in unread if not asked.variants or _name(file.path)[0] in asked.variants]
+    broken = {_name(file.path)[0]: f"left out: {file}" for file in unread}
+    rows = [[row for row in build_rows(side.records) if row.variant not in broken] for side in (before, after)]
+    families, lines = compare_rows(rows[0], rows[1], asked)
+    lines += [Line(name, "", "record", "not comparable", why=why) for name, why in broken.items()]
+    left_out, told = tuple(map(str, unread)), tuple(dict.fromkeys([*more, *notes]))
+    return Comparison(before, after, tuple(lines), families, drift, left_out, told, asked, frozenset(fail_on))
 
 
 def _pick(
-    records: Sequence[Record], folder: Path, revision: str | None, machines: Sequence[str | None], sweep: str | None
-) -> Selection:
-    sha, dirty = _commit(revision or "HEAD", folder, records)
+    folder: Path, revision: str | None, machines: Sequence[str | None], sweep: str | None
+) -> tuple[Selection, list[LeftOut], list[str]]:
+    """Return the records that stand for a revision, the unsound files beside them, and what a reader must be told."""
+    sha, dirty = _commit(revision or "HEAD", folder)
+    records, left_out = read(folder, f"{sha[:12]}*")
+    records = [record for record in records if record.sha.startswith(sha)]
     clean = [record for record in records if not record.dirty]
-    states = [records] if dirty or revision is None else [clean, records]
-    for machine, state in product(machines, states):
-        found = select(state, f"{sha}-dirty" if dirty else sha, machine, sweep)
+    states = [records] if dirty is not None or revision is None else [clean, records]
+    wanted_states = [sha] if dirty is None else [f"{sha}-dirty{dirty}"]
+    wanted_states += [f"{sha}-dirty"] if revision == "worktree" else []
+    for machine, wanted_state, state in product(machines, wanted_states, states):
+        found = select(state, wanted_state, machine, sweep)
         if found is not None:
-            return found
+            return found, left_out, _stale(revision, found, folder)
     wanted = "".join(f", {what} {name}" for what, name in (("sweep", sweep), ("machine", machines[-1])) if name)
+    unsound = f", {len(left_out)} left out ({left_out[0]})" if left_out else ""
     raise NoComparisonError(
-        f"no records for {revision or 'HEAD'} ({sha[:12]}{wanted}) under {folder}: "
-        f"run `make bench` there, or choose one of: {_choices(records)}"
+        f"no records for {revision or 'HEAD'} ({sha[:12]}{wanted}) under {folder}{unsound}: "
+        f"run `make bench` there, or choose one of: {labels_told(folder)}"
     )
 
 
-def _commit(revision: str, folder: Path, records: Sequence[Record]) -> tuple[str, bool]:
-    """Return the sha that a revision names, and whether it asks for the uncommitted state."""
-    for name in dict.fromkeys([revision, revision.removesuffix("-dirty")]):
-        command = ["git", "-C", str(folder), "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode == 0:
-            return done.stdout.strip(), name != revision
+def _commit(revision: str, folder: Path) -> tuple[str, str | None]:
+    """Return the sha that a revision names, and which uncommitted state of it: None for none, empty for any."""
+    if revision == "worktree":
+        now = checkout.state(folder) if folder.exists() else {"sha": None}
+        return (str(now["sha"]), f"-{now['tree']}" if now["dirty"] else "") if now["sha"] else ("no-commit", "")
+    name, dirty, tree = revision.partition("-dirty")
+    for asked, state in ((revision, None), (name, tree)) if dirty else ((revision, None),):
+        sha = checkout.commit_of(folder, asked)
+        if sha:
+            return sha, state
         # Records travel further than commits: a shallow clone has not the history that they name.
-        recorded = {record.sha for record in records if len(name) >= 7 and record.sha.startswith(name)}
+        is_sha = re.fullmatch("[0-9a-f]{7,40}", asked)
+        recorded = {path.name.partition("-dirty")[0] for path in folder.glob(f"*/{asked[:12]}*") if is_sha}
         if len(recorded) == 1:
-            return recorded.pop(), name != revision
-    raise NoComparisonError(f"unknown revision {revision!r}: choose one of: {_choices(records)}")
+            return recorded.pop(), state
+    raise NoComparisonError(f"unknown revision {revision!r}: choose one of: {labels_told(folder)}")
 
 
-def _choices(records: Sequence[Record]) -> str:
-    newest_first = sorted(records, key=lambda record: record.started_at, reverse=True)
-    labels = list(dict.fromkeys(f"{r.sha[:12]}{'-dirty' if r.dirty else ''} ({r.sweep})" for r in newest_first))
-    return ", ".join(labels[:6]) + (f" and {len(labels) - 6} more" if len(labels) > 6 else "")
+def _stale(revision: str | None, found: Selection, folder: Path) -> list[str]:
+    """Tell where `worktree` is not what lies in the checkout now."""
+    if revision != "worktree" or found.records[0].data["commit"].get("tree") == checkout.state(folder)["tree"]:
+        return []
+    return [f"worktree: the checkout has changed since {found.label} was measured, which is the newest there is"]
+
+
+def _drift(before: Sequence[Record], after: Sequence[Record]) -> tuple[Drift, ...]:
+    sides = [_canaries(side) for side in (before, after)]
+    return tuple(Drift(name, sides[0][name], sides[1][name]) for name in sides[0] if name in sides[1])
+
+
+def _canaries(records: Sequence[Record]) -> dict[str, float]:
+    readings: dict[str, list[float]] = {}
+    for record in records:
+        for reading in (record.data.get("canary") or {}).values():
+            for name, value in (reading or {}).items():
+                readings.setdefault(name, []).append(float(value))
+    return {name: statistics.median(found) for name, found in readings.items()}
+
+
+def _normalized(asked: Asked, drift: Sequence[Drift]) -> tuple[Asked, str]:
+    """Have the head's latencies divided by how much slower the machine itself was."""
+    found = next((canary for canary in drift if canary.name == NORMALIZED_BY), None)
+    if found is None:
+        raise NoComparisonError(f"--normalize: no {NORMALIZED_BY} beside the records of both sides")
+    slowdown = found.base / found.head
+    return replace(asked, slowdown=slowdown), f"normalized: latencies of the head are divided by {slowdown:.3f}"
+
+
+def _of_selection(side: Selection, left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """Return the unsound files that lie where the records of a side lie: they may be some of them."""
+    folders = {record.path.parent for record in side.records}
+    sweeps = {_name(record.path)[1] for record in side.records}
+    return [file for file in left_out if file.path.parent in folders and _name(file.path)[1] in sweeps]
+
+
+def _name(path: Path) -> tuple[str, str]:
+    """Return the variant and the sweep that a file's name tells of."""
+    variant, _, sweep = path.name.removesuffix(".json").rpartition(".r")[0].partition("~")
+    return variant, sweep

@@ -166,36 +166,13 @@ def render_report(arguments: argparse.Namespace) -> int:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
     chosen = {"commit": arguments.commit, "machine": arguments.machine, "sweep": arguments.sweep}
     report = render(results, Path(arguments.out) if arguments.out else results / "report", formats=formats, **chosen)
-    _tell_left_out(report.left_out)
+    for line in report.left_out:
+        print(f"bench: left out: {line}", file=sys.stderr)
     if report.selection is None:
         asked = ", ".join(f"--{key} {value}" for key, value in chosen.items() if value)
         raise UserError(f"no records{f' for {asked}' if asked else ''} under {results}: run `make bench`")
     console().print(f"report: {report}", soft_wrap=True)
     return 0
-
-
-def _tell_left_out(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(f"bench: left out: {line}", file=sys.stderr)
-
-
-def show_comparison(arguments: argparse.Namespace) -> int:
-    """Print the table of `bench compare` and a summary line; return its exit code."""
-    from rich.console import Console
-
-    from bench.compare import compare
-    from bench.verdict_table import footnote, summary, verdict_table
-    from variants.paths import resolve
-
-    found = compare(resolve(arguments.results), arguments.base, arguments.head, arguments.machine, arguments.sweep)
-    _tell_left_out(found.left_out)
-    out = console()
-    if not out.is_terminal:
-        out = Console(highlight=False, width=200)  # a log has no width to fit
-    out.print(verdict_table(found))
-    out.print(footnote(found), soft_wrap=True)
-    out.print(summary(found), soft_wrap=True)
-    return found.exit_code
 
 
 def list_names() -> int:

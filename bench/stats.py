@@ -51,13 +51,14 @@ class Paired:
 
 def wilson(successes: int, n: int, confidence: float = CONFIDENCE) -> Share:
     """Return a share with its Wilson score interval (Wilson 1927, JASA 22:209)."""
-    z, share = _z((1 + confidence) / 2), successes / n
+    z, share = normal_quantile((1 + confidence) / 2), successes / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     return Share(share, max(0.0, middle - half), min(1.0, middle + half), n)
 
 
-def _z(p: float) -> float:
+def normal_quantile(p: float) -> float:
+    """Return the value that a standard normal variable exceeds with probability 1 - p."""
     # scipy.special and not scipy.stats in this module: the latter takes longer to import than all else here.
     from scipy.special import ndtri
 
@@ -147,6 +148,40 @@ def percentile_ratio(
     return Estimate(value, *ratio_interval(draws[0], draws[1]), n)
 
 
+@dataclass(frozen=True)
+class Clustered:
+    """The mean of paired differences whose clusters are independent, with its 95 % interval and two-sided p."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    clusters: int
+
+
+def clustered_difference(
+    before: Sequence[float], after: Sequence[float], size: int, confidence: float = CONFIDENCE
+) -> Clustered:
+    """Compare the means of values that pair by place, after minus before; `size` neighbours each are one cluster.
+
+    The standard error is that of the sums of the clusters, with Student's t of one less than there are clusters
+    (Cameron and Miller 2015, Journal of Human Resources 50:317). Raises ValueError for fewer than two clusters.
+    """
+    from scipy.special import stdtr, stdtrit
+
+    differences = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
+    n, starts = len(differences), np.arange(0, len(differences), size)
+    k = len(starts)
+    if k < 2:
+        raise ValueError(f"{n} values are {k} cluster of {size}: it takes two")
+    value = float(differences.mean())
+    sums = np.add.reduceat(differences - value, starts)
+    error = math.sqrt(k / (k - 1) * float(sums @ sums)) / n
+    half = float(stdtrit(k - 1, (1 + confidence) / 2)) * error
+    p = 2 * float(stdtr(k - 1, -abs(value) / error)) if error else float(value == 0)
+    return Clustered(value, value - half, value + half, p, k)
+
+
 def mcnemar(gained: int, lost: int) -> float:
     """Return the exact two-sided p of McNemar's test: discordant pairs against a fair coin (McNemar 1947)."""
     from scipy.special import bdtr
@@ -168,7 +203,7 @@ def paired_difference(before: Sequence[bool], after: Sequence[bool], confidence:
     gained = sum(b and not a for a, b in zip(before, after, strict=True))
     lost = sum(a and not b for a, b in zip(before, after, strict=True))
     psi, middle = (gained + lost + 1) / (n + 2), (gained - lost) / (n + 2)
-    half = _z((1 + confidence) / 2) * math.sqrt((psi - middle**2) / (n + 2))
+    half = normal_quantile((1 + confidence) / 2) * math.sqrt((psi - middle**2) / (n + 2))
     low, high = middle - half, middle + half
     if gained + lost < FEW_PAIRS:
         (least_gain, most_gain), (least_loss, most_loss) = (_exact(k, n, confidence) for k in (gained, lost))
@@ -202,7 +237,7 @@ def detectable_difference(n: int, psi: float, alpha: float = 0.05, power: float 
     A difference cannot exceed the share of pairs that differ: where that d does, all pairs that differ do so
     one way, psi = d.
     """
-    z_a, z_b = _z(1 - alpha / 2), _z(power)
+    z_a, z_b = normal_quantile(1 - alpha / 2), normal_quantile(power)
     a, b, c = n + z_b**2, -2 * z_a * math.sqrt(psi * n), psi * (z_a**2 - z_b**2)
     found = (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
     if found <= psi:

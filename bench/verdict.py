@@ -1,233 +1,175 @@
-"""Judge two sweeps: one verdict per variant and metric, from the rows of both."""
+"""What a change amounts to: the verdicts, the thresholds they go by, and the one rule that judges every test."""
 
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from bench import stats
-from bench.read import right
-from bench.report.table import Row, latency_rounds
-from bench.stats import CONFIDENCE, Estimate, Paired
+from bench.rounds import RoundsChange
+from bench.stats import CONFIDENCE, FEW_PAIRS, Paired
 
-Verdict = Literal["better", "worse", "same", "undecided", "new", "gone", "now fails", "fixed", "not comparable"]
+Verdict = Literal[
+    "better", "worse", "same", "undecided", "changed", "new", "gone", "now fails", "fixed", "not comparable"
+]
 Mark = Literal["same", "changed", ""]
 
+VERDICTS: tuple[Verdict, ...] = (
+    "worse", "now fails", "not comparable", "gone", "undecided", "changed", "new", "fixed", "better", "same",
+)  # fmt: skip
+"""In the order in which a reader wants to hear of them."""
 REGRESSIONS: frozenset[Verdict] = frozenset({"worse", "now fails"})
-COMPARED: frozenset[Verdict] = frozenset({"better", "worse", "same", "undecided", "now fails", "fixed"})
+JUDGED: frozenset[Verdict] = frozenset({"better", "worse", "same", "undecided", "now fails", "fixed"})
 ALPHA = 0.05
-LATENCY = {"e2e_p50_ms": (0.5, 0.05), "e2e_p99_ms": (0.99, 0.10)}
-"""Percentile, and the change of it that matters in practice, as a share of 1."""
-ACCURACY_MARGIN = 0.01
-WORKLOAD = ("prompts", "prompt", "seed")
+THRESHOLDS = {
+    "e2e_p50_ms": 0.05,
+    "e2e_p99_ms": 0.10,
+    "peak_resident_bytes": 0.05,
+    "peak_device_bytes": 0.05,
+    "accuracy": 0.01,
+    "divergence": 0.10,
+}
+"""The change that matters in practice: a share of the base's value; of accuracy a difference, 0.01 is a point."""
+SHARES = {"e2e_p50_ms": 0.5, "e2e_p99_ms": 0.99}
+MANY = 1_000_000
 
 
 @dataclass(frozen=True)
 class Line:
     """One metric of one variant on both sides; None is what a side or the test does not have.
 
-    `change` is head / base of a latency or a size, and head - base of an accuracy (share of 1); `low` and `high`
-    are the ends of its 95 % interval, `p` is Holm's. `artifact` says whether the name still means the same bytes.
+    `change` is head / base of a latency, a memory or a size, and head - base of an accuracy (share of 1) or a
+    divergence (nats per token); `low` and `high` are the ends of its 95 % interval, `p` is Holm's. `n` counts the
+    smaller side; `needed` is the n that would decide what is undecided, were the change what it looks like.
+    `artifact` says whether the name still means the same bytes.
     """
 
     variant: str
     artifact: Mark
     metric: str
     verdict: Verdict
-    base: float | None = None
-    head: float | None = None
+    base: float | str | None = None
+    head: float | str | None = None
     change: float | None = None
     low: float | None = None
     high: float | None = None
+    test: str = ""
     n: int | None = None
     p: float | None = None
+    needed: int | None = None
     why: str = ""
 
 
-def compare_rows(base: Sequence[Row], head: Sequence[Row]) -> tuple[int, list[Line]]:
-    """Join two sweeps on the variant's name; return the size of the accuracy family and the lines."""
-    before, after = {row.variant: row for row in base}, {row.variant: row for row in head}
-    tests = {
-        (name, task): pair
-        for name in after.keys() & before.keys()
-        for task in sorted(after[name].accuracy.keys() & before[name].accuracy.keys())
-        if isinstance(pair := _paired(before[name], after[name], task), Paired)
-    }
-    adjusted = dict(zip(tests, stats.holm([pair.p for pair in tests.values()]), strict=True))
-    lines = []
-    for name in dict.fromkeys([*after, *before]):
-        p_holm = {task: p for (variant, task), p in adjusted.items() if variant == name}
-        lines += _variant(name, before.get(name), after.get(name), p_holm)
-    return len(tests), lines
+@dataclass(frozen=True)
+class Effect:
+    """A change on a scale where 0 is none and more is worse, with what its test says of it.
 
-
-def _variant(name: str, base: Row | None, head: Row | None, p_holm: Mapping[str, float]) -> list[Line]:
-    before, after = _values(base), _values(head)
-    mark = _mark(base, head)
-    lines = []
-    for metric in dict.fromkeys([*after, *before]):
-        if base and head and metric in before and metric in after:
-            told = _measured(metric, base, head, p_holm)
-        else:
-            told = _one_sided(base, head, gone=metric not in after)
-        lines.append(Line(name, mark, metric, base=before.get(metric), head=after.get(metric), **told))
-    fails = [bool(row and row.failures) for row in (base, head)]
-    if not lines or (fails[0] != fails[1] and not {line.verdict for line in lines} & {"now fails", "fixed"}):
-        lines.append(Line(name, mark, "run", **_one_sided(base, head, gone=fails[1])))
-    return lines
-
-
-def _values(row: Row | None) -> dict[str, float]:
-    if row is None:
-        return {}
-    values: dict[str, float] = {} if row.size_bytes is None else {"size_bytes": row.size_bytes}
-    requests = [value for block in latency_rounds(row, "e2e_ms") for value in block]
-    if requests:
-        values |= {metric: stats.percentile(requests, share) for metric, (share, _) in LATENCY.items()}
-    return values | {f"accuracy {task}": found.share.value for task, found in row.accuracy.items()}
-
-
-def _mark(base: Row | None, head: Row | None) -> Mark:
-    prints = [
-        next((made["fingerprint"] for r in row.records if (made := r.data.get("artifact"))), None) if row else None
-        for row in (base, head)
-    ]
-    if None in prints:
-        return ""
-    return "same" if prints[0] == prints[1] else "changed"
-
-
-def _one_sided(base: Row | None, head: Row | None, gone: bool) -> dict[str, Any]:
-    """Say why a side has no number; `gone` says that it is the head's."""
-    said = [f"round {f.round} failed at {f.stage}: {f.message}" for row in (head, base) if row for f in row.failures]
-    why = {"why": said[0] if said else "not measured"}
-    if base and head and not said and not _values(base) and not _values(head):
-        return {"verdict": "not comparable", **why}
-    if base is None or head is None:
-        return {"verdict": "new" if base is None else "gone", "why": said[0] if said else ""}
-    if base.failures and head.failures:
-        return {"verdict": "not comparable", "why": f"both sides failed; {why['why']}"}
-    if gone:
-        return {"verdict": "now fails", **why} if head.failures else {"verdict": "gone", **why}
-    return {"verdict": "fixed", **why} if base.failures else {"verdict": "new", **why}
-
-
-def _measured(metric: str, base: Row, head: Row, p_holm: Mapping[str, float]) -> dict[str, Any]:
-    if metric == "size_bytes":
-        before, after = base.size_bytes or 0, head.size_bytes or 0
-        verdict: Verdict = "same" if after == before else "better" if after < before else "worse"
-        return {"verdict": verdict, "change": after / before}
-    if metric in LATENCY:
-        return _latency(metric, base, head)
-    task = metric.removeprefix("accuracy ")
-    found = _paired(base, head, task)
-    if not isinstance(found, Paired):
-        return {"verdict": "not comparable", "why": found}
-    verdict = judge_difference(found, p_holm[task])
-    why = f"finds {100 * found.detectable:.1f} points and more" if verdict == "undecided" else ""
-    numbers = {"change": found.difference, "low": found.low, "high": found.high, "n": found.n, "p": p_holm[task]}
-    return {"verdict": verdict, "why": why, **numbers}
-
-
-def _latency(metric: str, base: Row, head: Row) -> dict[str, Any]:
-    difference = _workload_difference(base, head)
-    if difference:
-        return {"verdict": "not comparable", "why": difference}
-    share, threshold = LATENCY[metric]
-    seed = zlib.crc32(f"{head.variant} {metric}".encode())
-    after, before = latency_rounds(head, "e2e_ms"), latency_rounds(base, "e2e_ms")
-    ratio = stats.percentile_ratio(after, before, share, seed)
-    verdict = judge_ratio(ratio, threshold)
-    too_small = None in (ratio.low, ratio.high)
-    why = f"n too small: a P{share * 100:.0f} needs {least_n(share)} requests on each side" if too_small else ""
-    if verdict in ("worse", "better") and not rounds_agree(after, before, share):
-        verdict, why = "undecided", "rounds of the two sides overlap: one slow round is no regression"
-    return {
-        "verdict": verdict, "why": why,
-        "change": ratio.value, "low": ratio.low, "high": ratio.high, "n": ratio.n,
-    }  # fmt: skip
-
-
-def rounds_agree(after: Sequence[Sequence[float]], before: Sequence[Sequence[float]], share: float) -> bool:
-    """Return whether every round of one side is slower than every round of the other.
-
-    The interval of a ratio resamples requests within rounds: a slow spell of the machine is not in it.
+    An end of the interval that the sample is too small for is None. `n` is what was counted, of which `units` are
+    independent: `counted` says what these are. `family` names the tests that Holm's correction counts with this one,
+    None where the test cannot reject whatever the data (Tarone 1990, Biometrics 46:515): it costs the others nothing.
+    `doubt` is why the change is undecided whatever the test says.
     """
-    ours, theirs = ([stats.percentile(block, share) for block in side if len(block)] for side in (after, before))
-    return min(ours) > max(theirs) or max(ours) < min(theirs)
+
+    value: float
+    low: float | None
+    high: float | None
+    p: float
+    limit: float
+    test: str
+    n: int
+    units: int
+    counted: str
+    family: str | None
+    doubt: str = ""
+
+
+def judge(effect: Effect, p_holm: float) -> Verdict:
+    """Judge a change: beyond chance and beyond the limit, or shown to lie within the limit, or neither.
+
+    `same` is an equivalence test, TOST by the interval (Schuirmann 1987): the whole 95 % interval within the limit.
+    """
+    if effect.low is None or effect.high is None:
+        return "undecided"
+    if p_holm < ALPHA and abs(effect.value) > effect.limit:
+        return "undecided" if effect.doubt else "worse" if effect.value > 0 else "better"
+    return "same" if effect.low >= -effect.limit and effect.high <= effect.limit else "undecided"
+
+
+def holm_by_family(effects: Sequence[Effect]) -> tuple[list[float], dict[str, int]]:
+    """Return every test's p adjusted within its family (Holm 1979), and the size of each family.
+
+    One family per kind of test: a false `worse` is one of two directions, so each family lets one through in at most
+    2.5 % of all comparisons.
+    """
+    adjusted, sizes = [effect.p for effect in effects], {}
+    for family in dict.fromkeys(effect.family for effect in effects if effect.family):
+        places = [i for i, effect in enumerate(effects) if effect.family == family]
+        sizes[family] = len(places)
+        for place, p in zip(places, stats.holm([effects[i].p for i in places]), strict=True):
+            adjusted[place] = p
+    return adjusted, sizes
+
+
+def needed_n(effect: Effect, family: int) -> int | None:
+    """Return the n at which the change, were it what it looks like, would be `same`, `better` or `worse`.
+
+    An interval's half width falls with the square root of n: within the limit it has to fit beside the value, beyond
+    the limit it has to exclude 0 after Bonferroni's correction for the family. None where there is no interval, or
+    where more than a million would not do.
+    """
+    if effect.low is None or effect.high is None or not math.isfinite(effect.high - effect.low):
+        return None
+    half, value = (effect.high - effect.low) / 2, abs(effect.value)
+    if value > effect.limit:
+        half *= stats.normal_quantile(1 - ALPHA / (2 * max(1, family))) / stats.normal_quantile((1 + CONFIDENCE) / 2)
+    room = value if value > effect.limit else effect.limit - value
+    needed = math.inf if room <= 0 else effect.units * (half / room) ** 2
+    return max(effect.units + 1, math.ceil(needed)) if needed < MANY else None
+
+
+def rounds_effect(found: RoundsChange, metric: str, thresholds: Mapping[str, float] = THRESHOLDS) -> Effect:
+    """Make the effect on a latency's percentile or a peak of memory: the log of a ratio, its rounds the units."""
+    share, half = SHARES.get(metric), found.half_width()
+    doubt = "" if found.agree else "rounds of the two sides overlap: one slow round is no regression"
+    if math.isinf(half):
+        doubt = "one round on a side: it takes two to show how much rounds differ"
+    elif share is not None and found.n < least_n(share):
+        doubt, half = f"n too small: a P{share * 100:.0f} needs {least_n(share)} requests on each side", math.inf
+    unknown = math.isinf(half)
+    return Effect(
+        value=found.log_ratio,
+        low=None if unknown else found.log_ratio - half,
+        high=None if unknown else found.log_ratio + half,
+        p=1.0 if unknown else found.p,
+        limit=math.log1p(thresholds[metric]),
+        test="" if unknown else "t over rounds",
+        n=found.n,
+        units=found.rounds,
+        counted="rounds",
+        family=None if unknown else "rounds",
+        doubt=doubt,
+    )
+
+
+def accuracy_effect(found: Paired, thresholds: Mapping[str, float] = THRESHOLDS) -> Effect:
+    """Make the effect on accuracy, worse where it is lower: a difference of shares of the same questions."""
+    ends, limit = (-found.difference, -found.high, -found.low), thresholds["accuracy"]
+    family = "accuracy" if found.gained + found.lost >= FEW_PAIRS else None
+    return Effect(*ends, found.p, limit, "exact McNemar", found.n, found.n, "questions", family)
+
+
+def divergence_effect(
+    before: Sequence[float], after: Sequence[float], window: int, thresholds: Mapping[str, float] = THRESHOLDS
+) -> Effect:
+    """Make the effect on the mean KL of the same tokens, in nats per token; windows of the text are the units."""
+    found = stats.clustered_difference(before, after, window)
+    limit = thresholds["divergence"] * abs(sum(before) / len(before))
+    ends = found.value, found.low, found.high
+    return Effect(*ends, found.p, limit, "t over windows", len(before), found.clusters, "windows", "divergence")
 
 
 def least_n(share: float, confidence: float = CONFIDENCE) -> int:
     """Return the smallest sample whose extremes enclose a percentile: max(q, 1 - q)^n is at most half of alpha."""
     return math.ceil(math.log((1 - confidence) / 2) / math.log(max(share, 1 - share)))
-
-
-def judge_ratio(ratio: Estimate, threshold: float) -> Verdict:
-    """Judge head / base of a latency: beyond 1 with the whole interval and by more than the threshold, or within it.
-
-    The threshold is a factor, 1 + threshold or its inverse, so that swapping the sides swaps better and worse.
-    """
-    if ratio.low is None or ratio.high is None:
-        return "undecided"
-    limit = 1 + threshold
-    if ratio.low > 1 and ratio.value > limit:
-        return "worse"
-    if ratio.high < 1 and ratio.value < 1 / limit:
-        return "better"
-    return "same" if ratio.low >= 1 / limit and ratio.high <= limit else "undecided"
-
-
-def judge_difference(found: Paired, p_holm: float) -> Verdict:
-    """Judge a paired difference of accuracy: significant and by more than the margin, or shown to lie within it."""
-    if p_holm < ALPHA and abs(found.difference) > ACCURACY_MARGIN:
-        return "better" if found.difference > 0 else "worse"
-    return "same" if found.low >= -ACCURACY_MARGIN and found.high <= ACCURACY_MARGIN else "undecided"
-
-
-def _workload_difference(base: Row, head: Row) -> str:
-    """Name the first thing that makes two latencies those of different requests or machines, else nothing."""
-    sides = [_workload(row) for row in (base, head)]
-    for key, value in sides[0].items():
-        if value != sides[1][key]:
-            return f"{key}: {value} / {sides[1][key]}"
-    timed = [{r.round: r.measures["latency"] for r in row.records if "latency" in r.measures} for row in (base, head)]
-    for number in sorted(timed[0].keys() & timed[1].keys()):
-        before, after = (side[number].get("prompt_tokens", []) for side in timed)
-        for a, b in zip(before, after, strict=False):
-            if a != b:
-                return f"prompts: one of round {number} has {a} / {b} tokens"
-    return ""
-
-
-def _workload(row: Row) -> dict[str, Any]:
-    record = next(record for record in row.records if "latency" in record.measures)
-    told, asked = record.measures["latency"], (record.data["config"].get("measures") or {}).get("latency") or {}
-    return {
-        "machine": record.machine,
-        "device": (record.data.get("session") or {}).get("device"),
-        "runtime": record.runtime,
-        "loop": told.get("loop"),
-        "output_tokens": told.get("output_tokens"),
-        **{f"latency.{key}": asked.get(key) for key in WORKLOAD},
-    }
-
-
-def _paired(base: Row, head: Row, task: str) -> Paired | str:
-    """Compare the answers to one task, or name what makes them answers to different questions."""
-    before, after = (dict(row.accuracy[task].answers) for row in (base, head))
-    for key in ("version", "question", "prompt_sha256", "gold"):
-        if before.get(key) != after.get(key):
-            return f"{task} {key}: {_first_difference(before.get(key), after.get(key))}"
-    return stats.paired_difference(right(before), right(after))
-
-
-def _first_difference(before: Any, after: Any) -> str:
-    if not isinstance(before, list) or not isinstance(after, list):
-        return f"{str(before)[:12]} / {str(after)[:12]}"
-    if len(before) != len(after):
-        return f"{len(before)} / {len(after)} of them"
-    place = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
-    return f"{before[place]} / {after[place]} at {place + 1}"

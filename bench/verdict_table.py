@@ -1,12 +1,13 @@
-"""Write a comparison for a terminal or a log: the table, what its words mean, and one summary line."""
+"""Write a comparison for a reader: its table, what its words mean, and one summary line."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.report.numbers import digits, p_value, plural, points, share
-from bench.verdict import ACCURACY_MARGIN, LATENCY, REGRESSIONS, Line
+from bench.verdict import THRESHOLDS, VERDICTS, Line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,83 +15,115 @@ if TYPE_CHECKING:
     from bench.compare import Comparison
 
 STYLES = {"worse": "bold red", "now fails": "bold red", "better": "green", "fixed": "green", "undecided": "yellow"}
+COLUMNS = ("variant", "metric", "base", "head", "change", "95 % interval", "n", "test", "Holm", "verdict", "why")
+NUMBERS = COLUMNS[2:7]
 
 
-def verdict_table(found: Comparison) -> Table:
-    """Make the table: one row per variant and metric; what repeats within a variant is written once."""
+def verdict_table(found: Comparison, lines: Sequence[Line] | None = None) -> Table:
+    """Make the table for a terminal: what repeats within a variant is written once."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in ("variant", "artifact", "metric"):
-        table.add_column(name, no_wrap=True)
-    for name in (found.base.label, found.head.label, "change", "95 % interval", "n", "Holm"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("why")
-    seen, told = "", ""
-    for line in found.lines:
-        name = "" if line.variant == seen else line.variant
-        why = "" if not name and line.why == told else line.why
-        seen, told = line.variant, line.why
-        cells = [name, line.artifact if name else "", line.metric, *_numbers(line)]
+    names = {"base": found.base.label, "head": found.head.label}
+    for name in COLUMNS:
+        table.add_column(names.get(name, name), no_wrap=name != "why", justify="right" if name in NUMBERS else "left")
+    seen = ""
+    for line in found.lines if lines is None else lines:
+        cells = cells_of(line)
+        cells[0] = "" if line.variant == seen else line.variant
+        seen = line.variant
         style = STYLES.get(line.verdict, "")
         verdict = f"[{style}]{line.verdict}[/]" if style else line.verdict
-        table.add_row(*map(escape, cells), verdict, escape(why))
+        table.add_row(*map(escape, cells[:-2]), verdict, escape(cells[-1]))
     return table
 
 
-def _numbers(line: Line) -> list[str]:
-    sides = [_value(line, value) for value in (line.base, line.head)]
-    interval = (
-        "" if line.low is None or line.high is None else f"{_change(line, line.low)} to {_change(line, line.high)}"
-    )
-    n = "" if line.n is None else f"{line.n:,}"
-    return [*sides, _change(line, line.change), interval, n, "" if line.p is None else p_value(line.p)]
+def cells_of(line: Line) -> list[str]:
+    """Write a line, a text for each of COLUMNS."""
+    ends = (line.low, line.high)
+    interval = "" if None in ends else " to ".join(_change(line, end) for end in ends)
+    return [
+        line.variant,
+        line.metric,
+        *(_value(line, value) for value in (line.base, line.head)),
+        _change(line, line.change),
+        interval,
+        "" if line.n is None else f"{line.n:,}",
+        line.test,
+        "" if line.p is None else p_value(line.p),
+        line.verdict,
+        line.why,
+    ]
 
 
-def _value(line: Line, value: float | None) -> str:
+def _value(line: Line, value: float | str | None) -> str:
     if value is None:
         return "–"
+    if isinstance(value, str):
+        return value
     if line.metric.endswith("_bytes"):
-        return f"{value:,.0f} B"  # exact: the verdict is
+        return f"{value:,.0f} B"  # exact: the verdict may be
+    if line.metric == "divergence":
+        return f"{value:.4f} nat"
     return f"{digits(value)} ms" if line.metric.endswith("_ms") else share(value)
 
 
 def _change(line: Line, value: float | None) -> str:
     if value is None:
         return ""
+    if line.metric == "divergence":
+        return f"{value:+.4f}".replace("-", "−")
     return f"{points(value)} pt" if line.metric.startswith("accuracy") else f"{value:.3f}×"
 
 
-def footnote(found: Comparison) -> str:
-    """Say what the verdicts mean and which limits they go by."""
-    limits = ", ".join(f"{limit:.0%} for P{100 * share_:.0f}" for share_, limit in LATENCY.values())
-    trees = [(side.label, {r.data["commit"].get("tree") for r in side.records}) for side in (found.base, found.head)]
-    mixed = [
-        f" {label}: its records come from {len(seen)} different working trees."
-        for label, seen in trees
-        if len(seen) > 1
-    ]
-    return (
-        f"worse/better: beyond chance and by more than {limits}, {100 * ACCURACY_MARGIN:.0f} point of accuracy; "
-        "a size by any byte. same: the whole 95 % interval within that. undecided: neither is shown. "
-        f"Accuracy: exact McNemar, Holm over {plural(found.family, 'test')}. "
-        "Latency: bootstrap within rounds; the sides ran at different times, and a machine that drifted looks like a "
-        "change. artifact: whether the name still means the same bytes." + "".join(mixed)
+def footnotes(found: Comparison) -> list[str]:
+    """Say what the verdicts mean, which limits they go by, and what else a reader must know, a line each."""
+    limits = {**THRESHOLDS, **(found.asked.thresholds or {})}
+    kinds = {line.metric.partition(" ")[0] for line in found.lines}
+    said = ", ".join(
+        f"{name} {100 * limit:g} {'pt' if name == 'accuracy' else '%'}"
+        for name, limit in limits.items()
+        if name in kinds
     )
+    families = ", ".join(f"{name} {plural(size, 'test')}" for name, size in found.families.items()) or "no test"
+    return [
+        f"worse/better: p < 0.05 after Holm and beyond the limit ({said}); a size by any byte. same: the whole 95 % "
+        "interval within the limit. undecided: neither is shown. changed: other bytes under the same name, which says "
+        "nothing of better or worse.",
+        f"Holm's families: {families}. Latency and memory: rounds resampled as blocks, all variants telling how much "
+        "rounds differ, Student's t. Accuracy: exact McNemar on the same questions.",
+        *drift_lines(found),
+        *found.notes,
+        *(f"left out: {line}" for line in found.left_out),
+    ]
+
+
+def drift_lines(found: Comparison) -> list[str]:
+    """Say what the machine itself gave on either side."""
+    if not found.drift:
+        return ["canary: not measured on both sides, so that a machine that drifted looks like a change"]
+    said = ", ".join(f"{c.name} {digits(c.base)} → {digits(c.head)} ({100 * c.change:+.1f} %)" for c in found.drift)
+    return [f"canary, median beside the cells: {said}; a machine that drifted looks like a change (--normalize)"]
 
 
 def summary(found: Comparison) -> str:
     """Sum up in one line: what was compared, how many of each verdict, and what follows."""
     base, head = found.base, found.head
     counts = Counter(line.verdict for line in found.lines)
-    changed = len({line.variant for line in found.lines if line.artifact == "changed"})
-    said = ", ".join(
-        f"{n} {verdict}" for verdict, n in sorted(counts.items(), key=lambda item: item[0] not in REGRESSIONS)
-    )
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict])
     machines = head.machine if base.machine == head.machine else f"{base.machine} → {head.machine}"
-    end = {0: "no regression", 1: "REGRESSION", 2: "nothing could be compared"}[found.exit_code]
-    artifacts = f"; {plural(changed, 'artifact')} changed" if changed else ""
-    return f"{base.label} → {head.label}, {head.sweep}, {machines}: {said}{artifacts}: {end}"
+    return f"{base.label} → {head.label}, {head.sweep}, {machines}: {said or 'nothing'}: {outcome(found)}"
+
+
+def outcome(found: Comparison) -> str:
+    """Say what follows, in a word or a few."""
+    failing = {line.verdict for line in found.lines} & found.fail_on
+    if failing == {"worse"} or failing == {"worse", "now fails"}:
+        return "REGRESSION"
+    if failing:
+        return f"FAILED: {', '.join(sorted(failing))}"
+    if found.left_out:
+        return f"could not compare everything: {plural(len(found.left_out), 'record')} left out"
+    return "no regression" if found.exit_code == 0 else "nothing could be compared"

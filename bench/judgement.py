@@ -1,0 +1,227 @@
+"""Hold two sweeps against each other: join their variants, test every metric, one verdict each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from bench import comparable, stats
+from bench.read import right
+from bench.report.table import Row, latency_rounds
+from bench.rounds import Rounds, compare_rounds
+from bench.verdict import (
+    SHARES,
+    THRESHOLDS,
+    Effect,
+    Line,
+    Mark,
+    Verdict,
+    accuracy_effect,
+    divergence_effect,
+    holm_by_family,
+    judge,
+    needed_n,
+    rounds_effect,
+)
+
+MEMORIES = ("peak_resident_bytes", "peak_device_bytes")
+EXACT = ("artifact", "size_bytes", "tensor_types")
+METRICS = (*EXACT, *SHARES, *MEMORIES, "accuracy", "divergence")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to compare: variants and metrics (empty: all), the thresholds, and what the head's latencies are divided by.
+
+    A metric is named as its line is, or by its kind: `accuracy` is that of every task.
+    """
+
+    variants: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+    thresholds: Mapping[str, float] | None = None
+    slowdown: float = 1.0
+
+    def wants(self, metric: str) -> bool:
+        """Say whether a metric was asked for."""
+        return not self.metrics or bool({metric, metric.partition(" ")[0]} & set(self.metrics))
+
+
+_SCALES: dict[str, Callable[[float], float]] = {"rounds": math.exp, "questions": lambda worse: -worse}
+"""How an effect is written for a reader: a ratio, a gain of accuracy, and as it is where nothing stands here."""
+Told = tuple[str, str]
+"""A variant and a metric."""
+
+
+def compare_rows(base: Sequence[Row], head: Sequence[Row], asked: Asked) -> tuple[dict[str, int], list[Line]]:
+    """Join two sweeps on the variant's name; return the sizes of the families of tests, and the lines."""
+    before, after = ({row.variant: row for row in side} for side in (base, head))
+    names = [name for name in dict.fromkeys([*after, *before]) if not asked.variants or name in asked.variants]
+    refused: dict[Told, str] = {}
+    effects: dict[Told, Effect] = {}
+    both = {name: (before[name], after[name]) for name in names if name in before and name in after}
+    for told, found in _tested(both, asked):
+        if isinstance(found, Effect):
+            effects[told] = found
+        else:
+            refused[told] = found
+    adjusted, sizes = holm_by_family(list(effects.values()))
+    p_holm = dict(zip(effects, adjusted, strict=True))
+    lines = []
+    for name in names:
+        for line in _variant(name, before.get(name), after.get(name), asked):
+            told = name, line.metric
+            if told in refused:
+                line = replace(line, verdict="not comparable", change=None, why=refused[told])
+            elif told in effects:
+                line = _judged(line, effects[told], p_holm[told], sizes)
+            lines.append(line)
+    return sizes, lines
+
+
+def _tested(both: Mapping[str, tuple[Row, Row]], asked: Asked) -> Iterator[tuple[Told, Effect | str]]:
+    """Yield every metric that both sides have: its effect, or why it is not comparable."""
+    thresholds = {**THRESHOLDS, **(asked.thresholds or {})}
+    comparable_rows: dict[str, dict[str, tuple[Rounds, Rounds]]] = {}
+    for name, (base, head) in both.items():
+        model = comparable.model_difference(base, head)
+        for metric in filter(asked.wants, values(base).keys() & values(head).keys()):
+            told, why = (name, metric), model or _difference(metric, base, head)
+            if metric == "artifact" or (not why and metric in EXACT):
+                continue
+            if why:
+                yield told, why
+            elif metric in SHARES or metric in MEMORIES:
+                rounds = _rounds(base, metric), _rounds(head, metric, asked.slowdown)
+                comparable_rows.setdefault(metric, {})[name] = rounds
+            elif metric == "divergence":
+                one, two = (_divergence(row) for row in (base, head))
+                yield told, divergence_effect(one["kl"], two["kl"], one["window"], thresholds)
+            else:
+                task = metric.partition(" ")[2]
+                before, after = (right(dict(row.accuracy[task].answers)) for row in (base, head))
+                yield told, accuracy_effect(stats.paired_difference(before, after), thresholds)
+    for metric, sides in comparable_rows.items():
+        for name, change in compare_rounds(sides, SHARES.get(metric, 0.5)).items():
+            yield (name, metric), rounds_effect(change, metric, thresholds)
+
+
+def _difference(metric: str, base: Row, head: Row) -> str:
+    """Name what makes a metric's two numbers those of different things."""
+    if metric in SHARES:
+        return comparable.machine_difference(base, head, "latency") or comparable.workload_difference(base, head)
+    if metric in MEMORIES:
+        return comparable.machine_difference(base, head, "memory")
+    if metric == "divergence":
+        return comparable.divergence_difference(_divergence(base), _divergence(head))
+    if metric.startswith("accuracy "):
+        task = metric.partition(" ")[2]
+        found = comparable.task_difference(base.accuracy[task].answers, head.accuracy[task].answers)
+        return f"{task} {found}" if found else ""
+    return ""
+
+
+def values(row: Row | None) -> dict[str, float | str]:
+    """Return what a variant has of each metric over all rounds, in the units of the metric's name, else as text."""
+    if row is None:
+        return {}
+    found: dict[str, float | str] = {}
+    fingerprint = next((record.fingerprint for record in row.records if record.fingerprint), None)
+    if fingerprint:
+        found["artifact"] = fingerprint[:12]
+    if row.size_bytes is not None:
+        found["size_bytes"] = row.size_bytes
+    if row.tensor_types:
+        found["tensor_types"] = ", ".join(f"{n} {kind}" for kind, n in sorted(row.tensor_types.items()))
+    for metric, share in {**SHARES, **dict.fromkeys(MEMORIES, 0.5)}.items():
+        measured = [value for block in _rounds(row, metric) for value in block]
+        if measured:
+            found[metric] = stats.percentile(measured, share)
+    found |= {f"accuracy {task}": answers.share.value for task, answers in row.accuracy.items()}
+    kl = _divergence(row).get("kl")
+    return found | ({"divergence": sum(kl) / len(kl)} if kl else {})
+
+
+def _rounds(row: Row, metric: str, divisor: float = 1.0) -> list[list[float]]:
+    if metric in SHARES:
+        return [[value / divisor for value in block] for block in latency_rounds(row, "e2e_ms")]
+    peaks = [(record.measures.get("memory") or {}).get(metric) for record in row.records]
+    return [[float(peak)] for peak in peaks if peak is not None]
+
+
+def _divergence(row: Row) -> dict[str, Any]:
+    return next((record.measures["divergence"] for record in row.records if "divergence" in record.measures), {})
+
+
+def _variant(name: str, base: Row | None, head: Row | None, asked: Asked) -> list[Line]:
+    """Make the lines of a variant with its values and exact verdicts; what takes a test is judged elsewhere."""
+    before, after = values(base), values(head)
+    artifacts = [side.get("artifact") for side in (before, after)]
+    mark: Mark = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
+    line = partial(Line, name, mark)
+    lines = []
+    for metric in filter(asked.wants, dict.fromkeys([*after, *before])):
+        if base and head and metric in before and metric in after:
+            told = _exact(metric, base, head, before[metric], after[metric])
+        else:
+            told = _one_sided(base, head, gone=metric not in after)
+        lines.append(line(metric, base=before.get(metric), head=after.get(metric), **told))
+    fails = [bool(row and row.failures) for row in (base, head)]
+    if not lines or (fails[0] != fails[1] and not {line.verdict for line in lines} & {"now fails", "fixed"}):
+        lines.append(line("run", **_one_sided(base, head, gone=fails[1])))
+    return lines
+
+
+def _exact(metric: str, base: Row, head: Row, before: float | str, after: float | str) -> dict[str, Any]:
+    if metric not in EXACT:
+        return {"verdict": "undecided"}  # until its test is known
+    verdict: Verdict = "same" if before == after else "changed"
+    told: dict[str, Any] = {"test": "exact"}
+    if metric == "artifact" and verdict == "changed":
+        told["why"] = comparable.recipe_difference(base, head)
+    if metric == "size_bytes":
+        assert isinstance(before, int | float)
+        assert isinstance(after, int | float)
+        verdict = "same" if after == before else "better" if after < before else "worse"
+        told["change"] = after / before if before else None
+    return {"verdict": verdict, **told}
+
+
+def _one_sided(base: Row | None, head: Row | None, gone: bool) -> dict[str, Any]:
+    """Say why a side has no number; `gone` says that it is the head's."""
+    said = [f"round {f.round} failed at {f.stage}: {f.message}" for row in (head, base) if row for f in row.failures]
+    why = {"why": said[0] if said else "not measured"}
+    if base and head and not said and not values(base) and not values(head):
+        return {"verdict": "not comparable", **why}
+    if base is None or head is None:
+        return {"verdict": "new" if base is None else "gone", "why": said[0] if said else ""}
+    if base.failures and head.failures:
+        return {"verdict": "not comparable", "why": f"both sides failed; {why['why']}"}
+    if gone:
+        return {"verdict": "now fails", **why} if head.failures else {"verdict": "gone", **why}
+    return {"verdict": "fixed", **why} if base.failures else {"verdict": "new", **why}
+
+
+def _judged(line: Line, effect: Effect, p_holm: float, sizes: Mapping[str, int]) -> Line:
+    """Complete a line with its test; change and interval are written on the scale that the metric is read on."""
+    scale = _SCALES.get(effect.counted, float)
+    ends = [None if end is None else scale(end) for end in (effect.low, effect.high)]
+    low, high = ends[::-1] if effect.counted == "questions" else ends
+    verdict, needed, why = judge(effect, p_holm), None, ""
+    if verdict == "undecided":
+        needed = None if effect.doubt else needed_n(effect, sizes.get(effect.family or "", 1))
+        why = f"about {needed:,} {effect.counted} would decide it" if needed else effect.doubt
+    return replace(
+        line,
+        verdict=verdict,
+        change=scale(effect.value),
+        low=low,
+        high=high,
+        test=effect.test,
+        n=effect.n,
+        p=p_holm if effect.test else None,
+        needed=needed,
+        why=why,
+    )
