@@ -50,6 +50,8 @@ def find_shifts(values: Sequence[float], weights: Sequence[float], threshold: fl
     that matters, in the unit of `values`, and `splits` is the sum of `splits_of` over all series looked at.
     """
     x = np.asarray(values, dtype=float)
+    if np.ptp(x) <= threshold:
+        return []
     x = x - np.median(x)
     w = np.asarray(weights, dtype=float)
     places: dict[int, float] = {}

@@ -130,6 +130,11 @@ class Series:
     changes: tuple[Change, ...] = ()
 
     @property
+    def constant(self) -> bool:
+        """Say whether every commit gave the very same value of the same thing."""
+        return not self.breaks and len({point.value.value for point in self.points}) == 1
+
+    @property
     def points(self) -> tuple[Point, ...]:
         """Return all points, in the order of the commits."""
         return tuple(point for stretch in self.stretches for point in stretch)

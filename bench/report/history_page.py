@@ -13,7 +13,7 @@ from bench.report.grids import NOT_MEASURED, Entry, Grid, Line
 from bench.report.html import inline, rendered
 from bench.report.numbers import digits, p_value, plural, points, share, sized
 from bench.report.page import Headline
-from bench.series import METRICS, Change, Commit, Metric, Point
+from bench.series import METRICS, Change, Commit, Metric, Series
 
 DEFINITIONS = (
     (
@@ -50,10 +50,11 @@ SUBJECT = 44
 
 
 def history_charts(found: History) -> dict[str, str]:
-    """Draw one chart per metric; returns SVG documents by file name without its ending."""
+    """Draw a chart per metric of the series that ever changed; returns SVG documents by their file names."""
     groups = defaultdict(list)
     for series in found.series:
-        groups[series.metric.name].append(series)
+        if not series.constant:
+            groups[series.metric.name].append(series)
     return {
         f"history-{name.replace(' ', '-')}": history_chart(name, group, found.commits, found.failures)
         for name, group in groups.items()
@@ -177,26 +178,34 @@ def _subject(commit: Commit) -> str:
 def _newest(found: History) -> Grid:
     """Make a table of what each series says at its newest commit."""
     metrics = {series.metric.name: series.metric for series in found.series}
-    newest = {(series.variant, series.metric.name): series.points for series in found.series}
+    newest = {(series.variant, series.metric.name): series for series in found.series}
     variants = list(dict.fromkeys(series.variant for series in found.series))
     lines = [
         Line(
             (
                 Entry(variant),
-                *(_newest_entry(metric, newest.get((variant, name), ())) for name, metric in metrics.items()),
+                *(_newest_entry(metric, newest.get((variant, name))) for name, metric in metrics.items()),
             )
         )
         for variant in variants
     ]
     columns = ("Variant", *(metric.title for metric in metrics.values()))
-    return Grid("newest", "Where each series stands", "The newest measured commit of each.", columns, tuple(lines))
+    return Grid(
+        "newest",
+        "Where each series stands",
+        "The newest measured commit of each. A series that was constant throughout has no panel above.",
+        columns,
+        tuple(lines),
+    )
 
 
-def _newest_entry(metric: Metric, series: Sequence[Point]) -> Entry:
-    if not series:
+def _newest_entry(metric: Metric, series: Series | None) -> Entry:
+    if series is None:
         return NOT_MEASURED
-    last = series[-1]
-    return Entry(written(metric, last.value.value), f"{last.commit.sha[:8]}, {plural(len(series), 'commit')}")
+    last, n = series.points[-1], plural(len(series.points), "commit")
+    return Entry(
+        written(metric, last.value.value), f"{last.commit.sha[:8]}, {'constant over ' if series.constant else ''}{n}"
+    )
 
 
 def _breaks(found: History) -> Grid:

@@ -44,22 +44,23 @@ def _figure(series: Sequence[Series], commits: Sequence[Commit], failures: Mappi
     for axes, one in zip(panels, series, strict=False):
         _panel(axes, one, failures.get(one.variant, ()))
         _releases(axes, commits)
-    for axes in panels[max(0, len(series) - COLUMNS) : len(series)]:
+    lowest = max(0, len(series) - COLUMNS)
+    for axes in panels[:lowest]:
+        axes.xaxis.set_visible(False)
+    for axes in panels[lowest : len(series)]:
         axes.tick_params(axis="x", labelbottom=True)
         axes.set_xlabel("commits in git's order, releases by name")
     for axes in panels[len(series) :]:
         axes.remove()
-    unit = SCALES[metric.unit][1]
-    figure.suptitle(
-        f"{metric.title}, {unit}: value of each commit" + (" with its 95 % interval" if metric.unit != "byte" else ""),
-        x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=13,
-    )  # fmt: skip
+    title = f"{metric.title}, {SCALES[metric.unit][1]}: value of each commit"
+    bars = ", bar: its 95 % interval where n gives both ends" if metric.unit != "byte" else ""
+    figure.suptitle(title + bars, x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=13)
     return figure
 
 
 def _panel(axes: Axes, series: Series, failed: Sequence[Commit]) -> None:
     scale, _ = SCALES[series.metric.unit]
-    axes.set_title(series.variant, fontsize=12, pad=4)
+    axes.set_title(series.variant, fontsize=12, pad=4, y=1.0)  # a place of its own: to search one takes long
     axes.grid(axis="y")
     axes.margins(x=0.02, y=0.15)
     axes.locator_params(axis="y", nbins=4)
@@ -105,8 +106,8 @@ def _releases(axes: Axes, commits: Sequence[Commit]) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
     tagged = [commit for commit in commits if commit.tags] or [commits[0], commits[-1]]
-    for commit in tagged:
-        axes.axvline(commit.place, color=MUTED, lw=0.6, alpha=0.5, zorder=0)
+    places = [commit.place for commit in tagged]
+    axes.vlines(places, 0, 1, color=MUTED, lw=0.6, alpha=0.5, zorder=0, transform=axes.get_xaxis_transform())
     step = -(-len(tagged) // LABELLED) or 1
     shown = tagged[::-1][::step]  # the newest always has its name
     axes.xaxis.set_major_locator(FixedLocator([commit.place for commit in shown]))
