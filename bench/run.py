@@ -16,6 +16,7 @@ from typing import Any
 
 from bench import record
 from bench.cell import Cell
+from bench.checkout import state
 from bench.machine import versions
 from variants.build import find
 from variants.paths import ROOT
@@ -68,7 +69,7 @@ def run_cell(cell: Cell, tell: Tell) -> dict[str, Any]:
     except Exception as error:  # whatever it is, it costs this cell and not the sweep
         result.update(status="failed", error=_unforeseen(error))
     result["seconds"]["total"] = round(time.monotonic() - started, 2)
-    result["warnings"] = _warnings(result)
+    result["warnings"] = _warnings(result) + _moved(cell)
     record.write(result, cell.record_path)
     return result
 
@@ -95,7 +96,8 @@ def _measure(cell: Cell, tell: Tell) -> dict[str, Any]:
 
 def _child(cell: Cell, stage: str, step: str | None, job: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
     """Run one stage in a process of its own; return what it wrote, or raise StageError with all that is known."""
-    label = f"{cell.variant}.r{cell.round}.{step or stage}"
+    # The key tells apart what two sweeps of one name may run at once: other states of the tree, other checkouts.
+    label = f"{cell.variant}.r{cell.round}.{step or stage}.{cell.key[:8]}"
     folder = cell.cache / "jobs" / cell.config["sweep"]
     folder.mkdir(parents=True, exist_ok=True)
     job_file, out, log = (folder / f"{label}.{suffix}" for suffix in ("job.json", "out.json", "log"))
@@ -189,6 +191,13 @@ def _lineage(cell: Cell) -> dict[str, Any]:
         for planned, made in zip(cell.chain, artifact.lineage(), strict=True)
     ]
     return {"lineage": lineage, "artifact": {"fingerprint": artifact.fingerprint, "kind": artifact.kind}}
+
+
+def _moved(cell: Cell) -> list[str]:
+    """Say where the checkout is no longer what the record names: each stage is a process that reads it anew."""
+    if state(ROOT) == cell.commit:
+        return []
+    return ["the checkout changed after this sweep began: what ran may not be the commit and state that are named"]
 
 
 def _warnings(result: Mapping[str, Any]) -> list[str]:

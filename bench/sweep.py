@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from filelock import FileLock
 
 from bench import console, record
 from bench.cell import Cell, make_cell
+from bench.garbage import STORE_LOCK
 from bench.overrides import CONF, Request, check_keys, check_name, parse
 from bench.run import run_cell
 from variants.build import check_disk, missing
@@ -87,6 +89,8 @@ def job(config: Any) -> None:
         console.cell_progress(cell) as tell,
         FileLock(cell.cache / "jobs" / f"{cell.key}.lock"),
     ):  # another sweep of the same cell: wait, then find it finished
+        with FileLock(cell.cache / STORE_LOCK):  # what is being removed is gone before this cell looks for it
+            pass
         if cell.finished() is None:
             run_cell(cell, tell)
 
@@ -125,9 +129,8 @@ def _check_places(cells: Sequence[Cell]) -> None:
     for key, folder in (("results_dir", results), ("cache_dir", cache)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=folder):
+                pass
         except OSError as error:
             raise UserError(f"{key}={folder}: cannot be written ({error.strerror}); choose another {key}=…") from None
     check_disk(needed_bytes(cells), shutil.disk_usage(cache).free, cache)

@@ -165,7 +165,7 @@ def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, ca
 MOMENTS: dict[str, Callable[[Path, Path], bool]] = {
     "while an artifact is built": lambda cache, results: any((cache / "artifacts").glob(".*")),
     "while a cell is measured": lambda cache, results: any(
-        p.stat().st_size for p in cache.glob("jobs/*/base.r0.measure.log")
+        p.stat().st_size for p in cache.glob("jobs/*/base.r0.measure.*.log")
     ),
     "after the first record": lambda cache, results: any(results.glob("*/*/*.json")),
 }
