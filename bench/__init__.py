@@ -14,3 +14,10 @@ def load(path: Path | str = "results") -> pd.DataFrame:
     from bench import read
 
     return read.load(path)
+
+
+def samples(path: Path | str = "results", commit: str = "*") -> pd.DataFrame:
+    """Return the raw values as one table, one row per request and per question; see bench/raw.py for its columns."""
+    from bench import raw
+
+    return raw.samples(path, commit)

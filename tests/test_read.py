@@ -227,3 +227,17 @@ def test_importing_bench_is_light() -> None:
     code = "import sys, bench, bench.read, bench.report; print({'pandas', 'matplotlib', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_samples_has_a_row_per_request_and_per_question(tmp_path: Path) -> None:
+    records.write_sweep(tmp_path, SOME, rounds=2)
+    raw = bench.samples(tmp_path)
+    assert len(bench.samples(tmp_path)) == len(raw)  # asked twice: the module of that name must not take its place
+    assert raw.kind.value_counts().to_dict() == {"request": 2 * 2 * 140, "question": 2 * 2 * 400}
+    q4 = records.record("q4", 1)["measures"]["latency"]
+    mine = raw[(raw.variant == "q4") & (raw["round"] == 1) & (raw.kind == "request")]
+    assert mine.e2e_ms.tolist() == q4["e2e_ms"]
+    shares = raw[raw.kind == "question"].groupby(["variant", "task"]).right.mean()
+    table = bench.load(tmp_path).query("metric == 'accuracy'").set_index(["variant", "task"]).value
+    assert shares.astype(float).to_dict() == pytest.approx(table.to_dict())
+    assert bench.samples(tmp_path, commit="ffffffffffff").empty
