@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import checkout
 from bench.judgement import Asked, compare_rows
 from bench.read import LeftOut, Record, Selection, read, select
-from bench.report.table import build_rows
+from bench.report.table import rows_alone
 from bench.stored import RECORDS, labels_told
 from bench.verdict import JUDGED, REGRESSIONS, Line, Verdict
 
@@ -96,7 +96,7 @@ def compare(
     unread = [*_of_selection(before, before_left_out), *_of_selection(after, after_left_out)]
     unread = [file for file in unread if not asked.variants or _name(file.path)[0] in asked.variants]
     broken = {_name(file.path)[0]: f"left out: {file}" for file in unread}
-    rows = [[row for row in build_rows(side.records) if row.variant not in broken] for side in (before, after)]
+    rows = [[row for row in rows_alone(side.records) if row.variant not in broken] for side in (before, after)]
     families, lines = compare_rows(rows[0], rows[1], asked)
     lines += [Line(name, "", "record", "not comparable", why=why) for name, why in broken.items()]
     left_out, told = tuple(map(str, unread)), tuple(dict.fromkeys([*more, *notes]))

@@ -23,6 +23,7 @@ from bench.verdict import (
     divergence_effect,
     holm_by_family,
     judge,
+    judge_size,
     needed_n,
     rounds_effect,
 )
@@ -184,7 +185,7 @@ def _exact(metric: str, base: Row, head: Row, before: float | str, after: float 
     if metric == "size_bytes":
         assert isinstance(before, int | float)
         assert isinstance(after, int | float)
-        verdict = "same" if after == before else "better" if after < before else "worse"
+        verdict = judge_size(before, after)
         told["change"] = after / before if before else None
     return {"verdict": verdict, **told}
 

@@ -1,4 +1,7 @@
-"""Measure what the tool itself costs, as ratios of things timed side by side: `python -m bench.perf`."""
+"""Measure what the tool costs and how often its verdicts are right: `python -m bench.perf [costs|scale|verdicts]`.
+
+Costs are ratios of things timed side by side; `bench/scale.py` has those of a large store.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,73 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from bench import stats
 from bench.machine import machine
-from bench.report.numbers import digits, times, times_span
+from bench.report.numbers import digits, percent_span, times, times_span
 from variants.errors import UserError
 from variants.paths import ROOT
 
 REQUESTS = 40
 WARMUP_REQUESTS = 3
+PAIRS = 1000
+VERDICT_COLUMNS = ("of all pairs", "rate", "95 % interval", "n", "promised")
 
 
-def main() -> int:
-    """Print one table of ratios; it asserts nothing, the reader judges."""
+def main(asked: Sequence[str] = ()) -> int:
+    """Print a table for each name asked for, by default all; it asserts nothing, the reader judges."""
+    from bench.scale import COLUMNS, rows
+
+    tables: dict[str, Callable[[], None]] = {
+        "costs": lambda: _print(
+            ("cost", "unit", "of", "beside", "ratio", "95 % interval", "n"),
+            f"{machine()['id']}, P50 of runs taken in turn",
+            [_help(), _report(), *_decode()],
+        ),
+        "scale": lambda: _print(COLUMNS, f"{machine()['id']}, each command once over a made-up store", rows()),
+        "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
+    }
+    for name in asked or tables:
+        tables[name]()
+    return 0
+
+
+def _print(columns: Sequence[str], title: str, rows: Iterable[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    header = ("cost", "unit", "of", "beside", "ratio", "95 % interval", "n")
-    table = Table(*header, title=f"{machine()['id']}, P50 of runs taken in turn", title_justify="left")
-    for row in (_help(), _report(), *_decode()):
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
         table.add_row(*map(escape, row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
-    return 0
+
+
+def _verdicts() -> Iterator[list[str]]:
+    """Simulate pairs of commits of a 12 x 6 table: sizes, tensor types, memory, P50, P99 and accuracy."""
+    from bench.simulation import Grid, Noise, Planted, simulate
+
+    def row(what: str, hits: int, promised: str = "") -> list[str]:
+        found = stats.wilson(hits, PAIRS)
+        return [what, f"{100 * found.value:.1f} %", percent_span(found), f"{PAIRS:,}", promised]
+
+    for what, grid, noise, promised in (
+        ("nothing changed: a false worse anywhere", Grid(), Noise(), "at most 5 %"),
+        ("… rounds differ by 5 % (log-sd), not 1.5 %", Grid(), Noise(round_sd=0.05), "at most 5 %"),
+        ("… two tasks of 1,000 questions", Grid(tasks=2), Noise(), "at most 5 %"),
+        ("… the whole head sweep shifted, log-sd 2 %: no test on rounds sees it", Grid(), Noise(sweep_sd=0.014), ""),
+    ):
+        yield row(what, simulate(PAIRS, 1, grid, noise).false_worse, promised)
+    planted = Planted({0: 1.10}, {1: 0.03}, {2: 1000})
+    found = simulate(PAIRS, 2, planted=planted)
+    yield row("P50 10 % slower, 3 rounds of 200: found", found.told[0, "e2e_p50_ms"], "at least 95 %")
+    yield row("3 points of 1,000 questions lost, 5 % flip: found", found.told[1, "accuracy 0"], "at least 90 %")
+    two = simulate(PAIRS, 2, Grid(tasks=2), planted=planted)
+    yield row("… one of two tasks (Holm over 24, not 12): found", two.told[1, "accuracy 0"])
+    yield row("1,000 bytes larger: found", found.told[2, "size_bytes"], "100 %")
+    yield row("… in the pairs with planted changes, a false worse elsewhere", found.false_worse, "at most 5 %")
 
 
 def _help() -> list[str]:
@@ -116,4 +161,4 @@ def _not_measured(name: str, why: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -190,18 +190,22 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def paired_difference(before: Sequence[bool], after: Sequence[bool], confidence: float = CONFIDENCE) -> Paired:
-    """Compare right answers to the same questions in the same order: share after minus share before.
+    """Compare right answers to the same questions in the same order: share after minus share before."""
+    if len(before) != len(after) or not before:
+        raise ValueError(f"paired answers: {len(before)} before, {len(after)} after")
+    gained = sum(b and not a for a, b in zip(before, after, strict=True))
+    lost = sum(a and not b for a, b in zip(before, after, strict=True))
+    return paired_counts(len(before), gained, lost, confidence)
+
+
+def paired_counts(n: int, gained: int, lost: int, confidence: float = CONFIDENCE) -> Paired:
+    """Return the change of a share of which `gained` of n pairs went one way and `lost` the other.
 
     The interval is that of Agresti and Min (2005, Statistics in Medicine 24:729): half a pair is added to
     each of the four cells of the table before Var = (psi - d^2) / n, with psi the share of pairs that differ.
     Below FEW_PAIRS pairs that differ it is too short, and is widened to what the exact intervals of gains and
     losses allow (Clopper and Pearson 1934). `detectable` takes its psi from the same table.
     """
-    if len(before) != len(after) or not before:
-        raise ValueError(f"paired answers: {len(before)} before, {len(after)} after")
-    n = len(before)
-    gained = sum(b and not a for a, b in zip(before, after, strict=True))
-    lost = sum(a and not b for a, b in zip(before, after, strict=True))
     psi, middle = (gained + lost + 1) / (n + 2), (gained - lost) / (n + 2)
     half = normal_quantile((1 + confidence) / 2) * math.sqrt((psi - middle**2) / (n + 2))
     low, high = middle - half, middle + half

@@ -97,6 +97,11 @@ def judge(effect: Effect, p_holm: float) -> Verdict:
     return "same" if effect.low >= -effect.limit and effect.high <= effect.limit else "undecided"
 
 
+def judge_size(before: float, after: float) -> Verdict:
+    """Judge a size, which is exact: any byte counts."""
+    return "same" if after == before else "better" if after < before else "worse"
+
+
 def holm_by_family(effects: Sequence[Effect]) -> tuple[list[float], dict[str, int]]:
     """Return every test's p adjusted within its family (Holm 1979), and the size of each family.
 

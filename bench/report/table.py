@@ -98,19 +98,24 @@ class Row:
         return all(record.failed for record in self.records)
 
 
-def build_rows(records: Sequence[Record]) -> list[Row]:
-    """Make the rows of one sweep, bases first, then by family and falling size."""
+def rows_alone(records: Sequence[Record]) -> list[Row]:
+    """Make the rows of one sweep, bases first, then by family and falling size; none is held against another."""
     native = native_runtime(record.runtime for record in records)
     by_variant: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_variant[record.variant].append(record)
     rows = [_row(name, found, native) for name, found in by_variant.items()]
+    return sorted(rows, key=lambda row: (FAMILIES.index(row.family), row.runtime, -(row.size_bytes or 0), row.variant))
+
+
+def build_rows(records: Sequence[Record]) -> list[Row]:
+    """Make the rows of one sweep, each beside the base of its runtime."""
+    rows = rows_alone(records)
     references = _references(rows)
     rows = [replace(row, reference=references.get(row.runtime)) for row in rows]
     by_name = {row.variant: row for row in rows}
     rows = [_beside_reference(row, by_name) for row in _with_latency(rows, references)]
-    rows = _with_holm(rows)
-    return sorted(rows, key=lambda row: (FAMILIES.index(row.family), row.runtime, -(row.size_bytes or 0), row.variant))
+    return _with_holm(rows)
 
 
 def _row(name: str, records: list[Record], native: str) -> Row:
