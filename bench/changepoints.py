@@ -59,7 +59,7 @@ def find_shifts(values: Sequence[float], weights: Sequence[float], threshold: fl
     while todo:
         start, stop = todo.pop()
         p, place = _best_split(x[start:stop], w[start:stop], threshold)
-        if p * splits <= ALPHA:
+        if place and p * splits <= ALPHA:
             # What is left of a series is searched anew: its stretches are not those of the whole.
             places[start + place] = p * splits
             todo += [(start, start + place), (start + place, stop)]
@@ -78,7 +78,7 @@ def _stretches(n: int) -> list[tuple[int, NDArray[np.intp]]]:
 
 
 def _best_split(x: Numbers, w: Numbers, threshold: float) -> tuple[float, int]:
-    """Return the smallest p over all admissible splits of all stretches, and the place of that split."""
+    """Return the smallest p over all admissible splits of all stretches and its place, 0 where there is none."""
     return min(
         (_best_of_length(x, w, length, starts, threshold) for length, starts in _stretches(len(x))), default=(1.0, 0)
     )

@@ -54,6 +54,8 @@ def history(
     The branch is followed along first parents, so that the commits of a merged branch are one step of it. Without a
     machine or sweep it is the one that the newest commit was measured on, and of those the one with most commits.
     """
+    if not results.is_dir():
+        raise NoHistoryError(f"no records under {results}: run `make bench`")
     line = branch_commits(results, branch)
     if not line:
         raise NoHistoryError(f"--branch: git knows no commits of {branch!r} in {results}")
