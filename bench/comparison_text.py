@@ -26,7 +26,7 @@ def as_json(found: Comparison, flipped: Sequence[Flip] | None) -> str:
             "dirty": side.dirty,
             "machine": side.machine,
             "sweep": side.sweep,
-            "records": [str(record.path) for record in side.records],
+            "n_records": len(side.records),
         }
         for name, side in (("base", found.base), ("head", found.head))
     }

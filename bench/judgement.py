@@ -60,14 +60,10 @@ def compare_rows(base: Sequence[Row], head: Sequence[Row], asked: Asked) -> tupl
     """Join two sweeps on the variant's name; return the sizes of the families of tests, and the lines."""
     before, after = ({row.variant: row for row in side} for side in (base, head))
     names = [name for name in dict.fromkeys([*after, *before]) if not asked.variants or name in asked.variants]
-    refused: dict[Told, str] = {}
-    effects: dict[Told, Effect] = {}
-    both = {name: (before[name], after[name]) for name in names if name in before and name in after}
-    for told, found in _tested(both, asked):
-        if isinstance(found, Effect):
-            effects[told] = found
-        else:
-            refused[told] = found
+    both = {name: (before[name], after[name]) for name in after if name in before}
+    tested = {told: found for told, found in _tested(both, asked) if told[0] in names}
+    refused = {told: found for told, found in tested.items() if isinstance(found, str)}
+    effects = {told: found for told, found in tested.items() if isinstance(found, Effect)}
     adjusted, sizes = holm_by_family(list(effects.values()))
     p_holm = dict(zip(effects, adjusted, strict=True))
     lines = []
@@ -83,7 +79,10 @@ def compare_rows(base: Sequence[Row], head: Sequence[Row], asked: Asked) -> tupl
 
 
 def _tested(both: Mapping[str, tuple[Row, Row]], asked: Asked) -> Iterator[tuple[Told, Effect | str]]:
-    """Yield every metric that both sides have: its effect, or why it is not comparable."""
+    """Yield every metric that both sides have: its effect, or why it is not comparable.
+
+    Of all variants, asked for or not: together they tell how much the rounds of these sweeps differ.
+    """
     thresholds = {**THRESHOLDS, **(asked.thresholds or {})}
     comparable_rows: dict[str, dict[str, tuple[Rounds, Rounds]]] = {}
     for name, (base, head) in both.items():
@@ -131,7 +130,7 @@ def values(row: Row | None) -> dict[str, float | str]:
     found: dict[str, float | str] = {}
     fingerprint = next((record.fingerprint for record in row.records if record.fingerprint), None)
     if fingerprint:
-        found["artifact"] = fingerprint[:12]
+        found["artifact"] = fingerprint
     if row.size_bytes is not None:
         found["size_bytes"] = row.size_bytes
     if row.tensor_types:
@@ -213,7 +212,7 @@ def _judged(line: Line, effect: Effect, p_holm: float, sizes: Mapping[str, int])
     verdict, needed, why = judge(effect, p_holm), None, ""
     if verdict == "undecided":
         needed = None if effect.doubt else needed_n(effect, sizes.get(effect.family or "", 1))
-        why = f"about {needed:,} {effect.counted} would decide it" if needed else effect.doubt
+        why = f"about {needed:,} {effect.counted} would decide it" if needed else effect.doubt or "it lies at the limit"
     return replace(
         line,
         verdict=verdict,

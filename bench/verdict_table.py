@@ -62,7 +62,7 @@ def _value(line: Line, value: float | str | None) -> str:
     if value is None:
         return "–"
     if isinstance(value, str):
-        return value
+        return value[:12] if line.metric == "artifact" else value
     if line.metric.endswith("_bytes"):
         return f"{value:,.0f} B"  # exact: the verdict may be
     if line.metric == "divergence":

@@ -1,0 +1,274 @@
+"""What a comparison is asked for, and its verdicts: filters, limits, drift, identity, exit codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.compare import NoComparisonError
+from bench.flips import flips
+from bench.judgement import Asked
+from bench.verdict import VERDICTS
+from tests import records
+from tests.test_compare import GENERAL, SIZE, TPOT, Checkout, checkout, failing, q4, scaled, set_in
+
+__all__ = ["checkout"]
+
+
+def rebuilt(content: dict[str, Any]) -> None:
+    """Another recipe, and so another artifact."""
+    content["config"]["steps"]["q4"]["type"] = "Q4_K_S"
+    content["artifact"]["fingerprint"] = content["lineage"][-1]["fingerprint"] = "another"
+
+
+def diverging(mean: float, base: str = "base") -> Any:
+    """Give a record 20 windows of 8 tokens whose KL has this mean."""
+
+    def change(content: dict[str, Any]) -> None:
+        kl = [mean + 0.0001 * ((7 * i) % 5 - 2) for i in range(160)]
+        content["measures"]["divergence"] = {"base": base, "tokens": 160, "window": 8, "kl": kl}
+
+    return change
+
+
+def test_a_changed_recipe_is_told_as_changed_and_its_effect_is_judged(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, rebuilt, **q4(general=GENERAL - 0.1))
+    found = checkout.lines()
+    assert (found["artifact"].verdict, found["artifact"].why) == ("changed", "q4.type none → Q4_K_S")
+    worse = found["accuracy general"]
+    assert (worse.verdict, worse.test, worse.n) == ("worse", "exact McNemar", 400)
+    assert worse.p is not None
+    assert worse.p < 0.001
+    assert checkout.compare().exit_code == 1
+
+
+def test_a_change_that_moves_no_number_is_no_regression(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, rebuilt)
+    assert checkout.verdicts()["artifact"] == "changed"
+    assert checkout.compare().exit_code == 0
+
+
+def test_other_tensor_types_are_changed_and_not_worse(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, set_in("measures", "size", "tensor_types", value={"F16": 29, "F32": 10}))
+    line = checkout.lines()["tensor_types"]
+    assert (line.verdict, line.base, line.head) == ("changed", "30 F16, 9 F32", "29 F16, 10 F32")
+    assert checkout.compare().exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "why"),
+    [
+        (("lineage",), "other model", "model content: source / other model"),
+        (("config", "model"), {"name": "reference", "revision": "abc"}, "model revision: None / abc"),
+    ],
+)
+def test_another_model_is_not_comparable_in_any_metric(
+    checkout: Checkout, path: tuple[str, ...], value: Any, why: str
+) -> None:
+    def moved(content: dict[str, Any]) -> None:
+        content["lineage"][0]["fingerprint"] = "other model"
+        if path != ("lineage",):
+            set_in(*path, value=value)(content)
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, moved)
+    lines = checkout.lines()
+    assert {line.verdict for metric, line in lines.items() if metric != "artifact"} == {"not comparable"}
+    assert lines["size_bytes"].why.startswith(why)
+    assert checkout.compare().exit_code == 2
+
+
+def test_another_scorer_is_not_comparable_and_one_that_is_not_stated_is_no_guess(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, set_in("measures", "accuracy", "hr", "scorer", value="2"))
+    line = checkout.lines()["accuracy hr"]
+    assert (line.verdict, line.why) == ("not comparable", "hr scorer: not stated / 2")
+
+
+@pytest.mark.parametrize(("head", "verdict"), [(0.02, "same"), (0.03, "worse"), (0.01, "better")])
+def test_divergence_is_judged_by_the_interval_over_windows(checkout: Checkout, head: float, verdict: str) -> None:
+    checkout.measure(checkout.base, diverging(0.02))
+    checkout.measure(checkout.head, diverging(head))
+    assert checkout.verdicts()["divergence"] == verdict
+
+
+def test_divergences_from_other_bases_are_not_comparable(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, diverging(0.02))
+    checkout.measure(checkout.head, diverging(0.02, base="another"))
+    assert checkout.lines()["divergence"].why == "divergence base: base / another"
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "same"), (1.2, "worse"), (0.8, "better")])
+def test_peak_memory_is_judged_by_its_rounds(checkout: Checkout, factor: float, verdict: str) -> None:
+    def peak(content: dict[str, Any]) -> None:
+        content["measures"]["memory"]["peak_resident_bytes"] *= factor
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, peak)
+    assert checkout.verdicts()["peak_resident_bytes"] == verdict
+
+
+def test_a_single_round_decides_no_latency_and_says_why(checkout: Checkout) -> None:
+    for sha, factor in ((checkout.base, 1.0), (checkout.head, 3.0)):
+        content = records.record("q4", requests=400)
+        content["commit"] = {"sha": sha, "dirty": False, "tree": "clean"}
+        scaled(content, factor)
+        records.write(checkout.results, content)
+    line = checkout.lines()["e2e_p50_ms"]
+    assert line.verdict == "undecided"
+    assert line.change == pytest.approx(3.0)
+    assert line.why == "one round on a side: it takes two to show how much rounds differ"
+
+
+def test_what_is_undecided_says_the_n_that_would_decide_it(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, **q4(general=GENERAL - 0.002))
+    line = checkout.lines()["accuracy general"]
+    assert line.needed is not None
+    assert line.needed > 400
+    assert line.why == f"about {line.needed:,} questions would decide it"
+
+
+def test_filters_choose_lines_and_what_holm_counts(checkout: Checkout) -> None:
+    for sha in (checkout.base, checkout.head):
+        checkout.measure(sha)
+        for name in ("base", "q8"):
+            records.write(checkout.results, {**records.record(name), "commit": {"sha": sha, "dirty": False}})
+    asked = Asked(variants=("q4",), metrics=("accuracy", "e2e_p50_ms"))
+    found = checkout.compare(asked=asked)
+    assert [(line.variant, line.metric) for line in found.lines] == [
+        ("q4", "e2e_p50_ms"),
+        ("q4", "accuracy general"),
+        ("q4", "accuracy hr"),
+    ]
+    assert found.families == {"rounds": 1}
+    assert {line.metric for line in checkout.compare(asked=Asked(metrics=("accuracy hr",))).lines} == {"accuracy hr"}
+
+
+@pytest.mark.parametrize(("limit", "verdict"), [(0.05, "worse"), (0.30, "same")])
+def test_the_limit_of_what_matters_can_be_set(checkout: Checkout, limit: float, verdict: str) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, **q4(tpot=1.2 * TPOT))
+    found = checkout.compare(asked=Asked(thresholds={"e2e_p50_ms": limit}))
+    assert {line.metric: line.verdict for line in found.lines}["e2e_p50_ms"] == verdict
+
+
+def test_drift_of_the_canary_is_shown_and_normalized_out_on_request(checkout: Checkout) -> None:
+    def slow_machine(content: dict[str, Any]) -> None:
+        scaled(content, 1.25)
+        for reading in content["canary"].values():
+            reading["copy_gb_s"] *= 0.8
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, slow_machine)
+    plain, normalized = checkout.compare(), checkout.compare(normalize=True)
+    drift = {canary.name: canary.change for canary in plain.drift}
+    assert drift["copy_gb_s"] == pytest.approx(-0.2, abs=0.02)
+    assert {line.metric: line.verdict for line in plain.lines}["e2e_p50_ms"] == "worse"
+    assert {line.metric: line.verdict for line in normalized.lines}["e2e_p50_ms"] == "same"
+    assert any(note.startswith("normalized: latencies of the head are divided by 1.2") for note in normalized.notes)
+
+
+def test_nothing_is_normalized_by_a_canary_that_is_not_there(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, set_in("canary", value=None))
+    checkout.measure(checkout.head)
+    assert checkout.compare().drift == ()
+    with pytest.raises(NoComparisonError, match="--normalize: no copy_gb_s beside the records of both sides"):
+        checkout.compare(normalize=True)
+
+
+def test_flipped_questions_are_listed(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, **q4(general=GENERAL - 0.1))
+    found = list(flips(checkout.compare()))
+    answers = [records.record("q4", **how)["measures"]["accuracy"]["general"] for how in (q4(), q4(general=0.8))]
+    line = checkout.lines()["accuracy general"]
+    assert line.change == pytest.approx(sum(-1 if flip.lost else 1 for flip in found) / 400)
+    for flip in found:
+        place = answers[0]["question"].index(flip.question)
+        assert (flip.variant, flip.task, flip.gold) == ("q4", "general", answers[0]["gold"][place])
+        assert (flip.base, flip.head) == tuple(side["picked"][place] for side in answers)
+        assert flip.lost == (flip.base == flip.gold)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fail_on", "code"),
+    [
+        ({}, q4(size=SIZE + 1), ("worse", "now fails"), 1),
+        ({}, q4(size=SIZE + 1), ("now fails",), 0),
+        ({}, q4(size=SIZE - 1), ("worse", "now fails"), 0),
+        ({}, q4(size=SIZE - 1), ("better",), 1),
+        ({}, {"change": failing}, ("worse", "now fails"), 1),
+        ({}, {"change": failing}, ("worse",), 0),
+        ({"change": failing}, {}, ("worse", "now fails"), 0),
+        ({"change": failing}, {}, ("fixed",), 1),
+        ({"change": failing}, {"change": failing}, ("worse", "now fails"), 2),
+        ({"change": failing}, {"change": failing}, ("not comparable",), 1),
+        ({}, {"change": set_in("variant", value="q5")}, ("worse", "now fails"), 2),
+        ({}, {"change": set_in("variant", value="q5")}, ("gone",), 1),
+        ({}, {"change": rebuilt}, ("worse", "now fails"), 0),
+        ({}, {"change": rebuilt}, ("changed",), 1),
+    ],
+)
+def test_the_exit_code_follows_from_the_verdicts_it_is_to_fail_on(
+    checkout: Checkout, before: dict[str, Any], after: dict[str, Any], fail_on: tuple[str, ...], code: int
+) -> None:
+    assert set(fail_on) <= set(VERDICTS)
+    checkout.measure(checkout.base, **before)
+    checkout.measure(checkout.head, **after)
+    assert checkout.compare(fail_on=fail_on).exit_code == code
+
+
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_a_record_that_is_left_out_makes_its_variant_not_comparable_and_the_exit_code_2(
+    checkout: Checkout, side: str
+) -> None:
+    for sha in (checkout.base, checkout.head):
+        checkout.measure(sha)
+        content = {**records.record("base"), "commit": {"sha": sha, "dirty": False, "tree": "clean"}}
+        records.write(checkout.results, content)
+    path = checkout.results / records.MACHINE / getattr(checkout, side)[:12] / "q4.r1.json"
+    path.write_text(path.read_text()[:-100])
+    found = checkout.compare()
+    mine = [line for line in found.lines if line.variant == "q4"]
+    assert [(line.metric, line.verdict) for line in mine] == [("record", "not comparable")]
+    assert str(path) in mine[0].why
+    assert {line.verdict for line in found.lines if line.variant == "base"} <= {"same", "undecided"}
+    assert (found.exit_code, len(found.left_out)) == (2, 1)
+
+
+def test_only_the_records_of_the_two_commits_are_read(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    elsewhere = checkout.results / records.MACHINE / "ffffffffffff" / "q4.r0.json"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("{")
+    assert (checkout.compare().left_out, checkout.compare().exit_code) == ((), 0)
+
+
+def test_worktree_is_the_uncommitted_state_of_head(checkout: Checkout) -> None:
+    from bench.checkout import state
+
+    checkout.measure(checkout.head)
+    (checkout.root / "recipe.yaml").write_text("rank: 1\n")
+    now = state(checkout.root)
+    late = "2026-11-24T00:00:00+00:00"
+    checkout.measure(checkout.head, set_in("commit", value=now))
+    checkout.measure(checkout.head, lambda c: c.update(started_at=late, commit={**now, "tree": "other"}))
+    found = checkout.compare("HEAD", "worktree")
+    assert (found.base.dirty, found.head.label, found.notes) == (False, f"{checkout.head[:12]}-dirty-{now['tree']}", ())
+    (checkout.root / "recipe.yaml").write_text("rank: 2\n")
+    found = checkout.compare("HEAD", "worktree")
+    assert found.head.label == f"{checkout.head[:12]}-dirty-other"
+    assert found.notes[0].startswith("worktree: the checkout has changed since")
+
+
+def test_a_tag_is_a_revision(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    checkout._git("tag", "v1", checkout.base)
+    assert checkout.compare("v1").base.sha == checkout.base
