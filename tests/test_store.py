@@ -26,7 +26,13 @@ Capture = pytest.CaptureFixture[str]
 def test_list_shows_commits_in_gits_order_with_cells_and_failures(checkout: Checkout, capsys: Capture) -> None:
     early = "2020-01-01T00:00:00+00:00"
     checkout.measure(checkout.base, lambda c: c.update(started_at="2026-12-01T00:00:00+00:00"))
-    checkout.measure(checkout.head, lambda c: (c.update(started_at=early), failing(c) if c["round"] == 2 else None)[0])
+
+    def last_fails(content: dict[str, Any]) -> None:
+        content.update(started_at=early)
+        if content["round"] == 2:
+            failing(content)
+
+    checkout.measure(checkout.head, last_fails)
     checkout.measure("e" * 40)  # a commit that this repository does not know
     assert main(["list", "--results", str(checkout.results)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
