@@ -1,0 +1,149 @@
+"""A bisection finds a planted regression in a scratch repository, and leaves everything else of it as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from variants.paths import ROOT
+
+COMMITS, PLANTED = 16, 11
+FEW = ("latency.requests=4", "latency.warmup_requests=1", "latency.output_tokens=4", "accuracy.limit=6")
+
+
+class Project:
+    """A scratch repository: this project's files, and 16 commits of which one makes q4 larger."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        names = subprocess.run(
+            ["git", "-C", str(ROOT), "ls-files", "-coz", "--exclude-standard"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in names.stdout.split("\0"):
+            if name and not name.startswith(("results/", "tests/")) and (ROOT / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, root / name)
+        self.git("init", "-q", "-b", "main")
+        self.shas = [self._commit(number) for number in range(COMMITS)]
+
+    def git(self, *arguments: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(self.root), *identity, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def _commit(self, number: int) -> str:
+        steps = self.root / "conf" / "steps" / "default.yaml"
+        if number == PLANTED:
+            before = steps.read_text()
+            steps.write_text(before.replace("type: Q4_K_M", "type: Q5_K_M"))
+            assert steps.read_text() != before
+        (self.root / "NOTES").write_text(f"{number}\n")
+        if number in (5, 12):  # neither can run at all
+            (self.root / "conf" / "config.yaml").rename(self.root / "conf" / "config.yml")
+        if number in (6, 13):
+            (self.root / "conf" / "config.yml").rename(self.root / "conf" / "config.yaml")
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", f"change {number}")
+        return self.git("rev-parse", "HEAD")
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bench.cli", "bisect", *arguments],
+            cwd=self.root,
+            env={**os.environ, "PYTHONPATH": str(self.root)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def bisect(self, *arguments: str) -> tuple[int, str, str]:
+        child = self.start(*arguments)
+        out, err = child.communicate()
+        return child.returncode, out, err
+
+    def state(self) -> tuple[str, ...]:
+        """Everything of the user's that a bisection might touch: checkout, index, references, worktrees, bisections."""
+        asked = (("status", "--porcelain", "--branch"), ("for-each-ref",), ("worktree", "list"), ("ls-files", "-s"))
+        head = (self.root / ".git" / "HEAD").read_text()
+        bisecting = sorted(path.name for path in (self.root / ".git").glob("BISECT*"))
+        return (head, *bisecting, *(self.git(*arguments) for arguments in asked))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return Project(tmp_path_factory.mktemp("project"))
+
+
+def test_the_planted_commit_is_found_and_nothing_else_is_touched(project: Project, tiny_model: Path) -> None:
+    (project.root / "NOTES").write_text("uncommitted work of the user\n")
+    project.git("add", "NOTES")
+    (project.root / "NOTES").write_text("and more of it\n")
+    before = project.state()
+    code, out, err = project.bisect("size_bytes", "q4", "HEAD~15", "HEAD", "--", f"model={tiny_model}", *FEW)
+    assert code == 0, out + err
+    planted = project.shas[PLANTED]
+    assert f"first bad commit: {planted[:12]} change {PLANTED}" in out
+    evidence = [line for line in err.splitlines() if line.startswith(planted[:12])]
+    assert len(evidence) == 1
+    assert "bad  worse" in evidence[0]
+    assert " B → " in evidence[0]
+    assert project.state() == before
+    assert (project.root / "NOTES").read_text() == "and more of it\n"
+    assert not (project.root / "results").exists()
+    kept = project.root / ".cache" / "bisect"
+    assert not (kept / "tree").exists()
+    assert not (kept / "artifacts").exists()
+
+
+def test_ends_that_do_not_differ_are_nothing_to_bisect(project: Project, tiny_model: Path) -> None:
+    before = project.state()
+    code, _, err = project.bisect("size_bytes", "q4", "HEAD~15", "HEAD~8", f"model={tiny_model}")
+    assert code == 2
+    assert "size_bytes of q4 is not worse at BAD" in err.splitlines()[-1]
+    assert project.state() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("speed", "q4", "HEAD~1", "HEAD"), "METRIC: got 'speed', allowed: "),
+        (("size_bytes", "q4", "nonesuch", "HEAD"), "'nonesuch': no commit of this repository"),
+        (("size_bytes", "q4", "HEAD", "HEAD~1"), "GOOD HEAD is no ancestor of BAD HEAD~1"),
+        (("size_bytes", "q4", "HEAD", "HEAD"), "GOOD HEAD is no ancestor of BAD HEAD"),
+        (("size_bytes", "q4", "HEAD~1", "HEAD", "cache_dir=x"), "cache_dir: not yours to set in a bisection"),
+        (("size_bytes", "q9", "HEAD~1", "HEAD"), "GOOD "),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(project: Project, arguments: tuple[str, ...], said: str) -> None:
+    before = project.state()
+    code, out, err = project.bisect(*arguments)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"bench: {said}")
+    assert "Traceback" not in err
+    assert project.state() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_bisection_takes_its_worktree_away(
+    project: Project, tiny_model: Path, number: signal.Signals
+) -> None:
+    before = project.state()
+    tree = project.root / ".cache" / "bisect" / "tree"
+    child = project.start("size_bytes", "q4", "HEAD~15", "HEAD", f"model={tiny_model}")
+    while child.poll() is None and not (tree / "bench").exists():
+        time.sleep(0.02)  # waits for the other process to reach the moment, times nothing
+    child.send_signal(number)
+    child.communicate()
+    assert child.returncode == 130
+    assert not tree.exists()
+    assert project.state() == before
