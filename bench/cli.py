@@ -56,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("--variant", default=None, help="variants, with commas between (default: all)")
     history.add_argument("--metric", default=None, help="metrics, such as e2e_p50_ms,'accuracy hr' (default: all)")
     history.add_argument("--format", default="html,svg,csv", help="any of html,svg,csv")
+    bisect = commands.add_parser("bisect", help="find the commit that made a metric worse, in a worktree of its own")
+    bisect.add_argument("metric", metavar="METRIC", help="such as size_bytes, e2e_p50_ms or 'accuracy hr'")
+    bisect.add_argument("variant", metavar="VARIANT", help="the variant to build and measure at each commit")
+    bisect.add_argument("good", metavar="GOOD", help="git revision where it was good")
+    bisect.add_argument("bad", metavar="BAD", help="later git revision where it is worse")
+    bisect.add_argument("overrides", nargs="*", metavar="-- KEY=VALUE", help="overrides, as of bench run")
     commands.add_parser("doctor", help="show what this machine has, and what will be skipped or fail")
     return parser
 
@@ -111,6 +117,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         from bench.history_table import show_history
 
         return show_history(arguments)
+    if arguments.command == "bisect":
+        from bench.bisect import bisect
+
+        return bisect(arguments.metric, arguments.variant, arguments.good, arguments.bad, arguments.overrides)
     if arguments.command == "list" and arguments.names:
         from bench.console import list_names
 
