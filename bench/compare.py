@@ -97,6 +97,9 @@ def compare(
     unread = [file for file in unread if not asked.variants or _name(file.path)[0] in asked.variants]
     broken = {_name(file.path)[0]: f"left out: {file}" for file in unread}
     rows = [[row for row in rows_alone(side.records) if row.variant not in broken] for side in (before, after)]
+    known = {row.variant for side in rows for row in side} | broken.keys()
+    if unknown := [name for name in asked.variants if name not in known]:
+        raise NoComparisonError(f"--variant: no records of {', '.join(unknown)}; choose of: {', '.join(sorted(known))}")
     families, lines = compare_rows(rows[0], rows[1], asked)
     lines += [Line(name, "", "record", "not comparable", why=why) for name, why in broken.items()]
     left_out, told = tuple(map(str, unread)), tuple(dict.fromkeys([*more, *notes]))
@@ -117,7 +120,7 @@ def _pick(
     for machine, wanted_state, state in product(machines, wanted_states, states):
         found = select(state, wanted_state, machine, sweep)
         if found is not None:
-            return found, left_out, _stale(revision, found, folder)
+            return found, left_out, _notes(revision, found, folder)
     wanted = "".join(f", {what} {name}" for what, name in (("sweep", sweep), ("machine", machines[-1])) if name)
     unsound = f", {len(left_out)} left out ({left_out[0]})" if left_out else ""
     raise NoComparisonError(
@@ -144,9 +147,13 @@ def _commit(revision: str, folder: Path) -> tuple[str, str | None]:
     raise NoComparisonError(f"unknown revision {revision!r}: choose one of: {labels_told(folder)}")
 
 
-def _stale(revision: str | None, found: Selection, folder: Path) -> list[str]:
-    """Tell where `worktree` is not what lies in the checkout now."""
-    if revision != "worktree" or found.records[0].data["commit"].get("tree") == checkout.state(folder)["tree"]:
+def _notes(revision: str | None, found: Selection, folder: Path) -> list[str]:
+    """Tell where the records are of another state than the revision's own."""
+    if revision is None or not found.dirty or "-dirty" in revision:
+        return []
+    if revision != "worktree":
+        return [f"{revision}: its commit was not measured, {found.label} with uncommitted changes stands for it"]
+    if found.records[0].data["commit"].get("tree") == checkout.state(folder)["tree"]:
         return []
     return [f"worktree: the checkout has changed since {found.label} was measured, which is the newest there is"]
 

@@ -14,7 +14,6 @@ import pytest
 from bench.cli import main
 from bench.compare import Comparison, NoComparisonError, compare
 from bench.read import right
-from bench.rounds import rounds_agree
 from bench.stats import mcnemar, percentile_ranks
 from bench.verdict import SHARES, Effect, Line, Verdict, judge, least_n, needed_n
 from tests import records
@@ -356,9 +355,3 @@ def test_comparing_imports_no_runtime(checkout: Checkout) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_one_slow_round_beside_an_ordinary_one_is_no_regression() -> None:
-    ordinary = [[10.0, 10.1, 10.2], [10.1, 10.2, 10.3]]
-    assert not rounds_agree([[15.0, 15.1, 15.2], ordinary[0]], ordinary, 0.5)
-    assert rounds_agree([[15.0, 15.1, 15.2], [14.0, 14.1, 14.2]], ordinary, 0.5)

@@ -272,3 +272,17 @@ def test_a_tag_is_a_revision(checkout: Checkout) -> None:
     checkout.measure(checkout.head)
     checkout._git("tag", "v1", checkout.base)
     assert checkout.compare("v1").base.sha == checkout.base
+
+
+def test_a_commit_of_which_only_an_uncommitted_state_was_measured_is_told(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, dirty=True)
+    checkout.measure(checkout.head)
+    (note,) = checkout.compare().notes
+    assert note.startswith(f"HEAD~1: its commit was not measured, {checkout.base[:12]}-dirty-changed")
+
+
+def test_a_variant_that_neither_side_has_is_a_mistake(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    with pytest.raises(NoComparisonError, match="--variant: no records of q9; choose of: q4"):
+        checkout.compare(asked=Asked(variants=("q4", "q9")))
