@@ -169,6 +169,9 @@ def _variant(name: str, base: Row | None, head: Row | None, asked: Asked) -> lis
             told = _one_sided(base, head, gone=metric not in after)
         lines.append(line(metric, base=before.get(metric), head=after.get(metric), **told))
     fails = [bool(row and row.failures) for row in (base, head)]
+    if not lines and base and head and not any(fails):
+        why = "not measured on either side"
+        return [line(", ".join(asked.metrics) or "run", verdict="not comparable", why=why)]
     if not lines or (fails[0] != fails[1] and not {line.verdict for line in lines} & {"now fails", "fixed"}):
         lines.append(line("run", **_one_sided(base, head, gone=fails[1])))
     return lines
@@ -193,8 +196,6 @@ def _one_sided(base: Row | None, head: Row | None, gone: bool) -> dict[str, Any]
     """Say why a side has no number; `gone` says that it is the head's."""
     said = [f"round {f.round} failed at {f.stage}: {f.message}" for row in (head, base) if row for f in row.failures]
     why = {"why": said[0] if said else "not measured"}
-    if base and head and not said and not values(base) and not values(head):
-        return {"verdict": "not comparable", **why}
     if base is None or head is None:
         return {"verdict": "new" if base is None else "gone", "why": said[0] if said else ""}
     if base.failures and head.failures:

@@ -66,7 +66,12 @@ def _verdicts() -> Iterator[list[str]]:
         ("nothing changed: a false worse anywhere", Grid(), Noise(), "at most 5 %"),
         ("… rounds differ by 5 % (log-sd), not 1.5 %", Grid(), Noise(round_sd=0.05), "at most 5 %"),
         ("… two tasks of 1,000 questions", Grid(tasks=2), Noise(), "at most 5 %"),
-        ("… the whole head sweep shifted, log-sd 2 %: no test on rounds sees it", Grid(), Noise(sweep_sd=0.014), ""),
+        (
+            "… the machine drifted between the sweeps, log-sd 2 %: rounds do not show it",
+            Grid(),
+            Noise(sweep_sd=0.014),
+            "",
+        ),
     ):
         yield row(what, simulate(PAIRS, 1, grid, noise).false_worse, promised)
     planted = Planted({0: 1.10}, {1: 0.03}, {2: 1000})

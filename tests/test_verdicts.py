@@ -286,3 +286,13 @@ def test_a_variant_that_neither_side_has_is_a_mistake(checkout: Checkout) -> Non
     checkout.measure(checkout.head)
     with pytest.raises(NoComparisonError, match="--variant: no records of q9; choose of: q4"):
         checkout.compare(asked=Asked(variants=("q4", "q9")))
+
+
+@pytest.mark.parametrize("asked", [Asked(metrics=("divergence",)), Asked()])
+def test_what_neither_side_measured_is_not_comparable(checkout: Checkout, asked: Asked) -> None:
+    nothing = {} if asked.metrics else {"artifact": None, "lineage": [], "status": "failed", "measures": {}}
+    for sha in (checkout.base, checkout.head):
+        checkout.measure(sha, lambda content: content.update(nothing))
+    found = checkout.compare(asked=asked)
+    assert [line.verdict for line in found.lines] == ["not comparable"]
+    assert found.exit_code == 2
