@@ -290,7 +290,9 @@ def test_a_variant_that_neither_side_has_is_a_mistake(checkout: Checkout) -> Non
 
 @pytest.mark.parametrize("asked", [Asked(metrics=("divergence",)), Asked()])
 def test_what_neither_side_measured_is_not_comparable(checkout: Checkout, asked: Asked) -> None:
-    nothing = {} if asked.metrics else {"artifact": None, "lineage": [], "status": "failed", "measures": {}}
+    nothing: dict[str, Any] = (
+        {} if asked.metrics else {"artifact": None, "lineage": [], "status": "failed", "measures": {}}
+    )
     for sha in (checkout.base, checkout.head):
         checkout.measure(sha, lambda content: content.update(nothing))
     found = checkout.compare(asked=asked)
