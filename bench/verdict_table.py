@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench.report.numbers import digits, p_value, plural, points, share
 from bench.verdict import THRESHOLDS, VERDICTS, Line
@@ -19,7 +18,7 @@ COLUMNS = ("variant", "metric", "base", "head", "change", "95 % interval", "n", 
 NUMBERS = COLUMNS[2:7]
 
 
-def verdict_table(found: Comparison, lines: Sequence[Line] | None = None) -> Table:
+def verdict_table(found: Comparison) -> Table:
     """Make the table for a terminal: what repeats within a variant is written once."""
     from rich import box
     from rich.markup import escape
@@ -27,23 +26,26 @@ def verdict_table(found: Comparison, lines: Sequence[Line] | None = None) -> Tab
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     names = {"base": found.base.label, "head": found.head.label}
-    for name in COLUMNS:
-        table.add_column(names.get(name, name), no_wrap=name != "why", justify="right" if name in NUMBERS else "left")
+    shown = [place for place, name in enumerate(COLUMNS) if name != "test"]  # the footnotes tell which metric has which
+    for name in (COLUMNS[place] for place in shown):
+        whole = name in ("variant", "verdict")
+        justify: Literal["left", "right"] = "right" if name in NUMBERS else "left"
+        table.add_column(names.get(name, name), justify=justify, no_wrap=whole, overflow="fold")
     seen = ""
-    for line in found.lines if lines is None else lines:
-        cells = cells_of(line)
-        cells[0] = "" if line.variant == seen else line.variant
+    for line in found.lines:
+        cells = [escape(cell) for cell in cells_of(line)]
+        cells[0] = "" if line.variant == seen else cells[0]
         seen = line.variant
         style = STYLES.get(line.verdict, "")
-        verdict = f"[{style}]{line.verdict}[/]" if style else line.verdict
-        table.add_row(*map(escape, cells[:-2]), verdict, escape(cells[-1]))
+        cells[-2] = f"[{style}]{line.verdict}[/]" if style else line.verdict
+        table.add_row(*(cells[place] for place in shown))
     return table
 
 
 def cells_of(line: Line) -> list[str]:
     """Write a line, a text for each of COLUMNS."""
     ends = (line.low, line.high)
-    interval = "" if None in ends else " to ".join(_change(line, end) for end in ends)
+    interval = "" if None in ends else " to ".join(_change(line, end, unit=False) for end in ends)
     return [
         line.variant,
         line.metric,
@@ -52,7 +54,7 @@ def cells_of(line: Line) -> list[str]:
         interval,
         "" if line.n is None else f"{line.n:,}",
         line.test,
-        "" if line.p is None else p_value(line.p),
+        "" if line.p is None else p_value(line.p).removeprefix("p "),
         line.verdict,
         line.why,
     ]
@@ -70,12 +72,14 @@ def _value(line: Line, value: float | str | None) -> str:
     return f"{digits(value)} ms" if line.metric.endswith("_ms") else share(value)
 
 
-def _change(line: Line, value: float | None) -> str:
+def _change(line: Line, value: float | None, unit: bool = True) -> str:
     if value is None:
         return ""
     if line.metric == "divergence":
         return f"{value:+.4f}".replace("-", "−")
-    return f"{points(value)} pt" if line.metric.startswith("accuracy") else f"{value:.3f}×"
+    if line.metric.startswith("accuracy"):
+        return points(value) + (" pt" if unit else "")
+    return f"{value:.3f}" + ("×" if unit else "")
 
 
 def footnotes(found: Comparison) -> list[str]:

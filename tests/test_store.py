@@ -257,3 +257,17 @@ def test_a_mistyped_option_is_one_line_and_exit_code_2(
     told = capsys.readouterr()
     assert (told.out, len(told.err.splitlines())) == ("", 1)
     assert said in told.err
+
+
+def test_a_narrow_terminal_cuts_no_number(checkout: Checkout) -> None:
+    import io
+
+    from rich.console import Console
+
+    from bench.verdict_table import verdict_table
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    narrow = io.StringIO()
+    Console(file=narrow, width=80).print(verdict_table(checkout.compare()))
+    assert "…" not in narrow.getvalue()
