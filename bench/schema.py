@@ -6,7 +6,7 @@ What each key means stands in `results/README.md`. Whatever is wrong is a ValueE
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,13 @@ def parse(path: Path) -> dict[str, Any]:
     for key, kind in REQUIRED.items():
         if key not in data or not isinstance(data[key], kind):
             raise ValueError(f"`{key}` is missing or of the wrong type")
+    if data["status"] not in ("ok", "failed"):
+        raise ValueError(f"status {data['status']!r} is neither ok nor failed")
     try:
         _check_place(path, data)
         _check_artifact(data)
         _check_columns(data["measures"])
+        _check_values(data)
         _check_finite(data["measures"], "measures")
         _ = data["config"]["variant"]["runtime"], list(data["config"]["variant"]["steps"])
     except (AttributeError, KeyError, TypeError) as error:
@@ -100,6 +103,28 @@ def _check_columns(measures: Mapping[str, Any]) -> None:
         lengths = {len(table[column]) for column in wanted}
         if len(lengths) != 1 or 0 in lengths:
             raise ValueError(f"{name}: columns of lengths {sorted(lengths)}, they must be alike and not empty")
+    for column in LATENCIES if "latency" in measures else ():
+        if not _are_numbers(measures["latency"][column]) or min(measures["latency"][column]) <= 0:
+            raise ValueError(f"latency {column}: a value is no time in milliseconds above 0")
+    for task, answers in measures.get("accuracy", {}).items():
+        if not all(map(_are_numbers, (answers["gold"], answers["picked"], *answers["loglik"]))):
+            raise ValueError(f"accuracy {task}: an answer is no number")
+
+
+def _check_values(data: Mapping[str, Any]) -> None:
+    """What is one number must be one; null is what was not measured."""
+    size, memory = (data["measures"].get(name, {}) for name in ("size", "memory"))
+    values = {f"size {name}": size.get(name) for name in ("size_bytes", "n_parameters", "bits_per_weight")}
+    values |= {f"memory {name}": value for name, value in memory.items()}
+    for when, reading in (data.get("canary") or {}).items():
+        values |= {f"canary {when} {name}": value for name, value in (reading or {}).items()}
+    for name, value in values.items():
+        if value is not None and not (_are_numbers([value]) and value > 0):
+            raise ValueError(f"{name}: {value!r} is no number above 0")
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(type(value) in (int, float) for value in values)
 
 
 def _check_finite(value: Any, where: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 import bench
 from bench.read import read, select
 from bench.record import record_path, write
-from bench.schema import MIGRATIONS
+from bench.schema import LATENCIES, MIGRATIONS
 from tests import records
 
 SOME = {name: records.VARIANTS[name] for name in ("base", "q4")}
@@ -58,6 +58,15 @@ def test_no_records_make_an_empty_table_with_the_same_columns(tmp_path: Path) ->
         ({"measures": None}, "`measures` is missing or of the wrong type"),
         ({"commit": {}}, "incomplete"),
         ({"measures": {"latency": {"ttft_ms": [1.0], "tpot_ms": [], "e2e_ms": [1.0]}}}, "columns of lengths"),
+        ({"measures": {"latency": {key: ["9"] for key in LATENCIES}}}, "latency ttft_ms: a value is no time"),
+        ({"measures": {"latency": {key: [0.0] for key in LATENCIES}}}, "latency ttft_ms: a value is no time"),
+        ({"measures": {"size": {"size_bytes": "2300000"}}}, "size size_bytes: '2300000' is no number above 0"),
+        ({"measures": {"memory": {"peak_resident_bytes": -1}}}, "memory peak_resident_bytes: -1 is no number"),
+        ({"canary": {"before": {"copy_gb_s": True}}}, "canary before copy_gb_s: True is no number"),
+        ({"measures": []}, "`measures` is missing or of the wrong type"),
+        ({"status": "done"}, "status 'done' is neither ok nor failed"),
+        ({"artifact": {}}, "artifact: its fingerprint is None"),
+        ({"lineage": [], "artifact": None}, "its status is ok, and it names no artifact"),
     ],
 )
 def test_a_file_that_is_no_record_is_named_and_left_out(tmp_path: Path, change: dict[str, Any], said: str) -> None:
