@@ -6,8 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from bench.history_index import Value
-
-ACCURACY_MARGIN = 0.01
+from bench.verdict import THRESHOLDS
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,20 @@ class Metric:
 
 METRICS = (
     Metric("size_bytes", "Size", "byte", 0.0),
-    Metric("ttft_p50_ms", "TTFT P50", "ms", 0.05),
-    Metric("tpot_p50_ms", "TPOT P50", "ms", 0.05),
-    Metric("e2e_p50_ms", "E2E P50", "ms", 0.05),
-    Metric("e2e_p99_ms", "E2E P99", "ms", 0.10),
-    Metric("peak_resident_bytes", "Peak memory", "byte", 0.05),
+    Metric("ttft_p50_ms", "TTFT P50", "ms", THRESHOLDS["e2e_p50_ms"]),
+    Metric("tpot_p50_ms", "TPOT P50", "ms", THRESHOLDS["e2e_p50_ms"]),
+    Metric("e2e_p50_ms", "E2E P50", "ms", THRESHOLDS["e2e_p50_ms"]),
+    Metric("e2e_p99_ms", "E2E P99", "ms", THRESHOLDS["e2e_p99_ms"]),
+    Metric("peak_resident_bytes", "Peak memory", "byte", THRESHOLDS["peak_resident_bytes"]),
 )
+UNJUDGED = ("ttft_p50_ms", "tpot_p50_ms")
+"""Metrics that `bench compare` has no verdict on: a part of E2E each, which it has."""
 
 
 def metric_of(name: str) -> Metric:
     """Return the metric of a name; each task has an accuracy of its own."""
     if name.startswith("accuracy "):
-        return Metric(name, f"Accuracy, {name.removeprefix('accuracy ')}", "share", ACCURACY_MARGIN, False, True)
+        return Metric(name, f"Accuracy, {name.removeprefix('accuracy ')}", "share", THRESHOLDS["accuracy"], False, True)
     return next(metric for metric in METRICS if metric.name == name)
 
 
@@ -97,8 +98,8 @@ class Change:
 
     @property
     def bisect(self) -> str:
-        """Return the command that finds the one commit: empty where it is known, or where nothing got worse."""
-        if self.commits == 1 or self.better:
+        """Return the command that finds the one commit: empty where it is known, or where that has no judge."""
+        if self.commits == 1 or self.better or self.metric.name in UNJUDGED:
             return ""
         good, bad = self.before.commit.sha[:12], self.after.commit.sha[:12]
         return f"bench bisect {shlex.quote(self.metric.name)} {self.variant} {good} {bad}"

@@ -9,6 +9,7 @@ from itertools import pairwise
 from bench.changepoints import ALPHA, LEAST
 from bench.history import History
 from bench.report.charts.history import history_chart
+from bench.report.gates import Finding
 from bench.report.grids import NOT_MEASURED, Entry, Grid, Line
 from bench.report.html import inline, rendered
 from bench.report.numbers import digits, p_value, plural, points, share, sized
@@ -66,7 +67,10 @@ def history_page(found: History, charts: dict[str, str]) -> str:
     return rendered(
         "history.html.j2",
         head=_headline(found),
-        notes=[*found.notes, *(f"left out: {line}" for line in found.left_out)],
+        findings=[
+            *(Finding("bad", "left out", line) for line in found.left_out),
+            *(Finding("note", "not in it", note) for note in found.notes),
+        ],
         changes=change_grid(found.changes),
         commands=commands(found.changes),
         grids=[grid for grid in (_newest(found), _breaks(found), _failures(found)) if grid.lines],
