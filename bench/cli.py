@@ -82,7 +82,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare.add_argument("--metric", default="", help="metrics, such as e2e_p50_ms,accuracy (default: all)")
     compare.add_argument("--threshold", default="", help="limits, such as e2e_p50_ms=0.05,accuracy=0.01")
     compare.add_argument("--fail-on", default="worse,now-fails", help="verdicts that exit 1 (default: worse,now-fails)")
-    compare.add_argument("--format", default="table", choices=("table", "md", "json", "github"))
+    compare.add_argument("--format", default="table", choices=("table", "html", "md", "json", "github"))
     compare.add_argument("--flips", action="store_true", help="list the questions whose answer flipped")
     compare.add_argument("--normalize", action="store_true", help="divide latencies by the drift of the canary")
 

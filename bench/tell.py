@@ -53,9 +53,13 @@ def tell_comparison(arguments: argparse.Namespace) -> int:
     for line in found.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
     flipped = list(flips(found)) if arguments.flips else None
-    if arguments.format == "table":
+    if arguments.format in ("table", "html"):
         _tell_table(found, flipped)
-    else:
+    if arguments.format == "html":
+        from bench.report.comparison_page import write_comparison
+
+        print(f"page: {write_comparison(found, list(flips(found)), results / 'report')}")
+    elif arguments.format != "table":
         from bench.comparison_text import FORMATS
 
         print(FORMATS[arguments.format](found, flipped).rstrip("\n"))
