@@ -127,9 +127,9 @@ def _worktree(sha: str) -> Iterator[Path]:
     try:
         with FileLock(place / ".lock", timeout=0), _terminated_like_interrupted():
             _remove(place)  # what a kill left behind
-            if git(ROOT, *NO_HOOKS, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
-                raise UserError(f"git could not make a worktree of {sha[:12]} in {place}")
             try:
+                if git(ROOT, *NO_HOOKS, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
+                    raise UserError(f"git could not make a worktree of {sha[:12]} in {place}")
                 yield place
             finally:
                 _remove(place)
@@ -153,6 +153,10 @@ def _remove(place: Path) -> None:
     git(ROOT, "worktree", "remove", "--force", "--force", str(place / "tree"))
     for name in ("tree", "artifacts"):
         shutil.rmtree(place / name, ignore_errors=True)
+    common = ROOT / (git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
+    for known in common.glob("worktrees/*/gitdir"):  # git keeps one that was interrupted while it was made
+        if Path(known.read_text().strip()) == place / "tree" / ".git":
+            shutil.rmtree(known.parent)
     for name in ("job.json", "steps.jsonl"):
         (place / name).unlink(missing_ok=True)
 

@@ -22,7 +22,8 @@ class Project:
     """A scratch repository: this project's files, and 16 commits of which one makes q4 larger."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root, self.temporary = root / "checkout", root / "temporary"
+        self.temporary.mkdir()  # of its own: the lock on the machine lies there, and no clock runs here
         names = subprocess.run(
             ["git", "-C", str(ROOT), "ls-files", "-coz", "--exclude-standard"],
             capture_output=True,
@@ -31,8 +32,8 @@ class Project:
         )
         for name in names.stdout.split("\0"):
             if name and not name.startswith(("results/", "tests/")) and (ROOT / name).is_file():
-                (root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, root / name)
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.root / name)
         self.git("init", "-q", "-b", "main")
         self.shas = [self._commit(number) for number in range(COMMITS)]
 
@@ -60,7 +61,7 @@ class Project:
         return subprocess.Popen(
             [sys.executable, "-m", "bench.cli", "bisect", *arguments],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root)},
+            env={**os.environ, "PYTHONPATH": str(self.root), "TMPDIR": str(self.temporary)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -83,7 +83,9 @@ def _headline(found: Comparison) -> Headline:
 
 def _findings(found: Comparison) -> list[Finding]:
     regressions = [line for line in found.lines if line.verdict in REGRESSIONS]
-    told = [Finding("bad", f"{line.verdict}: {line.variant} {line.metric}", line.why) for line in regressions[:5]]
+    told = [
+        Finding("bad", f"{line.verdict}: {line.variant} {line.metric}", _evidence(line)) for line in regressions[:5]
+    ]
     if len(regressions) > len(told):
         told.append(Finding("bad", f"and {len(regressions) - len(told)} more", "see the table below"))
     return [
@@ -92,6 +94,12 @@ def _findings(found: Comparison) -> list[Finding]:
         *(Finding("note", "machine", line) for line in drift_lines(found)),
         *(Finding("note", "note", line) for line in found.notes),
     ]
+
+
+def _evidence(line: Judged) -> str:
+    told = dict(zip(COLUMNS, cells_of(line), strict=True))
+    change = f"{told['base']} → {told['head']}, {told['change']} ({told['95 % interval']})" if told["change"] else ""
+    return ". ".join(text for text in (change, line.why) if text)
 
 
 def _notable(lines: Sequence[Judged]) -> list[Judged]:
