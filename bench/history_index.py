@@ -7,6 +7,7 @@ with it. Uncommitted states are no part of a history, and are not read.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -158,7 +159,7 @@ def _sum_up(results: Path, listings: Mapping[str, str]) -> Iterator[_Commit]:
     if len(listings) < FEW_COMMITS:
         yield from map(one, listings.items())
         return
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=gc.disable) as pool:  # records hold no cycles, and thousands of lists
         yield from pool.map(one, listings.items(), chunksize=16)
 
 

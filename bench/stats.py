@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return float(np.sort(np.asarray(values, dtype=float))[_rank(len(values), share) - 1])
 
 
+@lru_cache(maxsize=1024)
 def percentile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
     """Return the ranks (1 is the smallest) whose values enclose a percentile, equal-tailed.
 
