@@ -69,7 +69,7 @@ def run_cell(cell: Cell, tell: Tell) -> dict[str, Any]:
     except Exception as error:  # whatever it is, it costs this cell and not the sweep
         result.update(status="failed", error=_unforeseen(error))
     result["seconds"]["total"] = round(time.monotonic() - started, 2)
-    result["warnings"] = _warnings(result) + _moved(cell)
+    result["warnings"] = _warnings(result) + moved(cell)
     record.write(result, cell.record_path)
     return result
 
@@ -193,7 +193,7 @@ def _lineage(cell: Cell) -> dict[str, Any]:
     return {"lineage": lineage, "artifact": {"fingerprint": artifact.fingerprint, "kind": artifact.kind}}
 
 
-def _moved(cell: Cell) -> list[str]:
+def moved(cell: Cell) -> list[str]:
     """Say where the checkout is no longer what the record names: each stage is a process that reads it anew."""
     if state(ROOT) == cell.commit:
         return []

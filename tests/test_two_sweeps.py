@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.cell import make_cell
+from bench.overrides import parse
 from bench.read import Record, read
+from bench.run import moved
+from bench.sweep import compose
 from tests import records
 from tests.test_run import arguments
 from variants.paths import ROOT
@@ -52,6 +56,16 @@ def test_sweeps_started_at_the_same_time_lose_and_mix_nothing(
         path for path in results.rglob("*") if path.is_file() and path.suffix == "" and "report" not in path.parts
     ]
     assert leftovers == []
+
+
+def test_a_checkout_that_changed_under_a_sweep_is_told_in_its_records(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell(compose(parse([f"model={tiny_model}"]), "base", 0))
+    monkeypatch.setattr("bench.run.state", lambda root: cell.commit)
+    assert moved(cell) == []
+    monkeypatch.setattr("bench.run.state", lambda root: {**cell.commit, "tree": "another"})
+    assert moved(cell)[0].startswith("the checkout changed after this sweep began")
 
 
 def test_results_of_two_machines_merge_in_git_without_a_conflict(tmp_path: Path) -> None:
