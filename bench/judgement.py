@@ -222,7 +222,7 @@ def _judged(line: Line, effect: Effect, p_holm: float, sizes: Mapping[str, int])
         high=high,
         test=effect.test,
         n=effect.n,
-        p=p_holm if effect.test else None,
+        p=None if effect.low is None else p_holm,
         needed=needed,
         why=why,
     )

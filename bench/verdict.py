@@ -149,7 +149,7 @@ def rounds_effect(found: RoundsChange, metric: str, thresholds: Mapping[str, flo
         high=None if unknown else found.log_ratio + half,
         p=1.0 if unknown else found.p,
         limit=math.log1p(thresholds[metric]),
-        test="" if unknown else "t over rounds",
+        test="t over rounds",
         n=found.n,
         units=found.rounds,
         counted="rounds",
