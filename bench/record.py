@@ -57,7 +57,10 @@ def decode(text: str) -> Any:
 
     Records of before the sha256 have none, and there is nothing to hold them against.
     """
-    record = json.loads(text, parse_constant=_refuse)
+    try:
+        record = json.loads(text, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON, perhaps cut short: {error}") from None
     if isinstance(record, dict) and "sha256" in record:
         seal = _SEAL.match(text)
         content = "{\n" + text[seal.end() :] if seal else ""
