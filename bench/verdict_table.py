@@ -91,9 +91,10 @@ def footnotes(found: Comparison) -> list[str]:
         for name, limit in limits.items()
         if name in kinds
     )
+    within = f" ({said})" if said else ""
     families = ", ".join(f"{name} {plural(size, 'test')}" for name, size in found.families.items()) or "no test"
     return [
-        f"worse/better: p < 0.05 after Holm and beyond the limit{f' ({said})' if said else ''}; a size by any byte. same: the whole 95 % "
+        f"worse/better: p < 0.05 after Holm and beyond the limit{within}; a size by any byte. same: the whole 95 % "
         "interval within the limit. undecided: neither is shown. changed: other bytes under the same name, which says "
         "nothing of better or worse.",
         f"Holm's families: {families}. Latency and memory: rounds resampled as blocks, all variants telling how much "
