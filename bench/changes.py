@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
+
 from bench import changepoints, stats
 from bench.history_index import Value
 from bench.series import Change, Metric, Point, Series
@@ -74,7 +76,8 @@ def _shifts(metric: Metric, part: Sequence[Point], splits: int) -> list[changepo
 
 
 def _marks(value: Value) -> list[bool]:
-    return [mark == "1" for mark in f"{int(value.answers or '0', 16):0{value.n}b}"]
+    packed = np.frombuffer(bytes.fromhex(value.answers or ""), dtype=np.uint8)
+    return [bool(mark) for mark in np.unpackbits(packed, count=value.n)]
 
 
 def _flips(before: Value, after: Value) -> tuple[int, int]:

@@ -19,6 +19,8 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bench import read, schema, stats
 from bench import record as record_file
 from bench.files import write_at_once
@@ -229,7 +231,7 @@ def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
         for task, answers in (record.measures.get("accuracy") or {}).items():
             marks = right(answers)
             share = stats.wilson(sum(marks), len(marks))
-            asked = json.dumps([answers["question"], answers["gold"]])
+            asked = "\n".join([*map(str, answers["question"]), repr(answers["gold"])])
             identity = {
                 **_model(record),
                 "task version": str(answers.get("version")),
@@ -237,7 +239,7 @@ def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
                 "prompts": str(answers.get("prompt_sha256"))[:12],
                 "questions": f"{len(marks)} ({_questions(asked)})",
             }
-            bits = f"{int(''.join('01'[mark] for mark in marks), 2):x}"
+            bits = np.packbits(marks).tobytes().hex()
             found[f"accuracy {task}"] = Value(share.value, share.low, share.high, len(marks), identity, bits)
     return found
 

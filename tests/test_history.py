@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -361,3 +362,14 @@ def test_all_pages_of_the_report_link_to_each_other(branch: Branch, capsys: pyte
     assert main(["report", *results]) == 0
     assert index.read_text().count('<a href="history.html">') == 1
     capsys.readouterr()
+
+
+def test_a_history_imports_no_runtime(branch: Branch) -> None:
+    branch.measure([0, 1])
+    code = (
+        "import sys; from pathlib import Path; from bench.history import history\n"
+        f"history(Path({str(branch.results)!r}), Path({str(branch.cache)!r}))\n"
+        "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'variants', 'transformers', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
