@@ -220,3 +220,57 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, (len(p_values) - step) * p_values[i])
         adjusted[i] = min(1.0, running)
     return adjusted
+
+
+def macro_average(counts: Sequence[tuple[int, int]], confidence: float = CONFIDENCE) -> Share:
+    """Return the mean of the shares of several subjects, each given as (successes, n); `n` is that of all together.
+
+    The interval is that of a stratified sample (Cochran 1977, Sampling Techniques, chapter 5): the subjects are fixed,
+    the questions of each are sampled, Var = sum of p (1 - p) / (n - 1) over subjects / subjects^2. A subject of one
+    question counts with the variance at the mean share; where no subject has answers of both kinds, the interval is
+    Wilson's over all questions.
+    """
+    from scipy.special import ndtri
+
+    total, value = sum(n for _, n in counts), sum(right / n for right, n in counts) / len(counts)
+    variances = [right / n * (1 - right / n) / (n - 1) if n > 1 else value * (1 - value) for right, n in counts]
+    if not any(variances):
+        pooled = wilson(sum(right for right, _ in counts), total, confidence)
+        return Share(value, min(value, pooled.low), max(value, pooled.high), total)
+    half = float(ndtri((1 + confidence) / 2)) * math.sqrt(sum(variances)) / len(counts)
+    return Share(value, max(0.0, value - half), min(1.0, value + half), total)
+
+
+def ratio_mean(sums: Sequence[float], weights: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """Return sum(sums) / sum(weights) over independent units: documents, or windows of one text; `n` counts them.
+
+    Units are clusters: what is inside one may depend on each other (Miller 2024, arXiv 2411.00640). The
+    standard error is that of a ratio (Cochran 1977, Sampling Techniques, section 2.11), with Student's t of one
+    less than there are units; one unit has no interval.
+    """
+    from scipy.special import stdtrit
+
+    totals, sizes = np.asarray(sums, dtype=float), np.asarray(weights, dtype=float)
+    n, value = len(totals), float(totals.sum() / sizes.sum())
+    if n < 2:
+        return Estimate(value, None, None, n)
+    residuals = totals - value * sizes
+    error = math.sqrt(n / (n - 1) * float(residuals @ residuals)) / float(sizes.sum())
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * error
+    return Estimate(value, value - half, value + half, n)
+
+
+def scaled(found: Estimate, factor: float) -> Estimate:
+    """Return an estimate times a constant; a negative one swaps the ends."""
+    low, high = (None if end is None else factor * end for end in (found.low, found.high))
+    return Estimate(factor * found.value, *((low, high) if factor > 0 else (high, low)), found.n)
+
+
+def exponential(found: Estimate) -> Estimate:
+    """Return exp of an estimate and of its ends, such as a perplexity of a mean of nats; infinite where too large."""
+
+    def exp(value: float) -> float:
+        return math.inf if value > 709 else math.exp(value)
+
+    low, high = (None if end is None else exp(end) for end in (found.low, found.high))
+    return Estimate(exp(found.value), low, high, found.n)

@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.read import Selection, read, select
-from bench.report.gates import Finding
+
+if TYPE_CHECKING:
+    from bench.report.gates import Finding
 
 FORMATS = ("md", "html", "csv", "svg")
 
@@ -58,10 +61,12 @@ def render(
 def _texts(
     selection: Selection, left_out: Sequence[str], formats: Sequence[str]
 ) -> tuple[dict[str, str], list[Finding]]:
+    from bench.report.accuracy_grids import task_grids
     from bench.report.charts import draw
+    from bench.report.divergence_grid import divergence_grid
     from bench.report.flat import comma_separated
     from bench.report.gates import findings
-    from bench.report.grids import LATENCY_NAMES, accuracy_grid, latency_grid, main_grid, tasks_of
+    from bench.report.grids import LATENCY_NAMES, latency_grid, main_grid
     from bench.report.markdown import markdown
     from bench.report.page import headline, page
     from bench.report.questions import question_grids
@@ -71,8 +76,8 @@ def _texts(
     found = findings(selection, rows, left_out)
     head = headline(selection, rows)
     grids = [main_grid(rows), *question_grids(rows)]
+    grids += [*divergence_grid(rows), *task_grids(rows)]
     grids += [latency_grid(rows, name) for name in LATENCY_NAMES]
-    grids += [accuracy_grid(rows, task) for task in tasks_of(rows)]
     charts = draw(rows) if {"html", "svg"} & set(formats) else {}
     files: dict[str, str] = {}
     if "svg" in formats:

@@ -68,7 +68,9 @@ def _panel(axes: Axes, rows: Sequence[Row], task: str) -> None:
         axes.plot(size, right, marker=marker, ms=ms, color=colour, mec="white", mew=0.8, zorder=level)
     front = pareto([(size, right) for _, size, right in points])
     axes.plot(*zip(*front, strict=True), color=MUTED, lw=1.4, ls=(0, (5, 3)), zorder=1)
-    _guessing(axes, 100 * points[0][0].accuracy[task].chance)
+    chance = points[0][0].accuracy[task].chance
+    if chance is not None:
+        _guessing(axes, 100 * chance)
     counts = sorted({row.accuracy[task].n for row, _, _ in points})
     axes.set_title(f"{task}: right answers against size (n = {' or '.join(f'{n:,}' for n in counts)})")
     axes.set_ylabel("right answers, %, with 95 % interval")
