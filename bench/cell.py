@@ -11,9 +11,9 @@ from typing import Any
 
 from bench import record
 from bench.machine import commit, machine, resolve_device, versions
-from bench.measures.accuracy import task_files
 from bench.measures.measure import Measure
 from bench.runtimes.session import Runtime
+from bench.tasks import catalogue
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.paths import resolve
@@ -97,11 +97,13 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
 
 
 def _measure_identity(measure: Measure) -> dict[str, Any]:
-    """Return a measure's fields, with the content of the data files behind them."""
+    """Return a measure's fields, with the content of the data files behind them in place of their paths."""
     values: dict[str, Any] = {}
     for field in fields(measure):  # type: ignore[arg-type]
         value = getattr(measure, field.name)
-        values[field.name] = content_sha256(value) if field.metadata.get("content") else value
-    for task in values.get("tasks", []):
-        values[f"task {task}"] = [content_sha256(str(path)) for path in task_files(task)]
+        values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
+    if tasks := values.get("tasks"):
+        data_dir = values.pop("data_dir")
+        values["tasks"] = [catalogue.label(name) for name in tasks]
+        values["content"] = catalogue.content(tasks, resolve(data_dir) if data_dir else None)
     return values
