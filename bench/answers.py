@@ -30,7 +30,12 @@ def marked(answers: Answers) -> bool:
     """Say whether each question is right or wrong; if not, `score` has the task's number."""
     if "picked" in answers:
         return True
-    return answers["metric"] not in PERPLEXITIES and all(value in (0, 1, None) for value in answers["value"])
+    return _metric(answers) not in PERPLEXITIES and all(value in (0, 1, None) for value in answers["value"])
+
+
+def _metric(answers: Answers) -> str:
+    """Return lm-eval's name of the metric without that of the filter behind it."""
+    return str(answers["metric"]).partition(",")[0]
 
 
 def right(answers: Answers) -> list[bool]:
@@ -46,8 +51,8 @@ def score(answers: Answers) -> Estimate | None:
     As lm-eval aggregates: perplexities are exp(-sum of log-likelihoods / sum of weights), bits_per_byte the same
     in bits, anything else a mean. The interval is Student's over documents (`stats.ratio_mean`).
     """
-    metric, values = answers["metric"], answers["value"]
-    if None in values:
+    metric, values = _metric(answers), answers["value"]
+    if not_numbers(answers):
         return None
     pairs = [value if isinstance(value, list) else [value, 1] for value in values]
     mean = stats.ratio_mean([value for value, _ in pairs], [weight for _, weight in pairs])
@@ -134,7 +139,7 @@ def tokenizer_difference(answers: Answers) -> str:
     found = answers.get("tokenizer") or {}
     if not found.get("different"):
         return ""
-    said = f"the GGUF's tokenizer and the source's differ on {found['different']} of {found['compared']} texts"
+    said = f"the GGUF's tokenizer and the source's differ on {found['different']:,} of {found['compared']:,} texts"
     example = found.get("example")
     if not example:
         return said

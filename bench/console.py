@@ -20,6 +20,8 @@ from variants.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.report import Report
+
 
 @dataclass
 class _Sweep:
@@ -150,8 +152,26 @@ def conclude(cells: Sequence[Cell], records: Sequence[Mapping[str, Any] | None])
         machine=first.machine["id"],
         sweep=first.config["sweep"],
     )
+    _show_outcome(report)
     out.print(f"report: {report}", soft_wrap=True)
     return 1 if failed else 0
+
+
+def _show_outcome(report: Report) -> None:
+    """Print the table of a sweep and what must be known before it is believed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from bench.report.outcome import first_lines, terminal_table
+
+    out = console()
+    if not out.is_terminal:
+        out = Console(highlight=False, width=200)  # a log has no width to fit
+    if report.outcome is not None:
+        out.print(terminal_table(report.outcome))
+    for level, line in first_lines(report.findings):
+        mark = ("problem", "bold red") if level == "bad" else ("note", "bold")
+        out.print(Text.assemble(mark, " ", line), soft_wrap=True)
 
 
 def render_report(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,8 @@ import pytest
 from bench import stats
 from bench.read import read, right, select
 from bench.report import Report, render
-from bench.report.charts.accuracy_size import pareto, place
+from bench.report.charts.accuracy_size import pareto
+from bench.report.charts.labels import place
 from bench.report.family import family_of, native_runtime, step_role
 from bench.report.gates import Finding, controls
 from bench.report.questions import runtime_grid

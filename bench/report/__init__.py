@@ -13,18 +13,24 @@ from bench.read import Selection, read, select
 
 if TYPE_CHECKING:
     from bench.report.gates import Finding
+    from bench.report.grids import Grid
+    from bench.report.table import Row
 
 FORMATS = ("md", "html", "csv", "svg")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written and from which records; `selection` is None, and nothing written, where there are none."""
+    """What was written and from which records; `selection` is None, and nothing written, where there are none.
+
+    `outcome` is the short table that a sweep ends with.
+    """
 
     files: tuple[Path, ...]
     selection: Selection | None
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
+    outcome: Grid | None = None
 
     def __str__(self) -> str:
         """Name the file to open first."""
@@ -52,14 +58,18 @@ def render(
     selection = select(records, commit, machine, sweep)
     if selection is None:
         return Report((), None, (), tuple(left_out))
-    files, found = _texts(selection, left_out, formats)
+    from bench.report.outcome import outcome_grid
+    from bench.report.table import build_rows
+
+    rows = build_rows(selection.records)
+    files, found = _texts(selection, rows, left_out, formats)
     out_dir.mkdir(parents=True, exist_ok=True)
     written = tuple(_write(out_dir / name, text) for name, text in files.items())
-    return Report(written, selection, tuple(found), tuple(left_out))
+    return Report(written, selection, tuple(found), tuple(left_out), outcome_grid(rows))
 
 
 def _texts(
-    selection: Selection, left_out: Sequence[str], formats: Sequence[str]
+    selection: Selection, rows: Sequence[Row], left_out: Sequence[str], formats: Sequence[str]
 ) -> tuple[dict[str, str], list[Finding]]:
     from bench.report.accuracy_grids import task_grids
     from bench.report.charts import draw
@@ -70,9 +80,7 @@ def _texts(
     from bench.report.markdown import markdown
     from bench.report.page import headline, page
     from bench.report.questions import question_grids
-    from bench.report.table import build_rows
 
-    rows = build_rows(selection.records)
     found = findings(selection, rows, left_out)
     head = headline(selection, rows)
     grids = [main_grid(rows), *question_grids(rows)]

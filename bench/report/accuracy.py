@@ -40,7 +40,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Score:
-    """One task whose documents are not right or wrong, such as a perplexity; `found` is None where a value is missing."""
+    """One task whose documents are not right or wrong, as a perplexity; `found` is None where a value is missing."""
 
     task: str
     metric: str

@@ -84,7 +84,7 @@ def subjects_grid(rows: Sequence[Row], task: str) -> list[Grid]:
     for subject in subjects:
         counts = [found.subjects.get(subject) for _, found in shown]
         asked = sorted({n for count in counts if count for n in [count[1]]})
-        entries = [Entry(subject), Entry(" or ".join(f"{n:,}" for n in asked))]
+        entries = [Entry(subject.replace("_", " ")), Entry(" or ".join(f"{n:,}" for n in asked))]
         for count in counts:
             right = wilson(*count) if count else None
             entries.append(Entry(share(right.value), percent_span(right)) if right else NOT_MEASURED)

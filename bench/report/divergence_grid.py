@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.divergence import Divergence
-from bench.report.grids import NOT_MEASURED, Entry, Grid, Line, named
+from bench.report.grids import ITSELF, NOT_MEASURED, Entry, Grid, Line, named
 from bench.report.numbers import digits, nats, percent_span, share, span
 from bench.report.table import Row
 from bench.stats import Estimate, Share
@@ -26,7 +26,7 @@ def divergence_grid(rows: Sequence[Row]) -> list[Grid]:
                 *("Variant", "Base", "Mean KL, nats", "99th percentile", "Same top token"),
                 *("Perplexity", "Perplexity of base", "Tokens", "Rounding floor, nats"),
             ),
-            lines=tuple(Line((named(row), *_entries(row.divergence)), row.family) for row in rows),
+            lines=tuple(Line((named(row), *_entries(row, row.divergence)), row.family) for row in rows),
             notes=(
                 "Small print: 95 % intervals, Student's over windows of consecutive tokens, which are the clusters. "
                 "Rounding floor: the mean KL that keeping the base's log-probabilities in half precision makes by "
@@ -37,9 +37,9 @@ def divergence_grid(rows: Sequence[Row]) -> list[Grid]:
     ]
 
 
-def _entries(found: Divergence | None) -> list[Entry]:
+def _entries(row: Row, found: Divergence | None) -> list[Entry]:
     if found is None:
-        return [NOT_MEASURED] * 8
+        return [ITSELF if row.is_reference else NOT_MEASURED] * 8
     floor = found.rounding_floor
     near = floor is not None and found.kl_mean.value <= 2 * floor
     mean = Entry(nats(found.kl_mean.value), _nats_span(found.kl_mean) + (",\nat the floor" if near else ""))

@@ -156,18 +156,18 @@ def main_grid(rows: Sequence[Row]) -> Grid:
         entries.append(_faster_both(row, e2e))
         entries.append(Entry(f"{e2e.n:,}") if e2e else NOT_MEASURED)
         entries.append(memory_entry(row))
+        if diverged:
+            entries.append(divergence_entry(row, row.divergence))
         for task in tasks:
             found = row.accuracy.get(task)
             entries += [accuracy_entry(found), difference_entry(row, found)]
-        if diverged:
-            entries.append(divergence_entry(row, row.divergence))
         lines.append(_with_failures(row, entries))
     columns = ["Variant", "Size", "Bits / weight", "Smaller than base"]
     columns += [f"{short} P50 / P99, ms" for short, _ in LATENCY_NAMES.values()]
     columns += ["Faster than base, E2E P50 / P99", "Requests", "Peak memory"]
+    columns += ["KL to base, nats"] if diverged else []
     for task in tasks:
         columns += [f"{task}: right", f"{task}: points to base"]
-    columns += ["KL to base, nats"] if diverged else []
     return Grid(
         key="variants",
         title="All variants",

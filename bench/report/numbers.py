@@ -28,7 +28,7 @@ def nats(value: float) -> str:
     """Write a divergence with three significant digits; small ones keep their exponent."""
     if value != 0 and abs(value) < 0.001:
         return f"{value:.1e}".replace("e-0", "e-").replace("-", "−")
-    return f"{value:.3g}".replace("-", "−")
+    return f"{value:#.3g}".rstrip(".").replace("-", "−")
 
 
 def span(found: Estimate) -> str:
