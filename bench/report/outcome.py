@@ -80,8 +80,8 @@ def terminal_table(grid: Grid) -> Table:
 
 
 def _entry(entry: Entry) -> str:
-    words = "" if entry.tone in ("", "missing") else f"\n{entry.tone}"
-    return f"{entry.text}{f'\n{entry.sub}' if entry.sub else ''}{words}"
+    words = "" if entry.tone == "missing" else entry.tone
+    return "\n".join(filter(None, (entry.text, entry.sub, words)))
 
 
 def first_lines(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
