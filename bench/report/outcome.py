@@ -35,7 +35,7 @@ def outcome_grid(rows: Sequence[Row]) -> Grid:
     for row in rows:
         entries = [Entry(row.variant), size_entries(row)[0], Entry(latency_entry(row.latency.get("e2e_ms")).text)]
         entries += [_right(row, task) if task in right else _score(row, task) for task in tasks]
-        entries += [divergence_entry(row, row.divergence)] if diverged else []
+        entries += [Entry(divergence_entry(row, row.divergence).text)] if diverged else []
         lines.append(Line((*entries, _cut(row))))
     columns = ["Variant", "Size", f"{LATENCY_NAMES['e2e_ms'][0]} P50 / P99, ms"]
     columns += [f"{task}: right" if task in right else task for task in tasks]
