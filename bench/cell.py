@@ -17,6 +17,7 @@ from bench.tasks import catalogue
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.paths import resolve
+from variants.source import require_chat_template
 from variants.step import Planned, content_sha256, plan
 
 MEASURES = ("size", "latency", "memory", "accuracy")
@@ -83,12 +84,14 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
         if measure not in MEASURES:
             raise UserError(f"suite.measures: unknown measure {measure!r}; {nearest(measure, MEASURES)}")
     chosen = tuple(m for m in suite["measures"] if round_ == 0 or m not in suite["once"])
-    measures: list[Measure] = [configure(config[m], m) for m in chosen]
+    configured: dict[str, Measure] = {name: configure(config[name], name) for name in chosen}
+    if getattr(configured.get("accuracy"), "chat_template", False):
+        require_chat_template(resolve(config["model"]["path"]))
     checkout = commit()
     identity = [
         last.fingerprint,
         {"runtime": config["runtime"][runtime_name], "versions": versions(runtime.tools), "device": device},
-        {m.name: [versions(m.tools), _measure_identity(m)] for m in measures},
+        {name: [versions(m.tools), _measure_identity(m)] for name, m in configured.items()},
         round_,
         checkout["tree"],
     ]

@@ -35,6 +35,7 @@ def run(arguments: Sequence[str]) -> int:
     _check_places(cells)
     console.show_plan(cells, needed_bytes(cells))
     if any(cell.finished() is None for cell in cells):
+        _fetch_questions(cells)
         _multirun(request, variants, rounds)
     records = [record.read(cell.record_path) for cell in cells]
     return console.conclude(cells, records)
@@ -117,6 +118,17 @@ def _with_hub_folder(request: Request, config: dict[str, Any]) -> Request:
     folder = hub_folder(model["id"], str(model["revision"]))
     more = (f"model.path={folder}", f"model.revision='{folder.name}'")
     return Request(request.variants, (*request.overrides, *more), request.sweep, request.suffix)
+
+
+def _fetch_questions(cells: Sequence[Cell]) -> None:
+    """Fetch what the tasks take from the hub now, as with a hub model: nothing is built for questions not to be had."""
+    from bench.tasks.fetch import fetch, from_hub
+
+    asking = [cell.config["accuracy"] for cell in cells if "accuracy" in cell.measures and cell.finished() is None]
+    names = from_hub(asking[0]["tasks"], asking[0]["data_dir"]) if asking else []
+    if names:
+        with console.console().status(f"fetching the questions of {', '.join(names)}"):
+            fetch(names, asking[0]["data_dir"])
 
 
 def _check_places(cells: Sequence[Cell]) -> None:
