@@ -127,27 +127,34 @@ def _score_entry(score: Score | None) -> Entry:
 
 
 def scoring_grid(rows: Sequence[Row]) -> list[Grid]:
-    """Make the table of how the answers were scored, none where no record says so."""
+    """Make the table of how the answers were scored, a line per task and way; none where no record says so."""
     lines = []
     for task in all_tasks_of(rows):
+        alike: dict[tuple[Entry, ...], list[str]] = {}
         for row in rows:
             answers = row.answers.get(task)
             if answers is not None and answers.get("scoring"):
-                lines.append(Line((named(row), Entry(task), *_scoring(answers)), row.family))
+                alike.setdefault(tuple(_scoring(answers)), []).append(row.variant)
+        lines += [Line((Entry(task, _in_lines(variants)), *said)) for said, variants in alike.items()]
     if not lines:
         return []
-    columns = ("Variant", "Task", "Requests", "Tokens asked", "Evaluated", "Asked ÷ evaluated", "Cut prompts")
+    columns = ("Task, variants", "Requests", "Tokens asked", "Evaluated", "Asked ÷ evaluated", "Cut prompts")
     return [
         Grid(
             key="scoring",
             title="How the answers were scored",
             says="Requests share their beginnings, so fewer tokens are evaluated than are asked; nothing else may be "
-            "left out. A prompt that does not fit the context loses its beginning and is counted here.",
+            "left out. A prompt that does not fit the context loses its beginning and is counted here. Variants that "
+            "were scored otherwise than others have a line of their own.",
             columns=(*columns, "Context", "Batch", "Scorer", "Few-shot", "Chat template"),
             lines=tuple(lines),
             folded=True,
         )
     ]
+
+
+def _in_lines(names: Sequence[str], per_line: int = 5) -> str:
+    return ",\n".join(", ".join(names[i : i + per_line]) for i in range(0, len(names), per_line))
 
 
 def _scoring(answers: Answers) -> list[Entry]:
