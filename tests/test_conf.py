@@ -10,6 +10,8 @@ import yaml
 from bench.cell import make_cell
 from bench.overrides import CONF, Request, names, parse
 from bench.sweep import compose
+from variants.data import read_rows
+from variants.paths import resolve
 
 VARIANTS = {
     "base", "q8", "q6", "q5", "q4", "q3", "q2",
@@ -42,6 +44,21 @@ def test_a_suite_names_variants_and_measures_that_exist(suite: str) -> None:
 def test_the_embedded_suite_sends_enough_requests_for_a_two_sided_p99() -> None:
     config = compose(parse([]), "base", 0)
     assert config["suite"]["rounds"] * config["latency"]["requests"] >= 400
+
+
+def test_the_mmlu_suite_asks_five_shot_in_a_context_that_holds_it_and_its_latency_prompts_fit_a_tiny_one() -> None:
+    config = compose(parse(["suite=mmlu", "limit_per_subject=20", "data_dir=x"]), "base", 0)
+    accuracy, latency = config["accuracy"], config["latency"]
+    assert (accuracy["tasks"], accuracy["num_fewshot"]) == (["mmlu"], 5)
+    assert (accuracy["limit_per_subject"], accuracy["data_dir"]) == (20, "x")
+    assert all(runtime["n_ctx"] >= 4096 for runtime in config["runtime"].values())
+    prompts = [latency["prompt"].format(question=row.question) for row in read_rows(resolve(latency["prompts"]))]
+    assert max(map(len, prompts)) + latency["output_tokens"] < 512 - 1
+
+
+def test_where_the_questions_lie_does_not_name_a_sweep_but_how_many_does() -> None:
+    assert parse(["suite=mmlu", "data_dir=x"]).sweep == parse(["suite=mmlu"]).sweep
+    assert parse(["suite=mmlu", "limit_per_subject=20"]).sweep != parse(["suite=mmlu"]).sweep
 
 
 def test_variants_that_share_a_step_share_its_artifact() -> None:
