@@ -12,6 +12,7 @@ from typing import Any
 from bench import record
 from bench.machine import commit, machine, resolve_device, versions
 from bench.measures.measure import Measure
+from bench.overrides import names
 from bench.runtimes.session import Runtime
 from bench.tasks import catalogue
 from variants.configure import configure, nearest
@@ -19,8 +20,6 @@ from variants.errors import UserError
 from variants.paths import resolve
 from variants.source import require_chat_template
 from variants.step import Planned, content_sha256, plan
-
-MEASURES = ("size", "latency", "memory", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
         )
     suite, round_ = config["suite"], int(config["round"])
     for measure in suite["measures"]:
-        if measure not in MEASURES:
-            raise UserError(f"suite.measures: unknown measure {measure!r}; {nearest(measure, MEASURES)}")
+        if measure not in names("measure"):
+            raise UserError(f"suite.measures: unknown measure {measure!r}; {nearest(measure, names('measure'))}")
     chosen = tuple(m for m in suite["measures"] if round_ == 0 or m not in suite["once"])
     configured: dict[str, Measure] = {name: configure(config[name], name) for name in chosen}
     if getattr(configured.get("accuracy"), "chat_template", False):
@@ -106,7 +105,7 @@ def _measure_identity(measure: Measure) -> dict[str, Any]:
         value = getattr(measure, field.name)
         values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
     if tasks := values.get("tasks"):
-        data_dir = values.pop("data_dir")
+        data_dir = values.pop("data_dir", None)
         values["tasks"] = [catalogue.label(name) for name in tasks]
         values["content"] = catalogue.content(tasks, resolve(data_dir) if data_dir else None)
     return values
