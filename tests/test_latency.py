@@ -30,8 +30,11 @@ class ToySession:
         self.last_prefill = Prefill(0, 0)
         self.prompts: list[str] = []
 
-    def generate(self, prompt: str, n_tokens: int) -> Iterator[int]:
-        self.prompts.append(prompt)
+    def tokenize(self, text: str, bos: bool) -> list[int]:
+        self.prompts.append(text)
+        return [1] * 4
+
+    def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         self.clock.now += 5.0
         self.last_prefill = Prefill(4, 4 - self.cached)
         yield 0

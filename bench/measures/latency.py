@@ -82,7 +82,8 @@ def time_requests(
     try:
         for i, prompt in enumerate(prompts):
             start = clock()
-            stamps = [clock() for _ in session.generate(prompt, n_tokens)]
+            tokens = session.tokenize(prompt, bos=True)
+            stamps = [clock() for _ in session.generate(tokens, n_tokens)]
             if len(stamps) != n_tokens:
                 raise RuntimeError(f"asked for {n_tokens} tokens, got {len(stamps)}")
             prefill = session.last_prefill
