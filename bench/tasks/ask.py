@@ -1,4 +1,4 @@
-"""Ask the questions of tasks through lm-eval, for its own process: `judged(session, progress, ask, …)`."""
+"""Ask the questions of tasks through lm-eval, for its own process: `judged(scorer, ask, …)`."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.measures.measure import Progress
-from bench.runtimes.session import Scorer
 from bench.tasks.catalogue import label
 from bench.tasks.columns import columns
 from bench.tasks.load import Loaded, Task, chosen, load, subject_names
 from variants.paths import resolve
 
 if TYPE_CHECKING:
+    from bench.judge import RemoteScorer
     from bench.measures.accuracy import Accuracy
 
 
-def ask(session: Scorer, progress: Progress, asking: Accuracy, tokenizer_folder: Path | None) -> dict[str, Any]:
-    """Run the tasks over a session; return the columns of each under its label.
+def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_folder: Path | None) -> dict[str, Any]:
+    """Run the tasks; return the columns of each under its label, and how they were asked and scored.
+
+    The tokens of the texts are compared with those of the tokenizer in `tokenizer_folder`, where there is one.
 
     `evaluate` rather than `simple_evaluate`, which asks the whole environment for versions after every run.
     Raises RuntimeError, in one line, for data that cannot be had and for a model that cannot be asked.
     """
     from lm_eval.evaluator import evaluate
 
-    from bench.scorer import SessionLM
+    from bench.lm import SessionLM
 
     table: dict[str, Any] = {}
     for name in asking.tasks:
         loaded = _load(asking, name)
-        model = SessionLM(session, progress)
+        model = SessionLM(scorer, progress, tokenizer_folder)
         for task in loaded.leaves.values():
             _check_choices(model, task)
         template = _template_sha256(model) if asking.chat_template else None
@@ -53,12 +55,15 @@ def ask(session: Scorer, progress: Progress, asking: Accuracy, tokenizer_folder:
             "truncated": model.truncated,
             "num_fewshot": shots[0] if len(shots) == 1 else shots,
             "chat_template": template,
+            "scorer": model.scorer,
+            "scoring": model.scoring,
+            "tokenizer": model.tokenizer,
             **found,
         }
     return table
 
 
-def task_texts(session: Scorer, progress: Progress, asking: Accuracy) -> list[str]:
+def task_texts(scorer: RemoteScorer, progress: Progress, asking: Accuracy) -> list[str]:
     """Return the texts of the same questions, each with its right answer and without examples, in a fixed order."""
     texts: list[str] = []
     for name in asking.tasks:
@@ -99,7 +104,7 @@ def _check_choices(model: Any, task: Task) -> None:
     seen: dict[tuple[int, ...], str] = {}
     for choice in dict.fromkeys(task.doc_to_choice(doc)):
         written = f"{task.config.target_delimiter}{choice}"
-        tokens = tuple(model._encode_pair(text, written)[1])
+        tokens = tuple(map(int, model._encode_pair(text, written)[1]))
         if not tokens or tokens in seen:
             same = f"the same tokens as {seen[tokens]!r}" if tokens else "no tokens"
             raise RuntimeError(
