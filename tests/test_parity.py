@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,3 +88,25 @@ def test_below_99_percent_it_is_a_warning_of_the_record() -> None:
     told["tasks"]["hr"]["same"] = 396
     assert parity.warnings({**records.record("base-torch"), "parity": told}) == []
     assert parity.warnings(records.record("base-torch")) == []
+
+
+def test_a_sweep_records_parity_with_what_was_measured_first_and_says_what_is_at_chance(
+    tiny_model: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench.cli import main
+
+    few = ["suite.measures=[size,accuracy]", "accuracy.limit=6"]
+    places = [f"results_dir={tmp_path}", f"cache_dir={cache}"]
+    assert main(["run", "suite=smoke", f"model={tiny_model}", "variant=base,base-torch", *few, *places]) == 0
+    found = {path.name.partition("~")[0]: json.loads(path.read_text()) for path in tmp_path.glob("*/*/*.json")}
+    assert found["base"]["parity"] is None
+    told = found["base-torch"]["parity"]
+    assert told["with"] == "base"
+    for task in ("general", "hr"):
+        picked = [found[name]["measures"]["accuracy"][task]["picked"] for name in ("base", "base-torch")]
+        same = sum(a == b for a, b in zip(*picked, strict=True))
+        assert (told["tasks"][task]["n"], told["tasks"][task]["same"]) == (6, same)
+        assert 0 <= told["tasks"][task]["largest_difference"] < 0.1
+    low = [line for line in found["base"]["warnings"] if "at chance" in line]  # random weights, six questions
+    assert low
+    assert "at chance" in capsys.readouterr().out
