@@ -227,7 +227,7 @@ def test_a_divergence_near_the_rounding_floor_is_called_so(tmp_path: Path) -> No
 
 def test_how_the_answers_were_scored_is_a_table(report: Report) -> None:
     text = text_of(report, "report.md")
-    told = "| 1,368 | 54,720 | 13,680 | 4.00× | {} of 342 | 512 | 512 | 1 | 0 | none |"
+    told = "| 1,368 | 54,720 | 13,680 | 4.00× | {} of 342 | 0 | none | 1 | 512 | batch tokens 2,048, kv type f16 |"
     lines = [line for line in text.splitlines() if line.startswith("| mmlu (")]
     assert lines == [f"| mmlu (base, q2, base-torch) {told.format(0)}", f"| mmlu (q4) {told.format(37)}"]
 

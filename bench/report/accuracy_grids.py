@@ -146,7 +146,7 @@ def scoring_grid(rows: Sequence[Row]) -> list[Grid]:
             says="Requests share their beginnings, so fewer tokens are evaluated than are asked; nothing else may be "
             "left out. A prompt that does not fit the context loses its beginning and is counted here. Variants that "
             "were scored otherwise than others have a line of their own.",
-            columns=(*columns, "Context", "Batch", "Scorer", "Few-shot", "Chat template"),
+            columns=(*columns, "Few-shot", "Chat template", "Scorer", "Context", "Engine"),
             lines=tuple(lines),
             folded=True,
         )
@@ -158,21 +158,26 @@ def _in_lines(names: Sequence[str], per_line: int = 5) -> str:
 
 
 def _scoring(answers: Answers) -> list[Entry]:
-    told = answers["scoring"]
-    asked, evaluated = told.get("tokens"), told.get("evaluated_tokens")
+    told = dict(answers["scoring"])
+    requests, asked, evaluated, n_ctx = (told.pop(k, None) for k in ("requests", "tokens", "evaluated_tokens", "n_ctx"))
     n, cut, template = len(answers["question"]), answers.get("truncated"), answers.get("chat_template")
+    engine = [f"{name.replace('_', ' ')} {_fact(value)}" for name, value in told.items()]
     return [
-        _count(told.get("requests")),
+        _count(requests),
         _count(asked),
         _count(evaluated),
         Entry(f"{asked / evaluated:.2f}×") if asked and evaluated else NOT_MEASURED,
         NOT_MEASURED if cut is None else Entry(f"{cut:,} of {n:,}", tone="chance" if cut else ""),
-        _count(told.get("n_ctx")),
-        _count(told.get("n_batch")),
-        _said(answers.get("scorer")),
         _said(answers.get("num_fewshot")),
         Entry(template[:12] if template else "none"),
+        _said(answers.get("scorer")),
+        _count(n_ctx),
+        Entry("", _in_lines(engine, 2)),
     ]
+
+
+def _fact(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _count(value: int | None) -> Entry:

@@ -48,7 +48,7 @@ def _grid(grid: Grid) -> str:
 
 
 def _entry(entry: Entry) -> str:
-    text = f"{entry.text} ({entry.sub})" if entry.sub else entry.text
+    text = f"{entry.text} ({entry.sub})" if entry.text and entry.sub else entry.text or entry.sub
     return _plain(f"*{text}*" if entry.tone == "claim" else text)
 
 
