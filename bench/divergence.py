@@ -45,7 +45,7 @@ def divergence(found: Mapping[str, Any]) -> Divergence:
         windows=-(-tokens // window),
         kl_mean=_mean(found["kl"], window),
         kl_p99=stats.percentile(found["kl"], 0.99),
-        same_top=_within(_mean(tops, window), 0.0, 1.0),
+        same_top=_same(tops, window),
         perplexity=stats.exponential(_mean(found["nll"], window)),
         base_perplexity=stats.exponential(_mean(found["base_nll"], window)),
         rounding_floor=found.get("rounding_floor"),
@@ -58,7 +58,9 @@ def _mean(values: Sequence[float], window: int) -> Estimate:
     return stats.ratio_mean(sums.tolist(), np.diff([*starts, len(values)]).tolist())
 
 
-def _within(found: Estimate, least: float, most: float) -> Estimate:
-    """Cut the ends of an interval to what the number can be."""
-    low, high = (None if end is None else min(most, max(least, end)) for end in (found.low, found.high))
-    return Estimate(found.value, low, high, found.n)
+def _same(marks: Sequence[int], window: int) -> Estimate:
+    """Return the share of ones, its ends within 0 and 1; no ends where all are alike, as windows show no spread."""
+    found = _mean(marks, window)
+    if found.low is None or found.high is None or found.value in (0.0, 1.0):
+        return Estimate(found.value, None, None, found.n)
+    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n)

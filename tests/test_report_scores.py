@@ -201,6 +201,11 @@ def test_divergence_takes_windows_as_clusters() -> None:
     assert cut.kl_mean.value == pytest.approx(sum(told["kl"][:200]) / 200)
 
 
+def test_tokens_that_all_agree_have_no_interval_rather_than_one_of_no_width() -> None:
+    found = divergence({**records.divergence(0.02), "same_top": "1" * 256})
+    assert (found.same_top.value, found.same_top.low, found.same_top.high) == (1.0, None, None)
+
+
 def test_divergence_is_told_with_interval_floor_and_perplexity(report: Report) -> None:
     text = section(text_of(report, "report.md"), "Divergence from the base")
     line = next(line for line in text.splitlines() if line.startswith("| q4 "))

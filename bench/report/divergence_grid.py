@@ -47,7 +47,7 @@ def _entries(row: Row, found: Divergence | None) -> list[Entry]:
         Entry(found.base),
         mean,
         Entry(nats(found.kl_p99)),
-        Entry(share(found.same_top.value), _share_span(found.same_top)),
+        Entry(share(found.same_top.value), _share_span(found)),
         Entry(digits(found.perplexity.value), span(found.perplexity)),
         Entry(digits(found.base_perplexity.value), span(found.base_perplexity)),
         Entry(f"{found.tokens:,}", f"{found.windows:,} windows"),
@@ -61,7 +61,8 @@ def _nats_span(found: Estimate) -> str:
     return f"{nats(found.low)} to {nats(found.high)}"
 
 
-def _share_span(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return "one window: no interval"
-    return percent_span(Share(found.value, found.low, found.high, found.n))
+def _share_span(found: Divergence) -> str:
+    same = found.same_top
+    if same.low is None or same.high is None:
+        return "one window: no interval" if found.windows < 2 else f"all {found.tokens:,} alike: no interval"
+    return percent_span(Share(same.value, same.low, same.high, same.n))
