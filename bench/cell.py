@@ -9,10 +9,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bench import record
 from bench.machine import commit, machine, resolve_device, versions
 from bench.measures.measure import Measure
-from bench.overrides import names
+from bench.overrides import CONF, names
 from bench.runtimes.session import Runtime
 from bench.tasks import catalogue
 from variants.configure import configure, nearest
@@ -30,6 +32,7 @@ class Cell:
     round: int
     config: Mapping[str, Any]
     chain: list[Planned]
+    reference: list[Planned]
     device: str
     measures: tuple[str, ...]
     commit: Mapping[str, Any]
@@ -46,6 +49,11 @@ class Cell:
         """Where this cell's record stands or will stand."""
         results, sweep = resolve(self.config["results_dir"]), self.config["sweep_suffix"]
         return record.record_path(results, self.machine["id"], self.commit, sweep, self.variant, self.round)
+
+    @property
+    def builds(self) -> list[Planned]:
+        """The steps of all that measuring this cell needs, parents first, each named once."""
+        return list({planned.fingerprint: planned for planned in [*self.chain, *self.reference]}.values())
 
     @property
     def fingerprint(self) -> str:
@@ -86,6 +94,7 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
     configured: dict[str, Measure] = {name: configure(config[name], name) for name in chosen}
     if getattr(configured.get("accuracy"), "chat_template", False):
         require_chat_template(resolve(config["model"]["path"]))
+    reference = _reference(configured.get("divergence"), config, runtime_name, device)
     checkout = commit()
     identity = [
         last.fingerprint,
@@ -95,7 +104,24 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
         checkout["tree"],
     ]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
-    return Cell(name, round_, config, chain, device, chosen, checkout, machine(), key)
+    return Cell(name, round_, config, chain, reference, device, chosen, checkout, machine(), key)
+
+
+def _reference(measure: Any, config: Mapping[str, Any], runtime: str, device: str) -> list[Planned]:
+    """Plan what the runtime's base makes of the text that `divergence` asks for; nothing where it is not measured."""
+    if measure is None:
+        return []
+    variant = measure.base.get(runtime)
+    if variant not in names("variant"):
+        raise UserError(
+            f"divergence.base.{runtime}: got {variant!r}, allowed: a variant; {nearest(str(variant), names('variant'))}"
+        )
+    steps = yaml.safe_load((CONF / "variant" / f"{variant}.yaml").read_text())["steps"]
+    content = catalogue.content(measure.tasks, resolve(measure.data_dir) if measure.data_dir else None)
+    node = measure.reference_step(variant, config["runtime"][runtime], {} if measure.text else content)
+    return plan(
+        f"{variant}, the base of divergence", [*steps, "logprobs"], {**config["steps"], "logprobs": node}, device
+    )
 
 
 def _measure_identity(measure: Measure) -> dict[str, Any]:

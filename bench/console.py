@@ -48,12 +48,12 @@ def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     global _sweep
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
-    everything = {p.fingerprint: p.name for cell in cells for p in cell.chain}
-    to_build = {p.fingerprint for cell in cells for p in missing(cell.cache, cell.chain)}
+    everything = {p.fingerprint: p.name for cell in cells for p in cell.builds}
+    to_build = {p.fingerprint for cell in cells for p in missing(cell.cache, cell.builds)}
     _sweep = _Sweep(total=len(cells))
     built: set[str] = set()
     for cell in todo:
-        new = [p for p in cell.chain if p.fingerprint in to_build and p.fingerprint not in built]
+        new = [p for p in cell.builds if p.fingerprint in to_build and p.fingerprint not in built]
         built.update(p.fingerprint for p in new)
         _sweep.todo[_label(cell)] = weight(cell, [p.name for p in new])
     variants = list(dict.fromkeys(cell.variant for cell in cells))

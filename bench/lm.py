@@ -41,7 +41,7 @@ class RemoteScorer(Protocol):
 class SessionLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval through a scorer.
 
-    `truncated` counts the requests cut on their left, `scoring` says how the last were scored. With the folder of the
+    `truncated` counts the prompts cut on their left (not their choices), `scoring` says how the last were scored. With the folder of the
     source model's tokenizer, `tokenizer` says on how many texts it and the artifact's own differ, with an example.
     """
 
@@ -80,17 +80,22 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         encoded: list[Request] = []
+        cut: set[tuple[Any, Any]] = set()
         remaining = iter(requests)
         while part := list(islice(remaining, TOKENIZED_AT_ONCE)):
             self._prepare([request.args for request in part])
-            encoded += super().loglikelihood(part, disable_tqdm=True)
+            for request, (_, context, continuation) in zip(part, super().loglikelihood(part, True), strict=True):
+                encoded.append(self._fit(context, continuation))
+                if len(encoded[-1].context) < len(context):
+                    cut.add((request.task_name, request.doc_id))
             self._progress("tokenizing requests", len(encoded), len(requests))
         self._known.clear()
+        self.truncated += len(cut)
         return self._score(encoded)
 
-    def _loglikelihood_tokens(self, requests: Sequence[Tokenized], **_: Any) -> list[Request]:
+    def _loglikelihood_tokens(self, requests: Sequence[Tokenized], **_: Any) -> Sequence[Tokenized]:
         """Hand back what lm-eval's own code has made of texts: `loglikelihood` scores all of it at once."""
-        return [self._fit(context, continuation) for _, context, continuation in requests]
+        return requests
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         windows: list[Request] = []
@@ -162,11 +167,10 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         return hashlib.sha256((self._scorer.vocabulary.chat_template or "").encode()).hexdigest()
 
     def _fit(self, context: Ints, continuation: Ints) -> Request:
-        """Cut the context on its left where it does not fit, as lm-eval does, and count it."""
+        """Cut the context on its left where it does not fit, as lm-eval does."""
         overflow = len(context) + len(continuation) - (self._scorer.n_ctx + 1)
         if overflow >= len(context):
             raise RuntimeError(f"an answer of {len(continuation)} tokens alone does not fit n_ctx={self._scorer.n_ctx}")
-        self.truncated += overflow > 0
         return Request(context[overflow:] if overflow > 0 else context, continuation.tolist())
 
     def _score(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:

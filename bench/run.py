@@ -83,18 +83,19 @@ def _beside(cell: Cell) -> list[dict[str, Any]]:
 
 
 def _build(cell: Cell, tell: Tell) -> None:
-    parent: str | None = None
-    for planned in cell.chain:
-        if find(cell.cache, planned.fingerprint) is None:
-            node = cell.config["steps"][planned.name]
-            job = {"name": planned.name, "step": node, "fingerprint": planned.fingerprint, "parent": parent}
-            _child(cell, "build", planned.name, job, tell)
-        parent = planned.fingerprint
+    for chain in (cell.chain, cell.reference):
+        parent: str | None = None
+        for planned in chain:
+            if find(cell.cache, planned.fingerprint) is None:
+                job = {"name": planned.name, "step": planned.node, "fingerprint": planned.fingerprint, "parent": parent}
+                _child(cell, "build", planned.name, job, tell)
+            parent = planned.fingerprint
 
 
 def _measure(cell: Cell, tell: Tell) -> dict[str, Any]:
     job = {
         "fingerprint": cell.fingerprint,
+        "reference": cell.reference[-1].fingerprint if cell.reference else None,
         "runtime": cell.config["runtime"][cell.config["variant"]["runtime"]],
         "measures": {name: cell.config[name] for name in cell.measures},
         "round": cell.round,

@@ -150,5 +150,5 @@ def needed_bytes(cells: Sequence[Cell]) -> int:
     from variants.source import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(resolve(cells[0].config["model"]["path"])))
-    todo = {p.fingerprint: p for cell in cells for p in missing(cell.cache, cell.chain)}
+    todo = {p.fingerprint: p for cell in cells for p in missing(cell.cache, cell.builds)}
     return sum(planned.step.expected_bytes(n_parameters) for planned in todo.values())

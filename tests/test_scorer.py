@@ -91,7 +91,11 @@ def fresh(opened: tuple[Artifact, Session], tmp_path: Path) -> SessionLM:
 
 
 def instances(kind: Any, arguments: Sequence[tuple[Any, ...]]) -> list[Instance]:
-    return [Instance(request_type=kind, doc={}, arguments=args, idx=i) for i, args in enumerate(arguments)]
+    metadata = [("toy", i, 1) for i in range(len(arguments))]
+    return [
+        Instance(request_type=kind, doc={}, arguments=args, idx=0, metadata=each)  # type: ignore[arg-type]
+        for args, each in zip(arguments, metadata, strict=True)
+    ]
 
 
 def pairs() -> list[Pair]:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bench.judge import judged
-from bench.measures.measure import Progress
-from bench.runtimes.session import Session
+from bench.measures.measure import Progress, Subject
+from bench.scorer import Scorer
 from bench.tasks import catalogue
-from variants.artifact import Artifact
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -51,9 +50,11 @@ class Accuracy:
             raise UserError(f"data_dir: got {self.data_dir}, no such folder; relative ones start at the project's")
         catalogue.check(self.tasks, folder, self.num_fewshot)
 
-    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
         """Return, per task, the columns of `bench.tasks.ask.ask`; log-likelihoods in nats."""
         from bench.tasks.ask import ask
 
-        columns: dict[str, Any] = judged(session, progress, ask, self, artifact.lineage()[0].path)
+        artifact = subject.artifact
+        converted = artifact.lineage()[0].path if artifact.kind == "gguf" else None
+        columns: dict[str, Any] = judged(Scorer(subject.session, artifact, progress), ask, self, converted)
         return columns
