@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lm_eval import utils
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from bench.forest import Request
 from bench.measures.measure import Progress
-from bench.runtimes.session import Vocabulary
+
+if TYPE_CHECKING:
+    from bench.judge import RemoteScorer
 
 Ints = NDArray[np.int32]
 Tokenized = tuple[Any, Ints, Ints]
@@ -26,23 +28,12 @@ SHOWN_TOKENS = 12
 """How much of a difference between two tokenizers is kept as an example."""
 
 
-class RemoteScorer(Protocol):
-    """The scorer as the process that runs lm-eval sees it (bench/judge.py)."""
-
-    n_ctx: int
-    vocabulary: Vocabulary
-    version: str
-
-    def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[Ints]: ...
-    def score(self, requests: Sequence[Request]) -> tuple[list[tuple[float, bool]], dict[str, Any]]: ...
-    def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str: ...
-
-
 class SessionLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval through a scorer.
 
-    `truncated` counts the prompts cut on their left (not their choices), `scoring` says how the last were scored. With the folder of the
-    source model's tokenizer, `tokenizer` says on how many texts it and the artifact's own differ, with an example.
+    `truncated` counts the prompts cut on their left (not their choices), `scoring` says how the last were scored.
+    With the folder of the source model's tokenizer, `tokenizer` says on how many texts it and the artifact's own
+    differ, with an example.
     """
 
     def __init__(self, scorer: RemoteScorer, progress: Progress, tokenizer_folder: Path | None) -> None:

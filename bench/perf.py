@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from bench import stats
+from bench import perf_scoring, stats
 from bench.machine import machine
 from bench.report.numbers import digits, times, times_span
 from variants.errors import UserError
@@ -28,7 +28,7 @@ def main() -> int:
 
     header = ("cost", "unit", "of", "beside", "ratio", "95 % interval", "n")
     table = Table(*header, title=f"{machine()['id']}, P50 of runs taken in turn", title_justify="left")
-    for row in (_help(), _report(), *_decode()):
+    for row in (_help(), _report(), *_decode(), *perf_scoring.rows()):
         table.add_row(*map(escape, row))
     Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
     return 0

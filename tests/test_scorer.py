@@ -93,7 +93,7 @@ def fresh(opened: tuple[Artifact, Session], tmp_path: Path) -> SessionLM:
 def instances(kind: Any, arguments: Sequence[tuple[Any, ...]]) -> list[Instance]:
     metadata = [("toy", i, 1) for i in range(len(arguments))]
     return [
-        Instance(request_type=kind, doc={}, arguments=args, idx=0, metadata=each)  # type: ignore[arg-type]
+        Instance(request_type=kind, doc={}, arguments=args, idx=0, metadata=each)
         for args, each in zip(arguments, metadata, strict=True)
     ]
 
