@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import os
 import subprocess
@@ -27,6 +28,10 @@ SUBJECTS, QUESTIONS, SHOTS = 8, 20, 5
 BATCH = 8
 VOCABULARY = 8192
 RUNTIMES = ("llamacpp", "transformers")
+LIBRARIES = {
+    "llamacpp": ("bench.lm", "bench.runtimes.llamacpp"),
+    "transformers": ("bench.lm", "bench.runtimes.torch_trunk", "peft", "transformers.models.llama.modeling_llama"),
+}
 Row = list[str]
 
 
@@ -151,8 +156,8 @@ def memory(runtime: str, cache: Path, mmlu: Path) -> tuple[int, int]:
     """Return the bytes that scoring took beyond what the process held before, and what weights and KV cache need."""
     instances = [one for some in subjects(mmlu) for one in some]
     folder = artifact(cache, runtime)
-    import peft  # noqa: F401 - libraries are no part of what scoring takes
-
+    for library in LIBRARIES[runtime]:  # no part of what scoring takes
+        importlib.import_module(library)
     reset_peak_resident()
     before = peak_resident_bytes()
     _, model = lm(cache, runtime)

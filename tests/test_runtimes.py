@@ -158,7 +158,7 @@ def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny
     for model in models:
         model.eval()
         requests = [Request([1, *range(20), last], [7, last]) for last in (3, 4, 5)]
-        forest, trunk, forward = Forest(requests), Trunk(model), torch.inference_mode()(model)
+        forest, trunk, forward = Forest(requests), Trunk(model, 60), torch.inference_mode()(model)
         found: dict[int, float] = {}
         for block in forest.blocks(next(forest.chunks()), Limits(10, 4, 10)):
             rows = torch.log_softmax(trunk.evaluate(block, forward), -1)

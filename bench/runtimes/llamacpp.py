@@ -89,7 +89,6 @@ class LlamaCppSession:
         self.vocabulary = self._vocabulary()
         self._context: Context | None = None
         self._serving = self._shape(self.n_ctx, min(runtime.n_batch, self.n_ctx), 1)
-        self._made_for(self._serving)
         self.last_prefill = Prefill(0, 0)
         self.facts: Mapping[str, Any] = {
             "runtime": runtime.name,

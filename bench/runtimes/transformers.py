@@ -143,12 +143,15 @@ class TransformersSession:
                 step = torch.tensor([[token]], device=self._device)
 
     def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
-        """Start from an empty trunk; the cache grows with it and needs no room made."""
-        from bench.runtimes.torch_trunk import Trunk
+        """Make the cache just large enough: the longest path and one block."""
+        from bench.runtimes.torch_trunk import Trunk, recurrent
 
-        self._trunk = Trunk(self._model)
+        if recurrent(self._model.config):
+            raise RuntimeError("this model has recurrent layers: what they hold of a shared prefix cannot be reused")
+        room = longest + self._score_tokens
+        self._trunk = Trunk(self._model, room)
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
-        chosen = {"n_ctx": longest + self._score_tokens, "batch_tokens": self._score_tokens, "kv_type": self._kv_type()}
+        chosen = {"n_ctx": room, "batch_tokens": self._score_tokens, "kv_type": self._kv_type()}
         return Limits(self._score_tokens, self._score_tokens, rows), chosen
 
     def _kv_type(self) -> str:
