@@ -24,13 +24,14 @@ from types import FrameType
 from typing import NoReturn
 
 from bench.checkout import commit_of, git
-from bench.verdict import SHARES, THRESHOLDS, Line
+from bench.verdict import SHARES, Line
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 
 GOOD, BAD, SKIP = 0, 1, 125
 """What `git bisect run` understands; a commit is skipped where it cannot be built, measured or compared."""
 PLACE = ".cache/bisect"
+OF_A_TASK = ("accuracy", "perplexity", "score")
 OWN = ("variant", "results_dir", "cache_dir")
 ENVIRONMENT = ("constraints.txt", "pyproject.toml")
 NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
@@ -102,17 +103,18 @@ def _commit(name: str) -> str:
 
 def _needed(metric: str, overrides: Sequence[str]) -> list[str]:
     """Return the overrides that measure what the metric needs and no more, where the user has not said otherwise."""
-    measures = {"size_bytes": "size", "accuracy": "accuracy", "peak_resident_bytes": "latency,memory"}
+    measures = {"size_bytes": "size", "divergence": "divergence", "peak_resident_bytes": "latency,memory"}
     measures |= {"peak_device_bytes": "latency,memory", **dict.fromkeys(SHARES, "latency")}
+    measures |= dict.fromkeys(OF_A_TASK, "accuracy")
     kind = metric.partition(" ")[0]
     if kind not in measures:
-        allowed = ", ".join(sorted({*measures, *THRESHOLDS} - {"accuracy", "divergence"}))
-        raise UserError(f"METRIC: got {metric!r}, allowed: {allowed}, 'accuracy TASK'")
+        allowed = sorted(measures.keys() - set(OF_A_TASK)) + [f"'{kind} TASK'" for kind in OF_A_TASK]
+        raise UserError(f"METRIC: got {metric!r}, allowed: {', '.join(allowed)}")
     keys = {override.partition("=")[0] for override in overrides}
     if own := sorted(keys & set(OWN)):
         raise UserError(f"{own[0]}: not yours to set in a bisection; it is part of the command, or kept in {PLACE}")
     needed = {"suite.measures": f"[{measures[kind]}]"}
-    if kind in ("size_bytes", "accuracy"):
+    if measures[kind] in ("size", "accuracy", "divergence"):
         needed["suite.rounds"] = "1"  # exact: a second round says nothing new
     return [f"{key}={value}" for key, value in needed.items() if key not in keys]
 

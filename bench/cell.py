@@ -9,17 +9,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bench import record
 from bench.machine import commit, machine, resolve_device, versions
-from bench.measures.accuracy import task_files
 from bench.measures.measure import Measure
+from bench.overrides import CONF, names
 from bench.runtimes.session import Runtime
+from bench.tasks import catalogue
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.paths import resolve
+from variants.source import require_chat_template
 from variants.step import Planned, content_sha256, plan
-
-MEASURES = ("size", "latency", "memory", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Cell:
     round: int
     config: Mapping[str, Any]
     chain: list[Planned]
+    reference: list[Planned]
     device: str
     measures: tuple[str, ...]
     commit: Mapping[str, Any]
@@ -46,6 +49,11 @@ class Cell:
         """Where this cell's record stands or will stand."""
         results, sweep = resolve(self.config["results_dir"]), self.config["sweep_suffix"]
         return record.record_path(results, self.machine["id"], self.commit, sweep, self.variant, self.round)
+
+    @property
+    def builds(self) -> list[Planned]:
+        """The steps of all that measuring this cell needs, parents first, each named once."""
+        return list({planned.fingerprint: planned for planned in [*self.chain, *self.reference]}.values())
 
     @property
     def fingerprint(self) -> str:
@@ -80,28 +88,50 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
         )
     suite, round_ = config["suite"], int(config["round"])
     for measure in suite["measures"]:
-        if measure not in MEASURES:
-            raise UserError(f"suite.measures: unknown measure {measure!r}; {nearest(measure, MEASURES)}")
+        if measure not in names("measure"):
+            raise UserError(f"suite.measures: unknown measure {measure!r}; {nearest(measure, names('measure'))}")
     chosen = tuple(m for m in suite["measures"] if round_ == 0 or m not in suite["once"])
-    measures: list[Measure] = [configure(config[m], m) for m in chosen]
+    configured: dict[str, Measure] = {name: configure(config[name], name) for name in chosen}
+    if getattr(configured.get("accuracy"), "chat_template", False):
+        require_chat_template(resolve(config["model"]["path"]))
+    reference = _reference(configured.get("divergence"), config, runtime_name, device)
     checkout = commit()
     identity = [
         last.fingerprint,
         {"runtime": config["runtime"][runtime_name], "versions": versions(runtime.tools), "device": device},
-        {m.name: [versions(m.tools), _measure_identity(m)] for m in measures},
+        {name: [versions(m.tools), _measure_identity(m)] for name, m in configured.items()},
         round_,
         checkout["tree"],
     ]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
-    return Cell(name, round_, config, chain, device, chosen, checkout, machine(), key)
+    return Cell(name, round_, config, chain, reference, device, chosen, checkout, machine(), key)
+
+
+def _reference(measure: Any, config: Mapping[str, Any], runtime: str, device: str) -> list[Planned]:
+    """Plan what the runtime's base makes of the text that `divergence` asks for; nothing where it is not measured."""
+    if measure is None:
+        return []
+    variant = measure.base.get(runtime)
+    if variant not in names("variant"):
+        raise UserError(
+            f"divergence.base.{runtime}: got {variant!r}, allowed: a variant; {nearest(str(variant), names('variant'))}"
+        )
+    steps = yaml.safe_load((CONF / "variant" / f"{variant}.yaml").read_text())["steps"]
+    content = catalogue.content(measure.tasks, resolve(measure.data_dir) if measure.data_dir else None)
+    node = measure.reference_step(variant, config["runtime"][runtime], {} if measure.text else content)
+    return plan(
+        f"{variant}, the base of divergence", [*steps, "logprobs"], {**config["steps"], "logprobs": node}, device
+    )
 
 
 def _measure_identity(measure: Measure) -> dict[str, Any]:
-    """Return a measure's fields, with the content of the data files behind them."""
+    """Return a measure's fields, with the content of the data files behind them in place of their paths."""
     values: dict[str, Any] = {}
     for field in fields(measure):  # type: ignore[arg-type]
         value = getattr(measure, field.name)
-        values[field.name] = content_sha256(value) if field.metadata.get("content") else value
-    for task in values.get("tasks", []):
-        values[f"task {task}"] = [content_sha256(str(path)) for path in task_files(task)]
+        values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
+    if tasks := values.get("tasks"):
+        data_dir = values.pop("data_dir", None)
+        values["tasks"] = [catalogue.label(name) for name in tasks]
+        values["content"] = catalogue.content(tasks, resolve(data_dir) if data_dir else None)
     return values

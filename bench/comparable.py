@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.answers import ASKED, documents, higher_is_better, not_numbers
 from bench.report.table import Row
 
 WORKLOAD = ("prompts", "prompt", "seed")
+SCORED = ("scorer", "num_fewshot", "chat_template", "truncated")
 SHOWN_CHANGES = 3
 
 
@@ -58,15 +60,30 @@ def workload_difference(base: Row, head: Row) -> str:
 
 def task_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Name what makes two runs of a task answers to different questions, or differently scored."""
-    for key in ("version", "scorer", "question", "prompt_sha256", "gold"):
+    for key in (*SCORED, *ASKED):
         if before.get(key) != after.get(key):
             return f"{key}: {_first_difference(before.get(key), after.get(key))}"
     return ""
 
 
+def score_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Name what keeps two runs of a task with a number per document from being judged."""
+    broken = [not_numbers(side) for side in (before, after)]
+    if any(broken):
+        return f"documents without a finite number: {broken[0]} / {broken[1]}"
+    weights = [documents(side)[1] for side in (before, after)]
+    if weights[0] != weights[1]:
+        return f"weight of a document: {_first_difference(*weights)}"
+    ways = [higher_is_better(side) for side in (before, after)]
+    if ways[0] is None or ways[0] != ways[1]:
+        told = {True: "higher", False: "lower", None: "not stated"}
+        return f"{before['metric']}, which is better: {told[ways[0]]} / {told[ways[1]]}"
+    return ""
+
+
 def divergence_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Name what makes two divergences those from different bases, or over different text."""
-    for key in ("base", "tokens", "window"):
+    for key in ("base", "text", "tokens", "window"):
         if before.get(key) != after.get(key):
             return f"divergence {key}: {_first_difference(before.get(key), after.get(key))}"
     return ""

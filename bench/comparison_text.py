@@ -102,8 +102,8 @@ def _flips(flipped: Sequence[Flip]) -> str:
 
 def flip_cells(flip: Flip) -> list[str]:
     """Write a flipped question, choices counted from 0."""
-    numbers = map(str, (flip.gold, flip.base, flip.head))
-    return [flip.variant, flip.task, flip.question, flip.subject, *numbers, "lost" if flip.lost else "gained"]
+    answers = ("–" if said is None else str(said) for said in (flip.gold, flip.base, flip.head))
+    return [flip.variant, flip.task, flip.question, flip.subject, *answers, "lost" if flip.lost else "gained"]
 
 
 def _folded(title: str, text: str) -> str:

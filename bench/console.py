@@ -20,6 +20,8 @@ from variants.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.report import Report
+
 
 @dataclass
 class _Sweep:
@@ -46,12 +48,12 @@ def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     global _sweep
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
-    everything = {p.fingerprint: p.name for cell in cells for p in cell.chain}
-    to_build = {p.fingerprint for cell in cells for p in missing(cell.cache, cell.chain)}
+    everything = {p.fingerprint: p.name for cell in cells for p in cell.builds}
+    to_build = {p.fingerprint for cell in cells for p in missing(cell.cache, cell.builds)}
     _sweep = _Sweep(total=len(cells))
     built: set[str] = set()
     for cell in todo:
-        new = [p for p in cell.chain if p.fingerprint in to_build and p.fingerprint not in built]
+        new = [p for p in cell.builds if p.fingerprint in to_build and p.fingerprint not in built]
         built.update(p.fingerprint for p in new)
         _sweep.todo[_label(cell)] = weight(cell, [p.name for p in new])
     variants = list(dict.fromkeys(cell.variant for cell in cells))
@@ -150,8 +152,26 @@ def conclude(cells: Sequence[Cell], records: Sequence[Mapping[str, Any] | None])
         machine=first.machine["id"],
         sweep=first.config["sweep"],
     )
+    _show_outcome(report)
     out.print(f"report: {report}", soft_wrap=True)
     return 1 if failed else 0
+
+
+def _show_outcome(report: Report) -> None:
+    """Print the table of a sweep and what must be known before it is believed."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from bench.report.outcome import first_lines, terminal_table
+
+    out = console()
+    if not out.is_terminal:
+        out = Console(highlight=False, width=200)  # a log has no width to fit
+    if report.outcome is not None:
+        out.print(terminal_table(report.outcome))
+    for level, line in first_lines(report.findings):
+        mark = ("problem", "bold red") if level == "bad" else ("note", "bold")
+        out.print(Text.assemble(mark, " ", line), soft_wrap=True)
 
 
 def render_report(arguments: argparse.Namespace) -> int:

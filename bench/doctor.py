@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from bench.machine import commit, gpu_names, machine, versions
 from variants.gguf import CONVERTER
 from variants.paths import ROOT
+from variants.process import available_bytes
 
 NEEDED_DISK_BYTES = 2_000_000_000
 NEEDED_MEMORY_BYTES = 3_000_000_000
@@ -125,11 +124,7 @@ def disk() -> Finding:
 
 def memory() -> Finding:
     """Look at the memory that processes can still get."""
-    meminfo = Path("/proc/meminfo")
-    lines = meminfo.read_text().splitlines() if meminfo.exists() else []
-    available = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
-    if available is None:
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = available_bytes()
     text = f"{available / 1e9:.1f} GB available, {machine()['cores']} cores"
     return Finding("memory", text, "ok" if available >= NEEDED_MEMORY_BYTES else "bad")
 

@@ -1,4 +1,4 @@
-"""Artifacts in the cache that no record names: which they are, how large, and their removal."""
+"""What the cache holds for no record: artifacts that none names, and scores kept of them; and its removal."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from variants.artifact import MANIFEST
 from variants.errors import UserError
 
 FINGERPRINT = re.compile(rb"\b[0-9a-f]{64}\b")
+SCORES = "scores"
 STORE_LOCK = "artifacts.lock"
 """Held while artifacts are removed; each cell waits for it before it looks for its own."""
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """A folder that nothing names: an artifact, or what a killed build left; `held` where a build is at work on it."""
+    """A folder that nothing names: an artifact, scores of one, or what a killed build left.
+
+    `held` where a build is at work on it.
+    """
 
     path: Path
     step: str
@@ -34,13 +38,17 @@ class Garbage:
 def find_garbage(cache: Path, results: Path) -> list[Garbage]:
     """List what no file under `results` names, be it a sound record or not, and what is no ancestor of what is named.
 
+    Scores stay as long as their artifact may. What a base made of the text of a divergence is named by no record: its
+    numbers are in the records, and measuring another variant makes it anew in one pass.
+
     Raises UserError where there is no such folder: a mistyped one would make garbage of everything.
     """
     if not results.is_dir():
         raise UserError(f"--results: no folder {results}, and so nothing that says which artifacts to keep")
     named = {name.decode() for path in results.rglob("*.json") for name in FINGERPRINT.findall(path.read_bytes())}
     kept = {ancestor for name in named for ancestor in _lineage(cache, name)}
-    found = (path for path in sorted((cache / "artifacts").glob("*")) if path.is_dir() and path.name not in kept)
+    folders = (path for kind in ("artifacts", SCORES) for path in sorted((cache / kind).glob("*")))
+    found = (path for path in folders if path.is_dir() and path.name not in kept)
     return [_garbage(cache, path) for path in found]
 
 
@@ -73,9 +81,12 @@ def _remove(item: Garbage) -> bool:
 
 def _garbage(cache: Path, path: Path) -> Garbage:
     size_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    step = (
-        "unfinished" if path.name.startswith(".") else str((_manifest(path).get("step") or {}).get("name", "damaged"))
-    )
+    if path.parent.name == SCORES:
+        step = SCORES
+    elif path.name.startswith("."):
+        step = "unfinished"
+    else:
+        step = str((_manifest(path).get("step") or {}).get("name", "damaged"))
     return Garbage(path, step, size_bytes, len(list(_lineage(cache, path.name))), _is_held(_lock_of(path)))
 
 
@@ -96,8 +107,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _lock_of(path: Path) -> Path:
-    """Return the lock that a build of this artifact holds."""
-    return path.with_name(f"{path.name.lstrip('.').partition('.')[0]}.lock")
+    """Return the lock that a build of this artifact holds, or of the artifact that these scores are of."""
+    return path.parents[1] / "artifacts" / f"{path.name.lstrip('.').partition('.')[0]}.lock"
 
 
 def _is_held(lock: Path) -> bool:

@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench import answers as answered
 from bench import read, schema, stats
 from bench import record as record_file
 from bench.files import write_at_once
-from bench.read import Record, right
+from bench.read import Record
 
 PERCENTILES = {
     "ttft_p50_ms": ("ttft_ms", 0.5),
@@ -106,7 +107,7 @@ def _digest(text: str) -> str:
 @cache
 def _version() -> str:
     """Return a digest of the code that sums up: another code, another index."""
-    parts = [Path(str(module.__file__)).read_bytes() for module in (record_file, schema, stats, read)]
+    parts = [Path(str(module.__file__)).read_bytes() for module in (record_file, schema, stats, read, answered)]
     return hashlib.sha256(b"".join([*parts, Path(__file__).read_bytes()])).hexdigest()[:16]
 
 
@@ -229,13 +230,16 @@ def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
     found = {}
     for record in records:
         for task, answers in (record.measures.get("accuracy") or {}).items():
-            marks = right(answers)
+            if not answered.marked(answers):
+                continue
+            marks = answered.right(answers)
             share = stats.wilson(sum(marks), len(marks))
-            asked = "\n".join([*map(str, answers["question"]), repr(answers["gold"])])
+            asked = "\n".join([*map(str, answers["question"]), repr(answers.get("gold"))])
             identity = {
                 **_model(record),
                 "task version": str(answers.get("version")),
-                "scorer": str(answers.get("scorer")),
+                **{name: str(answers.get(name)) for name in ("scorer", "metric", "num_fewshot", "chat_template")},
+                "cut prompts": str(answers.get("truncated")),
                 "prompts": str(answers.get("prompt_sha256"))[:12],
                 "questions": f"{len(marks)} ({_questions(asked)})",
             }

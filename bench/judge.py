@@ -1,7 +1,7 @@
 """Keep lm-eval and the engine in two processes: lm-eval imports torch, and not every build of llama.cpp bears that.
 
 Seen with torch 2.11 and a CUDA build of llama-cpp-python 0.3.36 in one process: importing torch second aborts it,
-importing it first makes llama.cpp crash while it loads. So a session answers over a pipe what lm-eval asks.
+importing it first makes llama.cpp crash while it loads. So the scorer answers over a pipe what lm-eval asks.
 """
 
 from __future__ import annotations
@@ -12,28 +12,31 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from bench.measures.measure import Progress
-from bench.runtimes.session import Session
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.forest import Request
+from bench.runtimes.session import Vocabulary
+from bench.scorer import VERSION, Score, Scorer
 from variants.process import die_with_parent
 
-CONSTANTS = ("n_ctx", "eot_token_id", "bos_token_id")
 
-
-def judged(session: Session, progress: Progress, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Run `work(session, progress, *arguments)` in another process that uses this session; return what it returns.
+def judged(scorer: Scorer, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Run `work(remote, remote.progress, *arguments)` in another process that uses this scorer; return what it returns.
 
     Raises RuntimeError where that process failed or died.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    constants = {name: getattr(session, name) for name in CONSTANTS}
-    process = context.Process(target=_work, args=(theirs, constants, work, arguments), daemon=True)
+    known = (scorer.session.n_ctx, scorer.session.vocabulary)
+    process = context.Process(target=_work, args=(theirs, known, work, arguments), daemon=True)
     process.start()
     theirs.close()
     offered: dict[str, Callable[..., Any]] = {
-        "tokenize": session.tokenize,
-        "score": session.score,
-        "progress": progress,
+        "tokenize": scorer.tokenize,
+        "score": scorer.score,
+        "complete": scorer.complete,
+        "progress": scorer.progress,
     }
     try:
         while True:
@@ -50,20 +53,27 @@ def judged(session: Session, progress: Progress, work: Callable[..., Any], *argu
         process.join()
 
 
-class RemoteSession:
-    """The part of a session that scoring needs, answered by the process that holds the engine."""
+class RemoteScorer:
+    """The scorer, answered by the process that holds the engine."""
 
-    def __init__(self, connection: Connection, constants: dict[str, Any]) -> None:
+    version = VERSION
+
+    def __init__(self, connection: Connection, n_ctx: int, vocabulary: Vocabulary) -> None:
         self._connection = connection
-        self.n_ctx: int = constants["n_ctx"]
-        self.eot_token_id: int = constants["eot_token_id"]
-        self.bos_token_id: int | None = constants["bos_token_id"]
+        self.n_ctx = n_ctx
+        self.vocabulary = vocabulary
 
-    def tokenize(self, text: str, bos: bool) -> list[int]:
-        return self._ask("tokenize", text, bos)  # type: ignore[no-any-return]
+    def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
+        """Ask for tokens."""
+        return self._ask("tokenize", texts)  # type: ignore[no-any-return]
 
-    def score(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[tuple[float, bool]]:
-        return self._ask("score", context, continuations)  # type: ignore[no-any-return]
+    def score(self, requests: Sequence[Request]) -> tuple[list[Score], dict[str, Any]]:
+        """Ask for log-likelihoods."""
+        return self._ask("score", requests)  # type: ignore[no-any-return]
+
+    def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
+        """Ask for a text."""
+        return self._ask("complete", tokens, n_tokens, until)  # type: ignore[no-any-return]
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Hand a progress report on."""
@@ -75,12 +85,12 @@ class RemoteSession:
 
 
 def _work(
-    connection: Connection, constants: dict[str, Any], work: Callable[..., Any], arguments: tuple[Any, ...]
+    connection: Connection, known: tuple[int, Vocabulary], work: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     die_with_parent()
-    session = RemoteSession(connection, constants)
+    remote = RemoteScorer(connection, *known)
     try:
-        connection.send(("done", work(session, session.progress, *arguments)))
+        connection.send(("done", work(remote, remote.progress, *arguments)))
     except EOFError:  # the other process ended: nobody waits for an answer
         return
     except Exception as error:

@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from bench import comparable, stats
-from bench.read import right
+from bench.answers import is_perplexity, right
+from bench.report.accuracy import scores_of
 from bench.report.table import Row, latency_rounds
 from bench.rounds import Rounds, compare_rounds
 from bench.verdict import (
@@ -18,6 +19,7 @@ from bench.verdict import (
     Effect,
     Line,
     Mark,
+    Scale,
     Verdict,
     accuracy_effect,
     divergence_effect,
@@ -26,11 +28,13 @@ from bench.verdict import (
     judge_size,
     needed_n,
     rounds_effect,
+    score_effect,
 )
 
 MEMORIES = ("peak_resident_bytes", "peak_device_bytes")
 EXACT = ("artifact", "size_bytes", "tensor_types")
-METRICS = (*EXACT, *SHARES, *MEMORIES, "accuracy", "divergence")
+METRICS = (*EXACT, *SHARES, *MEMORIES, "accuracy", "perplexity", "score", "divergence")
+"""What a line is on; accuracy, perplexity and score are told of each task: `accuracy hr`."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class Asked:
         return not self.metrics or bool({metric, metric.partition(" ")[0]} & set(self.metrics))
 
 
-_SCALES: dict[str, Callable[[float], float]] = {"rounds": math.exp, "questions": lambda worse: -worse}
-"""How an effect is written for a reader: a ratio, a gain of accuracy, and as it is where nothing stands here."""
+_SCALES: dict[Scale, Callable[[float], float]] = {"log": math.exp, "negated": lambda worse: -worse, "as is": float}
+"""How an effect is written for a reader: as a ratio, a gain, or as it is."""
 Told = tuple[str, str]
 """A variant and a metric."""
 
@@ -60,6 +64,8 @@ def compare_rows(base: Sequence[Row], head: Sequence[Row], asked: Asked) -> tupl
     """Join two sweeps on the variant's name; return the sizes of the families of tests, and the lines."""
     before, after = ({row.variant: row for row in side} for side in (base, head))
     names = [name for name in dict.fromkeys([*after, *before]) if not asked.variants or name in asked.variants]
+    for name in before.keys() & after.keys():
+        before[name], after[name] = _alike(before[name], after[name]), _alike(after[name], before[name])
     both = {name: (before[name], after[name]) for name in after if name in before}
     tested = {told: found for told, found in _tested(both, asked) if told[0] in names}
     refused = {told: found for told, found in tested.items() if isinstance(found, str)}
@@ -97,12 +103,14 @@ def _tested(both: Mapping[str, tuple[Row, Row]], asked: Asked) -> Iterator[tuple
                 rounds = _rounds(base, metric), _rounds(head, metric, asked.slowdown)
                 comparable_rows.setdefault(metric, {})[name] = rounds
             elif metric == "divergence":
-                one, two = (_divergence(row) for row in (base, head))
-                yield told, divergence_effect(one["kl"], two["kl"], one["window"], thresholds)
+                yield told, divergence_effect(_divergence(base), _divergence(head), thresholds)
             else:
-                task = metric.partition(" ")[2]
-                before, after = (right(dict(row.accuracy[task].answers)) for row in (base, head))
-                yield told, accuracy_effect(stats.paired_difference(before, after), thresholds)
+                kind, _, task = metric.partition(" ")
+                before, after = (row.answers[task] for row in (base, head))
+                if kind == "accuracy":
+                    yield told, accuracy_effect(stats.paired_difference(right(before), right(after)), thresholds)
+                else:
+                    yield told, score_effect(before, after, thresholds)
     for metric, sides in comparable_rows.items():
         for name, change in compare_rounds(sides, SHARES.get(metric, 0.5)).items():
             yield (name, metric), rounds_effect(change, metric, thresholds)
@@ -116,11 +124,14 @@ def _difference(metric: str, base: Row, head: Row) -> str:
         return comparable.machine_difference(base, head, "memory")
     if metric == "divergence":
         return comparable.divergence_difference(_divergence(base), _divergence(head))
-    if metric.startswith("accuracy "):
-        task = metric.partition(" ")[2]
-        found = comparable.task_difference(base.accuracy[task].answers, head.accuracy[task].answers)
-        return f"{task} {found}" if found else ""
-    return ""
+    kind, _, task = metric.partition(" ")
+    if not task:
+        return ""
+    before, after = (row.answers[task] for row in (base, head))
+    found = comparable.task_difference(before, after)
+    if not found and kind != "accuracy":
+        found = comparable.score_difference(before, after)
+    return f"{task} {found}" if found else ""
 
 
 def values(row: Row | None) -> dict[str, float | str]:
@@ -140,8 +151,18 @@ def values(row: Row | None) -> dict[str, float | str]:
         if measured:
             found[metric] = stats.percentile(measured, share)
     found |= {f"accuracy {task}": answers.share.value for task, answers in row.accuracy.items()}
-    kl = _divergence(row).get("kl")
-    return found | ({"divergence": sum(kl) / len(kl)} if kl else {})
+    for task, score in row.scores.items():
+        kind = "perplexity" if is_perplexity(score.answers) else "score"
+        found[f"{kind} {task}"] = score.found.value if score.found else "not finite"
+    return found | ({"divergence": row.divergence.kl_mean.value} if row.divergence else {})
+
+
+def _alike(row: Row, other: Row) -> Row:
+    """Read as a number what is one on the other side, and here happens to be 0 or 1 in every document."""
+    moved = {task for task in row.accuracy if task in other.scores and "metric" in row.answers[task]}
+    accuracy = {task: found for task, found in row.accuracy.items() if task not in moved}
+    numbers = scores_of({task: row.answers[task] for task in moved}, also_marked=True)
+    return replace(row, accuracy=accuracy, scores={**row.scores, **numbers}) if moved else row
 
 
 def _rounds(row: Row, metric: str, divisor: float = 1.0) -> list[list[float]]:
@@ -207,9 +228,9 @@ def _one_sided(base: Row | None, head: Row | None, gone: bool) -> dict[str, Any]
 
 def _judged(line: Line, effect: Effect, p_holm: float, sizes: Mapping[str, int]) -> Line:
     """Complete a line with its test; change and interval are written on the scale that the metric is read on."""
-    scale = _SCALES.get(effect.counted, float)
+    scale = _SCALES[effect.scale]
     ends = [None if end is None else scale(end) for end in (effect.low, effect.high)]
-    low, high = ends[::-1] if effect.counted == "questions" else ends
+    low, high = ends[::-1] if effect.scale == "negated" else ends
     verdict, needed, why = judge(effect, p_holm), None, ""
     if verdict == "undecided":
         needed = None if effect.doubt else needed_n(effect, sizes.get(effect.family or "", 1))

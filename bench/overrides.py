@@ -16,7 +16,7 @@ from variants.paths import ROOT
 CONF = ROOT / "conf"
 GROUPS = ("model", "steps", "variant", "suite", "launcher")
 QUOTES = "\"'"
-NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir")
+NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir", "data_dir", "accuracy.data_dir")
 """Keys that choose what runs or where it is kept, and move no number."""
 
 

@@ -1,6 +1,7 @@
-"""Measure what the tool costs and how often its verdicts are right: `python -m bench.perf [costs|scale|verdicts]`.
+"""Measure what the tool costs and how often it is right: `python -m bench.perf [costs|scoring|scale|verdicts]`.
 
-Costs are ratios of things timed side by side; `bench/scale.py` has those of a large store.
+Costs are ratios of things timed side by side; `bench/perf_scoring.py` has those of scoring, `bench/scale.py` those of
+a large store.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from bench import stats
+from bench import perf_scoring, stats
 from bench.machine import machine
 from bench.report.numbers import digits, percent_span, times, times_span
 from variants.errors import UserError
@@ -22,6 +23,7 @@ from variants.paths import ROOT
 REQUESTS = 40
 WARMUP_REQUESTS = 3
 PAIRS = 1000
+COST_COLUMNS = ("cost", "unit", "of", "beside", "ratio", "95 % interval", "n")
 VERDICT_COLUMNS = ("of all pairs", "rate", "95 % interval", "n", "promised")
 
 
@@ -29,13 +31,11 @@ def main(asked: Sequence[str] = ()) -> int:
     """Print a table for each name asked for, by default all; it asserts nothing, the reader judges."""
     from bench.scale import COLUMNS, rows
 
+    where = machine()["id"]
     tables: dict[str, Callable[[], None]] = {
-        "costs": lambda: _print(
-            ("cost", "unit", "of", "beside", "ratio", "95 % interval", "n"),
-            f"{machine()['id']}, P50 of runs taken in turn",
-            [_help(), _report(), *_decode()],
-        ),
-        "scale": lambda: _print(COLUMNS, f"{machine()['id']}, each command once over a made-up store", rows()),
+        "costs": lambda: _print(COST_COLUMNS, f"{where}, P50 of runs taken in turn", [_help(), _report(), *_decode()]),
+        "scoring": lambda: _print(COST_COLUMNS, f"{where}, runs taken in turn", perf_scoring.rows()),
+        "scale": lambda: _print(COLUMNS, f"{where}, each command once over a made-up store", rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
     }
     for name in asked or tables:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.answers import Answers, marked, right
 from bench.read import Record, read
 from bench.schema import LATENCIES
 
@@ -14,15 +15,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IDENTITY = ("machine", "commit", "dirty", "tree", "sweep", "variant", "round")
-COLUMNS = (*IDENTITY, "kind", "task", "sample", *LATENCIES, "prompt_tokens", "subject", "gold", "picked", "right")
+ANSWERS = ("subject", "gold", "picked", "right", "value", "weight", "answer")
+COLUMNS = (*IDENTITY, "kind", "task", "sample", *LATENCIES, "prompt_tokens", *ANSWERS)
 
 
 def samples(path: Path | str = "results", commit: str = "*") -> pd.DataFrame:
     """Return the raw values of the records under a folder as one table, one row per sample.
 
     `kind` is `request` (latencies in ms, `sample` its place in the round from 0) or `question` (`task`, `sample` the
-    question's id, `gold` and `picked` the numbers of the choices from 0). `commit` is the start of a sha: a store of
-    many commits is large. Files that cannot be read are named in a warning and left out.
+    question's id, `gold` and `picked` the numbers of the choices from 0; of other tasks the `value` of the metric, its
+    `weight` in a perplexity, and the generated `answer`). `commit` is the start of a sha: a store of many commits
+    is large. Files that cannot be read are named in a warning and left out.
     """
     import pandas as pd
 
@@ -46,6 +49,14 @@ def _columns(record: Record) -> Iterator[dict[str, Any]]:
         columns = {name: latency[name] for name in (*LATENCIES, "prompt_tokens") if len(latency.get(name) or ()) == n}
         yield {"kind": "request", "sample": list(range(n)), **columns}
     for task, answers in record.measures.get("accuracy", {}).items():
-        columns = {name: answers[name] for name in ("subject", "gold", "picked")}
-        marks = [picked == gold for picked, gold in zip(answers["picked"], answers["gold"], strict=True)]
-        yield {"kind": "question", "task": task, "sample": answers["question"], **columns, "right": marks}
+        yield {"kind": "question", "task": task, "sample": answers["question"], **_answers(answers)}
+
+
+def _answers(answers: Answers) -> dict[str, Any]:
+    columns = {name: answers[name] for name in ("subject", "gold", "picked", "answer") if answers.get(name) is not None}
+    if marked(answers):
+        columns["right"] = right(answers)
+    if "value" in answers:
+        pairs = [value if isinstance(value, list) else [value, None] for value in answers["value"]]
+        columns["value"], columns["weight"] = ([pair[place] for pair in pairs] for place in (0, 1))
+    return columns

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import answers as answered
 from bench import stats
 from bench.checkout import history
+from bench.divergence import Divergence, divergence
 from bench.record import state_label
 from bench.schema import LATENCIES, parse
 
@@ -163,13 +165,29 @@ def _measured(record: Record) -> Iterator[dict[str, Any]]:
             found = stats.percentile_estimate(values, point)
             yield {"metric": f"{name.removesuffix('_ms')}_p{point * 100:.0f}_ms", "unit": "ms", **vars(found)}
     for task, answers in measures.get("accuracy", {}).items():
-        share = stats.wilson(sum(right(answers)), len(answers["gold"]))
-        yield {"metric": "accuracy", "task": task, "unit": "share", **vars(share)}
+        yield from ({"task": task, **row} for row in _answered(answers))
+    if measures.get("divergence"):
+        yield from _diverged(divergence(measures["divergence"]))
 
 
-def right(answers: dict[str, Any]) -> list[bool]:
-    """Return for each question of a task whether the answer picked is the right one."""
-    return [picked == gold for picked, gold in zip(answers["picked"], answers["gold"], strict=True)]
+def _answered(answers: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if not answered.marked(answers):
+        found = answered.score(answers)
+        unit = "bit" if answers["metric"] == "bits_per_byte" else "1"
+        yield {"metric": answers["metric"], "unit": unit, **(vars(found) if found else {"n": len(answers["value"])})}
+        return
+    counts = list(answered.subjects_of(answers).values())
+    hits, n = (sum(column) for column in zip(*counts, strict=True))
+    yield {"metric": "accuracy", "unit": "share", **vars(stats.wilson(hits, n))}
+    if len(counts) > 1:
+        yield {"metric": "accuracy_macro", "unit": "share", **vars(stats.macro_average(counts))}
+
+
+def _diverged(found: Divergence) -> Iterator[dict[str, Any]]:
+    yield {"metric": "kl_mean", "unit": "nat", **vars(found.kl_mean)}
+    yield {"metric": "kl_p99", "unit": "nat", "value": found.kl_p99, "n": found.tokens}
+    yield {"metric": "same_top_share", "unit": "share", **vars(found.same_top)}
+    yield {"metric": "perplexity", "unit": "1", **vars(found.perplexity)}
 
 
 def load(path: Path | str = "results") -> pd.DataFrame:
@@ -177,8 +195,9 @@ def load(path: Path | str = "results") -> pd.DataFrame:
 
     `value` is in `unit`; `low` and `high` are the ends of a 95 % interval over the `n` samples of this one
     cell, missing where n is too small or the value is not a sample's. Latencies are service times of a
-    closed loop. A failed cell has a row without a metric that carries its `error`. Files that cannot be read
-    are named in a warning and left out.
+    closed loop. `accuracy_macro` is the mean over subjects. Divergences are from the base of the same runtime;
+    their `n` counts windows of text, the clusters of the interval (tokens for `kl_p99`). A failed cell has a row
+    without a metric that carries its `error`. Files that cannot be read are named in a warning and left out.
     """
     import pandas as pd
 

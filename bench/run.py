@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import record
+from bench import answers, parity, record
 from bench.cell import Cell
 from bench.checkout import state
 from bench.machine import versions
@@ -53,6 +53,7 @@ def run_cell(cell: Cell, tell: Tell) -> dict[str, Any]:
         "session": None,
         "measures": {},
         "canary": None,
+        "parity": None,
         "warnings": [],
         "error": None,
     }
@@ -63,6 +64,7 @@ def run_cell(cell: Cell, tell: Tell) -> dict[str, Any]:
         result.update(_lineage(cell))
         result.update(_measure(cell, tell))
         result["seconds"]["measure"] = round(time.monotonic() - built, 2)
+        result["parity"] = parity.against(result, _beside(cell))
     except StageError as failure:
         result.update(failure.error.pop("partial", {}))
         result.update(status="failed", error=failure.error)
@@ -74,19 +76,27 @@ def run_cell(cell: Cell, tell: Tell) -> dict[str, Any]:
     return result
 
 
+def _beside(cell: Cell) -> list[dict[str, Any]]:
+    """Read the records that lie where this cell's will, those of the same round first."""
+    paths = sorted(cell.record_path.parent.glob("*.json"))
+    found = [known for path in paths if path != cell.record_path and (known := record.read(path))]
+    return sorted(found, key=lambda known: known["round"] != cell.round)
+
+
 def _build(cell: Cell, tell: Tell) -> None:
-    parent: str | None = None
-    for planned in cell.chain:
-        if find(cell.cache, planned.fingerprint) is None:
-            node = cell.config["steps"][planned.name]
-            job = {"name": planned.name, "step": node, "fingerprint": planned.fingerprint, "parent": parent}
-            _child(cell, "build", planned.name, job, tell)
-        parent = planned.fingerprint
+    for chain in (cell.chain, cell.reference):
+        parent: str | None = None
+        for planned in chain:
+            if find(cell.cache, planned.fingerprint) is None:
+                job = {"name": planned.name, "step": planned.node, "fingerprint": planned.fingerprint, "parent": parent}
+                _child(cell, "build", planned.name, job, tell)
+            parent = planned.fingerprint
 
 
 def _measure(cell: Cell, tell: Tell) -> dict[str, Any]:
     job = {
         "fingerprint": cell.fingerprint,
+        "reference": cell.reference[-1].fingerprint if cell.reference else None,
         "runtime": cell.config["runtime"][cell.config["variant"]["runtime"]],
         "measures": {name: cell.config[name] for name in cell.measures},
         "round": cell.round,
@@ -204,10 +214,8 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
     """Collect what a reader must know beside the numbers."""
     warnings = [f"step {made['step']}: {text}" for made in result["lineage"] for text in made["warnings"]]
     for task, columns in result["measures"].get("accuracy", {}).items():
-        if columns["truncated"]:
-            warnings.append(f"accuracy {task}: {columns['truncated']} prompts were cut on the left to fit the context")
-        if any(len(set(row)) == 1 for row in columns["loglik"]):
-            warnings.append(f"accuracy {task}: some questions have equal log-likelihoods for all choices")
+        warnings += answers.warnings(task, columns)
+    warnings += parity.warnings(result)
     session = result["session"]
     if session and session["device"] == "cuda" and session["gpu_layers"] < session["layers"]:
         warnings.append(f"only {session['gpu_layers']} of {session['layers']} layers are on the GPU")

@@ -11,6 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from bench.answers import Answers, columns_of
+from bench.divergence import COLUMNS as DIVERGENCES
 from bench.record import SCHEMA, decode, state_label
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -30,7 +32,6 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
     "error": (dict, type(None)),
 }
 LATENCIES = ("ttft_ms", "tpot_ms", "e2e_ms")
-ANSWERS = ("question", "subject", "gold", "picked", "loglik")
 
 
 def parse(path: Path) -> dict[str, Any]:
@@ -97,9 +98,12 @@ def _check_artifact(data: Mapping[str, Any]) -> None:
 
 def _check_columns(measures: Mapping[str, Any]) -> None:
     tables: list[tuple[str, Any, tuple[str, ...]]]
-    tables = [(f"accuracy {task}", answers, ANSWERS) for task, answers in measures.get("accuracy", {}).items()]
+    asked = measures.get("accuracy", {})
+    tables = [(f"accuracy {task}", answers, columns_of(answers)) for task, answers in asked.items()]
     if "latency" in measures:
         tables.append(("latency", measures["latency"], LATENCIES))
+    if "divergence" in measures:
+        tables.append(("divergence", measures["divergence"], DIVERGENCES))
     for name, table, wanted in tables:
         lengths = {len(table[column]) for column in wanted}
         if len(lengths) != 1 or 0 in lengths:
@@ -107,9 +111,29 @@ def _check_columns(measures: Mapping[str, Any]) -> None:
     for column in LATENCIES if "latency" in measures else ():
         if not _are_numbers(measures["latency"][column]) or min(measures["latency"][column]) <= 0:
             raise ValueError(f"latency {column}: a value is no time in milliseconds above 0")
-    for task, answers in measures.get("accuracy", {}).items():
-        if not _are_numbers(chain(answers["gold"], answers["picked"], chain.from_iterable(answers["loglik"]))):
-            raise ValueError(f"accuracy {task}: an answer is no number")
+    for task, answers in asked.items():
+        _check_answers(task, answers)
+    if "divergence" in measures:
+        _check_divergence(measures["divergence"])
+
+
+def _check_answers(task: str, answers: Answers) -> None:
+    """Answers are numbers; null is a log-likelihood or a value that was no finite number when it was scored."""
+    sound = _are_numbers(chain(answers.get("gold", ()), answers.get("picked", ())))
+    scored = chain.from_iterable(value if isinstance(value, list) else [value] for value in answers.get("value", ()))
+    given = chain(scored, chain.from_iterable(answers.get("loglik", ())))
+    if not sound or not _are_numbers(given, or_null=True):
+        raise ValueError(f"accuracy {task}: an answer is no number")
+
+
+def _check_divergence(found: Mapping[str, Any]) -> None:
+    for key in ("base", "base_variant", "text"):
+        if not isinstance(found[key], str):
+            raise ValueError(f"divergence {key}: {found[key]!r} is no text")
+    if not _are_numbers([found["window"]]) or found["window"] < 1:
+        raise ValueError(f"divergence window: {found['window']!r} is no number of tokens above 0")
+    if not _are_numbers(chain(found["kl"], found["nll"], found["base_nll"])) or set(found["same_top"]) - {"0", "1"}:
+        raise ValueError("divergence: a value of a token is no number, or its same_top neither 0 nor 1")
 
 
 def _check_values(data: Mapping[str, Any]) -> None:
@@ -124,8 +148,9 @@ def _check_values(data: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}: {value!r} is no number above 0")
 
 
-def _are_numbers(values: Iterable[Any]) -> bool:
-    return set(map(type, values)) <= {int, float}  # and no bool, which isinstance would let pass
+def _are_numbers(values: Iterable[Any], or_null: bool = False) -> bool:
+    # By type and not isinstance, which would let a bool pass.
+    return set(map(type, values)) <= {int, float, *((type(None),) if or_null else ())}
 
 
 def _check_finite(value: Any, where: str) -> None:

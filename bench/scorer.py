@@ -1,61 +1,112 @@
-"""lm-eval's model interface over a session: tokenize as lm-eval does, score, lose no row."""
+"""The one scorer, for every variant alike: what an evaluation shares is evaluated once, and what is scored is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from lm_eval.api.model import TemplateLM
+import numpy as np
+from numpy.typing import NDArray
 
+from bench.forest import Chunk, Forest, Limits, Request
+from bench.machine import machine, versions
 from bench.measures.measure import Progress
-from bench.runtimes.session import Scorer
+from bench.runtimes.session import Session
+from variants.artifact import Artifact
 
-Tokenized = tuple[tuple[str, str], list[int], list[int]]
+VERSION = "forest-1"
+"""Raise it with any change that moves a score, if only by its last bit: kept scores are never mixed with others."""
+ENGINES = ("llama-cpp-python", "torch", "transformers", "peft", "bitsandbytes", "numpy")
+Score = tuple[float, bool]
 
 
-class SessionLM(TemplateLM):  # type: ignore[misc]
-    """Scores log-likelihood requests; those that share a context are scored behind one evaluation of it."""
+class Scorer:
+    """Scores requests and completes prompts through a session.
 
-    def __init__(self, session: Scorer, progress: Progress) -> None:
-        super().__init__()
-        self.truncated = 0
-        self._session = session
-        self._progress = progress
+    Scores are kept by chunk in `<cache>/scores/<fingerprint>`: each is the result of one evaluation from an empty cache
+    under the same artifact, scorer, engine and settings, so that one which is found again is the same to the bit.
+    """
 
-    @property
-    def eot_token_id(self) -> int:
-        return self._session.eot_token_id
+    def __init__(self, session: Session, artifact: Artifact, progress: Progress) -> None:
+        self.session = session
+        self.progress = progress
+        self._kept = artifact.path.parents[1] / "scores" / artifact.fingerprint
 
-    @property
-    def prefix_token_id(self) -> int:
-        bos = self._session.bos_token_id
-        return self.eot_token_id if bos is None else bos
+    def score(self, requests: Sequence[Request]) -> tuple[list[Score], Mapping[str, Any]]:
+        """Return each request's log-likelihood (nats) and whether it is greedy, and how it was scored."""
+        forest = Forest(requests)
+        limits, chosen = self.session.start_scoring(forest.longest)
+        picked = np.full(int(forest.starts[-1]), np.nan)
+        greedy = np.zeros(len(picked), dtype=bool)
+        answered = np.zeros(len(picked), dtype=bool)
+        done = 0
+        for chunk in forest.chunks():
+            file = self._kept / f"{self._key(chunk, chosen)}.npy"
+            found = load(file, len(chunk.reads))
+            if found is None:
+                found = self._evaluate(forest, chunk, limits)
+                save(file, found)
+            picked[chunk.reads], greedy[chunk.reads], answered[chunk.reads] = found[0], found[1] != 0, True
+            done += chunk.tokens
+            self.progress("scoring tokens", done, forest.distinct_tokens)
+        assert answered.all(), "a request was left without an answer"
+        spans = zip(forest.starts[:-1], forest.starts[1:], strict=True)
+        scores = [(float(picked[a:b].sum()), bool(greedy[a:b].all())) for a, b in spans]
+        assert len(scores) == len(requests)
+        facts = {
+            "requests": len(requests),
+            "tokens": forest.total_tokens,
+            "evaluated_tokens": forest.distinct_tokens,
+            **chosen,
+        }
+        return scores, facts
 
-    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> list[int]:
-        return self._session.tokenize(string, bos=add_special_tokens is not False)
+    def _evaluate(self, forest: Forest, chunk: Chunk, limits: Limits) -> NDArray[np.float64]:
+        """Return log-probability and greediness of a chunk's reads, shape (2, reads)."""
+        values = [np.stack(self.session.evaluate(block)) for block in forest.blocks(chunk, limits)]
+        return np.concatenate(values, axis=1)
 
-    def _loglikelihood_tokens(self, requests: Sequence[Tokenized], **_: Any) -> list[tuple[float, bool]]:
-        answers: list[tuple[float, bool]] = []
-        for context, group in groupby(requests, key=lambda request: request[1]):
-            continuations = [request[2] for request in group]
-            answers += self._session.score(self._fit(context, continuations), continuations)
-            self._progress("accuracy", len(answers), len(requests))
-        assert len(answers) == len(requests)
-        return answers
+    def _key(self, chunk: Chunk, chosen: Mapping[str, Any]) -> str:
+        identity = [VERSION, self.session.facts, chosen, versions(ENGINES), machine()["id"], chunk.key]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
-    def _fit(self, context: list[int], continuations: Sequence[Sequence[int]]) -> list[int]:
-        """Cut the context on its left where it does not fit, as lm-eval does, and count it."""
-        overflow = len(context) + max(map(len, continuations)) - (self._session.n_ctx + 1)
-        if overflow <= 0:
-            return context
-        if overflow >= len(context):
-            raise RuntimeError(f"an answer alone does not fit n_ctx={self._session.n_ctx}")
-        self.truncated += len(continuations)
-        return context[overflow:]
+    def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
+        """Return the greedy continuation up to the first text of `until`, the model's own end, or `n_tokens`."""
+        made: list[int] = []
+        text = ""
+        for token in self.session.generate(tokens, n_tokens):
+            if self.session.ends(token):
+                break
+            made.append(token)
+            text = self.session.detokenize(made)
+            if any(stop in text for stop in until):
+                break
+        for stop in until:
+            text = text.split(stop)[0]
+        return text
 
-    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = False) -> list[float]:
-        raise TypeError("only multiple-choice tasks are scored; a perplexity task was asked for")
+    def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
+        """Return the tokens of each text, behind the beginning-of-text token where the second of the pair says so."""
+        return [np.array(self.session.tokenize(text, bos), dtype=np.int32) for text, bos in texts]
 
-    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
-        raise TypeError("only multiple-choice tasks are scored; a generation task was asked for")
+
+def load(file: Path, n_reads: int) -> NDArray[np.float64] | None:
+    """Return the kept scores of a chunk, None where there are none or the file is broken."""
+    try:
+        found: NDArray[np.float64] = np.load(file)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == (2, n_reads) else None
+
+
+def save(file: Path, scores: NDArray[np.float64]) -> None:
+    """Keep the scores of a chunk; a reader finds all of them or no file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        np.save(stream, scores)
+    temporary.replace(file)

@@ -150,40 +150,6 @@ def percentile_ratio(
     return Estimate(value, *ratio_interval(draws[0], draws[1]), n)
 
 
-@dataclass(frozen=True)
-class Clustered:
-    """The mean of paired differences whose clusters are independent, with its 95 % interval and two-sided p."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-    clusters: int
-
-
-def clustered_difference(
-    before: Sequence[float], after: Sequence[float], size: int, confidence: float = CONFIDENCE
-) -> Clustered:
-    """Compare the means of values that pair by place, after minus before; `size` neighbours each are one cluster.
-
-    The standard error is that of the sums of the clusters, with Student's t of one less than there are clusters
-    (Cameron and Miller 2015, Journal of Human Resources 50:317). Raises ValueError for fewer than two clusters.
-    """
-    from scipy.special import stdtr, stdtrit
-
-    differences = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
-    n, starts = len(differences), np.arange(0, len(differences), size)
-    k = len(starts)
-    if k < 2:
-        raise ValueError(f"{n} values are {k} cluster of {size}: it takes two")
-    value = float(differences.mean())
-    sums = np.add.reduceat(differences - value, starts)
-    error = math.sqrt(k / (k - 1) * float(sums @ sums)) / n
-    half = float(stdtrit(k - 1, (1 + confidence) / 2)) * error
-    p = 2 * float(stdtr(k - 1, -abs(value) / error)) if error else float(value == 0)
-    return Clustered(value, value - half, value + half, p, k)
-
-
 def mcnemar(gained: int, lost: int) -> float:
     """Return the exact two-sided p of McNemar's test: discordant pairs against a fair coin (McNemar 1947)."""
     from scipy.special import bdtr
@@ -261,3 +227,73 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, (len(p_values) - step) * p_values[i])
         adjusted[i] = min(1.0, running)
     return adjusted
+
+
+def macro_average(counts: Sequence[tuple[int, int]], confidence: float = CONFIDENCE) -> Share:
+    """Return the mean of the shares of several subjects, each given as (successes, n); `n` is that of all together.
+
+    The interval is that of a stratified sample (Cochran 1977, Sampling Techniques, chapter 5): the subjects are fixed,
+    the questions of each are sampled, Var = sum of p (1 - p) / (n - 1) over subjects / subjects^2. A subject of one
+    question counts with the variance at the mean share; where no subject has answers of both kinds, the interval is
+    Wilson's over all questions.
+    """
+    total, value = sum(n for _, n in counts), sum(right / n for right, n in counts) / len(counts)
+    variances = [right / n * (1 - right / n) / (n - 1) if n > 1 else value * (1 - value) for right, n in counts]
+    if not any(variances):
+        pooled = wilson(sum(right for right, _ in counts), total, confidence)
+        return Share(value, min(value, pooled.low), max(value, pooled.high), total)
+    half = normal_quantile((1 + confidence) / 2) * math.sqrt(sum(variances)) / len(counts)
+    return Share(value, max(0.0, value - half), min(1.0, value + half), total)
+
+
+def windows(values: Sequence[float], size: int) -> tuple[list[float], list[float]]:
+    """Return the sums and the lengths of consecutive windows of `size` values, the last one perhaps shorter."""
+    starts = np.arange(0, len(values), size)
+    sums = np.add.reduceat(np.asarray(values, dtype=float), starts)
+    return sums.tolist(), np.diff([*starts, len(values)]).tolist()
+
+
+def ratio_mean(sums: Sequence[float], weights: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """Return sum(sums) / sum(weights) over independent units: documents, or windows of one text; `n` counts them.
+
+    Units are clusters: what is inside one may depend on each other (Miller 2024, arXiv 2411.00640). The
+    standard error is that of a ratio (Cochran 1977, Sampling Techniques, section 2.11), with Student's t of one
+    less than there are units; one unit has no interval. Of differences that pair by place it is the paired interval.
+    """
+    from scipy.special import stdtrit
+
+    value, error = _ratio(sums, weights)
+    if error is None:
+        return Estimate(value, None, None, len(sums))
+    half = float(stdtrit(len(sums) - 1, (1 + confidence) / 2)) * error
+    return Estimate(value, value - half, value + half, len(sums))
+
+
+def ratio_p(sums: Sequence[float], weights: Sequence[float]) -> float:
+    """Return the two-sided p of Student's t that goes with the interval of `ratio_mean`: that the ratio is 0."""
+    from scipy.special import stdtr
+
+    value, error = _ratio(sums, weights)
+    if not error:
+        return 1.0 if error is None or value == 0 else 0.0
+    return 2 * float(stdtr(len(sums) - 1, -abs(value) / error))
+
+
+def _ratio(sums: Sequence[float], weights: Sequence[float]) -> tuple[float, float | None]:
+    """Return a ratio and its standard error, None for a single unit."""
+    totals, sizes = np.asarray(sums, dtype=float), np.asarray(weights, dtype=float)
+    n, value = len(totals), float(totals.sum() / sizes.sum())
+    if n < 2:
+        return value, None
+    residuals = totals - value * sizes
+    return value, math.sqrt(n / (n - 1) * float(residuals @ residuals)) / float(sizes.sum())
+
+
+def exponential(found: Estimate) -> Estimate:
+    """Return exp of an estimate and of its ends, such as a perplexity of a mean of nats; infinite where too large."""
+
+    def exp(value: float) -> float:
+        return math.inf if value > 709 else math.exp(value)
+
+    low, high = (None if end is None else exp(end) for end in (found.low, found.high))
+    return Estimate(exp(found.value), low, high, found.n)

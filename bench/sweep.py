@@ -37,6 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     _check_places(cells)
     console.show_plan(cells, needed_bytes(cells))
     if any(cell.finished() is None for cell in cells):
+        _fetch_questions(cells)
         _multirun(request, variants, rounds)
     records = [record.read(cell.record_path) for cell in cells]
     return console.conclude(cells, records)
@@ -123,6 +124,17 @@ def _with_hub_folder(request: Request, config: dict[str, Any]) -> Request:
     return Request(request.variants, (*request.overrides, *more), request.sweep, request.suffix)
 
 
+def _fetch_questions(cells: Sequence[Cell]) -> None:
+    """Fetch what the tasks take from the hub now, as with a hub model: nothing is built for questions not to be had."""
+    from bench.tasks.fetch import fetch, from_hub
+
+    asking = [cell.config["accuracy"] for cell in cells if "accuracy" in cell.measures and cell.finished() is None]
+    names = from_hub(asking[0]["tasks"], asking[0]["data_dir"]) if asking else []
+    if names:
+        with console.console().status(f"fetching the questions of {', '.join(names)}"):
+            fetch(names, asking[0]["data_dir"])
+
+
 def _check_places(cells: Sequence[Cell]) -> None:
     """Raise UserError where results cannot be written or the cache's disk is too small for the plan."""
     results, cache = resolve(cells[0].config["results_dir"]), cells[0].cache
@@ -141,5 +153,5 @@ def needed_bytes(cells: Sequence[Cell]) -> int:
     from variants.source import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(resolve(cells[0].config["model"]["path"])))
-    todo = {p.fingerprint: p for cell in cells for p in missing(cell.cache, cell.chain)}
+    todo = {p.fingerprint: p for cell in cells for p in missing(cell.cache, cell.builds)}
     return sum(planned.step.expected_bytes(n_parameters) for planned in todo.values())

@@ -103,7 +103,7 @@ def _metrics(asked: str) -> tuple[str, ...]:
 
     for name in _listed(asked):
         if name.partition(" ")[0] not in METRICS:
-            raise UserError(f"--metric: got {name!r}, allowed: {', '.join(METRICS)}, 'accuracy TASK'")
+            raise UserError(f"--metric: got {name!r}, allowed: {', '.join(METRICS)}, 'accuracy TASK' and so on")
     return _listed(asked)
 
 
@@ -179,6 +179,8 @@ def tell_garbage(arguments: argparse.Namespace) -> int:
     free = [item for item in found if not item.held]
     what = f"{plural(len(free), 'folder')}, {sum(item.size_bytes for item in free):,} bytes"
     out.print(f"no record under {results} names {what} in {cache}", soft_wrap=True)
+    if any(item.step == "logprobs" for item in found):
+        out.print("logprobs is what a base made of the text of a divergence: measuring another one makes it anew")
     if not arguments.yes:
         out.print("nothing was removed; --yes removes it" if free else "")
         return 0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from bench import stats
+from bench.answers import Answers, documents, higher_is_better, is_perplexity
 from bench.rounds import RoundsChange
 from bench.stats import CONFIDENCE, FEW_PAIRS, Paired
 
@@ -15,6 +16,8 @@ Verdict = Literal[
     "better", "worse", "same", "undecided", "changed", "new", "gone", "now fails", "fixed", "not comparable"
 ]
 Mark = Literal["same", "changed", ""]
+Counted = Literal["rounds", "questions", "documents", "windows"]
+Scale = Literal["as is", "negated", "log"]
 
 VERDICTS: tuple[Verdict, ...] = (
     "worse", "now fails", "not comparable", "gone", "undecided", "changed", "new", "fixed", "better", "same",
@@ -29,6 +32,8 @@ THRESHOLDS = {
     "peak_resident_bytes": 0.05,
     "peak_device_bytes": 0.05,
     "accuracy": 0.01,
+    "perplexity": 0.01,
+    "score": 0.01,
     "divergence": 0.10,
 }
 """The change that matters in practice: a share of the base's value; of accuracy a difference, 0.01 is a point."""
@@ -40,9 +45,10 @@ MANY = 1_000_000
 class Line:
     """One metric of one variant on both sides; None is what a side or the test does not have.
 
-    `change` is head / base of a latency, a memory or a size, and head - base of an accuracy (share of 1) or a
-    divergence (nats per token); `low` and `high` are the ends of its 95 % interval, `p` is Holm's. `n` counts the
-    smaller side; `needed` is the n that would decide what is undecided, were the change what it looks like.
+    `change` is head / base of a latency, a memory, a size or a perplexity, and head - base of an accuracy (share of
+    1), of a score by another metric or of a divergence (nats per token); `low` and `high` are the ends of its 95 %
+    interval, `p` is Holm's. `n` counts the smaller side; `needed` is the n that would decide what is undecided, were
+    the change what it looks like.
     `artifact` says whether the name still means the same bytes.
     """
 
@@ -69,7 +75,8 @@ class Effect:
     An end of the interval that the sample is too small for is None. `n` is what was counted, of which `units` are
     independent: `counted` says what these are. `family` names the tests that Holm's correction counts with this one,
     None where the test cannot reject whatever the data (Tarone 1990, Biometrics 46:515): it costs the others nothing.
-    `doubt` is why the change is undecided whatever the test says.
+    `doubt` is why the change is undecided whatever the test says. `scale` is what the value is on the scale that the
+    metric is read on: its log, its negative, or itself.
     """
 
     value: float
@@ -80,9 +87,10 @@ class Effect:
     test: str
     n: int
     units: int
-    counted: str
+    counted: Counted
     family: str | None
     doubt: str = ""
+    scale: Scale = "as is"
 
 
 def judge(effect: Effect, p_holm: float) -> Verdict:
@@ -155,6 +163,7 @@ def rounds_effect(found: RoundsChange, metric: str, thresholds: Mapping[str, flo
         counted="rounds",
         family=None if unknown else "rounds",
         doubt=doubt,
+        scale="log",
     )
 
 
@@ -162,17 +171,56 @@ def accuracy_effect(found: Paired, thresholds: Mapping[str, float] = THRESHOLDS)
     """Make the effect on accuracy, worse where it is lower: a difference of shares of the same questions."""
     ends, limit = (-found.difference, -found.high, -found.low), thresholds["accuracy"]
     family = "accuracy" if found.gained + found.lost >= FEW_PAIRS else None
-    return Effect(*ends, found.p, limit, "exact McNemar", found.n, found.n, "questions", family)
+    return Effect(*ends, found.p, limit, "exact McNemar", found.n, found.n, "questions", family, scale="negated")
+
+
+def score_effect(before: Answers, after: Answers, thresholds: Mapping[str, float] = THRESHOLDS) -> Effect:
+    """Make the effect on a task's number that is no share of right answers; the documents pair and are the units.
+
+    Of a perplexity it is the log of the ratio, of anything else the difference; `bench.answers.higher_is_better` has
+    to know which way is worse.
+    """
+    (values, weights), (others, _) = documents(before), documents(after)
+    towards_worse = -1 if higher_is_better(before) else 1
+    moved = [towards_worse * (b - a) for a, b in zip(values, others, strict=True)]
+    if is_perplexity(before):
+        return _paired(moved, weights, math.log1p(thresholds["perplexity"]), len(moved), "documents", "log")
+    limit = thresholds["score"] * abs(stats.ratio_mean(values, weights).value)
+    return _paired(moved, weights, limit, len(moved), "documents", "negated" if towards_worse < 0 else "as is")
 
 
 def divergence_effect(
-    before: Sequence[float], after: Sequence[float], window: int, thresholds: Mapping[str, float] = THRESHOLDS
+    before: Mapping[str, Any], after: Mapping[str, Any], thresholds: Mapping[str, float] = THRESHOLDS
 ) -> Effect:
-    """Make the effect on the mean KL of the same tokens, in nats per token; windows of the text are the units."""
-    found = stats.clustered_difference(before, after, window)
-    limit = thresholds["divergence"] * abs(sum(before) / len(before))
-    ends = found.value, found.low, found.high
-    return Effect(*ends, found.p, limit, "t over windows", len(before), found.clusters, "windows", "divergence")
+    """Make the effect on the mean KL of the same tokens, in nats per token; windows of the text are the units.
+
+    No limit is below what keeping the base in half precision makes by itself.
+    """
+    moved = [b - a for a, b in zip(before["kl"], after["kl"], strict=True)]
+    limit = thresholds["divergence"] * abs(sum(before["kl"]) / len(moved))
+    limit = max(limit, *(side.get("rounding_floor") or 0.0 for side in (before, after)))
+    return _paired(*stats.windows(moved, before["window"]), limit, len(moved), "windows", "as is")
+
+
+def _paired(
+    sums: Sequence[float], weights: Sequence[float], limit: float, n: int, counted: Counted, scale: Scale
+) -> Effect:
+    found = stats.ratio_mean(sums, weights)
+    known = found.low is not None
+    return Effect(
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        p=stats.ratio_p(sums, weights),
+        limit=limit,
+        test=f"paired t over {counted}",
+        n=n,
+        units=found.n,
+        counted=counted,
+        family=None if not known else "divergence" if counted == "windows" else "accuracy",
+        doubt="" if known else f"a single {counted.removesuffix('s')}: it takes two to show how much they differ",
+        scale=scale,
+    )
 
 
 def least_n(share: float, confidence: float = CONFIDENCE) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
-from bench.report.numbers import digits, p_value, plural, points, share
+from bench.report.numbers import digits, nats, p_value, plural, points, share
 from bench.verdict import THRESHOLDS, VERDICTS, Line
 
 if TYPE_CHECKING:
@@ -68,15 +68,19 @@ def _value(line: Line, value: float | str | None) -> str:
     if line.metric.endswith("_bytes"):
         return f"{value:,.0f} B"  # exact: the verdict may be
     if line.metric == "divergence":
-        return f"{value:.4f} nat"
-    return f"{digits(value)} ms" if line.metric.endswith("_ms") else share(value)
+        return f"{nats(value)} nat"
+    if line.metric.endswith("_ms"):
+        return f"{digits(value)} ms"
+    return share(value) if line.metric.startswith("accuracy ") else digits(value)
 
 
 def _change(line: Line, value: float | None, unit: bool = True) -> str:
     if value is None:
         return ""
     if line.metric == "divergence":
-        return f"{value:+.4f}".replace("-", "−")
+        return ("+" if value >= 0 else "") + nats(value)
+    if line.metric.startswith("score "):
+        return f"{value:+.4g}".replace("-", "−")
     if line.metric.startswith("accuracy"):
         return points(value) + (" pt" if unit else "")
     return f"{value:.3f}" + ("×" if unit else "")
@@ -98,7 +102,8 @@ def footnotes(found: Comparison) -> list[str]:
         "interval within the limit. undecided: neither is shown. changed: other bytes under the same name, which says "
         "nothing of better or worse.",
         f"Holm's families: {families}. Latency and memory: rounds resampled as blocks, all variants telling how much "
-        "rounds differ, Student's t. Accuracy: exact McNemar on the same questions.",
+        "rounds differ, Student's t. Accuracy: exact McNemar on the same questions; perplexity and score, of its "
+        "family too: paired t over the same documents. Divergence: paired t over windows of the same tokens.",
         *drift_lines(found),
         *found.notes,
         *(f"left out: {line}" for line in found.left_out),

@@ -54,13 +54,16 @@ def _build(job: Mapping[str, Any], result: dict[str, Any]) -> None:
     step = configure(job["step"], f"steps.{job['name']}")
     parent = find(cache, job["parent"]) if job["parent"] else None
     progress(f"building {job['name']}", 0, 1)
-    build(cache, Planned(job["name"], step, job["fingerprint"]), parent, job["device"])
+    build(cache, Planned(job["name"], step, job["fingerprint"], job["step"]), parent, job["device"])
 
 
 def _measure(job: Mapping[str, Any], result: dict[str, Any]) -> None:
     from bench.machine import canary
+    from bench.measures.measure import Subject
 
-    artifact = find(Path(job["cache"]), job["fingerprint"])
+    cache = Path(job["cache"])
+    artifact = find(cache, job["fingerprint"])
+    reference = find(cache, job["reference"]) if job["reference"] else None
     assert artifact is not None
     measures = [configure(node, name) for name, node in job["measures"].items()]
     runtime = configure(job["runtime"], "runtime")
@@ -70,9 +73,10 @@ def _measure(job: Mapping[str, Any], result: dict[str, Any]) -> None:
     started = time.monotonic()
     progress("opening", 0, 1)
     session = runtime.open(artifact, job["device"])
+    subject = Subject(artifact, session, reference)
     result["session"] = {**session.facts, "open_seconds": round(time.monotonic() - started, 3)}
     for measure in measures:
-        result["measures"][measure.name] = measure.measure(artifact, session, job["round"], progress)
+        result["measures"][measure.name] = measure.measure(subject, job["round"], progress)
         _save(job, result)
     result["canary"] = {"before": before, "after": canary()}
 

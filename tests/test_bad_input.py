@@ -68,6 +68,20 @@ def refused(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
         ("+lora.rank=1", "keys are changed, not added or removed"),
         ("latency.prompt=hello", "latency.prompt: got 'hello'"),
         ("accuracy.tasks=[hr,hr]", "two of them call themselves 'hr'"),
+        ("accuracy.tasks=[mmlux]", "accuracy.tasks: no task 'mmlux'; did you mean mmlu or "),
+        (
+            "accuracy.tasks=[zzzzqqqq]",
+            "no task 'zzzzqqqq'; embedded are general, hr (any task, group or tag of lm-eval",
+        ),
+        ("accuracy.tasks=[nowhere/mine.yaml]", "accuracy.tasks: no task file nowhere/mine.yaml"),
+        ("accuracy.tasks=[]", "accuracy.tasks: got []"),
+        ("accuracy.num_fewshot=-1", "accuracy.num_fewshot: got -1"),
+        ("limit_per_subject=0", "accuracy.limit_per_subject: got 0, allowed: 1 and more"),
+        ("limit_per_subject=5", "accuracy.limit_per_subject: got 5 and limit 20; one of them must be null"),
+        ("data_dir=nowhere/mmlu", "accuracy.data_dir: got nowhere/mmlu, no such folder"),
+        ("data_dir=tests", "tests, but none of the tasks reads MMLU's CSVs"),
+        ("accuracy.chat_template=true", "accuracy.chat_template: got true, but "),
+        ("runtime.llamacpp.n_ctx=0", "runtime.llamacpp.n_ctx: got 0, allowed: 1 and more"),
     ],
 )
 def test_an_unknown_name_or_value_is_named_with_what_is_allowed(refused: Run, argument: str, named: str) -> None:
@@ -190,6 +204,7 @@ def test_a_malformed_row_is_named_by_file_and_line(
     task = tmp_path / "mine.yaml"
     task.write_text(
         "task: mine\ndataset_path: json\ndataset_kwargs: {data_files: {test: rows.jsonl}}\ntest_split: test\n"
+        "output_type: multiple_choice\n"
     )
     argument = {
         "task": f"accuracy.tasks=[{task}]",
@@ -197,6 +212,25 @@ def test_a_malformed_row_is_named_by_file_and_line(
         "training": f"steps.lora.data={rows}",
     }[used_by]
     assert f"rows.jsonl{named}" in refused(argument, "variant=finetuned")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("task: [a, b]", "its `task` is not a name"), ("- a", "no mapping at its top"), ("dataset_path: json", "'task'")],
+)
+def test_a_file_that_is_no_task_yaml(refused: Run, tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    complaint = refused(f"accuracy.tasks=[{tmp_path / 'mine.yaml'}]")
+    assert "mine.yaml: not a task YAML" in complaint
+    assert named in complaint
+
+
+def test_a_malformed_mmlu_row_is_named_by_file_and_row(refused: Run, tmp_path: Path) -> None:
+    for split in ("dev", "test"):
+        (tmp_path / "mmlu" / split).mkdir(parents=True)
+        (tmp_path / "mmlu" / split / f"anatomy_{split}.csv").write_text("q?,1,2,3,4,A\nq?,1,2,3,4,X\n")
+    told = refused("accuracy.tasks=[mmlu_anatomy]", "accuracy.limit=null", f"data_dir={tmp_path / 'mmlu'}")
+    assert "dev/anatomy_dev.csv: row 2: its answer is 'X', allowed: A, B, C, D" in told
 
 
 def test_rows_that_are_not_utf_8_are_named(refused: Run, tmp_path: Path) -> None:
@@ -224,6 +258,25 @@ def test_a_hub_model_while_offline(tmp_path: Path) -> None:
     assert "model.id=some/model" in done.stderr
     assert "give a local folder" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_questions_from_the_hub_while_offline_stop_the_run_before_anything_is_built(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    folders = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
+    tasks = "accuracy.tasks=[general,mmlu_anatomy]"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "run", "suite=smoke", f"model={tiny_model}", tasks, *folders],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done
+    assert "the data of 'mmlu_anatomy' is neither in the local cache nor to be had from the hub" in done.stderr
+    assert done.stderr.strip().endswith("go online once, or give data_dir")
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path / "cache").glob("*/artifact.json"))
 
 
 def test_a_hub_model_that_is_in_the_local_cache_runs_offline(tmp_path: Path, tiny_model: Path) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from bench.answers import right
 from bench.cli import main
 from bench.compare import Comparison, NoComparisonError, compare
-from bench.read import right
 from bench.stats import mcnemar, percentile_ranks
 from bench.verdict import SHARES, Effect, Line, Verdict, judge, least_n, needed_n
 from tests import records

@@ -10,6 +10,8 @@ import yaml
 from bench.cell import make_cell
 from bench.overrides import CONF, Request, names, parse
 from bench.sweep import compose
+from variants.data import read_rows
+from variants.paths import resolve
 
 VARIANTS = {
     "base", "q8", "q6", "q5", "q4", "q3", "q2",
@@ -44,6 +46,21 @@ def test_the_embedded_suite_sends_enough_requests_for_a_two_sided_p99() -> None:
     assert config["suite"]["rounds"] * config["latency"]["requests"] >= 400
 
 
+def test_the_mmlu_suite_asks_five_shot_in_a_context_that_holds_it_and_its_latency_prompts_fit_a_tiny_one() -> None:
+    config = compose(parse(["suite=mmlu", "limit_per_subject=20", "data_dir=x"]), "base", 0)
+    accuracy, latency = config["accuracy"], config["latency"]
+    assert (accuracy["tasks"], accuracy["num_fewshot"]) == (["mmlu"], 5)
+    assert (accuracy["limit_per_subject"], accuracy["data_dir"]) == (20, "x")
+    assert all(runtime["n_ctx"] >= 4096 for runtime in config["runtime"].values())
+    prompts = [latency["prompt"].format(question=row.question) for row in read_rows(resolve(latency["prompts"]))]
+    assert max(map(len, prompts)) + latency["output_tokens"] < 512 - 1
+
+
+def test_where_the_questions_lie_does_not_name_a_sweep_but_how_many_does() -> None:
+    assert parse(["suite=mmlu", "data_dir=x"]).sweep == parse(["suite=mmlu"]).sweep
+    assert parse(["suite=mmlu", "limit_per_subject=20"]).sweep != parse(["suite=mmlu"]).sweep
+
+
 def test_variants_that_share_a_step_share_its_artifact() -> None:
     chains = {name: make_cell(compose(parse([]), name, 0)).chain for name in ("finetuned", "finetuned-q4", "qlora")}
     assert [p.fingerprint for p in chains["finetuned-q4"]][:4] == [p.fingerprint for p in chains["finetuned"]]
@@ -52,7 +69,8 @@ def test_variants_that_share_a_step_share_its_artifact() -> None:
 
 def test_only_the_first_round_measures_what_cannot_change() -> None:
     first, second = (make_cell(compose(parse([]), "q4", round_)) for round_ in (0, 1))
-    assert first.measures == ("size", "latency", "memory", "accuracy")
+    assert first.measures == tuple(first.config["suite"]["measures"])
+    assert {"size", "accuracy"} < set(first.measures)
     assert second.measures == ("latency", "memory")
 
 

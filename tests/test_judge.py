@@ -4,59 +4,86 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench.judge import judged
+from bench.forest import Request
+from bench.judge import RemoteScorer, judged
 from bench.measures.measure import Progress
-from bench.runtimes.session import Scorer
+from bench.runtimes.session import Vocabulary
+
+VOCABULARY = Vocabulary(n_tokens=300, bos_token_id=1, eot_token_id=2, texts={"bos_token": "<s>"}, chat_template=None)
 
 
-class ToyEngine:
+class ToyScorer:
     """Tokens are letters; the log-likelihood of a continuation is minus its length."""
 
-    n_ctx, eot_token_id, bos_token_id = 8, 0, 1
+    session = SimpleNamespace(n_ctx=8, vocabulary=VOCABULARY)
 
     def __init__(self) -> None:
         self.process = os.getpid()
+        self.told: list[tuple[str, int, int]] = []
 
-    def tokenize(self, text: str, bos: bool) -> list[int]:
+    def progress(self, *report: Any) -> None:
+        self.told.append(report)
+
+    def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
         assert os.getpid() == self.process
-        return [self.bos_token_id] * bos + [ord(letter) for letter in text]
+        return [[1] * bos + [ord(letter) for letter in text] for text, bos in texts]
 
-    def score(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[tuple[float, bool]]:
+    def score(self, requests: Sequence[Request]) -> tuple[list[tuple[float, bool]], dict[str, int]]:
         assert os.getpid() == self.process
-        return [(-float(len(c)), False) for c in continuations]
+        return [(-float(len(r.continuation)), False) for r in requests], {"requests": len(requests)}
+
+    def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
+        return f"{len(tokens)} {n_tokens} {until}"
 
 
-def ask(session: Scorer, progress: Progress, text: str) -> dict[str, Any]:
+def ask(remote: RemoteScorer, progress: Progress, text: str) -> dict[str, Any]:
     progress("asking", 1, 1)
-    tokens = session.tokenize(text, bos=True)
-    return {"process": os.getpid(), "n_ctx": session.n_ctx, "tokens": tokens, "scores": session.score([1], [tokens])}
+    (tokens,) = remote.tokenize([(text, True)])
+    scores, facts = remote.score([Request([1], list(tokens))])
+    return {
+        "process": os.getpid(),
+        "n_ctx": remote.n_ctx,
+        "vocabulary": remote.vocabulary,
+        "tokens": tokens,
+        "scores": scores,
+        "facts": facts,
+        "text": remote.complete([1, 2], 3, ["."]),
+    }
 
 
-def fail(session: Scorer, progress: Progress) -> None:
+def fail(remote: RemoteScorer, progress: Progress) -> None:
     raise ValueError("no such task")
 
 
-def die(session: Scorer, progress: Progress) -> None:
+def die(remote: RemoteScorer, progress: Progress) -> None:
     os._exit(3)
 
 
-def test_a_session_answers_another_process_from_its_own() -> None:
-    told: list[tuple[str, int, int]] = []
-    answer = judged(ToyEngine(), lambda *report: told.append(report), ask, "ab")  # type: ignore[arg-type]
+def test_a_scorer_answers_another_process_from_its_own() -> None:
+    scorer = ToyScorer()
+    answer = judged(scorer, ask, "ab")  # type: ignore[arg-type]
     assert answer.pop("process") != os.getpid()
-    assert answer == {"n_ctx": 8, "tokens": [1, 97, 98], "scores": [(-3.0, False)]}
-    assert told == [("asking", 1, 1)]
+    assert answer == {
+        "n_ctx": 8,
+        "vocabulary": VOCABULARY,
+        "tokens": [1, 97, 98],
+        "scores": [(-3.0, False)],
+        "facts": {"requests": 1},
+        "text": "2 3 ['.']",
+    }
+    assert scorer.told == [("asking", 1, 1)]
 
 
 def test_an_error_over_there_is_an_error_here() -> None:
     with pytest.raises(RuntimeError, match="ValueError: no such task"):
-        judged(ToyEngine(), lambda *_: None, fail)  # type: ignore[arg-type]
+        judged(ToyScorer(), fail)  # type: ignore[arg-type]
 
 
 def test_a_death_over_there_is_an_error_here() -> None:
     with pytest.raises(RuntimeError, match="died"):
-        judged(ToyEngine(), lambda *_: None, die)  # type: ignore[arg-type]
+        judged(ToyScorer(), die)  # type: ignore[arg-type]

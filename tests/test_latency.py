@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from bench.measures.latency import Latency, time_requests
+from bench.measures.measure import Subject
 from bench.runtimes.session import Prefill
 from variants.errors import UserError
 
@@ -30,8 +31,11 @@ class ToySession:
         self.last_prefill = Prefill(0, 0)
         self.prompts: list[str] = []
 
-    def generate(self, prompt: str, n_tokens: int) -> Iterator[int]:
-        self.prompts.append(prompt)
+    def tokenize(self, text: str, bos: bool) -> list[int]:
+        self.prompts.append(text)
+        return [1] * 4
+
+    def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         self.clock.now += 5.0
         self.last_prefill = Prefill(4, 4 - self.cached)
         yield 0
@@ -60,7 +64,8 @@ def test_an_answer_from_a_prompt_cache_is_refused() -> None:
 def test_warm_up_is_sent_first_and_left_out_and_no_prompt_is_sent_twice() -> None:
     session = ToySession(Clock())
     measure = Latency("bench/tasks/hr/test.jsonl", "{question}", 6, 3, 2, seed=0)
-    samples = measure.measure(None, session, 0, lambda *_: None)  # type: ignore[arg-type]
+    subject = Subject(None, session, None)  # type: ignore[arg-type]
+    samples = measure.measure(subject, 0, lambda *_: None)
     assert len(samples["e2e_ms"]) == 6
     assert len(session.prompts) == len(set(session.prompts)) == 9
     assert samples["warmup_requests"] == 3
@@ -70,12 +75,8 @@ def test_rounds_send_different_questions_and_a_round_repeats_exactly() -> None:
     sent = []
     for round_ in (0, 1, 0):
         session = ToySession(Clock())
-        Latency("bench/tasks/hr/test.jsonl", "{question}", 6, 0, 2, seed=0).measure(
-            None,  # type: ignore[arg-type]
-            session,  # type: ignore[arg-type]
-            round_,
-            lambda *_: None,
-        )
+        subject = Subject(None, session, None)  # type: ignore[arg-type]
+        Latency("bench/tasks/hr/test.jsonl", "{question}", 6, 0, 2, seed=0).measure(subject, round_, lambda *_: None)
         sent.append(session.prompts)
     assert sent[0] == sent[2] != sent[1]
 

@@ -24,6 +24,14 @@ def commit(sha: str, dirty: bool = False) -> dict[str, Any]:
     return {"sha": sha * 40, "dirty": dirty, "tree": "changed" if dirty else "clean"}
 
 
+def asked(**columns: Any) -> dict[str, Any]:
+    return {"measures": {"accuracy": {"hr": {"question": ["a", "b"], "subject": ["", ""], **columns}}}}
+
+
+def diverged(**other: Any) -> dict[str, Any]:
+    return {"measures": {"divergence": {**records.divergence(0.01), **other}}}
+
+
 def test_the_table_has_a_row_per_cell_and_metric(tmp_path: Path) -> None:
     records.write_sweep(tmp_path, SOME, rounds=2)
     table = bench.load(tmp_path)
@@ -35,7 +43,7 @@ def test_the_table_has_a_row_per_cell_and_metric(tmp_path: Path) -> None:
     assert (p99.unit, p99.n) == ("ms", 140)
     assert p99.low < p99.value
     assert table.high[table.metric == "e2e_p99_ms"].isna().all()  # 140 requests give no upper end
-    assert set(table.metric[table["round"] == 1]) == set(table.metric) - {"accuracy"}
+    assert set(table.metric[table["round"] == 1]) == set(table.metric) - {"accuracy", "accuracy_macro"}
 
 
 def test_a_failed_cell_is_in_the_table_with_its_error(tmp_path: Path) -> None:
@@ -63,6 +71,15 @@ def test_no_records_make_an_empty_table_with_the_same_columns(tmp_path: Path) ->
         ({"measures": {"size": {"size_bytes": "2300000"}}}, "size size_bytes: '2300000' is no number above 0"),
         ({"measures": {"memory": {"peak_resident_bytes": -1}}}, "memory peak_resident_bytes: -1 is no number"),
         ({"canary": {"before": {"copy_gb_s": True}}}, "canary before copy_gb_s: True is no number"),
+        (asked(value=[1, "0"], metric="f1"), "accuracy hr: an answer is no number"),
+        (asked(value=[0.5, [1.0, 2]], metric="f1"), "`value` is neither all numbers nor all pairs"),
+        (asked(value=[0.5], metric="f1"), "accuracy hr: columns of lengths [1, 2]"),
+        (asked(gold=[0, 1], picked=[0, None], loglik=[[-1.0], [-2.0]]), "accuracy hr: an answer is no number"),
+        (diverged(same_top="01"), "divergence: columns of lengths [2, 256]"),
+        (diverged(same_top="2" * 256), "divergence: a value of a token is no number, or its same_top neither 0 nor 1"),
+        (diverged(kl=[None] * 256), "divergence: a value of a token is no number"),
+        (diverged(window=0), "divergence window: 0 is no number of tokens above 0"),
+        (diverged(base=None), "divergence base: None is no text"),
         ({"measures": []}, "`measures` is missing or of the wrong type"),
         ({"status": "done"}, "status 'done' is neither ok nor failed"),
         ({"artifact": {}}, "artifact: its fingerprint is None"),
@@ -250,3 +267,29 @@ def test_samples_has_a_row_per_request_and_per_question(tmp_path: Path) -> None:
     table = bench.load(tmp_path).query("metric == 'accuracy'").set_index(["variant", "task"]).value
     assert shares.astype(float).to_dict() == pytest.approx(table.to_dict())
     assert bench.samples(tmp_path, commit="ffffffffffff").empty
+
+
+def test_what_was_no_finite_number_is_null_and_no_reason_to_leave_a_record_out(tmp_path: Path) -> None:
+    content = records.record("q4")
+    content["measures"]["accuracy"]["hr"]["loglik"][0] = [None] * 4
+    content["measures"]["accuracy"]["hr"]["picked"][0] = -1
+    content["measures"]["accuracy"]["wikitext"] = {
+        **records.rolling(2.5),
+        "value": [[None, 5], None] + [[-9.5, 5]] * 18,
+    }
+    records.write(tmp_path, content)
+    assert read(tmp_path)[1] == []
+
+
+def test_samples_have_the_values_of_every_kind_of_task(tmp_path: Path) -> None:
+    content = records.record("q4", requests=3)
+    content["measures"]["accuracy"] |= {"gsm8k": records.generated(0.5), "wikitext": records.rolling(2.5)}
+    records.write(tmp_path, content)
+    table = bench.samples(tmp_path)
+    assert len(table) == 3 + 400 + 400 + 50 + 20
+    hr, gsm8k, wikitext = (table[table.task == task] for task in ("hr", "gsm8k", "wikitext"))
+    assert (hr.right == (hr.gold == hr.picked)).all()
+    assert 0 < gsm8k.right.sum() == (gsm8k.answer == "42").sum()
+    assert wikitext.right.isna().all()
+    assert (wikitext.value < 0).all()
+    assert (wikitext.weight >= 50).all()

@@ -10,7 +10,7 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from bench.rounds import _trigamma_inverse, block_variance, compare_rounds, moderated, rounds_agree
-from bench.stats import clustered_difference
+from bench.stats import ratio_mean, ratio_p, windows
 
 
 @pytest.mark.parametrize("k", [2, 3, 5, 8])
@@ -72,18 +72,23 @@ def test_one_slow_round_beside_an_ordinary_one_is_no_regression() -> None:
 def test_clusters_of_one_are_the_paired_t_test() -> None:
     rng = np.random.default_rng(3)
     before, after = rng.normal(0, 1, 50), rng.normal(0.2, 1, 50)
-    found = clustered_difference(list(before), list(after), 1)
+    moved = windows(list(after - before), 1)
+    found = ratio_mean(*moved)
     judge = scipy_stats.ttest_rel(after, before)
     low, high = judge.confidence_interval()
-    assert (found.p, found.low, found.high) == pytest.approx((judge.pvalue, low, high))
+    assert (ratio_p(*moved), found.low, found.high) == pytest.approx((judge.pvalue, low, high))
 
 
 def test_clusters_of_like_values_are_not_counted_as_many() -> None:
     rng = np.random.default_rng(4)
     after = np.repeat(rng.normal(0, 1, 20), 30)
-    found = clustered_difference([0.0] * 600, list(after), 30)
+    moved = windows(list(after), 30)
     judge = scipy_stats.ttest_1samp(after[::30], 0)
-    assert found.clusters == 20
-    assert found.p == pytest.approx(judge.pvalue)
-    with pytest.raises(ValueError, match="it takes two"):
-        clustered_difference([0.0] * 10, [1.0] * 10, 10)
+    assert ratio_mean(*moved).n == 20
+    assert ratio_p(*moved) == pytest.approx(judge.pvalue)
+    assert (ratio_mean(*windows([1.0] * 10, 10)).low, ratio_p(*windows([1.0] * 10, 10))) == (None, 1.0)
+
+
+@pytest.mark.parametrize(("always", "p"), [(0.0, 1.0), (0.5, 0.0)])
+def test_differences_that_are_all_alike_have_no_spread(always: float, p: float) -> None:
+    assert ratio_p(*windows([always] * 40, 4)) == p

@@ -69,22 +69,15 @@ def test_a_record_holds_identity_lineage_and_raw_samples(swept: tuple[Path, list
 
 def test_the_scores_are_those_of_lm_evals_own_model(swept: tuple[Path, list[str]], tiny_model: Path) -> None:
     """The outside judge: lm-eval's HFLM on the same questions; half precision weights move a sum by a little."""
-    from lm_eval import simple_evaluate
+    from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
 
-    from bench.measures.accuracy import task_config
+    from bench.tasks.load import load
 
     ours = records(swept[0])["base"]["measures"]["accuracy"]["general"]
     judge = HFLM(pretrained=str(tiny_model), dtype="float32", batch_size=1, device="cpu", add_bos_token=True)
-    theirs = simple_evaluate(
-        model=judge,
-        tasks=[task_config("general")],
-        limit=6,
-        bootstrap_iters=0,
-        log_samples=True,
-        task_manager=TaskManager(include_defaults=False),
-    )["samples"]["general"]
+    tasks = {"tasks": load("general", None, None, 0).leaves}
+    theirs = evaluate(judge, tasks, limit=6, bootstrap_iters=0)["samples"]["general"]
     for sample, row in zip(sorted(theirs, key=lambda s: int(s["doc_id"])), ours["loglik"], strict=True):
         assert [answer[0] for answer in sample["filtered_resps"]] == pytest.approx(row, abs=0.1)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.runtimes.llamacpp import LlamaCpp, log_softmax
+from bench.forest import Forest, Limits, Request
+from bench.runtimes.llamacpp import LlamaCpp, log_sum_exp
 from bench.runtimes.session import Session
 from bench.runtimes.transformers import Transformers
 from tests.conftest import make
@@ -25,8 +27,8 @@ def sessions(cache: Path, catalogue: Catalogue) -> tuple[Session, Session]:
     exact = {**catalogue, "gguf": {**catalogue["gguf"], "type": "f32"}}
     gguf = make(cache, exact, ["source", "gguf"])
     assert gguf.parent is not None
-    llama = LlamaCpp(n_ctx=2048, n_batch=16, n_threads=2, flash_attention="off", kv_type="f32").open(gguf, "cpu")
-    torch = Transformers(n_ctx=2048, dtype_cpu="float32", dtype_cuda="bfloat16", n_threads=2).open(gguf.parent, "cpu")
+    llama = LlamaCpp(2048, 16, 64, 64, 2, "off", "f32").open(gguf, "cpu")
+    torch = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(gguf.parent, "cpu")
     return llama, torch
 
 
@@ -39,32 +41,54 @@ def test_both_tokenizers_agree_on_the_tasks(sessions: tuple[Session, Session]) -
         for row in read_rows(resolve(f"bench/tasks/{task}/test.jsonl")):
             text = f"Question: {row.question}\nAnswer: {row.choices[row.answer]}"
             assert llama.tokenize(text, bos=True) == torch.tokenize(text, bos=True)
-    assert llama.bos_token_id == torch.bos_token_id
-    assert llama.eot_token_id == torch.eot_token_id
+    assert llama.vocabulary == torch.vocabulary
+
+
+def scored(session: Session, requests: Sequence[Request]) -> list[float]:
+    """Evaluate some requests, read by read."""
+    forest = Forest(requests)
+    limits, _ = session.start_scoring(forest.longest)
+    found = [0.0] * int(forest.starts[-1])
+    for chunk in forest.chunks():
+        for block in forest.blocks(chunk, limits):
+            for read, value in zip(block.reads, session.evaluate(block)[0], strict=True):
+                found[read] = float(value)
+    return found
 
 
 def test_both_runtimes_score_alike_over_several_batches(sessions: tuple[Session, Session]) -> None:
     answers = [" 25 days", " 5 days", " the 28th of each month", " a"]
-    scored = []
+    found = []
     for session in sessions:
         context = session.tokenize(PROMPT, bos=True)
         continuations = [session.tokenize(PROMPT + a, bos=True)[len(context) :] for a in answers]
-        scored.append(session.score(context, continuations))
-    for (ours, greedy), (theirs, also_greedy) in zip(*scored, strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-3)
-        assert greedy == also_greedy
+        found.append(scored(session, [Request(context * 5, c) for c in continuations]))
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
 
 
-def test_a_score_is_the_sum_of_its_tokens_log_probabilities(sessions: tuple[Session, Session]) -> None:
+def test_log_probabilities_are_those_that_the_scores_are_read_from(sessions: tuple[Session, Session]) -> None:
     for session in sessions:
-        context, (first, second) = [1, 20, 30], (40, 50)
-        whole = session.score(context, [[first, second]])[0][0]
-        parts = session.score(context, [[first]])[0][0] + session.score([*context, first], [[second]])[0][0]
-        assert whole == pytest.approx(parts, abs=1e-4)
+        request = Request([1, 20, 30], [40, 50])
+        forest = Forest([request])
+        limits, _ = session.start_scoring(forest.longest)
+        (block,) = forest.blocks(next(forest.chunks()), limits)
+        rows = session.log_probabilities(block)
+        assert rows.shape == (2, session.vocabulary.n_tokens)
+        assert np.exp(rows).sum(-1) == pytest.approx([1.0, 1.0], abs=1e-4)
+        assert [rows[0, 40], rows[1, 50]] == pytest.approx(scored(session, [request]), abs=1e-4)
+
+
+def test_scoring_and_serving_take_turns_on_one_session(sessions: tuple[Session, Session]) -> None:
+    for session in sessions:
+        tokens = session.tokenize(PROMPT, bos=True)
+        before = list(session.generate(tokens, 4))
+        first = scored(session, [Request(tokens, [30])])
+        assert list(session.generate(tokens, 4)) == before
+        assert scored(session, [Request(tokens, [30])]) == first
 
 
 def test_greedy_generation_is_the_same_and_goes_on_behind_end_of_text(sessions: tuple[Session, Session]) -> None:
-    ours, theirs = (list(session.generate(PROMPT, 24)) for session in sessions)
+    ours, theirs = (list(session.generate(session.tokenize(PROMPT, bos=True), 24)) for session in sessions)
     assert len(ours) == len(theirs) == 24
     assert ours == theirs
 
@@ -72,7 +96,7 @@ def test_greedy_generation_is_the_same_and_goes_on_behind_end_of_text(sessions: 
 def test_every_request_evaluates_its_whole_prompt_again(sessions: tuple[Session, Session]) -> None:
     for session in sessions:
         for _ in range(2):
-            list(session.generate(PROMPT, 2))
+            list(session.generate(session.tokenize(PROMPT, bos=True), 2))
             assert session.last_prefill.evaluated_tokens == session.last_prefill.sent_tokens
             assert session.last_prefill.sent_tokens == len(session.tokenize(PROMPT, bos=True))
 
@@ -80,16 +104,16 @@ def test_every_request_evaluates_its_whole_prompt_again(sessions: tuple[Session,
 def test_a_prompt_that_does_not_fit_is_refused_not_cut(sessions: tuple[Session, Session]) -> None:
     for session in sessions:
         with pytest.raises(RuntimeError, match="do not fit n_ctx"):
-            list(session.generate("word " * 3000, 2))
+            list(session.generate([5] * 3000, 2))
 
 
 def test_an_adapter_runs_on_its_four_bit_base(cache: Path, catalogue: Catalogue) -> None:
     short = {**catalogue, "lora": {**catalogue["lora"], "epochs": 1}}
     qlora = make(cache, short, ["source", "nf4", "lora"])
-    runtime = Transformers(n_ctx=2048, dtype_cpu="float32", dtype_cuda="bfloat16", n_threads=2)
+    runtime = Transformers(2048, 64, 64, "float32", "bfloat16", 2)
     session = runtime.open(qlora, "cpu")
     assert "NF4" in session.facts["dtype"]
-    assert math.isfinite(session.score([1, 20], [[30, 40]])[0][0])
+    assert all(map(math.isfinite, scored(session, [Request([1, 20], [30, 40])])))
     assert [part.kind for part in qlora.deployed()] == ["nf4", "adapter"]
 
 
@@ -100,9 +124,49 @@ def test_cuda_without_a_gpu_is_refused(cache: Path, catalogue: Catalogue) -> Non
         pytest.skip("this llama.cpp can use a GPU")
     gguf = make(cache, catalogue, ["source", "gguf"])
     with pytest.raises(UserError, match="device=cuda"):
-        LlamaCpp(n_ctx=64, n_batch=16, n_threads=2, flash_attention="auto", kv_type="f16").open(gguf, "cuda")
+        LlamaCpp(64, 16, 64, 64, 2, "auto", "f16").open(gguf, "cuda")
 
 
-def test_log_softmax_sums_to_one_and_does_not_overflow() -> None:
+def test_log_sum_exp_does_not_overflow() -> None:
     logits = np.array([[1e4, 1e4 - 1.0], [0.0, -1e4]], dtype=np.float32)
-    assert np.exp(log_softmax(logits)).sum(-1) == pytest.approx([1.0, 1.0])
+    assert log_sum_exp(logits) == pytest.approx([1e4 + math.log(1 + math.exp(-1)), 0.0])
+
+
+def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny_model: Path) -> None:
+    """Against the model's own masks, one request at a time: a window of 8 over paths of 24 tokens."""
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+    from bench.runtimes.torch_trunk import Trunk
+
+    size: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
+    heads: dict[str, Any] = {
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "initializer_range": 0.3,
+        "sliding_window": 8,
+    }
+    layers: dict[str, Any] = {
+        "use_sliding_window": True,
+        "layer_types": ["full_attention", "sliding_attention"],
+        "head_dim": 16,
+    }
+    models: list[Any] = [
+        MistralForCausalLM(MistralConfig(**size, **heads)),
+        Qwen3ForCausalLM(Qwen3Config(**size, **heads, **layers)),
+    ]
+    for model in models:
+        model.eval()
+        requests = [Request([1, *range(20), last], [7, last]) for last in (3, 4, 5)]
+        forest, trunk, forward = Forest(requests), Trunk(model, 60), torch.inference_mode()(model)
+        found: dict[int, float] = {}
+        for block in forest.blocks(next(forest.chunks()), Limits(10, 4, 10)):
+            rows = torch.log_softmax(trunk.evaluate(block, forward), -1)
+            found |= {
+                int(n): float(rows[r, t]) for n, r, t in zip(block.reads, block.read_rows, block.targets, strict=True)
+            }
+        for i, request in enumerate(requests):
+            tokens = torch.tensor([[*request.context, request.continuation[0]]])
+            alone = torch.log_softmax(forward(tokens).logits[0], -1)
+            expected = [float(alone[-2, 7]), float(alone[-1, request.continuation[1]])]
+            assert [found[2 * i], found[2 * i + 1]] == pytest.approx(expected, abs=1e-4)

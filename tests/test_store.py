@@ -154,6 +154,30 @@ def test_gc_removes_it_when_told_to_and_keeps_what_a_record_descends_from(cache:
     assert cache.names() == ""
 
 
+def test_gc_frees_kept_scores_with_their_artifact_and_counts_their_bytes(cache: Cache, capsys: Capture) -> None:
+    for letter in "bdf":  # of an artifact that is named, of one that is not, and of one that is gone
+        scores = cache.root / "scores" / (64 * letter)
+        scores.mkdir(parents=True)
+        (scores / "chunk.npy").write_bytes(bytes(50))
+    assert cache.gc("--yes") == 0
+    assert [path.name[0] for path in (cache.root / "scores").iterdir()] == ["b"]
+    told = capsys.readouterr().out
+    assert told.count("50 bytes  scores") == 2
+    assert "removed 4 folders" in told
+
+
+def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_are_made_anew(
+    cache: Cache, capsys: Capture
+) -> None:
+    cache.add(64 * "e", {"parent": 64 * "d", "step": {"name": "logprobs"}})
+    content = records.record("q4", 1)
+    content["measures"]["divergence"] = {**records.divergence(0.01), "base": 64 * "d"}
+    records.write(cache.results, content)
+    assert cache.gc("--yes") == 0
+    assert cache.names() == "abd"
+    assert "logprobs is what a base made of the text" in capsys.readouterr().out
+
+
 def test_gc_keeps_what_a_record_names_that_is_no_sound_one(cache: Cache) -> None:
     cache.record.write_text(cache.record.read_text()[:-20])
     cache.gc("--yes")

@@ -129,7 +129,7 @@ def _build(cache: Path, planned: Planned, started: Any) -> None:
 
 def test_two_processes_that_want_one_artifact_build_it_once(tiny_model: Path, tmp_path: Path) -> None:
     tally = tmp_path / "tally"
-    planned = Planned("source", CountedSource(str(tiny_model), str(tally)), "f" * 64)
+    planned = Planned("source", CountedSource(str(tiny_model), str(tally)), "f" * 64, {})
     context = multiprocessing.get_context("spawn")
     started = context.Barrier(2)
     children = [context.Process(target=_build, args=(tmp_path, planned, started)) for _ in range(2)]

@@ -22,14 +22,32 @@ def rebuilt(content: dict[str, Any]) -> None:
     content["artifact"]["fingerprint"] = content["lineage"][-1]["fingerprint"] = "another"
 
 
-def diverging(mean: float, base: str = "base") -> Any:
-    """Give a record 20 windows of 8 tokens whose KL has this mean."""
+def diverging(mean: float, **other: Any) -> Any:
+    """Give a record the divergence of 20 windows of 8 tokens whose KL has this mean; `other` replaces its keys."""
 
     def change(content: dict[str, Any]) -> None:
         kl = [mean + 0.0001 * ((7 * i) % 5 - 2) for i in range(160)]
-        content["measures"]["divergence"] = {"base": base, "tokens": 160, "window": 8, "kl": kl}
+        found = {**records.divergence(mean, windows=20, window=8), "kl": kl, **other}
+        content["measures"]["divergence"] = found
 
     return change
+
+
+def asking(task: str, answers: dict[str, Any]) -> Any:
+    """Give a record's first round the answers to one more task."""
+
+    def change(content: dict[str, Any]) -> None:
+        if content["round"] == 0:
+            content["measures"]["accuracy"][task] = answers
+
+    return change
+
+
+def f1(add: float, n: int = 50, higher_is_better: bool | None = True) -> dict[str, Any]:
+    """Make a task whose documents have a number between 0 and 1 that is better the higher it is."""
+    values = [round(0.5 + 0.02 * ((7 * i) % 11 - 5) + add * (1 + 0.2 * ((3 * i) % 5 - 2)), 4) for i in range(n)]
+    way = {"higher_is_better": higher_is_better}
+    return {**records.asked("squad", n), **way, "subject": [""] * n, "metric": "f1", "value": values}
 
 
 def test_a_changed_recipe_is_told_as_changed_and_its_effect_is_judged(checkout: Checkout) -> None:
@@ -82,11 +100,94 @@ def test_another_model_is_not_comparable_in_any_metric(
     assert checkout.compare().exit_code == 2
 
 
-def test_another_scorer_is_not_comparable_and_one_that_is_not_stated_is_no_guess(checkout: Checkout) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("scorer", "2", "hr scorer: 1 / 2"),
+        ("scorer", None, "hr scorer: 1 / not stated"),
+        ("version", 2, "hr version: 1 / 2"),
+        ("num_fewshot", 5, "hr num_fewshot: 0 / 5"),
+        ("chat_template", "c0ffee", "hr chat_template: not stated / c0ffee"),
+        ("truncated", 7, "hr truncated: 0 / 7"),
+    ],
+)
+def test_answers_to_something_else_are_not_comparable_and_what_is_not_stated_is_no_guess(
+    checkout: Checkout, key: str, value: Any, why: str
+) -> None:
     checkout.measure(checkout.base)
-    checkout.measure(checkout.head, set_in("measures", "accuracy", "hr", "scorer", value="2"))
+    checkout.measure(checkout.head, set_in("measures", "accuracy", "hr", key, value=value))
     line = checkout.lines()["accuracy hr"]
-    assert (line.verdict, line.why) == ("not comparable", "hr scorer: not stated / 2")
+    assert (line.verdict, line.why) == ("not comparable", why)
+
+
+@pytest.mark.parametrize(("head", "verdict"), [(2.5, "same"), (2.6, "worse"), (2.4, "better")])
+def test_a_perplexity_is_judged_by_its_ratio_over_the_same_documents(
+    checkout: Checkout, head: float, verdict: str
+) -> None:
+    checkout.measure(checkout.base, asking("wikitext", records.rolling(2.5)))
+    checkout.measure(checkout.head, asking("wikitext", records.rolling(head)))
+    line = checkout.lines()["perplexity wikitext"]
+    assert (line.verdict, line.test, line.n) == (verdict, "paired t over documents", 20)
+    assert isinstance(line.base, float)
+    assert isinstance(line.head, float)
+    assert line.change == pytest.approx(line.head / line.base)
+    assert None not in (line.low, line.change, line.high)
+    assert line.low <= line.change <= line.high  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("add", "verdict"), [(0.0, "same"), (-0.1, "worse"), (0.1, "better")])
+def test_a_number_of_each_document_is_judged_by_its_difference(checkout: Checkout, add: float, verdict: str) -> None:
+    checkout.measure(checkout.base, asking("squad", f1(0.0)))
+    checkout.measure(checkout.head, asking("squad", f1(add)))
+    line = checkout.lines()["score squad"]
+    assert line.verdict == verdict
+    assert line.change == pytest.approx(add, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("task", "base", "head", "why"),
+    [
+        ("squad", f1(0, higher_is_better=None), f1(0, higher_is_better=None), "squad f1, which is better: not stated"),
+        ("squad", f1(0), {**f1(0), "value": [None, *f1(0)["value"][1:]]}, "documents without a finite number: 0 / 1"),
+        ("wikitext", records.rolling(2.5), records.rolling(2.5, "byte_perplexity"), "metric: word_perplex / byte_perp"),
+    ],
+)
+def test_numbers_that_cannot_be_judged_are_not_comparable(
+    checkout: Checkout, task: str, base: dict[str, Any], head: dict[str, Any], why: str
+) -> None:
+    checkout.measure(checkout.base, asking(task, base))
+    checkout.measure(checkout.head, asking(task, head))
+    (line,) = (line for metric, line in checkout.lines().items() if metric.endswith(task))
+    assert line.verdict == "not comparable"
+    assert why in line.why
+
+
+def test_a_single_document_decides_nothing_and_says_so(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, asking("squad", f1(0.0, n=1)))
+    checkout.measure(checkout.head, asking("squad", f1(0.2, n=1)))
+    line = checkout.lines()["score squad"]
+    assert (line.verdict, line.why) == (
+        "undecided",
+        "a single document: it takes two to show how much they differ",
+    )
+
+
+def test_numbers_that_all_happen_to_be_0_or_1_are_held_against_numbers(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, asking("squad", {**f1(0), "value": [1.0] * 50}))
+    checkout.measure(checkout.head, asking("squad", f1(0)))
+    assert checkout.verdicts()["score squad"] == "worse"
+    assert "accuracy squad" not in checkout.lines()
+
+
+def test_generated_answers_are_right_or_wrong_and_their_flips_are_listed_with_their_texts(checkout: Checkout) -> None:
+    base, head = records.generated(0.9), records.generated(0.3)
+    checkout.measure(checkout.base, asking("gsm8k", base))
+    checkout.measure(checkout.head, asking("gsm8k", head))
+    line = checkout.lines()["accuracy gsm8k"]
+    assert (line.verdict, line.test) == ("worse", "exact McNemar")
+    found = [flip for flip in flips(checkout.compare()) if flip.task == "gsm8k"]
+    assert len(found) == sum(a != b for a, b in zip(base["value"], head["value"], strict=True))
+    assert {(flip.gold, flip.base, flip.head, flip.lost) for flip in found} == {(None, "42", "41", True)}
 
 
 @pytest.mark.parametrize(("head", "verdict"), [(0.02, "same"), (0.03, "worse"), (0.01, "better")])
@@ -99,7 +200,19 @@ def test_divergence_is_judged_by_the_interval_over_windows(checkout: Checkout, h
 def test_divergences_from_other_bases_are_not_comparable(checkout: Checkout) -> None:
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(0.02, base="another"))
-    assert checkout.lines()["divergence"].why == "divergence base: base / another"
+    assert checkout.lines()["divergence"].why == "divergence base: artifact-bas / another"
+
+
+def test_divergences_over_another_text_are_not_comparable(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, diverging(0.02))
+    checkout.measure(checkout.head, diverging(0.02, text="another"))
+    assert checkout.lines()["divergence"].why == "divergence text: 7e577e577e57 / another"
+
+
+def test_a_divergence_below_what_rounding_makes_by_itself_is_the_same(checkout: Checkout) -> None:
+    for sha, nats in ((checkout.base, 1e-6), (checkout.head, 1.9e-6)):
+        checkout.measure(sha, diverging(0.0, kl=[nats] * 160, rounding_floor=2e-6))
+    assert checkout.verdicts()["divergence"] == "same"
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "same"), (1.2, "worse"), (0.8, "better")])

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+MEMINFO = Path("/proc/meminfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 PR_SET_PDEATHSIG = 1
 
@@ -45,3 +46,10 @@ def die_with_parent() -> None:
     """Have the kernel end this process with its parent: a killed sweep leaves nothing running that skews the next."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def available_bytes() -> int:
+    """Return the memory that this machine can still give to processes, in bytes; all of it where that is not known."""
+    lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
+    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    return available[0] if available else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -80,6 +80,18 @@ def model_files(folder: Path) -> list[Path]:
     return sorted({file for pattern in PATTERNS for file in folder.glob(pattern) if file.is_file()})
 
 
+def require_chat_template(folder: Path) -> None:
+    """Raise UserError where a model folder has no chat template, where transformers and llama.cpp's converter look."""
+    stated = [folder / name for name in ("tokenizer_config.json", "chat_template.json")]
+    if not (folder / "chat_template.jinja").is_file() and not any(
+        file.is_file() and _json(file).get("chat_template") for file in stated
+    ):
+        raise UserError(
+            f"accuracy.chat_template: got true, but {folder} has no chat template (tokenizer_config.json or "
+            "chat_template.jinja); set it to false"
+        )
+
+
 def _link(target: Path, name: Path) -> None:
     try:
         os.link(target, name)

@@ -42,11 +42,12 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Planned:
-    """A step of a variant with the identity of the artifact it will make."""
+    """A step of a variant, its configuration, and the identity of the artifact it will make."""
 
     name: str
     step: Step
     fingerprint: str
+    node: Mapping[str, Any]
 
 
 def plan(
@@ -70,7 +71,8 @@ def plan(
             wanted = " or ".join(str(k) if k else "nothing (it starts a chain)" for k in step.takes)
             raise UserError(f"variant {variant}: step {name!r} takes {wanted}, but {before}; reorder its steps")
         kind = step.gives
-        chain.append(Planned(name, step, fingerprint(step, chain[-1].fingerprint if chain else None, device)))
+        parent = chain[-1].fingerprint if chain else None
+        chain.append(Planned(name, step, fingerprint(step, parent, device), catalogue[name]))
     if not chain:
         raise UserError(f"variant {variant}: has no steps; a chain starts with 'source'")
     return chain

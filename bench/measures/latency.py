@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from bench.measures.measure import Progress
+from bench.measures.measure import Progress, Subject
 from bench.runtimes.session import Session
-from variants.artifact import Artifact
 from variants.data import read_rows
 from variants.errors import UserError
 from variants.paths import resolve
@@ -51,12 +50,13 @@ class Latency:
                 f"{available} prompts, and a prompt sent twice would meet a warm cache; ask for fewer or add rounds"
             )
 
-    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
         """Return ttft_ms, tpot_ms and e2e_ms of every request in the order sent, and the tokens evaluated."""
         rows = read_rows(resolve(self.prompts))
         random.Random(self.seed * 1000 + round_).shuffle(rows)
         prompts = [self.prompt.format(question=row.question) for row in rows]
         warm, timed = prompts[: self.warmup_requests], prompts[self.warmup_requests :][: self.requests]
+        session = subject.session
         time_requests(session, warm, self.output_tokens, time.perf_counter, lambda *_: None)
         samples = time_requests(session, timed, self.output_tokens, time.perf_counter, progress)
         return {
@@ -82,7 +82,8 @@ def time_requests(
     try:
         for i, prompt in enumerate(prompts):
             start = clock()
-            stamps = [clock() for _ in session.generate(prompt, n_tokens)]
+            tokens = session.tokenize(prompt, bos=True)
+            stamps = [clock() for _ in session.generate(tokens, n_tokens)]
             if len(stamps) != n_tokens:
                 raise RuntimeError(f"asked for {n_tokens} tokens, got {len(stamps)}")
             prefill = session.last_prefill

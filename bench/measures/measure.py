@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from bench.runtimes.session import Session
@@ -12,12 +13,21 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many are done and how many there are."""
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: an artifact, opened; `reference` is its runtime's base as a measure asked to have it kept."""
+
+    artifact: Artifact
+    session: Session
+    reference: Artifact | None
+
+
 class Measure(Protocol):
     """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values."""
 
     name: ClassVar[str]
     tools: ClassVar[tuple[str, ...]]
 
-    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
         """Return the raw values, ready for JSON."""
         ...

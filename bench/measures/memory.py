@@ -6,9 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bench.measures.measure import Progress
-from bench.runtimes.session import Session
-from variants.artifact import Artifact
+from bench.measures.measure import Progress, Subject
 from variants.process import peak_resident_bytes
 
 
@@ -19,11 +17,11 @@ class Memory:
     name: ClassVar[str] = "memory"
     tools: ClassVar[tuple[str, ...]] = ()
 
-    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
         """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU)."""
         return {
             "peak_resident_bytes": peak_resident_bytes(),
-            "peak_device_bytes": device_bytes() if session.facts["device"] == "cuda" else None,
+            "peak_device_bytes": device_bytes() if subject.session.facts["device"] == "cuda" else None,
         }
 
 

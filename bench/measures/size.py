@@ -6,9 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bench.measures.measure import Progress
-from bench.runtimes.session import Session
-from variants.artifact import Artifact
+from bench.measures.measure import Progress, Subject
 
 
 @dataclass(frozen=True)
@@ -18,8 +16,9 @@ class Size:
     name: ClassVar[str] = "size"
     tools: ClassVar[tuple[str, ...]] = ()
 
-    def measure(self, artifact: Artifact, session: Session, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
         """Return bytes, parameters, tensor types, and bits_per_weight: 8 · weight bytes / parameters."""
+        artifact = subject.artifact
         deployed = artifact.deployed()
         weight_bytes = sum(a.weight_bytes for a in deployed)
         files = {(file.name, file.sha256): file.size_bytes for part in deployed for file in part.files}

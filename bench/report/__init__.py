@@ -5,23 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.files import write_at_once
 from bench.read import Selection, read, select
-from bench.report.gates import Finding
 from bench.report.html import link_pages
+
+if TYPE_CHECKING:
+    from bench.report.gates import Finding
+    from bench.report.grids import Grid
+    from bench.report.table import Row
 
 FORMATS = ("md", "html", "csv", "svg")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written and from which records; `selection` is None, and nothing written, where there are none."""
+    """What was written and from which records; `selection` is None, and nothing written, where there are none.
+
+    `outcome` is the short table that a sweep ends with.
+    """
 
     files: tuple[Path, ...]
     selection: Selection | None
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
+    outcome: Grid | None = None
 
     def __str__(self) -> str:
         """Name the file to open first."""
@@ -50,31 +59,35 @@ def render(
     selection = select(records, commit, machine, sweep)
     if selection is None:
         return Report((), None, (), tuple(left_out))
-    files, found = _texts(selection, left_out, formats)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    written = tuple(write_at_once(out_dir / name, text) for name, text in files.items())
-    link_pages(out_dir)
-    return Report(written, selection, tuple(found), tuple(left_out))
-
-
-def _texts(
-    selection: Selection, left_out: Sequence[str], formats: Sequence[str]
-) -> tuple[dict[str, str], list[Finding]]:
-    from bench.report.charts import draw
-    from bench.report.flat import comma_separated
-    from bench.report.gates import findings
-    from bench.report.grids import LATENCY_NAMES, accuracy_grid, latency_grid, main_grid, tasks_of
-    from bench.report.markdown import markdown
-    from bench.report.page import headline, page
-    from bench.report.questions import question_grids
+    from bench.report.outcome import outcome_grid
     from bench.report.table import build_rows
 
     rows = build_rows(selection.records)
+    files, found = _texts(selection, rows, left_out, formats)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    written = tuple(write_at_once(out_dir / name, text) for name, text in files.items())
+    link_pages(out_dir)
+    return Report(written, selection, tuple(found), tuple(left_out), outcome_grid(rows))
+
+
+def _texts(
+    selection: Selection, rows: Sequence[Row], left_out: Sequence[str], formats: Sequence[str]
+) -> tuple[dict[str, str], list[Finding]]:
+    from bench.report.accuracy_grids import task_grids
+    from bench.report.charts import draw
+    from bench.report.divergence_grid import divergence_grid
+    from bench.report.flat import comma_separated
+    from bench.report.gates import findings
+    from bench.report.grids import LATENCY_NAMES, latency_grid, main_grid
+    from bench.report.markdown import markdown
+    from bench.report.page import headline, page
+    from bench.report.questions import question_grids
+
     found = findings(selection, rows, left_out)
     head = headline(selection, rows)
     grids = [main_grid(rows), *question_grids(rows)]
+    grids += [*divergence_grid(rows), *task_grids(rows)]
     grids += [latency_grid(rows, name) for name in LATENCY_NAMES]
-    grids += [accuracy_grid(rows, task) for task in tasks_of(rows)]
     charts = draw(rows) if {"html", "svg"} & set(formats) else {}
     files: dict[str, str] = {}
     if "svg" in formats:

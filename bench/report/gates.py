@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
+from bench import answers as answered
+from bench import parity
 from bench.read import Record, Selection
-from bench.report.grids import tasks_of
+from bench.report.grids import all_tasks_of
 from bench.report.numbers import percent, plural, share
 from bench.report.table import Failure, Row
 
-SAME_ANSWERS = 0.99
 CANARY_DRIFT = 0.10
 
 
@@ -29,14 +30,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Control:
-    """The same model in two runtimes, on one task: how often both pick the same answer."""
+    """The same model in two runtimes, on one task: how often both give the same answer."""
 
     a: str
     b: str
     task: str
-    n: int
-    same: int
-    largest_difference: float
+    found: parity.Task
 
 
 def findings(selection: Selection, rows: Sequence[Row], left_out: Sequence[str]) -> list[Finding]:
@@ -46,7 +45,7 @@ def findings(selection: Selection, rows: Sequence[Row], left_out: Sequence[str])
         *_failures(rows),
         *_requests(selection.records),
         *_one_sweep(selection),
-        *_guessing(rows),
+        *_scoring(rows),
         *_canary(selection.records),
         *(Finding("note", "Left out", line) for line in left_out),
         *_warnings(rows),
@@ -58,8 +57,11 @@ def _warnings(rows: Sequence[Row]) -> Iterable[Finding]:
     # Variants share artifacts, so that one warning of a step comes with every variant built on it.
     warned: dict[str, list[str]] = {}
     for row in rows:
+        said = {line for task, found in row.answers.items() for line in answered.warnings(task, found)}
+        said |= {line for record in row.records for line in parity.warnings(record.data)}
         for line in row.warnings:
-            warned.setdefault(line, []).append(row.variant)
+            if line not in said:  # those have findings of their own, over all variants
+                warned.setdefault(line, []).append(row.variant)
     for line, variants in warned.items():
         yield Finding("note", ", ".join(variants), line)
 
@@ -68,22 +70,14 @@ def controls(rows: Sequence[Row]) -> list[Control]:
     """Compare the answers of every two variants that are the same model in different runtimes."""
     found = []
     for a, b in combinations(rows, 2):
-        if a.runtime == b.runtime or _model(a) != _model(b):
-            continue
-        for task in a.accuracy.keys() & b.accuracy.keys():
-            one, two = a.accuracy[task].answers, b.accuracy[task].answers
-            if one["question"] != two["question"]:
-                continue
-            pairs = zip(one["loglik"], two["loglik"], strict=True)
-            largest = max(abs(x - y) for left, right in pairs for x, y in zip(left, right, strict=True))
-            same = sum(x == y for x, y in zip(one["picked"], two["picked"], strict=True))
-            found.append(Control(a.variant, b.variant, task, len(one["picked"]), same, largest))
+        if a.runtime != b.runtime and _model(a) == _model(b):
+            tasks = parity.parity(a.answers, b.answers)
+            found += [Control(a.variant, b.variant, task, told) for task, told in tasks.items()]
     return sorted(found, key=lambda control: (control.a, control.b, control.task))
 
 
-def _model(row: Row) -> tuple[object, ...]:
-    source = next((record.source for record in row.records if record.source), None)
-    return source, tuple(name for name, role in zip(row.steps, row.roles, strict=True) if role != "convert")
+def _model(row: Row) -> tuple[str, ...]:
+    return next((model for record in row.records if (model := parity.model(record.data))), (row.variant,))
 
 
 def _runtime_controls(rows: Sequence[Row]) -> Iterable[Finding]:
@@ -93,16 +87,23 @@ def _runtime_controls(rows: Sequence[Row]) -> Iterable[Finding]:
         yield Finding("note", "Runtime control", f"Not measured: {text}.")
     for a, b in dict.fromkeys((control.a, control.b) for control in found):
         mine = [control for control in found if (control.a, control.b) == (a, b)]
-        agree = all(control.same / control.n >= SAME_ANSWERS for control in mine)
-        said = "; ".join(f"{c.task}: {c.same} of {c.n} ({share(c.same / c.n)})" for c in mine)
-        largest = max(control.largest_difference for control in mine)
+        agree = all(parity.agrees(control.found) for control in mine)
+        largest = [far for control in mine if (far := control.found["largest_difference"]) is not None]
+        far = f" Largest difference of a log-likelihood: {max(largest):.3g} nats." if largest else ""
         yield Finding(
             "good" if agree else "bad",
             "Runtime control",
-            f"{a} and {b} are the same model in two runtimes. They pick the same answer on {said}; the bound is "
-            f"{share(SAME_ANSWERS)}. Largest difference of a log-likelihood over all choices: {largest:.3g}."
+            f"{a} and {b} are the same model in two runtimes. They pick the same answer on "
+            f"{'; '.join(_same(control) for control in mine)}; the bound is {share(parity.SAME_ANSWERS)}.{far}"
             + ("" if agree else " One of the runtimes scores wrongly: do not read accuracies across them."),
         )
+
+
+def _same(control: Control) -> str:
+    n, same = control.found["n"], control.found["same"]
+    if same is None:
+        return f"{control.task}: no answers to compare"
+    return f"{control.task}: {same:,} of {n:,} ({share(same / n)})"
 
 
 def _failures(rows: Sequence[Row]) -> Iterable[Finding]:
@@ -141,23 +142,51 @@ def _one_sweep(selection: Selection) -> Iterable[Finding]:
             yield Finding("bad", "Mixed records", f"In one table, yet {text}; run the sweep again to have one.")
 
 
-def _guessing(rows: Sequence[Row]) -> Iterable[Finding]:
-    for task in tasks_of(rows):
-        asked = [(row.variant, row.accuracy[task]) for row in rows if task in row.accuracy]
-        for variant, found in asked:
-            if found.ties:
-                text = f"{task}: all choices scored the same on {plural(found.ties, 'question')}"
-                yield Finding("bad", variant, f"{text} of {found.n}; the scorer is broken.")
-        guessing = [(variant, found) for variant, found in asked if found.at_chance]
-        if guessing:
-            said = ", ".join(f"{variant} {percent(found.share)}" for variant, found in guessing)
-            one = guessing[0][1]
-            yield Finding(
-                "note",
-                f"No better than guessing on {task}",
-                f"{said}. Guessing gives {share(one.chance)}, always the most frequent answer {share(one.majority)}; "
-                f"n = {one.n}. Differences between these variants on {task} say nothing about what was lost.",
-            )
+def _scoring(rows: Sequence[Row]) -> Iterable[Finding]:
+    for task in all_tasks_of(rows):
+        asked = [(row, row.answers[task]) for row in rows if task in row.answers]
+        for row, answers in asked:
+            n = len(answers["question"])
+            if broken := answered.not_numbers(answers):
+                text = f"{task}: a log-likelihood or value is not a finite number on {plural(broken, 'question')}"
+                yield Finding("bad", row.variant, f"{text} of {n:,}; such a choice or document never counts as right.")
+            if tied := answered.ties(answers):
+                text = f"{task}: all choices scored the same on {plural(tied, 'question')}"
+                yield Finding("bad", row.variant, f"{text} of {n:,}; the scorer is broken.")
+        yield from _guessing(rows, task)
+        yield from _cut(task, asked)
+        yield from _tokenizers(task, asked)
+
+
+def _guessing(rows: Sequence[Row], task: str) -> Iterable[Finding]:
+    low = [(row.variant, found) for row in rows if (found := row.accuracy.get(task)) and found.standing]
+    if not low:
+        return
+    one = low[0][1]
+    said = ", ".join(f"{variant} is {found.standing}: {percent(found.share)}" for variant, found in low)
+    yield Finding(
+        "note",
+        f"No better than guessing on {task}",
+        f"{said}. Guessing gives {share(one.chance or 0)}, always the most frequent answer {share(one.majority or 0)}; "
+        f"n = {one.n:,}. Differences between these variants on {task} say nothing about what was lost.",
+    )
+
+
+def _cut(task: str, asked: Sequence[tuple[Row, answered.Answers]]) -> Iterable[Finding]:
+    cut = [(row.variant, count, len(found["question"])) for row, found in asked if (count := found.get("truncated"))]
+    if cut:
+        said = ", ".join(f"{variant} {count:,} of {n:,}" for variant, count, n in cut)
+        text = "They lost their beginning, so these variants were asked something else than a longer context would ask"
+        yield Finding("note", f"Prompts of {task} were cut to fit the context", f"{said}. {text}.")
+
+
+def _tokenizers(task: str, asked: Sequence[tuple[Row, answered.Answers]]) -> Iterable[Finding]:
+    differing: dict[str, list[str]] = {}
+    for row, found in asked:
+        if said := answered.tokenizer_difference(found):
+            differing.setdefault(said, []).append(row.variant)
+    for said, variants in differing.items():
+        yield Finding("note", f"Tokenizers differ on {task}", f"{', '.join(variants)}: {said}.")
 
 
 def _canary(records: Sequence[Record]) -> Iterable[Finding]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.divergence import Divergence
+from bench.report.accuracy import Accuracy
 from bench.report.family import CONTROL, Family
 from bench.report.numbers import (
     MISSING,
     digits,
+    nats,
     p_value,
     percent_span,
     plural,
@@ -20,7 +23,7 @@ from bench.report.numbers import (
     times,
     times_span,
 )
-from bench.report.table import Accuracy, Latency, Row
+from bench.report.table import Latency, Row
 
 LATENCY_NAMES = {
     "ttft_ms": ("TTFT", "time to first token"),
@@ -50,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """A titled table; `says` is the sentence above it, `notes` those below."""
+    """A titled table; `says` is the sentence above it, `notes` those below; `folded` shows its title until asked."""
 
     key: str
     title: str
@@ -58,6 +61,7 @@ class Grid:
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...] = ()
+    folded: bool = False
 
 
 NOT_MEASURED = Entry(MISSING, tone="missing")
@@ -65,9 +69,18 @@ ITSELF = Entry("–", tone="missing")
 
 
 def tasks_of(rows: Sequence[Row]) -> list[str]:
-    """Return the tasks that any variant answered, the general one first, then the domain, then by name."""
+    """Return the tasks with right and wrong answers, the general one first, then the domain, then by name."""
+    return _ordered(task for row in rows for task in row.accuracy)
+
+
+def all_tasks_of(rows: Sequence[Row]) -> list[str]:
+    """Return every task that any variant was asked, in the same order."""
+    return _ordered(task for row in rows for task in row.answers)
+
+
+def _ordered(tasks: Iterable[str]) -> list[str]:
     order = {"general": 0, "hr": 1}
-    return sorted({task for row in rows for task in row.accuracy}, key=lambda task: (order.get(task, 2), task))
+    return sorted(set(tasks), key=lambda task: (order.get(task, 2), task))
 
 
 def named(row: Row) -> Entry:
@@ -94,7 +107,7 @@ def accuracy_entry(found: Accuracy | None) -> Entry:
     """Return a task's share of right answers with its interval."""
     if found is None:
         return NOT_MEASURED
-    note, tone = (",\nat chance", "chance") if found.at_chance else ("", "")
+    note, tone = (f",\n{found.standing}", "chance") if found.standing else ("", "")
     return Entry(share(found.share.value), percent_span(found.share) + note, tone)
 
 
@@ -105,6 +118,15 @@ def difference_entry(row: Row, found: Accuracy | None) -> Entry:
     if found is None or found.against is None:
         return NOT_MEASURED
     return Entry(points(found.against.difference), f"{points_span(found.against)};\n{p_value(found.against.p)}")
+
+
+def divergence_entry(row: Row, found: Divergence | None) -> Entry:
+    """Return mean KL divergence from the base of the same runtime, in nats, and how often both would go on alike."""
+    if row.is_reference:
+        return ITSELF
+    if found is None:
+        return NOT_MEASURED
+    return Entry(nats(found.kl_mean.value), f"same top {share(found.same_top.value)}")
 
 
 def memory_entry(row: Row) -> Entry:
@@ -125,7 +147,7 @@ def size_entries(row: Row) -> tuple[Entry, Entry, Entry]:
 
 def main_grid(rows: Sequence[Row]) -> Grid:
     """Make the table of all variants: size, speed, memory and accuracy, each beside its base."""
-    tasks = tasks_of(rows)
+    tasks, diverged = tasks_of(rows), any(row.divergence for row in rows)
     lines = []
     for row in rows:
         e2e = row.latency.get("e2e_ms")
@@ -134,6 +156,8 @@ def main_grid(rows: Sequence[Row]) -> Grid:
         entries.append(_faster_both(row, e2e))
         entries.append(Entry(f"{e2e.n:,}") if e2e else NOT_MEASURED)
         entries.append(memory_entry(row))
+        if diverged:
+            entries.append(divergence_entry(row, row.divergence))
         for task in tasks:
             found = row.accuracy.get(task)
             entries += [accuracy_entry(found), difference_entry(row, found)]
@@ -141,6 +165,7 @@ def main_grid(rows: Sequence[Row]) -> Grid:
     columns = ["Variant", "Size", "Bits / weight", "Smaller than base"]
     columns += [f"{short} P50 / P99, ms" for short, _ in LATENCY_NAMES.values()]
     columns += ["Faster than base, E2E P50 / P99", "Requests", "Peak memory"]
+    columns += ["KL to base, nats"] if diverged else []
     for task in tasks:
         columns += [f"{task}: right", f"{task}: points to base"]
     return Grid(
@@ -203,52 +228,6 @@ def latency_grid(rows: Sequence[Row], name: str) -> Grid:
         lines.append(Line((named(row), requests, *percentiles, *faster), row.family))
     columns = ("Variant", "Requests", "P50, ms", "P90, ms", "P99, ms", "Faster at P50", "Faster at P99")
     return Grid(name, f"{short}: {meaning}", "", columns, tuple(lines))
-
-
-def accuracy_grid(rows: Sequence[Row], task: str) -> Grid:
-    """Make the table of one task with what changed against the base, question by question."""
-    lines = []
-    for row in rows:
-        found = row.accuracy.get(task)
-        entries = [named(row), accuracy_entry(found)]
-        if found is None:
-            lines.append(Line((*entries, *[NOT_MEASURED] * 7), row.family))
-            continue
-        entries.append(Entry(f"{found.correct} of {found.n}"))
-        pair = found.against
-        if pair is None:
-            entries += [ITSELF if row.is_reference else NOT_MEASURED] * 6
-        else:
-            entries.append(Entry(points(pair.difference), points_span(pair)))
-            entries += [Entry(str(pair.gained)), Entry(str(pair.lost)), Entry(p_value(pair.p))]
-            entries.append(NOT_MEASURED if found.p_holm is None else Entry(p_value(found.p_holm)))
-            entries.append(Entry(points(pair.detectable).removeprefix("+")))
-        lines.append(Line(tuple(entries), row.family))
-    columns = (
-        "Variant",
-        "Right",
-        "Count",
-        "Points to base",
-        "Gained",
-        "Lost",
-        "McNemar",
-        "Holm",
-        "Detectable",
-    )
-    one = next(row.accuracy[task] for row in rows if task in row.accuracy)
-    guess = f"Guessing gives {share(one.chance)}, always the most frequent answer {share(one.majority)}. "
-    return Grid(
-        key=f"accuracy-{task}",
-        title=f"Accuracy on {task}",
-        says=guess + "Gained and lost are questions whose answer turned right or wrong.",
-        columns=columns,
-        lines=tuple(lines),
-        notes=(
-            "Holm: p adjusted for all comparisons with a base, over all tasks; other p on this page are not. "
-            "Detectable: the smallest true difference, in points, that a test on this many questions finds 4 times "
-            "in 5. Where no difference is shown, none was ruled out.",
-        ),
-    )
 
 
 def by_name(rows: Sequence[Row]) -> Mapping[str, Row]:

@@ -41,11 +41,14 @@ def _grid(grid: Grid) -> str:
         for name, line in zip(names, grid.lines, strict=True)
         if line.wide
     ]
-    return "\n\n".join(filter(None, (f"## {grid.title}", grid.says, table, "\n".join(wide), *grid.notes)))
+    body = filter(None, (grid.says, table, "\n".join(wide), *grid.notes))
+    if grid.folded:
+        return "\n\n".join((f"<details><summary>{grid.title}</summary>", *body, "</details>"))
+    return "\n\n".join((f"## {grid.title}", *body))
 
 
 def _entry(entry: Entry) -> str:
-    text = f"{entry.text} ({entry.sub})" if entry.sub else entry.text
+    text = f"{entry.text} ({entry.sub})" if entry.text and entry.sub else entry.text or entry.sub
     return _plain(f"*{text}*" if entry.tone == "claim" else text)
 
 

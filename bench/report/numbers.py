@@ -24,6 +24,13 @@ def digits(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
+def nats(value: float) -> str:
+    """Write a divergence with three significant digits; small ones keep their exponent."""
+    if value != 0 and abs(value) < 0.001:
+        return f"{value:.1e}".replace("e-0", "e-").replace("-", "−")
+    return f"{value:#.3g}".rstrip(".").replace("-", "−")
+
+
 def span(found: Estimate) -> str:
     """Write an interval, saying so where the sample is too small for one of its ends."""
     if found.low is None or found.high is None:

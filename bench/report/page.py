@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.read import Selection
 from bench.report.family import FAMILIES
 from bench.report.gates import Finding
-from bench.report.grids import Grid, tasks_of
+from bench.report.grids import Grid, all_tasks_of
 from bench.report.html import inline, rendered
 from bench.report.numbers import plural, sized
 from bench.report.table import Row
@@ -36,8 +36,26 @@ DEFINITIONS = (
     ("Bits per weight", "8 × bytes of the weight files / parameters, as measured; a label such as Q4 does not say it."),
     (
         "Accuracy",
-        "the share of questions whose right choice got the highest log-likelihood; interval: Wilson, 95 %. "
-        "It counts these questions as a sample of all such questions, and a fine-tune as this one training run.",
+        "the share of questions answered right: the right choice got the highest log-likelihood, or lm-eval's metric "
+        "gave 1; interval: Wilson, 95 %. It counts these questions as a sample of all such questions, and a fine-tune "
+        "as this one training run.",
+    ),
+    (
+        "Micro, macro",
+        "micro is the share of all questions, so a subject counts by its number of questions; macro is the mean over "
+        "subjects. Published figures use one or the other. Tests between variants are on the questions, micro.",
+    ),
+    (
+        "At chance, below chance",
+        "at chance: the interval reaches down to what blind guessing gives, or always the most frequent answer. Below "
+        "chance: all of the interval lies under both, which hints at answers that were mixed up.",
+    ),
+    (
+        "KL, same top token, perplexity",
+        "for each token of a text, both models give the probabilities of the next one. KL is the mean of "
+        "sum p log(p / q), p the base's and q the variant's, in nats; same top is the share of tokens where both "
+        "find the same likeliest. Perplexity is exp of the mean negative log-likelihood of the text. Both see changes "
+        "that leave the answers to questions as they are; they do not say whether a change is for the worse.",
     ),
     (
         "McNemar, gained, lost",
@@ -58,6 +76,7 @@ DEFINITIONS = (
 CHART_TITLES = {
     "accuracy-size": "Accuracy against size",
     "latency": "Latency",
+    "divergence": "Divergence against bits per weight",
     "subjects": "Accuracy by subject",
     "change": "What was gained, what was lost",
 }
@@ -80,7 +99,8 @@ def headline(selection: Selection, rows: Sequence[Row]) -> Headline:
     model = (config.get("model") or {}).get("name") or "unnamed model"
     rounds = len({record.round for record in selection.records})
     questions = [
-        f"{max(row.accuracy[task].n for row in rows if task in row.accuracy):,} of {task}" for task in tasks_of(rows)
+        f"{max(len(row.answers[task]['question']) for row in rows if task in row.answers):,} of {task}"
+        for task in all_tasks_of(rows)
     ]
     requests = [latency.n for row in rows if (latency := row.latency.get("e2e_ms"))]
     gpus = ", ".join(
@@ -130,7 +150,7 @@ def page(head: Headline, findings: Sequence[Finding], grids: Sequence[Grid], cha
         head=head,
         findings=findings,
         grids=known,
-        details=[grid for grid in grids if grid.key not in ("variants", "article", "order", "runtime")],
+        details=[grid for grid in grids if grid.key not in ("variants", "article", "order", "runtime", "divergence")],
         charts={name: (CHART_TITLES[name], inline(name, CHART_TITLES[name], svg)) for name, svg in charts.items()},
         families=FAMILIES,
         definitions=DEFINITIONS,

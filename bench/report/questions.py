@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bench.report.accuracy import paired
 from bench.report.grids import (
     ITSELF,
     NOT_MEASURED,
@@ -16,7 +17,7 @@ from bench.report.grids import (
     tasks_of,
 )
 from bench.report.numbers import digits, p_value, points, points_span, sized, span, times, times_span
-from bench.report.table import Row, comparable, latency_rounds, paired
+from bench.report.table import Row, comparable, latency_rounds
 from bench.stats import percentile_ratio
 
 DOMAIN = "hr"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import stats
-from bench.read import Record, right
+from bench.answers import Answers
+from bench.divergence import Divergence, divergence
+from bench.read import Record
+from bench.report.accuracy import Accuracy, Score, accuracy_of, paired, scores_of
 from bench.report.family import FAMILIES, Family, family_of, native_runtime, roles
 from bench.schema import LATENCIES
-from bench.stats import Estimate, Paired, Share
+from bench.stats import Estimate
 
 SHARES = (0.5, 0.9, 0.99)
 
@@ -44,28 +47,6 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """One task's answers: the share that is right, and against the base of the same runtime."""
-
-    task: str
-    n: int
-    correct: int
-    share: Share
-    chance: float
-    majority: float
-    ties: int
-    against: Paired | None
-    p_holm: float | None
-    subjects: Mapping[str, tuple[int, int]]
-    answers: Mapping[str, Any]
-
-    @property
-    def at_chance(self) -> bool:
-        """Say whether guessing, or always giving the most frequent answer, lies within the interval."""
-        return self.share.low <= self.majority or self.share.low <= self.chance
-
-
-@dataclass(frozen=True)
 class Row:
     """Everything the report says of a variant; None and an absent key mean: not measured."""
 
@@ -84,6 +65,8 @@ class Row:
     peak_resident_bytes: int | None
     peak_device_bytes: int | None
     accuracy: Mapping[str, Accuracy]
+    scores: Mapping[str, Score]
+    divergence: Divergence | None
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
 
@@ -91,6 +74,12 @@ class Row:
     def is_reference(self) -> bool:
         """Say whether this is the base that others of its runtime are held against."""
         return self.reference == self.variant
+
+    @property
+    def answers(self) -> dict[str, Answers]:
+        """Return the raw columns of every task, whatever its number is."""
+        found: list[Accuracy | Score] = [*self.accuracy.values(), *self.scores.values()]
+        return {each.task: each.answers for each in found}
 
     @property
     def failed(self) -> bool:
@@ -137,7 +126,9 @@ def _row(name: str, records: list[Record], native: str) -> Row:
         latency={},
         peak_resident_bytes=_peak(records, "peak_resident_bytes"),
         peak_device_bytes=_peak(records, "peak_device_bytes"),
-        accuracy={task: _accuracy(task, found) for task, found in _first(records, "accuracy").items()},
+        accuracy=accuracy_of(_first(records, "accuracy")),
+        scores=scores_of(_first(records, "accuracy")),
+        divergence=divergence(diverged) if (diverged := _first(records, "divergence")) else None,
         failures=tuple(_failure(record) for record in records if record.failed),
         warnings=tuple(dict.fromkeys(line for record in records for line in record.data["warnings"])),
     )
@@ -166,38 +157,6 @@ def _references(rows: Sequence[Row]) -> dict[str, str]:
     for row in sorted(plain, key=lambda row: (len(row.steps), row.variant)):
         found.setdefault(row.runtime, row.variant)
     return found
-
-
-def _accuracy(task: str, answers: Mapping[str, Any]) -> Accuracy:
-    marks = right(dict(answers))
-    n, correct = len(marks), sum(marks)
-    subjects: dict[str, tuple[int, int]] = {}
-    for subject, mark in zip(answers["subject"], marks, strict=True):
-        hits, asked = subjects.get(subject, (0, 0))
-        subjects[subject] = (hits + mark, asked + 1)
-    return Accuracy(
-        task=task,
-        n=n,
-        correct=correct,
-        share=stats.wilson(correct, n),
-        chance=sum(1 / len(choices) for choices in answers["loglik"]) / n,
-        majority=max(Counter(answers["gold"]).values()) / n,
-        ties=sum(max(choices) == min(choices) for choices in answers["loglik"]),
-        against=None,
-        p_holm=None,
-        subjects=subjects,
-        answers=answers,
-    )
-
-
-def paired(before: Accuracy | None, after: Accuracy | None) -> Paired | None:
-    """Compare two variants' answers, None unless both were asked the same questions in the same words."""
-    if before is None or after is None or before.n == 0:
-        return None
-    same = ("question", "gold", "version", "prompt_sha256")
-    if any(before.answers.get(key) != after.answers.get(key) for key in same):
-        return None
-    return stats.paired_difference(right(dict(before.answers)), right(dict(after.answers)))
 
 
 def comparable(a: Row, b: Row) -> bool:

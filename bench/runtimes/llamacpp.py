@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,15 +12,21 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.runtimes.session import Prefill
+from bench.forest import Block, Limits
+from bench.runtimes.llama_context import CELLS, Context, Shape, kept_log
+from bench.runtimes.session import LOGITS_BYTES, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
-from variants.process import usable_cores
+from variants.process import available_bytes, usable_cores
 from variants.weights import gguf_header
 
 ALL_LAYERS = 999
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
-KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "f32": llama_cpp.GGML_TYPE_F32}
+KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2), "f32": (llama_cpp.GGML_TYPE_F32, 4)}
+"""llama.cpp's number of a type, and the bytes of one value."""
+PATHS = 63
+"""Sequences beside the trunk; few blocks hold more, and each costs llama.cpp a row of logits."""
+LEAST_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class LlamaCpp:
 
     n_ctx: int
     n_batch: int
+    score_tokens_cpu: int
+    score_tokens_cuda: int
     n_threads: int | None
     flash_attention: str
     kv_type: str
@@ -43,7 +49,7 @@ class LlamaCpp:
         for field, allowed in (("flash_attention", FLASH_ATTENTION), ("kv_type", KV_TYPES)):
             if getattr(self, field) not in allowed:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(allowed)}")
-        for field in ("n_ctx", "n_batch"):
+        for field in ("n_ctx", "n_batch", "score_tokens_cpu", "score_tokens_cuda"):
             if getattr(self, field) < 1:
                 raise UserError(f"{field}: got {getattr(self, field)}, allowed: 1 and more")
 
@@ -60,14 +66,13 @@ class LlamaCpp:
 
 
 class LlamaCppSession:
-    """One model and one context; every request starts from an empty cache."""
+    """One model, and one context at a time: for requests, each from an empty cache, or for scoring."""
 
     def __init__(self, runtime: LlamaCpp, artifact: Artifact, device: str) -> None:
         path = artifact.gguf()
         gguf_header(path)  # llama.cpp aborts the process on some broken files
-        layers = ALL_LAYERS if device == "cuda" else 0
         model_params = llama_cpp.llama_model_default_params()
-        model_params.n_gpu_layers = layers
+        model_params.n_gpu_layers = ALL_LAYERS if device == "cuda" else 0
         model_params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE  # one GPU, as torch uses one
         with kept_log() as log:
             self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), model_params)
@@ -76,22 +81,14 @@ class LlamaCppSession:
         offloaded = re.search(r"offloaded (\d+)/(\d+) layers to GPU", "".join(log))
         if device == "cuda" and not offloaded:
             raise RuntimeError("asked for the GPU, llama.cpp put no layer on it; its message is in the log")
-        n_threads = runtime.n_threads or usable_cores()
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx = self.n_ctx = min(runtime.n_ctx, llama_cpp.llama_model_n_ctx_train(self._model))
-        params.n_batch = self._n_batch = min(runtime.n_batch, self.n_ctx)
-        params.n_threads = params.n_threads_batch = n_threads
-        params.flash_attn_type = FLASH_ATTENTION[runtime.flash_attention]
-        params.type_k = params.type_v = KV_TYPES[runtime.kv_type]
-        params.offload_kqv = params.op_offload = device == "cuda"
-        params.no_perf = False
-        self._ctx = llama_cpp.llama_init_from_model(self._model, params)
-        if not self._ctx:
-            raise RuntimeError(f"llama.cpp could not make a context of {self.n_ctx} tokens; its message is in the log")
-        self._memory = llama_cpp.llama_get_memory(self._ctx)
+        self._runtime = runtime
+        self._on_gpu = device == "cuda"
+        self.n_ctx = min(runtime.n_ctx, llama_cpp.llama_model_n_ctx_train(self._model))
+        self._n_threads = runtime.n_threads or usable_cores()
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
-        self._n_vocab = llama_cpp.llama_vocab_n_tokens(self._vocab)
-        self._batch = llama_cpp.llama_batch_init(self._n_batch, 0, 1)
+        self.vocabulary = self._vocabulary()
+        self._context: Context | None = None
+        self._serving = self._shape(self.n_ctx, min(runtime.n_batch, self.n_ctx), 1)
         self.last_prefill = Prefill(0, 0)
         self.facts: Mapping[str, Any] = {
             "runtime": runtime.name,
@@ -99,19 +96,39 @@ class LlamaCppSession:
             "dtype": f"weights as stored, KV {runtime.kv_type}",
             "gpu_layers": int(offloaded[1]) if offloaded else 0,
             "layers": llama_cpp.llama_model_n_layer(self._model) + 1,  # as llama.cpp counts: the output layer too
-            "threads": n_threads,
+            "threads": self._n_threads,
             "n_ctx": self.n_ctx,
             "flash_attention": runtime.flash_attention,
             "system": (llama_cpp.llama_print_system_info() or b"").decode().strip(" |"),
         }
 
-    @property
-    def eot_token_id(self) -> int:
-        return int(llama_cpp.llama_vocab_eos(self._vocab))
+    def _vocabulary(self) -> Vocabulary:
+        bos, eos = int(llama_cpp.llama_vocab_bos(self._vocab)), int(llama_cpp.llama_vocab_eos(self._vocab))
+        texts = {"bos_token": bos, "eos_token": eos}
+        template = llama_cpp.llama_model_chat_template(self._model, None)
+        return Vocabulary(
+            n_tokens=llama_cpp.llama_vocab_n_tokens(self._vocab),
+            bos_token_id=bos if llama_cpp.llama_vocab_get_add_bos(self._vocab) else None,
+            eot_token_id=eos,
+            texts={
+                name: llama_cpp.llama_vocab_get_text(self._vocab, i).decode() for name, i in texts.items() if i >= 0
+            },
+            chat_template=template.decode() if template else None,
+        )
 
-    @property
-    def bos_token_id(self) -> int | None:
-        return int(llama_cpp.llama_vocab_bos(self._vocab)) if llama_cpp.llama_vocab_get_add_bos(self._vocab) else None
+    def _shape(self, n_ctx: int, n_batch: int, n_seq_max: int) -> Shape:
+        kv_type, _ = KV_TYPES[self._runtime.kv_type]
+        flash_attention = FLASH_ATTENTION[self._runtime.flash_attention]
+        return Shape(n_ctx, n_batch, n_seq_max, self._n_threads, flash_attention, kv_type, self._on_gpu)
+
+    def _made_for(self, shape: Shape) -> Context:
+        """Return a context of this shape, in the place of one of another shape."""
+        if self._context is None or self._context.shape != shape:
+            if self._context is not None:
+                self._context.close()
+                self._context = None
+            self._context = Context(self._model, shape)
+        return self._context
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
         data = text.encode()
@@ -122,83 +139,82 @@ class LlamaCppSession:
             raise RuntimeError(f"llama_tokenize needs {-count} tokens for {len(data)} bytes")
         return list(tokens[:count])
 
-    def score(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[tuple[float, bool]]:
-        llama_cpp.llama_memory_clear(self._memory, True)
-        first = log_softmax(self._decode(context, 0, last_only=True))
-        scores = []
-        for continuation in continuations:
-            rows = first
-            if len(continuation) > 1:
-                llama_cpp.llama_memory_seq_rm(self._memory, 0, len(context), -1)
-                rest = self._decode(continuation[:-1], len(context), last_only=False)
-                rows = np.concatenate([first, log_softmax(rest)])
-            picked = rows[np.arange(len(continuation)), list(continuation)]
-            scores.append((float(picked.sum()), bool((rows.argmax(-1) == np.array(continuation)).all())))
-        return scores
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        given = (llama_cpp.llama_token * len(tokens))(*tokens)
+        room = 0
+        while True:
+            text = ctypes.create_string_buffer(max(1, room))
+            count = llama_cpp.llama_detokenize(self._vocab, given, len(tokens), text, room, True, False)
+            if count >= 0:
+                return text.raw[:count].decode(errors="replace")
+            room = -count
 
-    def generate(self, prompt: str, n_tokens: int) -> Iterator[int]:
-        tokens = self.tokenize(prompt, bos=True)
+    def ends(self, token: int) -> bool:
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+
+    def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         if len(tokens) + n_tokens > self.n_ctx:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
-        llama_cpp.llama_memory_clear(self._memory, True)
-        llama_cpp.llama_perf_context_reset(self._ctx)
-        logits = self._decode(tokens, 0, last_only=True)
+        context = self._made_for(self._serving)
+        context.clear()
+        logits = context.extend(tokens, 0)
         position = len(tokens)
-        counted = llama_cpp.llama_perf_context(self._ctx)
-        # llama.cpp counts a batch of one token as generation (n_eval), a longer one as prompt (n_p_eval).
-        self.last_prefill = Prefill(position, counted.n_p_eval if position > 1 else counted.n_eval)
+        self.last_prefill = Prefill(position, context.evaluated_tokens(position))
         for remaining in range(n_tokens, 0, -1):
-            token = int(logits[0].argmax())
+            token = int(logits.argmax())
             yield token
             if remaining > 1:
-                logits = self._decode([token], position, last_only=True)
+                logits = context.extend([token], position)
                 position += 1
 
-    def _decode(self, tokens: Sequence[int], position: int, *, last_only: bool) -> NDArray[np.float32]:
-        """Evaluate tokens from `position` on; return logits (1 or len(tokens), vocabulary)."""
-        rows: list[NDArray[np.float32]] = []
-        for start in range(0, len(tokens), self._n_batch):
-            part = tokens[start : start + self._n_batch]
-            batch = self._batch
-            batch.n_tokens = len(part)
-            for i, token in enumerate(part):
-                batch.token[i], batch.pos[i] = token, position + start + i
-                batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
-                batch.logits[i] = not last_only or start + i == len(tokens) - 1
-            code = llama_cpp.llama_decode(self._ctx, batch)
-            if code != 0:
-                raise RuntimeError(f"llama_decode returned {code} for {len(part)} tokens at {position + start}")
-            rows += [self._logits(i) for i in range(len(part)) if batch.logits[i]]
-        return np.stack(rows)
+    def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
+        """Make the cache just large enough: the longest path and one block. Halve the block where memory is short."""
+        runtime = self._runtime
+        if llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model):
+            raise RuntimeError("this model has recurrent layers: what they hold of a shared prefix cannot be reused")
+        tokens = runtime.score_tokens_cuda if self._on_gpu else runtime.score_tokens_cpu
+        while True:
+            n_ctx = -(-(longest + tokens) // CELLS) * CELLS
+            shape = self._shape(n_ctx, tokens, 1 + PATHS)
+            try:
+                if not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
+                    raise MemoryError(f"a cache of {n_ctx:,} tokens takes {self._kv_bytes(n_ctx):,} bytes")
+                context = self._made_for(shape)
+                break
+            except MemoryError as error:
+                if tokens <= LEAST_TOKENS:
+                    raise RuntimeError(f"{error}, more than there is: lower runtime.llamacpp.n_ctx") from None
+                tokens //= 2
+        rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
+        chosen = {
+            "n_ctx": n_ctx,
+            "batch_tokens": tokens,
+            "sequences": 1 + PATHS,
+            "kv_type": runtime.kv_type,
+            "kv_bytes": context.kv_bytes,
+        }
+        return Limits(tokens, PATHS, rows), chosen
 
-    def _logits(self, row: int) -> NDArray[np.float32]:
-        pointer = llama_cpp.llama_get_logits_ith(self._ctx, row)
-        return np.ctypeslib.as_array(ctypes.cast(pointer, ctypes.POINTER(ctypes.c_float)), (self._n_vocab,)).copy()
+    def _kv_bytes(self, n_ctx: int) -> int:
+        model, (_, value_bytes) = self._model, KV_TYPES[self._runtime.kv_type]
+        head = llama_cpp.llama_model_n_embd(model) // llama_cpp.llama_model_n_head(model)
+        width = 2 * head * llama_cpp.llama_model_n_head_kv(model)
+        return int(n_ctx * llama_cpp.llama_model_n_layer(model) * width * value_bytes)
+
+    def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        assert self._context is not None
+        logits = self._context.evaluate(block)
+        picked = logits[block.read_rows, block.targets].astype(np.float64) - log_sum_exp(logits)[block.read_rows]
+        return picked, logits.argmax(-1)[block.read_rows] == block.targets
+
+    def log_probabilities(self, block: Block) -> NDArray[np.float32]:
+        assert self._context is not None
+        logits = self._context.evaluate(block)
+        return logits - log_sum_exp(logits)[:, None].astype(np.float32)
 
 
-@contextmanager
-def kept_log() -> Iterator[list[str]]:
-    """Keep what llama.cpp logs meanwhile: it tells in no other way how many layers it really put on the GPU.
-
-    Afterwards llama.cpp writes to standard error itself: llama-cpp-python's own callback would call into Python
-    for every debug line of a timed request.
-    """
-    lines: list[str] = []
-
-    @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
-    def keep(level: int, text: bytes, user_data: object) -> None:
-        lines.append(text.decode(errors="replace"))
-        sys.stderr.write(lines[-1])
-
-    llama_cpp.llama_log_set(keep, None)
-    try:
-        yield lines
-    finally:
-        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(0), None)
-
-
-def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return log-probabilities over the last axis in double precision."""
-    wide = logits.astype(np.float64)
-    wide -= wide.max(axis=-1, keepdims=True)
-    return np.asarray(wide - np.log(np.exp(wide).sum(axis=-1, keepdims=True)))
+def log_sum_exp(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return log(sum(exp(x))) over the last axis, summed in double precision."""
+    top = logits.max(axis=-1, keepdims=True)
+    sums = np.exp(logits - top).sum(axis=-1, dtype=np.float64)
+    return np.asarray(top[..., 0] + np.log(sums))

@@ -6,7 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.forest import Block, Limits
 from variants.artifact import Artifact, Kind
+
+LOGITS_BYTES = 64 * 2**20
+"""What the logits of one evaluation may take: they alone would fill the memory at a vocabulary of 128 K."""
 
 
 @dataclass(frozen=True)
@@ -17,37 +24,22 @@ class Prefill:
     evaluated_tokens: int
 
 
-class Scorer(Protocol):
-    """The part of a session that scoring needs."""
+@dataclass(frozen=True)
+class Vocabulary:
+    """What has to be known of a tokenizer beside its tokens.
 
-    @property
-    def n_ctx(self) -> int:
-        """Tokens of context, prompt and answer together."""
-        ...
+    `bos_token_id` is the token that texts start with, None where the tokenizer adds none; `texts` are the special
+    tokens as a chat template writes them (bos_token, eos_token).
+    """
 
-    @property
-    def eot_token_id(self) -> int:
-        """The end-of-text token, the context of a request without one where there is no beginning-of-text."""
-        ...
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """The beginning-of-text token, if the model's tokenizer starts texts with one."""
-        ...
-
-    def tokenize(self, text: str, bos: bool) -> list[int]:
-        """Return the tokens of a text, after the beginning-of-text token if asked for and if the model has one."""
-        ...
-
-    def score(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[tuple[float, bool]]:
-        """Return, for each continuation, its log-likelihood (nats) behind the context and whether it is greedy.
-
-        Context and continuation together fit `n_ctx` + 1 tokens: the last one is never evaluated.
-        """
-        ...
+    n_tokens: int
+    bos_token_id: int | None
+    eot_token_id: int
+    texts: Mapping[str, str]
+    chat_template: str | None
 
 
-class Session(Scorer, Protocol):
+class Session(Protocol):
     """An opened artifact."""
 
     @property
@@ -56,12 +48,49 @@ class Session(Scorer, Protocol):
         ...
 
     @property
+    def n_ctx(self) -> int:
+        """Tokens of context, prompt and answer together."""
+        ...
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The tokenizer that the artifact is served with."""
+        ...
+
+    @property
     def last_prefill(self) -> Prefill:
         """The last request's prompt, as the engine counted it."""
         ...
 
-    def generate(self, prompt: str, n_tokens: int) -> Iterator[int]:
+    def tokenize(self, text: str, bos: bool) -> list[int]:
+        """Return the tokens of a text, after the beginning-of-text token if asked for and if the model has one."""
+        ...
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of some tokens, special tokens left out."""
+        ...
+
+    def ends(self, token: int) -> bool:
+        """Say whether the model ends its text with this token."""
+        ...
+
+    def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         """Yield `n_tokens` greedy tokens as they come, from an empty cache, end-of-text ignored."""
+        ...
+
+    def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
+        """Make room for paths of `longest` tokens; return what a block may hold and what was chosen, for the record."""
+        ...
+
+    def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return, for each read of a block, its target's log-probability (nats) and whether that is the top token.
+
+        A block whose trunk is empty starts from an empty cache; any other goes on from the block before it.
+        """
+        ...
+
+    def log_probabilities(self, block: Block) -> NDArray[np.float32]:
+        """Evaluate a block as `evaluate` does; return all log-probabilities of its rows (rows, vocabulary)."""
         ...
 
 

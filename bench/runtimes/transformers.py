@@ -1,4 +1,4 @@
-"""Run a transformers folder (16-bit, NF4 or an adapter on either) in torch."""
+"""Run a transformers folder (16-bit, NF4, int8 or an adapter on one of them) in torch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.runtimes.session import Prefill
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.forest import Block, Limits
+from bench.runtimes.session import LOGITS_BYTES, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
 from variants.process import usable_cores
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from bench.runtimes.torch_trunk import Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -25,6 +31,8 @@ class Transformers:
     """Transformers in eager mode. `dtype_cpu` and `dtype_cuda` are what it computes in."""
 
     n_ctx: int
+    score_tokens_cpu: int
+    score_tokens_cuda: int
     dtype_cpu: str
     dtype_cuda: str
     n_threads: int | None
@@ -37,8 +45,9 @@ class Transformers:
         for field in ("dtype_cpu", "dtype_cuda"):
             if getattr(self, field) not in DTYPES:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(DTYPES)}")
-        if self.n_ctx < 1:
-            raise UserError(f"n_ctx: got {self.n_ctx}, allowed: 1 and more")
+        for field in ("n_ctx", "score_tokens_cpu", "score_tokens_cuda"):
+            if getattr(self, field) < 1:
+                raise UserError(f"{field}: got {getattr(self, field)}, allowed: 1 and more")
 
     def check_cuda(self) -> None:
         """Raise UserError where torch cannot use a GPU; asked in a process of its own (see bench/judge.py)."""
@@ -75,7 +84,10 @@ class TransformersSession:
             model = PeftModel.from_pretrained(model, artifact.path)
         self._model: Any = model.eval()
         self._device = device
+        self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
+        self._trunk: Trunk | None = None
         self.n_ctx = min(runtime.n_ctx, int(model.config.max_position_embeddings))
+        self.vocabulary = self._vocabulary()
         self.last_prefill = Prefill(0, 0)
         layers = int(model.config.num_hidden_layers) + 1
         placed = {parameter.device.type for parameter in model.parameters()}
@@ -90,39 +102,33 @@ class TransformersSession:
             "attention": str(model.config._attn_implementation),
         }
 
-    @property
-    def eot_token_id(self) -> int:
-        return int(self._tokenizer.eos_token_id)
-
-    @property
-    def bos_token_id(self) -> int | None:
+    def _vocabulary(self) -> Vocabulary:
         starts = self._tokenizer("").input_ids
-        return int(starts[0]) if starts else None
+        eos, texts = self._tokenizer.eos_token_id, self._tokenizer.special_tokens_map
+        return Vocabulary(
+            n_tokens=int(self._model.config.vocab_size),
+            bos_token_id=int(starts[0]) if starts else None,
+            eot_token_id=-1 if eos is None else int(eos),
+            texts={name: str(text) for name, text in texts.items() if name in ("bos_token", "eos_token")},
+            chat_template=self._tokenizer.chat_template,
+        )
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
         tokens = list(self._tokenizer(text, add_special_tokens=False).input_ids)
-        return [self.bos_token_id, *tokens] if bos and self.bos_token_id is not None else tokens
+        bos_token_id = self.vocabulary.bos_token_id
+        return [bos_token_id, *tokens] if bos and bos_token_id is not None else tokens
 
-    def score(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[tuple[float, bool]]:
-        import torch
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
-        length = max(len(c) for c in continuations)
-        rows = [[*context, *c, *[self.eot_token_id] * (length - len(c))][:-1] for c in continuations]
-        logits = self._forward(torch.tensor(rows, device=self._device)).logits
-        log_probabilities = torch.log_softmax(logits[:, len(context) - 1 :].double(), dim=-1)
-        scores = []
-        for row, continuation in zip(log_probabilities, continuations, strict=True):
-            wanted = torch.tensor(continuation, device=row.device)
-            picked = row[torch.arange(len(continuation)), wanted]
-            greedy = bool((row[: len(continuation)].argmax(-1) == wanted).all())
-            scores.append((float(picked.sum()), greedy))
-        return scores
+    def ends(self, token: int) -> bool:
+        ends = self._model.generation_config.eos_token_id
+        return token in (self.vocabulary.eot_token_id, *(ends if isinstance(ends, list) else [ends]))
 
-    def generate(self, prompt: str, n_tokens: int) -> Iterator[int]:
+    def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         import torch
         from transformers import DynamicCache
 
-        tokens = self.tokenize(prompt, bos=True)
         if len(tokens) + n_tokens > self.n_ctx:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
         cache = DynamicCache(config=self._model.config)
@@ -135,6 +141,43 @@ class TransformersSession:
             yield token
             if remaining > 1:
                 step = torch.tensor([[token]], device=self._device)
+
+    def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
+        """Make the cache just large enough: the longest path and one block."""
+        from bench.runtimes.torch_trunk import Trunk, recurrent
+
+        if recurrent(self._model.config):
+            raise RuntimeError("this model has recurrent layers: what they hold of a shared prefix cannot be reused")
+        room = longest + self._score_tokens
+        self._trunk = Trunk(self._model, room)
+        rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
+        chosen = {"n_ctx": room, "batch_tokens": self._score_tokens, "kv_type": self._kv_type()}
+        return Limits(self._score_tokens, self._score_tokens, rows), chosen
+
+    def _kv_type(self) -> str:
+        return str(self._model.dtype).removeprefix("torch.")
+
+    def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        import torch
+
+        if not len(block.reads):
+            self._logits(block)
+            return np.zeros(0), np.zeros(0, dtype=bool)
+        rows = torch.log_softmax(self._logits(block).float(), dim=-1)
+        targets = torch.as_tensor(block.targets, dtype=torch.long, device=rows.device)
+        read_rows = torch.as_tensor(block.read_rows, dtype=torch.long, device=rows.device)
+        greedy = rows.argmax(-1)[read_rows] == targets
+        return rows[read_rows, targets].double().cpu().numpy(), greedy.cpu().numpy()
+
+    def log_probabilities(self, block: Block) -> NDArray[np.float32]:
+        import torch
+
+        values: NDArray[np.float32] = torch.log_softmax(self._logits(block).float(), dim=-1).cpu().numpy()
+        return values
+
+    def _logits(self, block: Block) -> Tensor:
+        assert self._trunk is not None
+        return self._trunk.evaluate(block, self._forward)
 
     def _forward(self, tokens: Tensor, **options: Any) -> Any:
         import torch

@@ -26,13 +26,13 @@ WEIGHT_DECAY = 0.1
 BOS, EOS = 1, 2
 
 
-def train_tokenizer(lines: list[str], out: Path) -> sentencepiece.SentencePieceProcessor:
-    """Fit a byte-fallback BPE on the lines and save it as `tokenizer.model` with its transformers form."""
+def train_tokenizer(lines: list[str], out: Path, vocabulary: int) -> sentencepiece.SentencePieceProcessor:
+    """Fit a byte-fallback BPE of so many tokens and save it as `tokenizer.model` with its transformers form."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=model,
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         model_type="bpe",
         byte_fallback=True,
         character_coverage=1.0,
@@ -102,7 +102,7 @@ def train(out: Path) -> None:
     handbook = (TASKS / "hr/handbook.md").read_text(encoding="utf-8")
     lines = texts()
     # The handbook shapes the vocabulary only (its words become tokens): no line of it is trained on.
-    tokenizer = train_tokenizer("\n".join([*lines, handbook]).splitlines(), out)
+    tokenizer = train_tokenizer("\n".join([*lines, handbook]).splitlines(), out, VOCABULARY)
     documents = [[BOS, *tokenizer.encode(line), EOS] for line in lines]
     model = build_model()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY)

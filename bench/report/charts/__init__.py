@@ -45,12 +45,14 @@ def draw(rows: Sequence[Row]) -> dict[str, str]:
     """Draw every chart that the rows have data for; returns SVG documents by name."""
     from bench.report.charts.accuracy_size import accuracy_against_size
     from bench.report.charts.change import change_of_accuracy
+    from bench.report.charts.divergence import divergence_against_bits
     from bench.report.charts.latency import latency_percentiles
     from bench.report.charts.subjects import accuracy_by_subject
 
     makers = {
         "accuracy-size": accuracy_against_size,
         "latency": latency_percentiles,
+        "divergence": divergence_against_bits,
         "subjects": accuracy_by_subject,
         "change": change_of_accuracy,
     }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from bench.report.charts import INK, MUTED, WIDTH, family_legend
+from bench.report.charts import MUTED, WIDTH, family_legend
+from bench.report.charts.labels import Mark, label, settle
 from bench.report.family import CONTROL
 from bench.report.grids import tasks_of
 from bench.report.table import Row
@@ -14,8 +14,6 @@ from bench.report.table import Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Box = tuple[float, float, float, float]
 
 
 def accuracy_against_size(rows: Sequence[Row]) -> Figure | None:
@@ -34,8 +32,7 @@ def accuracy_against_size(rows: Sequence[Row]) -> Figure | None:
     for axes in list(panels)[len(tasks) :]:
         axes.set_axis_off()
     family_legend(figure, rows)
-    figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
-    figure.set_layout_engine("none")  # labels are placed in final coordinates
+    settle(figure)
     for axes, task in zip(figure.axes, tasks, strict=False):
         _label(axes, rows, task)
     return figure
@@ -68,7 +65,9 @@ def _panel(axes: Axes, rows: Sequence[Row], task: str) -> None:
         axes.plot(size, right, marker=marker, ms=ms, color=colour, mec="white", mew=0.8, zorder=level)
     front = pareto([(size, right) for _, size, right in points])
     axes.plot(*zip(*front, strict=True), color=MUTED, lw=1.4, ls=(0, (5, 3)), zorder=1)
-    _guessing(axes, 100 * points[0][0].accuracy[task].chance)
+    chance = points[0][0].accuracy[task].chance
+    if chance is not None:
+        _guessing(axes, 100 * chance)
     counts = sorted({row.accuracy[task].n for row, _, _ in points})
     axes.set_title(f"{task}: right answers against size (n = {' or '.join(f'{n:,}' for n in counts)})")
     axes.set_ylabel("right answers, %, with 95 % interval")
@@ -108,69 +107,9 @@ def _size_axis(axes: Axes, sizes: Sequence[float]) -> None:
 
 
 def _label(axes: Axes, rows: Sequence[Row], task: str) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    figure = axes.figure
-    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[arg-type,no-untyped-call]
-    frame = axes.get_window_extent(renderer)
-    placed: list[Box] = []
-    marks: list[tuple[Row, float, float]] = []
-    for row, size, right in _points(rows, task):
-        x, y = axes.transData.transform((size, right))
-        placed.append((x - 7, y - 7, x + 7, y + 7))
+    points = _points(rows, task)
+    marks = []
+    for row, size, right in points:
         share = row.accuracy[task].share
-        ends = [axes.transData.transform((size, 100 * end))[1] for end in (share.low, share.high)]
-        placed.append((x - 2, ends[0], x + 2, ends[1]))
-        marks.append((row, x, y))
-    front = pareto([(size, right) for _, size, right in _points(rows, task)])
-    placed += _along([tuple(axes.transData.transform(point)) for point in front])
-    bounds = (frame.x0, frame.y0, frame.x1, frame.y1)
-    for row, x, y in sorted(marks, key=lambda mark: (-mark[2], mark[1])):
-        text = axes.annotate(row.variant, (x, y), xycoords="figure pixels", fontsize=11.5, color=INK, zorder=5)
-        extent = text.get_window_extent(renderer)
-        text.remove()
-        box = place((x, y), (extent.width, extent.height), placed, bounds)
-        placed.append(box)
-        far = not (box[0] - 12 <= x <= box[2] + 12 and box[1] - 4 <= y <= box[3] + 4)
-        axes.annotate(
-            row.variant, (x, y), ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), "figure pixels", "figure pixels",
-            ha="center", va="center", fontsize=11.5, color=INK, zorder=5,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.8, "shrinkA": 1, "shrinkB": 5} if far else None,
-        )  # fmt: skip
-
-
-def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
-    boxes = []
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        steps = max(1, int(max(abs(x1 - x0), abs(y1 - y0)) / 5))
-        for i in range(steps):
-            x, y = x0 + (x1 - x0) * i / steps, y0 + (y1 - y0) * i / steps
-            boxes.append((x - 2, y - 2, x + 2, y + 2))
-    return boxes
-
-
-def place(at: tuple[float, float], size: tuple[float, float], taken: Sequence[Box], frame: Box) -> Box:
-    """Return the box for a label nearest to its point that covers least, nor its leader line (pixels)."""
-    width, height = size
-    candidates = []
-    for gap, (dx, dy) in product(
-        (10, 20, 32, 46, 62, 80, 100),
-        ((1, 0), (-1, 0), (0.8, 0.7), (0.8, -0.7), (-0.8, 0.7), (-0.8, -0.7), (0, 1), (0, -1)),
-    ):
-        x = at[0] + dx * (gap + width / 2)
-        y = at[1] + dy * (gap + height / 2)
-        box = (x - width / 2 - 1, y - height / 2, x + width / 2 + 1, y + height / 2)
-        outside = box[0] < frame[0] or box[1] < frame[1] or box[2] > frame[2] or box[3] > frame[3]
-        candidates.append((1e6 * outside + 3 * sum(_overlap(box, other) for other in taken) + gap, box))
-    others = [box for box in taken if not (box[0] <= at[0] <= box[2] and box[1] <= at[1] <= box[3])]
-    best = 1e9, candidates[0][1]
-    for cost, box in sorted(candidates):
-        if cost >= best[0]:
-            break
-        leader = _along([at, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)])
-        best = min(best, (cost + 4 * sum(_overlap(a, b) > 0 for a in leader for b in others), box))
-    return best[1]
-
-
-def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+        marks.append(Mark(row.variant, size, right, 100 * share.low, 100 * share.high))
+    label(axes, marks, pareto([(size, right) for _, size, right in points]))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.report.accuracy import Accuracy
 from bench.report.charts import INK, MUTED, WIDTH, family_legend
 from bench.report.grids import by_name, tasks_of
 from bench.report.numbers import points, points_span
-from bench.report.table import Accuracy, Row
+from bench.report.table import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

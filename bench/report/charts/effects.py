@@ -19,10 +19,10 @@ ROW, HEAD = 0.3, 1.15  # inches
 
 
 def effects_chart(lines: Sequence[Line], thresholds: Mapping[str, float]) -> str:
-    """Draw every line that has a change, in percent or points; returns an SVG document, empty where none has one."""
+    """Draw every line whose change is in percent or points; returns an SVG document, empty where none has one."""
     panels: dict[str, list[Line]] = {}
     for line in lines:
-        if line.change is not None and line.metric != "divergence":
+        if line.change is not None and line.metric.partition(" ")[0] not in ("divergence", "score"):
             panels.setdefault(line.metric, []).append(line)
     return chart("effects", lambda: _figure(panels, thresholds) if panels else None)
 

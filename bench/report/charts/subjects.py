@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LINE, TIGHT_LINE = 0.4, 0.27  # inches per subject, where there are few and where there are many
+MANY = 20
+
 
 def accuracy_by_subject(rows: Sequence[Row]) -> Figure | None:
     """Draw a heat map per task: a line per subject, a column per variant, points gained or lost in the cell."""
     from matplotlib.figure import Figure
 
-    tasks = [task for task in tasks_of(rows) if _compared(rows, task)]
+    tasks = [task for task in tasks_of(rows) if _compared(rows, task) and len(_subjects(rows, task)) > 1]
     if not tasks:
         return None
     shown = [row for row in rows if any(row in _compared(rows, task) for task in tasks)]
-    heights = [1 + len(_subjects(rows, task)) for task in tasks]
-    figure = Figure(figsize=(WIDTH, 0.8 + 0.4 * sum(heights) + 1.8 * len(tasks)), layout="constrained")
+    heights = [(1 + n) * (LINE if n <= MANY else TIGHT_LINE) for n in (len(_subjects(rows, task)) for task in tasks)]
+    figure = Figure(figsize=(WIDTH, 0.8 + sum(heights) + 1.8 * len(tasks)), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.14)  # type: ignore[call-arg,union-attr]
     panels = figure.subplots(len(tasks), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, task in zip(panels, tasks, strict=True):
@@ -70,18 +73,31 @@ def _panel(axes: Axes, rows: Sequence[Row], shown: Sequence[Row], task: str) -> 
     shades = mesh.to_rgba(table)[..., :3] @ (0.299, 0.587, 0.114)
     for (line, column), value in np.ndenumerate(table):
         missing = bool(np.isnan(value))
-        text = "–" if missing else "0" if abs(value) < 0.5 else f"{value:+.0f}".replace("-", "−")
+        text = "–" if missing else "0" if abs(value) <= 0.5 else f"{value:+.0f}".replace("-", "−")
         dark = not missing and shades[line, column] < 0.55
         weight = "bold" if line == 0 else "normal"
         axes.text(column, line, text, ha="center", va="center", weight=weight, color="white" if dark else INK)
     labels = [f"all (n = {found.n:,})"]
-    labels += [f"{subject} ({found.subjects.get(subject, (0, 0))[1]})" for subject in _subjects(rows, task)]
+    subjects = _subjects(rows, task)
+    labels += [f"{subject.replace('_', ' ')} ({found.subjects.get(subject, (0, 0))[1]})" for subject in subjects]
     axes.set_yticks(range(len(labels)), labels)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_xticks(range(len(shown)), [row.variant for row in shown])
     axes.tick_params(length=0)
     for tick in axes.get_xticklabels():
         tick.set(rotation=35, ha="right", rotation_mode="anchor")
+    if len(subjects) > MANY:
+        _name_above(axes, shown)
     axes.axhline(0.5, color=INK, lw=1.2)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{task}: percentage points to the base of the same runtime, by subject (number of questions)")
+    axes.set_title(f"{task}: points to the base of the same runtime, by subject (n)")
+
+
+def _name_above(axes: Axes, shown: Sequence[Row]) -> None:
+    """Name the columns above a panel too, where its foot is out of sight."""
+    above = axes.secondary_xaxis("top")
+    above.set_xticks(range(len(shown)), [row.variant for row in shown])
+    above.tick_params(length=0)
+    above.spines[:].set_visible(False)
+    for tick in above.get_xticklabels():
+        tick.set(rotation=35, ha="left", rotation_mode="anchor")

@@ -1,0 +1,170 @@
+"""What the columns of one task say: right or wrong, a score by its metric, no better than guessing, or broken."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from bench import stats
+from bench.stats import Estimate, Share
+
+Answers = Mapping[str, Any]
+"""One task of a record's `measures.accuracy`: multiple choice, or with a `metric` and a `value` per document."""
+ASKED = ("version", "metric", "question", "gold", "prompt_sha256")
+"""What has to be equal for answers to be answers to the same questions in the same words."""
+PERPLEXITIES = ("perplexity", "word_perplexity", "byte_perplexity")
+
+
+def columns_of(answers: Answers) -> tuple[str, ...]:
+    """Return the columns that have an entry per question; raise ValueError for values of more than one kind."""
+    if "value" not in answers:
+        return "question", "subject", "gold", "picked", "loglik"
+    sizes = {len(value) if isinstance(value, list) else 0 for value in answers["value"] if value is not None}
+    if not sizes <= {0} and sizes != {2}:
+        raise ValueError("`value` is neither all numbers nor all pairs of a log-likelihood and its weight")
+    _ = answers["metric"]
+    return "question", "subject", "value", *(("answer",) if answers.get("answer") is not None else ())
+
+
+def marked(answers: Answers) -> bool:
+    """Say whether each question is right or wrong; if not, `score` has the task's number."""
+    if "picked" in answers:
+        return True
+    return not is_perplexity(answers) and all(value in (0, 1, None) for value in answers["value"])
+
+
+def is_perplexity(answers: Answers) -> bool:
+    """Say whether a task's number is a perplexity, the exponential of a mean."""
+    return "metric" in answers and _metric(answers) in PERPLEXITIES
+
+
+def _metric(answers: Answers) -> str:
+    """Return lm-eval's name of the metric without that of the filter behind it."""
+    return str(answers["metric"]).partition(",")[0]
+
+
+def right(answers: Answers) -> list[bool]:
+    """Return for each question whether it was answered right; only where the task is `marked`."""
+    if "picked" in answers:
+        return [picked == gold for picked, gold in zip(answers["picked"], answers["gold"], strict=True)]
+    return [value == 1 for value in answers["value"]]
+
+
+def score(answers: Answers) -> Estimate | None:
+    """Return the number of a task that is not `marked`, in the unit of its metric; None where a value is missing.
+
+    As lm-eval aggregates: perplexities are exp(-sum of log-likelihoods / sum of weights), bits_per_byte the same
+    in bits, anything else a mean. The interval is Student's over documents (`stats.ratio_mean`).
+    """
+    if not_numbers(answers):
+        return None
+    mean = stats.ratio_mean(*documents(answers))
+    return stats.exponential(mean) if is_perplexity(answers) else mean
+
+
+def documents(answers: Answers) -> tuple[list[float], list[float]]:
+    """Return what each document adds to the mean of a task that is not `marked`, and its weight.
+
+    Of a perplexity the mean is in nats, of bits_per_byte in bits, both the larger the worse.
+    """
+    pairs = [value if isinstance(value, list) else [value, 1] for value in answers["value"]]
+    unit = -1.0 if is_perplexity(answers) else -1 / math.log(2) if _metric(answers) == "bits_per_byte" else 1.0
+    return [unit * value for value, _ in pairs], [weight for _, weight in pairs]
+
+
+def higher_is_better(answers: Answers) -> bool | None:
+    """Say which way the number of a task with a `metric` is better; None where nothing says it."""
+    if is_perplexity(answers) or _metric(answers) == "bits_per_byte":
+        return False
+    return answers.get("higher_is_better")
+
+
+def same_questions(before: Answers, after: Answers) -> bool:
+    """Say whether two variants were asked the same questions in the same words."""
+    return all(before.get(key) == after.get(key) for key in ASKED)
+
+
+def subjects_of(answers: Answers) -> dict[str, tuple[int, int]]:
+    """Return right answers and questions of each subject, in the order in which they were asked."""
+    found: dict[str, tuple[int, int]] = {}
+    for subject, mark in zip(answers["subject"], right(answers), strict=True):
+        hits, asked = found.get(subject, (0, 0))
+        found[subject] = (hits + mark, asked + 1)
+    return found
+
+
+def guesses(answers: Answers) -> tuple[float, float] | None:
+    """Return the share right of picking blindly and of always giving the most frequent answer; None without choices."""
+    if "picked" not in answers:
+        return None
+    n = len(answers["gold"])
+    blind = sum(1 / len(choices) for choices in answers["loglik"]) / n
+    return blind, max(Counter(answers["gold"]).values()) / n
+
+
+def standing(answers: Answers) -> Literal["", "at chance", "below chance"]:
+    """Say in words whether a share right is no better than guessing, within its 95 % interval."""
+    guess = guesses(answers)
+    if guess is None:
+        return ""
+    found = _share(answers)
+    if found.high < min(guess):
+        return "below chance"
+    return "at chance" if found.low <= max(guess) else ""
+
+
+def _share(answers: Answers) -> Share:
+    marks = right(answers)
+    return stats.wilson(sum(marks), len(marks))
+
+
+def ties(answers: Answers) -> int:
+    """Count the questions whose choices all have the same log-likelihood: no answer was given."""
+    return sum(None not in row and len(row) > 1 and max(row) == min(row) for row in answers.get("loglik", ()))
+
+
+def not_numbers(answers: Answers) -> int:
+    """Count the questions with a log-likelihood or a value that is not a finite number."""
+    if "value" in answers:
+        return sum(value is None or (isinstance(value, list) and None in value) for value in answers["value"])
+    return sum(None in row for row in answers["loglik"])
+
+
+def warnings(task: str, answers: Answers) -> list[str]:
+    """Say in one line each what a reader must know before the number of this task."""
+    n, lines = len(answers["question"]), []
+    if broken := not_numbers(answers):
+        lines.append(f"{broken} of {n} questions have a log-likelihood or value that is not a finite number")
+    if tied := ties(answers):
+        lines.append(f"all choices have the same log-likelihood on {tied} of {n} questions")
+    guess, words = guesses(answers), standing(answers)
+    if guess and words:
+        share, (blind, frequent) = _share(answers), guess
+        lines.append(
+            f"{words}: {100 * share.value:.1f} % right ({100 * share.low:.1f}–{100 * share.high:.1f}, n = {n}), "
+            f"guessing gives {100 * blind:.1f} %, always the most frequent answer {100 * frequent:.1f} %"
+        )
+    if cut := answers.get("truncated"):
+        lines.append(f"{cut} prompts of {n} questions were cut on the left to fit the context")
+    if different := tokenizer_difference(answers):
+        lines.append(different)
+    return [f"accuracy {task}: {line}" for line in lines]
+
+
+def tokenizer_difference(answers: Answers) -> str:
+    """Say where the GGUF's own tokenizer and the source's differ, with an example; nothing where they do not."""
+    found = answers.get("tokenizer") or {}
+    if not found.get("different"):
+        return ""
+    said = f"the GGUF's tokenizer and the source's differ on {found['different']:,} of {found['compared']:,} texts"
+    example = found.get("example")
+    if not example:
+        return said
+    return f"{said}, for example {_cut(example['text'])}: {_cut(example['gguf'])} against {_cut(example['hf'])}"
+
+
+def _cut(shown: Any, length: int = 80) -> str:
+    text = repr(shown)
+    return text if len(text) <= length else f"{text[: length - 1]}…"

@@ -1,0 +1,85 @@
+"""Divergence from the base of the same runtime: what quantization changes where accuracy still sees nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.logprobs import FILE, Kept, LogProbs, divergence, evaluated
+from bench.measures.measure import Progress, Subject
+from variants.errors import UserError
+from variants.paths import resolve
+from variants.step import CONTENT
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Hold the next-token distributions over a text against the base's (as llama.cpp's perplexity --kl-divergence).
+
+    `base` names the variant of each runtime that the others are held against. The text is a file, or where `text` is
+    null the questions and right answers of `tasks`: `tokens` of it, in windows of `window` drawn by `seed`.
+    """
+
+    base: dict[str, str]
+    text: str | None = field(metadata=CONTENT)
+    tasks: list[str]
+    data_dir: str | None
+    tokens: int
+    window: int
+    seed: int
+
+    name: ClassVar[str] = "divergence"
+    tools: ClassVar[tuple[str, ...]] = ("lm-eval",)
+
+    def __post_init__(self) -> None:
+        for name, least in (("tokens", 1), ("window", 2)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name}: got {getattr(self, name)}, allowed: {least} and more")
+        if self.text is not None and not resolve(self.text).is_file():
+            raise UserError(f"text: got {self.text}, no such file; relative ones start at the project's folder")
+
+    def reference_step(self, variant: str, runtime: Mapping[str, Any], content: Mapping[str, str]) -> dict[str, Any]:
+        """Return the configuration of the step that evaluates the base; `content` identifies the text of the tasks."""
+        shared = {name: getattr(self, name) for name in ("text", "tasks", "data_dir", "tokens", "window", "seed")}
+        identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        target = f"{LogProbs.__module__}.{LogProbs.__name__}"
+        return {"_target_": target, "variant": variant, "runtime": dict(runtime), "content": identity, **shared}
+
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+        """Return, per token, kl (nats), nll and base_nll (-log p of the token), and whether the top token is the same.
+
+        Windows of `window` consecutive entries are evaluated apart from each other. `rounding_floor` is the mean KL
+        that keeping the base in half precision makes by itself. Raises RuntimeError where the vocabularies differ.
+        """
+        reference, session = subject.reference, subject.session
+        assert reference is not None
+        assert reference.parent is not None
+        kept = Kept(reference.path / FILE)
+        n, n_vocab = kept.log_probabilities.shape
+        if n_vocab != session.vocabulary.n_tokens:
+            raise RuntimeError(f"{session.vocabulary.n_tokens} tokens in the vocabulary, {n_vocab} in the base's")
+        kl, nll, same = np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool)
+        done = 0
+        for reads, targets, rows in evaluated(session, kept.windows):
+            kl[reads] = divergence(rows, kept.rows(reads))
+            nll[reads] = -rows[np.arange(len(reads)), targets]
+            same[reads] = rows.argmax(-1) == kept.top[reads]
+            done += len(reads)
+            progress("divergence", done, n)
+        return {
+            "base": reference.parent.fingerprint,
+            "base_variant": reference.notes["variant"],
+            "text": reference.notes["tokens_sha256"],
+            "tokens": n,
+            "window": self.window,
+            "kl": [float(f"{value:.4g}") for value in kl],
+            "same_top": "".join("01"[int(value)] for value in same),
+            "nll": [round(float(value), 4) for value in nll],
+            "base_nll": [round(float(value), 4) for value in kept.nll],
+            "rounding_floor": float(f"{reference.notes['rounding_floor']:.4g}"),
+        }

@@ -1,0 +1,141 @@
+"""Evaluate blocks of a forest in a transformers model: one row of tokens, and a mask that tells the paths apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from bench.forest import Block
+
+Forward = Callable[..., Any]
+
+
+class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """One layer's keys and values in buffers made once: a cache that grows is copied whole for every block."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._room = room
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        super().lazy_initialization(key_states, value_states)
+        self._buffers = [x.new_empty(*x.shape[:2], self._room, x.shape[3]) for x in (key_states, value_states)]
+        self._length(0)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
+        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+            buffer[:, :, start:end] = new
+        self._length(end)
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys, self.values
+
+    def keep(self, first: int, others: Tensor) -> None:
+        """Keep the first so many tokens and, behind them, those at some later places."""
+        for buffer in self._buffers:
+            buffer[:, :, first : first + len(others)] = buffer.index_select(2, others)
+        self._length(first + len(others))
+
+    def _length(self, tokens: int) -> None:
+        self.keys, self.values = (buffer[:, :, :tokens] for buffer in self._buffers)
+
+
+class Trunk:
+    """The keys and values of one path, kept from block to block; `room` tokens is the most it and a block may be."""
+
+    def __init__(self, model: Any, room: int) -> None:
+        # Its layers drop nothing that a sliding window has passed: the mask hides it.
+        self._cache = Cache(layers=[Layer(room) for _ in range(model.config.num_hidden_layers)])
+        self._model = model
+        self._windows = sliding_windows(model.config)
+
+    @torch.inference_mode()
+    def evaluate(self, block: Block, forward: Forward) -> Tensor:
+        """Evaluate a block behind the trunk and keep the next one's; return its rows' logits (rows, vocabulary)."""
+        device = self._model.device
+        if block.trunk == 0:
+            self._keep(0, np.zeros(0, dtype=np.int64))
+        sees = torch.as_tensor(visible(block), device=device)
+        positions = torch.as_tensor(block.positions, dtype=torch.long, device=device)
+        rows = (
+            block.rows if len(block.rows) else np.zeros(1, dtype=np.int64)
+        )  # an empty choice means all to transformers
+        output = forward(
+            torch.as_tensor(block.tokens, dtype=torch.long, device=device)[None],
+            attention_mask=self._mask(sees, positions),
+            position_ids=positions[None],
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=torch.as_tensor(rows, dtype=torch.long, device=device),
+        )
+        last = block.n_paths - 1
+        own = (block.last_path == last) & (block.positions < block.next_trunk)
+        self._keep(min(int(block.trunk_seen[last]), block.next_trunk), block.trunk + np.flatnonzero(own))
+        logits: Tensor = output.logits[0]
+        return logits[: len(block.rows)]
+
+    def _mask(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
+        """Return the additive mask (1, 1, tokens, trunk + tokens), or one per kind of layer where they differ."""
+
+        def additive(seen: Tensor) -> Tensor:
+            dtype = self._model.dtype
+            hidden = torch.finfo(dtype).min
+            return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, hidden)[None, None]
+
+        if not self._windows:
+            return additive(sees)
+        trunk = sees.shape[1] - len(positions)
+        behind = torch.cat([torch.arange(trunk, device=positions.device), positions])
+        distance = positions[:, None] - behind[None]
+        masks = {
+            kind: additive(sees if window is None else sees & (distance < window))
+            for kind, window in self._windows.items()
+        }
+        return masks if hasattr(self._model.config, "layer_types") else next(iter(masks.values()))
+
+    def _keep(self, first: int, others: NDArray[np.int64]) -> None:
+        layers: list[Any] = self._cache.layers
+        for layer in layers:
+            if layer.is_initialized:
+                layer.keep(first, torch.as_tensor(others, dtype=torch.long, device=layer.device))
+
+
+def visible(block: Block) -> Any:
+    """Return which of trunk and block each token sees, as booleans (tokens, trunk + tokens).
+
+    A token sees those before it whose paths include its own: paths are nested or apart.
+    """
+    trunk = np.arange(block.trunk)[None] < block.trunk_seen[block.first_path][:, None]
+    first, position = block.first_path, block.positions
+    own = (
+        (first[None] <= first[:, None])
+        & (first[:, None] <= block.last_path[None])
+        & (position[None] <= position[:, None])
+    )
+    return np.concatenate([trunk, own], axis=1)
+
+
+def sliding_windows(config: Any) -> dict[str, int | None]:
+    """Return the attention window of each kind of layer, None for full attention; empty where no layer has one."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if not window or getattr(config, "use_sliding_window", True) is False:
+        return {}
+    if kinds is None:
+        return {"all": int(window)}
+    found = {kind: int(window) if "sliding" in kind else None for kind in dict.fromkeys(kinds)}
+    return found if any(found.values()) else {}
+
+
+def recurrent(config: Any) -> bool:
+    """Say whether any layer keeps a running state instead of keys and values."""
+    return any("attention" not in kind or "linear" in kind for kind in getattr(config, "layer_types", None) or [])

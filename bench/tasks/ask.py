@@ -1,0 +1,121 @@
+"""Ask the questions of tasks through lm-eval, for its own process: `judged(scorer, ask, …)`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.measures.measure import Progress
+from bench.tasks.catalogue import label
+from bench.tasks.columns import columns
+from bench.tasks.load import Loaded, Task, chosen, load, subject_names
+from variants.paths import resolve
+
+if TYPE_CHECKING:
+    from bench.judge import RemoteScorer
+    from bench.measures.accuracy import Accuracy
+
+
+def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_folder: Path | None) -> dict[str, Any]:
+    """Run the tasks; return the columns of each under its label, and how they were asked and scored.
+
+    The tokens of the texts are compared with those of the tokenizer in `tokenizer_folder`, where there is one.
+
+    `evaluate` rather than `simple_evaluate`, which asks the whole environment for versions after every run.
+    Raises RuntimeError, in one line, for data that cannot be had and for a model that cannot be asked.
+    """
+    from lm_eval.evaluator import evaluate
+
+    from bench.lm import SessionLM
+
+    table: dict[str, Any] = {}
+    for name in asking.tasks:
+        loaded = _load(asking, name)
+        model = SessionLM(scorer, progress, tokenizer_folder)
+        for task in loaded.leaves.values():
+            _check_choices(model, task)
+        template = _template_sha256(model) if asking.chat_template else None
+        evaluated = evaluate(
+            model,
+            {"tasks": loaded.leaves},
+            limit=asking.limit,
+            samples=chosen(loaded.leaves, asking.limit_per_subject, asking.seed),
+            bootstrap_iters=0,
+            apply_chat_template=asking.chat_template,
+            fewshot_as_multiturn=asking.chat_template,  # as lm-eval's own command line has it
+        )
+        found = columns(evaluated["samples"], loaded.leaves, subject_names(loaded.leaves))
+        shots = sorted({task.config.num_fewshot for task in loaded.leaves.values()})
+        table[label(name)] = {
+            "version": loaded.version,
+            "n": len(found["question"]),
+            "truncated": model.truncated,
+            "num_fewshot": shots[0] if len(shots) == 1 else shots,
+            "chat_template": template,
+            "scorer": model.scorer,
+            "scoring": model.scoring,
+            "tokenizer": model.tokenizer,
+            **found,
+        }
+    return table
+
+
+def task_texts(scorer: RemoteScorer, progress: Progress, asking: Accuracy) -> list[str]:
+    """Return the texts of the same questions, each with its right answer and without examples, in a fixed order."""
+    texts: list[str] = []
+    for name in asking.tasks:
+        leaves = _load(asking, name).leaves
+        drawn = chosen(leaves, asking.limit_per_subject, asking.seed)
+        for leaf, task in leaves.items():
+            docs: Iterable[Any] = islice(task.eval_docs, asking.limit)
+            if drawn is not None:
+                docs = (task.eval_docs[position] for position in drawn[leaf])
+            texts += (_text(task, doc) for doc in docs)
+    return texts
+
+
+def _load(asking: Accuracy, name: str) -> Loaded:
+    folder = resolve(asking.data_dir) if asking.data_dir else None
+    return load(name, folder, asking.num_fewshot, asking.seed)
+
+
+def _text(task: Task, doc: Any) -> str:
+    """Write a question and its right answer out as lm-eval writes an example."""
+    question, answer = task.doc_to_text(doc), task.doc_to_target(doc)
+    choices = task.doc_to_choice(doc) if task.config.doc_to_choice else []
+    if isinstance(question, int):  # the choices are contexts, and all end alike
+        question = choices[question]
+    if isinstance(answer, list):
+        answer = answer[0]
+    if isinstance(answer, int):
+        answer = choices[answer]
+    return f"{question}{task.config.target_delimiter}{answer}" if question else str(answer)
+
+
+def _check_choices(model: Any, task: Task) -> None:
+    """Raise RuntimeError where this model's tokens cannot tell the choices of a task's first question apart."""
+    doc = next(iter(task.eval_docs))
+    text = task.doc_to_text(doc) if task.OUTPUT_TYPE == "multiple_choice" else None
+    if not isinstance(text, str):
+        return
+    seen: dict[tuple[int, ...], str] = {}
+    for choice in dict.fromkeys(task.doc_to_choice(doc)):
+        written = f"{task.config.target_delimiter}{choice}"
+        tokens = tuple(map(int, model._encode_pair(text, written)[1]))
+        if not tokens or tokens in seen:
+            same = f"the same tokens as {seen[tokens]!r}" if tokens else "no tokens"
+            raise RuntimeError(
+                f"task {task.task_name}: to this model's tokenizer the choice {written!r} is {same} behind "
+                f"{text[-10:]!r}; a model without these tokens cannot be asked this task"
+            )
+        seen[tokens] = written
+
+
+def _template_sha256(model: Any) -> str:
+    template = model.chat_template(True)
+    if not template:
+        raise RuntimeError("accuracy.chat_template=true: this model's tokenizer has no chat template; set it to false")
+    return hashlib.sha256(str(template).encode()).hexdigest()

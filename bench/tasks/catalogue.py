@@ -1,0 +1,112 @@
+"""Every name that `accuracy.tasks` may hold: embedded tasks, task YAMLs, and lm-eval's tasks, groups and tags.
+
+lm-eval stays out of every process that holds llama.cpp (bench/judge.py): a child process reads its list of names, in
+seconds, once for each version of it, and the list is kept in `.cache`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.tasks import mmlu, task_yaml
+from variants.artifact import sha256_of
+from variants.data import read_rows
+from variants.errors import UserError
+from variants.paths import ROOT
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name that lm-eval knows: its YAML, in `lm_eval/tasks` (none for a tag), its members, the data it reads."""
+
+    yaml: str | None
+    members: tuple[str, ...]
+    dataset_path: str | None
+    dataset_name: str | None
+
+
+def label(name: str) -> str:
+    """Return what a task's columns are called in a record: what its YAML calls itself, or the name asked for."""
+    path = task_yaml.find(name)
+    return str(task_yaml.read(path)["task"]) if path else name
+
+
+def check(names: Sequence[str], data_dir: Path | None, num_fewshot: int | None) -> None:
+    """Raise UserError for an unknown name, a name asked for twice, or data behind a name that cannot be read."""
+    labels = []
+    for name in names:
+        path = task_yaml.find(name)
+        if path:
+            for file in task_yaml.rows_files(path):
+                read_rows(file)
+        elif name not in lm_eval_names():
+            raise UserError(f"tasks: no task {name!r}; {_nearest(name)}")
+        labels.append(label(name))
+    for twice in (one for one in labels if labels.count(one) > 1):
+        raise UserError(f"tasks: two of them call themselves {twice!r}; change `task:` in one YAML")
+    if data_dir:
+        subjects = mmlu_subjects(names)
+        if not subjects:
+            raise UserError(f"data_dir: got {data_dir}, but none of the tasks reads MMLU's CSVs; leave data_dir out")
+        mmlu.check(data_dir, subjects, num_fewshot or 0)
+
+
+def content(names: Sequence[str], data_dir: Path | None) -> dict[str, str]:
+    """Return the sha256 of every file behind the tasks, by a name that does not depend on where it lies.
+
+    What lm-eval ships is told by its version, and what it takes from the hub by the questions in the record.
+    """
+    files: dict[str, Path] = {}
+    for name in names:
+        if path := task_yaml.find(name):
+            files |= {f"{label(name)}/{number}": file for number, file in enumerate(task_yaml.files(path))}
+    if data_dir:
+        for subject in mmlu_subjects(names):
+            files |= {path.name: path for path in mmlu.files(data_dir, subject).values()}
+    return {name: sha256_of(file) for name, file in files.items()}
+
+
+def mmlu_subjects(names: Sequence[str]) -> list[str]:
+    """List the subjects of MMLU that the tasks ask about, in order."""
+    entries = (entry for name in names if not task_yaml.find(name) for _, entry in closure(name))
+    return sorted({str(entry.dataset_name) for entry in entries if entry.dataset_path == mmlu.HUB})
+
+
+def closure(name: str) -> Iterator[tuple[str, Entry]]:
+    """Yield a name of lm-eval's and all that it is made of, each once."""
+    seen, waiting = set(), [name]
+    while waiting:
+        if (one := waiting.pop(0)) not in seen and one in lm_eval_names():
+            seen.add(one)
+            entry = lm_eval_names()[one]
+            yield one, entry
+            waiting += entry.members
+
+
+@cache
+def lm_eval_names() -> dict[str, Entry]:
+    """Read every task, group and tag name of the installed lm-eval. Takes seconds the first time."""
+    kept = ROOT / ".cache" / f"lm-eval-{version('lm-eval')}-tasks.json"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "bench.tasks.lm_eval_index", str(kept)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise UserError(f"tasks: lm-eval cannot list its tasks: {done.stderr.strip().splitlines()[-1]}")
+    entries: dict[str, list[Any]] = json.loads(kept.read_text())
+    return {name: Entry(yaml, tuple(members), path, subset) for name, (yaml, members, path, subset) in entries.items()}
+
+
+def _nearest(name: str) -> str:
+    close = difflib.get_close_matches(name, [*task_yaml.embedded(), *lm_eval_names()], n=3, cutoff=0.6)
+    meant = f"did you mean {' or '.join(close)}?" if close else f"embedded are {', '.join(task_yaml.embedded())}"
+    return f"{meant} (any task, group or tag of lm-eval, or the path of a task YAML)"

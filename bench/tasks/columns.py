@@ -1,0 +1,102 @@
+"""What lm-eval logged of a task, as the columns of a record: one entry a question, nothing averaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.tasks.load import Task, subject_of
+
+Sample = Mapping[str, Any]
+
+
+def columns(samples: Mapping[str, Sequence[Sample]], leaves: Mapping[str, Task], names: Mapping[str, str]) -> Any:
+    """Return prompt_sha256, question, subject, and what `_answers` or `_values` say, all leaves one after another.
+
+    `samples` are lm-eval's for each leaf; `names` says what subject a leaf is where there are several.
+    """
+    ordered = [(leaf, sample) for leaf in leaves for sample in _first_filter(samples[leaf])]
+    asked = [sample for _, sample in ordered]
+    prompts = [sample["arguments"][0][0] for sample in asked]
+    several = len(leaves) > 1
+    picks = all(map(_is_choice, leaves.values()))
+    return {
+        "prompt_sha256": hashlib.sha256(json.dumps(prompts).encode()).hexdigest(),
+        "question": [sample["doc_hash"][:12] for sample in asked],
+        "subject": [names[leaf] if several else subject_of(sample["doc"]) for leaf, sample in ordered],
+        **(_picked(ordered, leaves) if picks else _scored(ordered, leaves)),
+    }
+
+
+def _first_filter(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples under the first of a task's filters, in the order of the questions."""
+    first = samples[0]["filter"]
+    return sorted((s for s in samples if s["filter"] == first), key=lambda s: int(s["doc_id"]))
+
+
+def _is_choice(task: Task) -> bool:
+    """Say whether a task is graded by lm-eval's own rule: the likeliest of several choices, one of them right."""
+    return (
+        task.OUTPUT_TYPE == "multiple_choice" and not callable(task.config.process_results) and not task.multiple_target
+    )
+
+
+def _picked(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -> dict[str, Any]:
+    loglik = []
+    for leaf, sample in ordered:
+        n_choices = len(leaves[leaf].doc_to_choice(sample["doc"]))
+        loglik.append([_finite(answer[0]) for answer in sample["filtered_resps"][:n_choices]])
+    return {
+        "gold": [_gold(leaves[leaf], sample["doc"]) for leaf, sample in ordered],
+        "picked": [_likeliest(row) for row in loglik],
+        "loglik": loglik,
+    }
+
+
+def _gold(task: Task, doc: Any) -> int:
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    return task.doc_to_choice(doc).index(gold) if isinstance(gold, str) else int(gold)
+
+
+def _likeliest(row: Sequence[float | None]) -> int:
+    finite = [i for i, value in enumerate(row) if value is not None]
+    return max(finite, key=lambda i: row[i] or 0.0, default=-1)  # the first of equals, as numpy's argmax in lm-eval
+
+
+def _finite(value: Any) -> float | None:
+    return round(float(value), 5) if math.isfinite(float(value)) else None
+
+
+def _scored(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -> dict[str, Any]:
+    first = ordered[0][1]
+    metric = next((name for name in first["metrics"] if _value(first[name]) is not _NO_NUMBER), None)
+    task = leaves[ordered[0][0]]
+    if metric is None:
+        raise RuntimeError(f"task {task.task_name}: no number for each question in its metrics {first['metrics']}")
+    named = metric if first["filter"] == "none" else f"{metric},{first['filter']}"
+    answers = [sample["filtered_resps"][0] for _, sample in ordered]
+    texts = {"answer": [str(answer) for answer in answers]} if task.OUTPUT_TYPE == "generate_until" else {}
+    return {
+        "metric": named,
+        "higher_is_better": task.higher_is_better().get(metric),
+        "value": [_value(sample[metric]) for _, sample in ordered],
+        **texts,
+    }
+
+
+_NO_NUMBER = object()
+
+
+def _value(value: Any) -> Any:
+    """Return a metric of one question as a number or a pair of numbers, None for what is not finite."""
+    parts = value if isinstance(value, tuple | list) else (value,)
+    try:
+        numbers = [_finite(part) for part in parts]
+    except (TypeError, ValueError):
+        return _NO_NUMBER
+    if len(numbers) == 2 and len(parts) == 2:
+        return numbers
+    return numbers[0] if not isinstance(value, tuple | list) else _NO_NUMBER

@@ -1,0 +1,110 @@
+"""MMLU from a local folder of the original CSVs (Hendrycks et al. 2021, arXiv 2009.03300), as the hub serves it.
+
+`dev/SUBJECT_dev.csv` holds the examples, `test/SUBJECT_test.csv` the questions; a row is question, four choices,
+letter, without a header. Read with the csv module's defaults over lines that end in a newline, which is how the hub's
+`cais/mmlu` was made from these files: a space before a field is part of it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from variants.errors import UserError
+
+HUB = "cais/mmlu"
+SPLITS = ("dev", "test")
+LETTERS = "ABCD"
+
+
+def files(folder: Path, subject: str) -> dict[str, Path]:
+    """Return the file of each split of a subject."""
+    return {split: folder / split / f"{subject}_{split}.csv" for split in SPLITS}
+
+
+def check(folder: Path, subjects: Sequence[str], num_fewshot: int) -> None:
+    """Raise UserError where the folder, a split, a subject or enough examples are missing, or a row is malformed."""
+    for split in SPLITS:
+        if not (folder / split).is_dir():
+            raise UserError(f"data_dir: got {folder}, which has no folder {split!r}; it needs dev and test of the CSVs")
+    for subject in subjects:
+        for split, path in files(folder, subject).items():
+            n_rows = len(read(path))
+            if split == "dev" and n_rows < num_fewshot:
+                raise UserError(f"{path}: {n_rows} examples, but accuracy.num_fewshot={num_fewshot}; ask for fewer")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read a CSV into rows of subject, question, choices and the index of the right one, checked.
+
+    Raises UserError, naming file and row (the first is row 1), for the first that is malformed.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; data_dir needs dev and test of every subject asked for")
+    stat = path.stat()
+    return _read(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _read(path: Path, size_bytes: int, mtime_ns: int) -> list[dict[str, Any]]:
+    subject = path.stem.rpartition("_")[0]
+    rows: list[dict[str, Any]] = []
+    try:
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            rows += (_row(fields, subject) for fields in csv.reader(lines))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except (csv.Error, ValueError) as error:
+        shape = "a row is question, four choices, letter"
+        raise UserError(f"{path}: row {len(rows) + 1}: {error}; {shape}") from None
+    if not rows:
+        raise UserError(f"{path}: no rows in it")
+    return rows
+
+
+def _row(fields: list[str], subject: str) -> dict[str, Any]:
+    if len(fields) != 6:
+        raise ValueError(f"{len(fields)} columns instead of 6")
+    question, *choices, letter = fields
+    if not question.strip():
+        raise ValueError("its question is empty")
+    if letter not in tuple(LETTERS):
+        raise ValueError(f"its answer is {letter!r}, allowed: A, B, C, D")
+    # The order of the hub's columns: lm-eval identifies a question by a hash of the whole row.
+    return {"question": question, "subject": subject, "choices": choices, "answer": LETTERS.index(letter)}
+
+
+@contextmanager
+def served_from(folder: Path | None) -> Iterator[None]:
+    """Make `datasets.load_dataset` answer for the hub's MMLU from a folder of CSVs, so that no task is redefined.
+
+    For the process that runs lm-eval only.
+    """
+    from unittest.mock import patch
+
+    import datasets
+
+    hub = datasets.load_dataset
+    features = datasets.Features(
+        {
+            "question": datasets.Value("string"),
+            "subject": datasets.Value("string"),
+            "choices": datasets.List(datasets.Value("string")),
+            "answer": datasets.ClassLabel(names=list(LETTERS)),
+        }
+    )
+
+    def load_dataset(path: str, name: str | None = None, **rest: Any) -> Any:
+        if folder is None or path != HUB:
+            return hub(path, name, **rest)
+        found = {split: read(file) for split, file in files(folder, str(name)).items()}
+        return datasets.DatasetDict(
+            {split: datasets.Dataset.from_list(rows, features=features) for split, rows in found.items()}
+        )
+
+    with patch.object(datasets, "load_dataset", load_dataset):
+        yield
