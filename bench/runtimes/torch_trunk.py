@@ -24,7 +24,7 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self._room = room
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        super().lazy_initialization(key_states, value_states)
+        self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
         self._buffers = [x.new_empty(*x.shape[:2], self._room, x.shape[3]) for x in (key_states, value_states)]
         self._length(0)
 
