@@ -202,6 +202,11 @@ def test_a_change_smaller_than_what_matters_is_none() -> None:
             lambda c: "accuracy" in c["measures"] and c["measures"]["accuracy"]["hr"].update(version=2),
             "task version: 1 → 2",
         ),
+        (
+            "accuracy hr",
+            lambda c: "accuracy" in c["measures"] and c["measures"]["accuracy"]["hr"].update(truncated=3),
+            "cut prompts: 0 → 3",
+        ),
         ("size_bytes", lambda c: c["lineage"][0].update(fingerprint="another"), "model: reference source → reference"),
     ],
 )
@@ -216,6 +221,18 @@ def test_another_workload_task_or_model_breaks_the_series(
     assert len(branch.series("tpot_p50_ms" if metric == "accuracy hr" else "accuracy general").changes) == (
         1 if metric == "accuracy hr" else 0
     )
+
+
+def test_generated_answers_are_an_accuracy_and_a_perplexity_has_no_series(branch: Branch) -> None:
+    def ask(place: int, content: dict[str, Any]) -> None:
+        if content["round"] == 0:
+            tasks = {"gsm8k": records.generated(0.9 if place < 2 else 0.3), "wikitext": records.rolling(2.5)}
+            content["measures"]["accuracy"] = tasks
+
+    branch.measure(range(4), change=ask)
+    (change,) = branch.series("accuracy gsm8k").changes
+    assert (change.before.commit.place, change.better) == (1, False)
+    assert not any("wikitext" in series.metric.name for series in branch.history().series)
 
 
 def test_uncommitted_states_are_no_part_of_it_and_that_is_said(branch: Branch) -> None:

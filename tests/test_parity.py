@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bench import parity
+from bench.run import _beside
 from tests import records
 
 
@@ -77,6 +79,17 @@ def test_generated_answers_are_compared_as_texts_and_perplexities_by_their_log_l
     assert found is not None
     assert found["tasks"]["gsm8k"] == {"n": 50, "same": 49, "largest_difference": None}
     assert found["tasks"]["wikitext"] == {"n": 20, "same": None, "largest_difference": pytest.approx(0.5)}
+
+
+def test_what_is_no_whole_record_beside_a_cell_is_passed_over(tmp_path: Path) -> None:
+    dirty = {"commit": {"sha": records.COMMIT, "dirty": True, "tree": "changed"}}
+    whole = records.write(tmp_path, {**records.record("base"), **dirty})
+    records.write(tmp_path, records.record("q4"))  # of the clean state, in a folder of its own
+    whole.with_name("q8.r0.json").write_text(whole.read_text()[:-20])
+    whole.with_name(".q5.r0.json.tmp").write_text("{")
+    cell: Any = SimpleNamespace(record_path=whole.with_name("base-torch.r0.json"), round=0)
+    assert whole.parent.name.endswith("-dirty-changed")
+    assert [found["variant"] for found in _beside(cell)] == ["base"]
 
 
 def test_below_99_percent_it_is_a_warning_of_the_record() -> None:
