@@ -119,6 +119,13 @@ def test_what_is_not_finite_is_null_and_never_picked(folder: Path) -> None:
     json.dumps(columns, allow_nan=False)
 
 
+def test_what_was_picked_is_not_decided_by_the_rounding_of_what_is_stored(folder: Path) -> None:
+    close = [-3.1234511, -3.1234499]
+    columns = asked_of(Toy([*close, *close, -1, -1]), asking(choice_task(folder)))["mine"]
+    assert columns["picked"] == [1, 1, 0]
+    assert columns["loglik"][0] == [-3.12345, -3.12345]
+
+
 def test_generated_answers_are_kept_with_the_metric_of_each(folder: Path) -> None:
     path = task(
         folder,

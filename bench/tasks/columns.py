@@ -48,11 +48,11 @@ def _picked(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -
     loglik = []
     for leaf, sample in ordered:
         n_choices = len(leaves[leaf].doc_to_choice(sample["doc"]))
-        loglik.append([_finite(answer[0]) for answer in sample["filtered_resps"][:n_choices]])
+        loglik.append([float(answer[0]) for answer in sample["filtered_resps"][:n_choices]])
     return {
         "gold": [_gold(leaves[leaf], sample["doc"]) for leaf, sample in ordered],
         "picked": [_likeliest(row) for row in loglik],
-        "loglik": loglik,
+        "loglik": [list(map(_finite, row)) for row in loglik],
     }
 
 
@@ -61,9 +61,9 @@ def _gold(task: Task, doc: Any) -> int:
     return task.doc_to_choice(doc).index(gold) if isinstance(gold, str) else int(gold)
 
 
-def _likeliest(row: Sequence[float | None]) -> int:
-    finite = [i for i, value in enumerate(row) if value is not None]
-    return max(finite, key=lambda i: row[i] or 0.0, default=-1)  # the first of equals, as numpy's argmax in lm-eval
+def _likeliest(row: Sequence[float]) -> int:
+    finite = [i for i, value in enumerate(row) if math.isfinite(value)]
+    return max(finite, key=lambda i: row[i], default=-1)  # the first of equals, as numpy's argmax in lm-eval
 
 
 def _finite(value: Any) -> float | None:
