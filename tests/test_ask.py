@@ -76,9 +76,10 @@ def task(folder: Path, **config: Any) -> str:
     return str(path)
 
 
-def choice_task(folder: Path) -> str:
+def choice_task(folder: Path, **config: Any) -> str:
     return task(
         folder,
+        **config,
         output_type="multiple_choice",
         doc_to_text="{{question}}",
         doc_to_choice="{{choices}}",
@@ -184,6 +185,16 @@ def test_examples_in_the_prompt_follow_the_number_asked_for(tmp_path: Path) -> N
         toy = Toy()
         asked_of(toy, asking("mmlu_sociology", num_fewshot=shots, data_dir=str(csvs)))
         assert "".join(map(chr, toy.asked[0].context)).count("Answer:") == shots + 1
+
+
+def test_a_task_that_says_zero_examples_keeps_zero_and_the_record_says_so(folder: Path) -> None:
+    fewshot = {"validation_split": "test", "fewshot_split": "test"}
+    for own, used in ((0, 0), (2, 1), (None, 1)):
+        stated = {} if own is None else {"num_fewshot": own}
+        toy = Toy()
+        columns = asked_of(toy, asking(choice_task(folder, **fewshot, **stated), num_fewshot=1))["mine"]
+        assert columns["num_fewshot"] == used
+        assert "".join(map(chr, toy.asked[0].context)).count("\n\n") == used
 
 
 def test_the_texts_of_tasks_are_questions_with_their_right_answers(folder: Path) -> None:

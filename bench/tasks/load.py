@@ -28,7 +28,7 @@ class Loaded:
 def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int) -> Loaded:
     """Load a task, group or tag by name, or a task by the path of its YAML, `num_fewshot` examples in its prompts.
 
-    None is the task's own number. `seed` draws the examples where a task draws any. Raises RuntimeError where its
+    None is the task's own number; a task that says 0 keeps it, as in lm-eval's `simple_evaluate`. `seed` draws the examples where a task draws any. Raises RuntimeError where its
     data is neither here nor to be had from the hub.
     """
     path = task_yaml.find(name)
@@ -43,8 +43,8 @@ def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int) -
             f"({type(error).__name__}); go online once{', or give data_dir' if catalogue.mmlu_subjects([name]) else ''}"
         ) from error
     for task in leaves.values():
-        own = task.config.num_fewshot or 0
-        task.set_config("num_fewshot", own if num_fewshot is None else num_fewshot)
+        own = task.config.num_fewshot
+        task.set_config("num_fewshot", (own if num_fewshot is None or own == 0 else num_fewshot) or 0)
         task.set_fewshot_seed(seed)
     stated = [groups[name].version] if name in groups else [task.VERSION for task in leaves.values()]
     return Loaded(leaves, stated[0] if len(set(map(str, stated))) == 1 else sorted(set(map(str, stated))))
