@@ -35,7 +35,7 @@ class Toy:
 
     def __init__(self, values: Sequence[float] = (), blind: str = "", template: str | None = None) -> None:
         self.n_ctx = 100_000
-        self.vocabulary = Vocabulary(0x110000, None, 0, {}, template)
+        self.vocabulary = Vocabulary(0x110000, None, False, 0, {}, template)
         self._values = list(values)
         self._blind = blind
         self.asked: list[Request] = []
@@ -77,16 +77,15 @@ def task(folder: Path, **config: Any) -> str:
 
 
 def choice_task(folder: Path, **config: Any) -> str:
-    return task(
-        folder,
-        **config,
-        output_type="multiple_choice",
-        doc_to_text="{{question}}",
-        doc_to_choice="{{choices}}",
-        doc_to_target="answer",
-        metric_list=[{"metric": "acc"}],
-        metadata={"version": 3},
-    )
+    choices = {
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{question}}",
+        "doc_to_choice": "{{choices}}",
+        "doc_to_target": "answer",
+        "metric_list": [{"metric": "acc"}],
+        "metadata": {"version": 3},
+    }
+    return task(folder, **choices | config)
 
 
 def test_a_group_is_one_set_of_columns_whose_subjects_are_its_leaves(tmp_path: Path) -> None:
@@ -203,6 +202,20 @@ def test_the_texts_of_tasks_are_questions_with_their_right_answers(folder: Path)
     csvs = write(folder / "csv", ["sociology"])
     (first, *_) = task_texts(Toy(), lambda *_: None, asking("mmlu_sociology", data_dir=str(csvs)))  # type: ignore[arg-type]
     assert first.endswith("\nAnswer: A")
+
+
+def test_a_number_without_choices_is_an_answer_in_itself(folder: Path) -> None:
+    path = task(folder, output_type="generate_until", doc_to_text="{{question}}", doc_to_target="answer")
+    texts = task_texts(Toy(), lambda *_: None, asking(path))  # type: ignore[arg-type]
+    assert texts == ["1 + 1 = 0", "2 + 2 = 1", "The opposite of hot is 1"]
+
+
+def test_choices_without_a_context_are_asked_and_told_apart(folder: Path) -> None:
+    path = choice_task(folder, doc_to_text="")
+    columns = asked_of(Toy(), asking(path))["mine"]
+    assert (columns["n"], columns["gold"], columns["picked"]) == (3, [0, 1, 1], [0, 0, 0])
+    with pytest.raises(RuntimeError, match="the choice ' 3' is the same tokens as ' 2'"):
+        asked_of(Toy(blind="23"), asking(path))
 
 
 def test_a_limit_takes_the_first_and_a_draw_takes_the_same_for_every_model(folder: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,17 +62,9 @@ def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_fo
 
 
 def task_texts(scorer: RemoteScorer, progress: Progress, asking: Accuracy) -> list[str]:
-    """Return the texts of the same questions, each with its right answer and without examples, in a fixed order."""
-    texts: list[str] = []
-    for name in asking.tasks:
-        leaves = _load(asking, name).leaves
-        drawn = chosen(leaves, asking.limit_per_subject, asking.seed)
-        for leaf, task in leaves.items():
-            docs: Iterable[Any] = islice(task.eval_docs, asking.limit)
-            if drawn is not None:
-                docs = (task.eval_docs[position] for position in drawn[leaf])
-            texts += (_text(task, doc) for doc in docs)
-    return texts
+    """Return the texts of all questions, each with its right answer and without examples, in a fixed order."""
+    leaves = (task for name in asking.tasks for task in _load(asking, name).leaves.values())
+    return [_text(task, doc) for task in leaves for doc in task.eval_docs]
 
 
 def _load(asking: Accuracy, name: str) -> Loaded:
@@ -91,7 +81,7 @@ def _text(task: Task, doc: Any) -> str:
     if isinstance(answer, list):
         answer = answer[0]
     if isinstance(answer, int):
-        answer = choices[answer]
+        answer = choices[answer] if choices else str(answer)
     return f"{question}{task.config.target_delimiter}{answer}" if question else str(answer)
 
 
@@ -104,7 +94,8 @@ def _check_choices(model: Any, task: Task) -> None:
     seen: dict[tuple[int, ...], str] = {}
     for choice in dict.fromkeys(task.doc_to_choice(doc)):
         written = f"{task.config.target_delimiter}{choice}"
-        tokens = tuple(map(int, model._encode_pair(text, written)[1]))
+        encoded = model._encode_pair(text, written)[1] if text else model.tok_encode(written, add_special_tokens=False)
+        tokens = tuple(map(int, encoded))
         if not tokens or tokens in seen:
             same = f"the same tokens as {seen[tokens]!r}" if tokens else "no tokens"
             raise RuntimeError(
