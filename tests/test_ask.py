@@ -18,6 +18,7 @@ from bench.measures.accuracy import Accuracy
 from bench.runtimes.session import Vocabulary
 from bench.tasks import catalogue
 from bench.tasks.ask import ask, task_texts
+from bench.tasks.load import Loaded, load
 from tests.test_mmlu import GROUP, write
 
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
@@ -216,6 +217,26 @@ def test_choices_without_a_context_are_asked_and_told_apart(folder: Path) -> Non
     assert (columns["n"], columns["gold"], columns["picked"]) == (3, [0, 1, 1], [0, 0, 0])
     with pytest.raises(RuntimeError, match="the choice ' 3' is the same tokens as ' 2'"):
         asked_of(Toy(blind="23"), asking(path))
+
+
+def test_a_group_of_mixed_kinds_is_refused_before_anything_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (choice,) = load(choice_task(folder), None, None, 1).leaves.values()
+    exact = [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]
+    path = task(
+        folder, output_type="generate_until", doc_to_text="{{question}}", doc_to_target="answer", metric_list=exact
+    )
+    (generated,) = load(path, None, None, 1).leaves.values()
+    mixed = Loaded({"arc": choice, "gsm8k": generated}, 1)
+    monkeypatch.setattr("bench.tasks.ask.load", lambda name, *_: load(path, *_) if name == path else mixed)
+    toy = Toy()
+    monkeypatch.setattr(toy, "complete", lambda *_: pytest.fail("asked"))
+    with pytest.raises(RuntimeError) as error:
+        asked_of(toy, asking(path, "openllm"))
+    assert toy.asked == []
+    assert "task openllm: its tasks have no metric in common (arc by acc; gsm8k by exact_match)" in str(error.value)
+    assert "one by one in accuracy.tasks" in str(error.value)
 
 
 def test_a_limit_takes_the_first_and_a_draw_takes_the_same_for_every_model(folder: Path) -> None:

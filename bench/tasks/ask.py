@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measures.measure import Progress
 from bench.tasks.catalogue import label
-from bench.tasks.columns import columns
+from bench.tasks.columns import check_kinds, columns
 from bench.tasks.load import Loaded, Task, chosen, load, subject_names
 from variants.paths import resolve
 
@@ -23,15 +23,18 @@ def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_fo
     The tokens of the texts are compared with those of the tokenizer in `tokenizer_folder`, where there is one.
 
     `evaluate` rather than `simple_evaluate`, which asks the whole environment for versions after every run.
-    Raises RuntimeError, in one line, for data that cannot be had and for a model that cannot be asked.
+    Raises RuntimeError, in one line, for data that cannot be had, a group that is not one score, and a model that
+    cannot be asked.
     """
     from lm_eval.evaluator import evaluate
 
     from bench.lm import SessionLM
 
     table: dict[str, Any] = {}
-    for name in asking.tasks:
-        loaded = _load(asking, name)
+    tasks = {name: _load(asking, name) for name in asking.tasks}
+    for name, loaded in tasks.items():
+        check_kinds(name, loaded.leaves)
+    for name, loaded in tasks.items():
         model = SessionLM(scorer, progress, tokenizer_folder)
         for task in loaded.leaves.values():
             _check_choices(model, task)

@@ -13,6 +13,26 @@ from bench.tasks.load import Task, subject_of
 Sample = Mapping[str, Any]
 
 
+def check_kinds(name: str, leaves: Mapping[str, Task]) -> None:
+    """Raise RuntimeError where no metric is common to all leaves of a group, so that it has no single score."""
+    if all(map(_is_choice, leaves.values())):
+        return
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for leaf, task in leaves.items():
+        kinds.setdefault(tuple(task.aggregation()), []).append(leaf)
+    if set.intersection(*map(set, kinds)):
+        return
+    told = "; ".join(f"{_some(names)} by {', '.join(metrics)}" for metrics, names in kinds.items())
+    raise RuntimeError(
+        f"task {name}: its tasks have no metric in common ({told}), so it is no single score; name its tasks or "
+        "subgroups one by one in accuracy.tasks"
+    )
+
+
+def _some(names: Sequence[str], n: int = 3) -> str:
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
+
+
 def columns(samples: Mapping[str, Sequence[Sample]], leaves: Mapping[str, Task], names: Mapping[str, str]) -> Any:
     """Return prompt_sha256, question, subject, and what `_answers` or `_values` say, all leaves one after another.
 
@@ -72,7 +92,8 @@ def _finite(value: Any) -> float | None:
 
 def _scored(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -> dict[str, Any]:
     first = ordered[0][1]
-    metric = next((name for name in first["metrics"] if _value(first[name]) is not _NO_NUMBER), None)
+    numbers = (name for name in first["metrics"] if _value(first[name]) is not _NO_NUMBER)
+    metric = next((name for name in numbers if all(name in sample for _, sample in ordered)), None)
     task = leaves[ordered[0][0]]
     if metric is None:
         raise RuntimeError(f"task {task.task_name}: no number for each question in its metrics {first['metrics']}")

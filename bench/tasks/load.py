@@ -28,8 +28,8 @@ class Loaded:
 def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int) -> Loaded:
     """Load a task, group or tag by name, or a task by the path of its YAML, `num_fewshot` examples in its prompts.
 
-    None is the task's own number; a task that says 0 keeps it, as in lm-eval's `simple_evaluate`. `seed` draws the examples where a task draws any. Raises RuntimeError where its
-    data is neither here nor to be had from the hub.
+    None is the task's own number; a task that says 0 keeps it, as in lm-eval's `simple_evaluate`. `seed` draws the
+    examples where a task draws any. Raises RuntimeError where its data is neither here nor to be had from the hub.
     """
     path = task_yaml.find(name)
     try:
