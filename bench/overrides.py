@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.tasks import mmlu
 from variants.configure import nearest
 from variants.errors import UserError
-from variants.paths import ROOT
+from variants.paths import ROOT, resolve
 
 CONF = ROOT / "conf"
 GROUPS = ("model", "steps", "variant", "suite", "launcher")
 QUOTES = "\"'"
-NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir", "data_dir", "accuracy.data_dir")
+NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir")
 """Keys that choose what runs or where it is kept, and move no number."""
+DATA_DIRS = ("data_dir", "accuracy.data_dir")
+"""Keys of a folder whose content moves numbers, wherever it lies."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,9 @@ def parse(arguments: Sequence[str]) -> Request:
             if not bare.startswith("hydra"):
                 _refuse_sweep(argument, value)
             overrides.append(argument)
-        if bare not in (*NEUTRAL, "model", "suite") and not bare.startswith("hydra"):
+        if bare in DATA_DIRS and value != "null":
+            moved.append(f"data_dir={mmlu.content_sha256(resolve(value.strip(QUOTES)))}")
+        elif bare not in (*NEUTRAL, *DATA_DIRS, "model", "suite") and not bare.startswith("hydra"):
             moved.append(argument)
     model = next((v.partition("=")[2] for v in overrides if v.startswith("model.name=")), chosen["model"])
     digest = "-" + hashlib.sha256("\n".join(sorted(moved)).encode()).hexdigest()[:6] if moved else ""

@@ -56,8 +56,15 @@ def test_the_mmlu_suite_asks_five_shot_in_a_context_that_holds_it_and_its_latenc
     assert max(map(len, prompts)) + latency["output_tokens"] < 512 - 1
 
 
-def test_where_the_questions_lie_does_not_name_a_sweep_but_how_many_does() -> None:
-    assert parse(["suite=mmlu", "data_dir=x"]).sweep == parse(["suite=mmlu"]).sweep
+def test_what_the_questions_are_and_how_many_names_a_sweep_but_not_where_they_lie(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "moved", "other")]
+    for folder, answer in zip(folders, "AAB", strict=True):
+        (folder / "test").mkdir(parents=True)
+        (folder / "test" / "anatomy_test.csv").write_text(f"1 + 1?,2,3,4,5,{answer}\n")
+    one, moved, other = (parse(["suite=mmlu", f"data_dir={folder}"]).sweep for folder in folders)
+    assert one == moved
+    assert len({one, other, parse(["suite=mmlu"]).sweep}) == 3
+    assert parse(["suite=mmlu", "data_dir=null"]).sweep == parse(["suite=mmlu"]).sweep
     assert parse(["suite=mmlu", "limit_per_subject=20"]).sweep != parse(["suite=mmlu"]).sweep
 
 

@@ -8,12 +8,14 @@ letter, without a header. Read with the csv module's defaults over lines that en
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from variants.artifact import sha256_of
 from variants.errors import UserError
 
 HUB = "cais/mmlu"
@@ -24,6 +26,12 @@ LETTERS = "ABCD"
 def files(folder: Path, subject: str) -> dict[str, Path]:
     """Return the file of each split of a subject."""
     return {split: folder / split / f"{subject}_{split}.csv" for split in SPLITS}
+
+
+def content_sha256(folder: Path) -> str:
+    """Return one sha256 of all CSVs in a folder and their names, the same wherever it lies."""
+    csvs = sorted(path for split in SPLITS for path in (folder / split).glob("*.csv"))
+    return hashlib.sha256("".join(f"{path.name} {sha256_of(path)}\n" for path in csvs).encode()).hexdigest()
 
 
 def check(folder: Path, subjects: Sequence[str], num_fewshot: int) -> None:
