@@ -15,7 +15,7 @@ from bench import stats
 from bench.divergence import divergence
 from bench.read import read, select
 from bench.report import Report, render
-from bench.report.accuracy_grids import subjects_grid
+from bench.report.accuracy_grids import accuracy_grid, subjects_grid
 from bench.report.charts.subjects import differences
 from bench.report.outcome import first_lines, terminal_table
 from bench.report.table import Row, build_rows
@@ -75,6 +75,19 @@ def finding(report: Report, title: str) -> str:
 
 def section(text: str, title: str) -> str:
     return text.split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize(("limit", "told"), [(6, True), (None, False)])
+def test_a_draw_that_weighs_all_subjects_alike_is_said_beside_the_micro_average(
+    tmp_path: Path, limit: int | None, told: bool
+) -> None:
+    content = mmlu_record("base")
+    content["config"]["measures"]["accuracy"] = {"limit_per_subject": limit}
+    records.write(tmp_path, content)
+    chosen = select(read(tmp_path)[0])
+    assert chosen is not None
+    notes = " ".join(accuracy_grid(build_rows(chosen.records), "mmlu").notes)
+    assert ("limit_per_subject drew 6 questions of every subject" in notes) == told
 
 
 def test_a_model_no_better_than_guessing_is_called_at_chance_in_words(report: Report) -> None:

@@ -39,6 +39,7 @@ def accuracy_grid(rows: Sequence[Row], task: str) -> Grid:
             f"Right is the micro average, over questions: it alone is tested. Macro is the mean of {subjects}, each "
             "counting the same; its interval is that of a stratified sample."
         )
+        notes += _drawn_alike(rows, task)
     return Grid(
         key=f"accuracy-{task}",
         title=f"Accuracy on {task}",
@@ -47,6 +48,19 @@ def accuracy_grid(rows: Sequence[Row], task: str) -> Grid:
         lines=tuple(lines),
         notes=tuple(notes),
     )
+
+
+def _drawn_alike(rows: Sequence[Row], task: str) -> list[str]:
+    """Say that a draw took as many questions of every subject, where it did."""
+    asked = [row for row in rows if task in row.accuracy]
+    counts = {n for row in asked for _, n in row.accuracy[task].subjects.values()}
+    measures = [record.data["config"].get("measures") or {} for row in asked for record in row.records]
+    if len(counts) > 1 or not any((found.get("accuracy") or {}).get("limit_per_subject") for found in measures):
+        return []
+    return [
+        f"limit_per_subject drew {plural(min(counts), 'question')} of every subject: Right weighs all subjects alike "
+        "here, which it does not on the whole task."
+    ]
 
 
 def _guess(found: Accuracy) -> str:
