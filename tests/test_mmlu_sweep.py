@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,9 +97,10 @@ def kept_scores(cache: Path) -> dict[Path, tuple[bytes, int]]:
 
 
 def test_a_sweep_killed_while_it_scores_goes_on_from_the_scores_it_kept(
-    swept: tuple[Path, str], folder: Path, tiny_model: Path, tmp_path: Path
+    swept: tuple[Path, str], folder: Path, tiny_model: Path, tmp_path: Path, cache: Path
 ) -> None:
     results, own_cache = tmp_path / "results", tmp_path / "cache"
+    shutil.copytree(cache / "artifacts", own_cache / "artifacts")  # the model is built, no score is kept
     typed = arguments(tiny_model, folder, results, own_cache, "variant=base", "suite.measures=[size,accuracy]")
     child = subprocess.Popen([sys.executable, "-m", "bench.cli", *typed], cwd=ROOT, stdout=subprocess.DEVNULL)
     while child.poll() is None and not kept_scores(own_cache):
