@@ -98,6 +98,7 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
     checkout = commit()
     identity = [
         last.fingerprint,
+        [planned.fingerprint for planned in reference[:-1]],
         {"runtime": config["runtime"][runtime_name], "versions": versions(runtime.tools), "device": device},
         {name: [versions(m.tools), _measure_identity(m)] for name, m in configured.items()},
         round_,
@@ -116,7 +117,10 @@ def _reference(measure: Any, config: Mapping[str, Any], runtime: str, device: st
         raise UserError(
             f"divergence.base.{runtime}: got {variant!r}, allowed: a variant; {nearest(str(variant), names('variant'))}"
         )
-    steps = yaml.safe_load((CONF / "variant" / f"{variant}.yaml").read_text())["steps"]
+    described = yaml.safe_load((CONF / "variant" / f"{variant}.yaml").read_text())
+    if described["runtime"] != runtime:
+        raise UserError(f"divergence.base.{runtime}: got {variant!r}, allowed: a variant that runs in {runtime}")
+    steps = described["steps"]
     content = catalogue.content(measure.tasks, resolve(measure.data_dir) if measure.data_dir else None)
     node = measure.reference_step(variant, config["runtime"][runtime], {} if measure.text else content)
     return plan(

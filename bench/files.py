@@ -7,14 +7,15 @@ import tempfile
 from pathlib import Path
 
 
-def write_at_once(path: Path, text: str) -> Path:
+def write_at_once(path: Path, content: str | bytes) -> Path:
     """Write under a temporary name of its own, read it back, and rename it. Raises OSError where that fails."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
+    data = content.encode() if isinstance(content, str) else content
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        if temporary.read_bytes() != text.encode():
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        if temporary.read_bytes() != data:
             raise OSError(f"{path}: what was written does not read back the same; is the disk full?")
         temporary.chmod(0o644)
         temporary.replace(path)

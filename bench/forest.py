@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
 CHUNK_TOKENS = 8192
-"""How much a killed run has to do again at most, about."""
-REPEATED_SHARE = 32
-"""A chunk ends only where evaluating the next one's first prefix again costs at most 1/32 of what it holds."""
+"""How much a killed run has to do again, about, where prefixes are short."""
+REPEATED_SHARE = 16
+"""A chunk ends only where evaluating the next one's first prefix again costs at most 1/16 of what it holds: behind
+MMLU's longest examples, of 2,400 tokens, it is 39,000 tokens that a killed run has to do again."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.forest import Request
 from bench.runtimes.session import Vocabulary
 from bench.scorer import VERSION, Score, Scorer
+from variants.errors import UserError
 from variants.process import die_with_parent
 
 
@@ -95,4 +96,5 @@ def _work(
         return
     except Exception as error:
         traceback.print_exc()
-        connection.send(("failed", f"{type(error).__name__}: {error}"))
+        told = str(error) if isinstance(error, RuntimeError | UserError) else f"{type(error).__name__}: {error}"
+        connection.send(("failed", told))

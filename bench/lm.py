@@ -53,12 +53,12 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
 
     @property
     def eot_token_id(self) -> int:
-        return self._scorer.vocabulary.eot_token_id
+        eot = self._scorer.vocabulary.eot_token_id
+        return self.prefix_token_id if eot is None else eot
 
     @property
     def prefix_token_id(self) -> int:
-        bos = self._scorer.vocabulary.bos_token_id
-        return self.eot_token_id if bos is None else bos
+        return self._scorer.vocabulary.prefix_token_id
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> Ints:
         """Tokenize as lm-eval's own model does: a text that begins with the beginning-of-text gets no second."""
@@ -159,6 +159,8 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
 
     def _fit(self, context: Ints, continuation: Ints) -> Request:
         """Cut the context on its left where it does not fit, as lm-eval does."""
+        if not len(context) or not len(continuation):
+            raise RuntimeError("a question or an answer has no tokens to this model's tokenizer: it cannot be scored")
         overflow = len(context) + len(continuation) - (self._scorer.n_ctx + 1)
         if overflow >= len(context):
             raise RuntimeError(f"an answer of {len(continuation)} tokens alone does not fit n_ctx={self._scorer.n_ctx}")
@@ -182,16 +184,15 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
     def _tokenized(self, asked: Sequence[tuple[str, bool]]) -> list[Ints]:
         found = self._scorer.tokenize(asked)
         if self._source is not None:
-            self._compare([text for text, _ in asked], found)
+            pairs = [(text, tokens) for (text, start), tokens in zip(asked, found, strict=True) if start]
+            self._compare(pairs)
         return found
 
-    def _compare(self, texts: Sequence[str], found: Sequence[Ints]) -> None:
-        """Count the texts that the source's tokenizer cuts differently; the beginning-of-text is not of the text."""
-        theirs = self._source(list(texts), add_special_tokens=False).input_ids if texts else []
-        bos = self._scorer.vocabulary.bos_token_id
-        for text, ours, other in zip(texts, found, theirs, strict=True):
+    def _compare(self, found: Sequence[tuple[str, Ints]]) -> None:
+        """Count the texts that the source's tokenizer cuts differently, or starts or ends with other tokens."""
+        theirs = self._source([text for text, _ in found]).input_ids if found else []
+        for (text, ours), other in zip(found, theirs, strict=True):
             own = ours.tolist()
-            own = own[1:] if own and own[0] == bos and other[:1] != [bos] else own
             self.tokenizer["compared"] += 1
             if own != other:
                 self.tokenizer["different"] += 1

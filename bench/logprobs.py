@@ -76,8 +76,8 @@ class LogProbs:
         there, wanted = len(tokens) // self.window, -(-self.tokens // self.window)
         if there < wanted:
             raise RuntimeError(
-                f"divergence.tokens: got {self.tokens:,}, but the text has {len(tokens):,}; ask for fewer, or give a "
-                "longer divergence.text"
+                f"divergence.tokens: got {self.tokens:,}, but the text has {there * self.window:,} in windows of "
+                f"{self.window}; ask for fewer, or give a longer divergence.text"
             )
         drawn = sorted(random.Random(self.seed).sample(range(there), wanted))
         return np.array([tokens[i * self.window : (i + 1) * self.window] for i in drawn], dtype=np.int32)
@@ -156,8 +156,7 @@ def evaluated(
 
     Every window stands behind the beginning-of-text alone; memory is that of one block's rows.
     """
-    bos = session.vocabulary.bos_token_id
-    start = [session.vocabulary.eot_token_id if bos is None else bos]
+    start = [session.vocabulary.prefix_token_id]
     forest = Forest([Request(start, window) for window in windows.tolist()])
     limits, _ = session.start_scoring(forest.longest)
     for chunk in forest.chunks():
@@ -169,5 +168,7 @@ def evaluated(
 
 def divergence(of: Rows, base: Rows) -> NDArray[np.float64]:
     """Return the Kullback-Leibler divergence of each row from the base's, sum p_base (log p_base - log p), in nats."""
-    values: NDArray[np.float64] = (np.exp(base) * (base - of)).sum(-1, dtype=np.float64)
+    possible = base > -np.inf  # what the base rules out adds nothing: p log p goes to 0 with p
+    terms = np.exp(base) * np.where(possible, base - of, 0)
+    values: NDArray[np.float64] = terms.sum(-1, dtype=np.float64)
     return values

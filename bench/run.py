@@ -72,7 +72,11 @@ def run_cell(cell: Cell, tell: Tell) -> dict[str, Any]:
         result.update(status="failed", error=_unforeseen(error))
     result["seconds"]["total"] = round(time.monotonic() - started, 2)
     result["warnings"] = _warnings(result) + moved(cell)
-    record.write(result, cell.record_path)
+    try:
+        record.write(result, cell.record_path)
+    except ValueError as error:  # a number that JSON has no word for: the cell failed, and that is a record too
+        result.update(status="failed", error=_unforeseen(error), measures={})
+        record.write(result, cell.record_path)
     return result
 
 

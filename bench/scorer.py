@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.files import write_at_once
 from bench.forest import Chunk, Forest, Limits, Request
 from bench.machine import machine, versions
 from bench.measures.measure import Progress
@@ -45,7 +46,7 @@ class Scorer:
         answered = np.zeros(len(picked), dtype=bool)
         done = 0
         for chunk in forest.chunks():
-            file = self._kept / f"{self._key(chunk, chosen)}.npy"
+            file = self._kept / f"{self._key(chosen, chunk.key)}.npy"
             found = load(file, len(chunk.reads))
             if found is None:
                 found = self._evaluate(forest, chunk, limits)
@@ -70,12 +71,16 @@ class Scorer:
         values = [np.stack(self.session.evaluate(block)) for block in forest.blocks(chunk, limits)]
         return np.concatenate(values, axis=1)
 
-    def _key(self, chunk: Chunk, chosen: Mapping[str, Any]) -> str:
-        identity = [VERSION, self.session.facts, chosen, versions(ENGINES), machine()["id"], chunk.key]
+    def _key(self, *asked: Any) -> str:
+        """Return the sha256 of all that moves an answer's bits; the artifact is in the folder's name."""
+        identity = [VERSION, self.session.facts, versions(ENGINES), machine()["id"], *asked]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
     def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
         """Return the greedy continuation up to the first text of `until`, the model's own end, or `n_tokens`."""
+        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until))}.txt"
+        if file.is_file():
+            return file.read_bytes().decode()
         made: list[int] = []
         text = ""
         for token in self.session.generate(tokens, n_tokens):
@@ -87,6 +92,7 @@ class Scorer:
                 break
         for stop in until:
             text = text.split(stop)[0]
+        write_at_once(_folder(file), text)
         return text
 
     def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
@@ -105,8 +111,11 @@ def load(file: Path, n_reads: int) -> NDArray[np.float64] | None:
 
 def save(file: Path, scores: NDArray[np.float64]) -> None:
     """Keep the scores of a chunk; a reader finds all of them or no file."""
+    stream = io.BytesIO()
+    np.save(stream, scores)
+    write_at_once(_folder(file), stream.getvalue())
+
+
+def _folder(file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        np.save(stream, scores)
-    temporary.replace(file)
+    return file

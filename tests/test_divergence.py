@@ -60,19 +60,27 @@ def test_the_base_itself_differs_by_its_own_rounding_and_quantization_by_more(fo
 
 
 def test_the_numbers_are_those_of_the_definition(found: dict[str, Any], cache: Path, tiny_model: Path) -> None:
-    """Base in torch, whole windows at once, in double precision, against what the record of nf4 says of its base."""
+    """Base and NF4 in torch, whole windows at once and in double precision, token by token against the record."""
     import torch
     from transformers import AutoModelForCausalLM
 
     record = found["nf4"]["measures"]["divergence"]
     windows = kept_of(cache, found["nf4"]).windows
-    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
-    nll = []
-    for window in windows.tolist():
+    nf4 = cache / "artifacts" / found["nf4"]["artifact"]["fingerprint"]
+    rows = []
+    for folder in (tiny_model, nf4):
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         with torch.inference_mode():
-            rows = torch.log_softmax(model(torch.tensor([[1, *window[:-1]]])).logits[0].double(), -1)
-        nll += (-rows[torch.arange(len(window)), torch.tensor(window)]).tolist()
-    assert record["base_nll"] == pytest.approx(nll, abs=1e-3)
+            each = [model(torch.tensor([[1, *window[:-1]]])).logits[0] for window in windows.tolist()]
+        rows.append(torch.log_softmax(torch.cat(each).double(), -1))
+    base, other = rows
+    tokens = torch.tensor(windows.reshape(-1).tolist())
+    nll = [(-row[torch.arange(len(tokens)), tokens]).tolist() for row in rows]
+    assert record["base_nll"] == pytest.approx(nll[0], abs=1e-3)
+    assert record["nll"] == pytest.approx(nll[1], abs=1e-2)  # 4-bit products round with their shape
+    assert record["kl"] == pytest.approx((base.exp() * (base - other)).sum(-1).tolist(), abs=1e-2)
+    same = (base.argmax(-1) == other.argmax(-1)).tolist()
+    assert sum(a == (b == "1") for a, b in zip(same, record["same_top"], strict=True)) >= 254  # near ties may fall
 
 
 def test_the_base_is_kept_as_an_artifact_that_reads_as_safetensors(found: dict[str, Any], cache: Path) -> None:
@@ -99,6 +107,8 @@ def test_a_text_file_takes_the_place_of_the_tasks(tmp_path: Path, tiny_model: Pa
         ("divergence.text=nowhere.txt", "divergence.text: got nowhere.txt, no such file"),
         ("divergence.tokens=0", "divergence.tokens: got 0, allowed: 1 and more"),
         ("divergence.base={llamacpp: bas, transformers: base-torch}", "divergence.base.llamacpp: got 'bas'"),
+        ("divergence.base={llamacpp: nf4, transformers: base-torch}", "allowed: a variant that runs in llamacpp"),
+        ("divergence.tasks=[generel]", "did you mean general or"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(
@@ -118,7 +128,9 @@ def test_a_text_that_is_too_short_says_what_to_do(
     places = [f"results_dir={tmp_path}", f"cache_dir={cache}", f"model={tiny_model}", "suite=smoke"]
     only = ["suite.measures=[divergence]", "suite.once=[]", "variant=base", f"divergence.text={text}"]
     assert main(["run", *places, *only]) == 1
-    assert "divergence.tokens: got 2,048, but the text has" in " ".join(capsys.readouterr().out.split())
+    assert "divergence.tokens: got 2,048, but the text has 0 in windows of 128" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_kl_is_zero_for_the_same_and_that_of_the_definition_for_another() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,21 @@ def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny
             alone = torch.log_softmax(forward(tokens).logits[0], -1)
             expected = [float(alone[-2, 7]), float(alone[-1, request.continuation[1]])]
             assert [found[2 * i], found[2 * i + 1]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_architecture_that_does_not_go_by_its_mask_is_refused_not_scored_wrongly(
+    sessions: tuple[Session, Session],
+) -> None:
+    """GPT-Neo's local layers have a window of their own, which no mask from outside changes."""
+    import copy
+
+    from transformers import GPTNeoConfig, GPTNeoForCausalLM
+
+    size: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "num_layers": 2, "num_heads": 2, "window_size": 8}
+    kinds: dict[str, Any] = {"attention_types": [[["global", "local"], 1]], "initializer_range": 0.3}
+    session: Any = copy.copy(sessions[1])
+    model: Any = GPTNeoForCausalLM(GPTNeoConfig(**size, **kinds))
+    session._model, session._checked = model.eval(), 0
+    session.vocabulary = replace(session.vocabulary, n_tokens=50)
+    with pytest.raises(RuntimeError, match="cannot be evaluated behind a shared prefix"):
+        session.start_scoring(40)

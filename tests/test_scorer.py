@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,42 @@ def test_kept_scores_belong_to_one_artifact_and_a_broken_file_is_done_again(
     after, _ = scorer.score([Request([1, 2, 3], [4])])
     assert after == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("change", [{"kv_type": "f16"}, {"n_threads": 1}, {"score_tokens_cpu": 48}, {"version": "0"}])
+def test_scores_kept_under_other_settings_are_not_found(
+    artifacts: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    artifact = artifacts["llamacpp"]
+
+    def kept(runtime: LlamaCpp) -> int:
+        scorer = Scorer(runtime.open(artifact, "cpu"), artifact, lambda *_: None)
+        scorer._kept = tmp_path
+        scorer.score([Request([1, 2, 3], [4])])
+        return len(list(tmp_path.iterdir()))
+
+    assert kept(LLAMACPP) == kept(LLAMACPP) == 1
+    if version := change.get("version"):
+        monkeypatch.setattr("bench.scorer.versions", lambda names: dict.fromkeys(names, version))
+        assert kept(LLAMACPP) == 2
+    else:
+        assert kept(replace(LLAMACPP, **change)) == 2
+
+
+def test_a_completion_is_kept_and_read_back(opened: tuple[Artifact, Session], tmp_path: Path) -> None:
+    artifact, session = opened
+    scorer = Scorer(session, artifact, lambda *_: None)
+    scorer._kept = tmp_path
+    first = scorer.complete([1, 20, 30], 8, [])
+    (file,) = tmp_path.iterdir()
+    file.write_text(first + " kept")
+    assert scorer.complete([1, 20, 30], 8, []) == first + " kept"
+    assert scorer.complete([1, 20, 30], 7, []) in first
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_answer_without_tokens_is_refused_not_scored_as_certain(
+    opened: tuple[Artifact, Session], tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError, match="has no tokens"):
+        fresh(opened, tmp_path).loglikelihood(instances("loglikelihood", [("a", " b"), ("a", "")]))

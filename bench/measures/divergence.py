@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.logprobs import FILE, Kept, LogProbs, divergence, evaluated
 from bench.measures.measure import Progress, Subject
+from bench.tasks import catalogue
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.step import CONTENT
@@ -40,7 +43,12 @@ class Divergence:
         for name, least in (("tokens", 1), ("window", 2)):
             if getattr(self, name) < least:
                 raise UserError(f"{name}: got {getattr(self, name)}, allowed: {least} and more")
-        if self.text is not None and not resolve(self.text).is_file():
+        if self.text is None:
+            folder = resolve(self.data_dir) if self.data_dir else None
+            if folder and not folder.is_dir():
+                raise UserError(f"data_dir: got {self.data_dir}, no such folder; relative ones start at the project's")
+            catalogue.check(self.tasks, folder, None)
+        elif not resolve(self.text).is_file():
             raise UserError(f"text: got {self.text}, no such file; relative ones start at the project's folder")
 
     def reference_step(self, variant: str, runtime: Mapping[str, Any], content: Mapping[str, str]) -> dict[str, Any]:
@@ -77,9 +85,13 @@ class Divergence:
             "text": reference.notes["tokens_sha256"],
             "tokens": n,
             "window": self.window,
-            "kl": [float(f"{value:.4g}") for value in kl],
+            "kl": [float(f"{value:.4g}") if math.isfinite(value) else None for value in kl],
             "same_top": "".join("01"[int(value)] for value in same),
-            "nll": [round(float(value), 4) for value in nll],
-            "base_nll": [round(float(value), 4) for value in kept.nll],
+            "nll": _rounded(nll),
+            "base_nll": _rounded(kept.nll),
             "rounding_floor": float(f"{reference.notes['rounding_floor']:.4g}"),
         }
+
+
+def _rounded(values: NDArray[Any]) -> list[float | None]:
+    return [round(float(value), 4) if math.isfinite(value) else None for value in values]

@@ -49,9 +49,11 @@ class LlamaCpp:
         for field, allowed in (("flash_attention", FLASH_ATTENTION), ("kv_type", KV_TYPES)):
             if getattr(self, field) not in allowed:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(allowed)}")
-        for field in ("n_ctx", "n_batch", "score_tokens_cpu", "score_tokens_cuda"):
-            if getattr(self, field) < 1:
-                raise UserError(f"{field}: got {getattr(self, field)}, allowed: 1 and more")
+        for field, least in (("n_ctx", 1), ("n_batch", 1), ("score_tokens_cpu", 2), ("score_tokens_cuda", 2)):
+            if getattr(self, field) < least:
+                raise UserError(f"{field}: got {getattr(self, field)}, allowed: {least} and more")
+        if self.n_threads is not None and self.n_threads < 1:
+            raise UserError(f"n_threads: got {self.n_threads}, allowed: 1 and more, or null for every core")
 
     def check_cuda(self) -> None:
         """Raise UserError where this llama.cpp cannot use a GPU."""
@@ -108,8 +110,9 @@ class LlamaCppSession:
         template = llama_cpp.llama_model_chat_template(self._model, None)
         return Vocabulary(
             n_tokens=llama_cpp.llama_vocab_n_tokens(self._vocab),
-            bos_token_id=bos if llama_cpp.llama_vocab_get_add_bos(self._vocab) else None,
-            eot_token_id=eos,
+            bos_token_id=bos if bos >= 0 else None,
+            adds_bos=bos >= 0 and bool(llama_cpp.llama_vocab_get_add_bos(self._vocab)),
+            eot_token_id=eos if eos >= 0 else None,
             texts={
                 name: llama_cpp.llama_vocab_get_text(self._vocab, i).decode() for name, i in texts.items() if i >= 0
             },
@@ -175,9 +178,11 @@ class LlamaCppSession:
         tokens = runtime.score_tokens_cuda if self._on_gpu else runtime.score_tokens_cpu
         while True:
             n_ctx = -(-(longest + tokens) // CELLS) * CELLS
-            shape = self._shape(n_ctx, tokens, 1 + PATHS)
+            paths = min(PATHS, tokens - 1)  # llama.cpp aborts where sequences outnumber the tokens of a batch
+            shape = self._shape(n_ctx, tokens, 1 + paths)
             try:
-                if not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
+                there = self._context is not None and self._context.shape == shape
+                if not there and not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
                     raise MemoryError(f"a cache of {n_ctx:,} tokens takes {self._kv_bytes(n_ctx):,} bytes")
                 context = self._made_for(shape)
                 break
@@ -187,13 +192,14 @@ class LlamaCppSession:
                 tokens //= 2
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
         chosen = {
-            "n_ctx": n_ctx,
+            "n_ctx": self.n_ctx,
+            "cache_tokens": n_ctx,
             "batch_tokens": tokens,
-            "sequences": 1 + PATHS,
+            "sequences": 1 + paths,
             "kv_type": runtime.kv_type,
             "kv_bytes": context.kv_bytes,
         }
-        return Limits(tokens, PATHS, rows), chosen
+        return Limits(tokens, paths, rows), chosen
 
     def _kv_bytes(self, n_ctx: int) -> int:
         model, (_, value_bytes) = self._model, KV_TYPES[self._runtime.kv_type]

@@ -28,15 +28,26 @@ class Prefill:
 class Vocabulary:
     """What has to be known of a tokenizer beside its tokens.
 
-    `bos_token_id` is the token that texts start with, None where the tokenizer adds none; `texts` are the special
-    tokens as a chat template writes them (bos_token, eos_token).
+    `adds_bos` says that the tokenizer starts texts with the beginning-of-text token; `texts` are the special tokens as
+    a chat template writes them (bos_token, eos_token).
     """
 
     n_tokens: int
     bos_token_id: int | None
-    eot_token_id: int
+    adds_bos: bool
+    eot_token_id: int | None
     texts: Mapping[str, str]
     chat_template: str | None
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The token before a text that has no context, as lm-eval has it: beginning-of-text, else end-of-text."""
+        token = self.eot_token_id if self.bos_token_id is None else self.bos_token_id
+        if token is None:
+            raise RuntimeError(
+                "this tokenizer has no beginning-of-text and no end-of-text: no text can be scored alone"
+            )
+        return token
 
 
 class Session(Protocol):

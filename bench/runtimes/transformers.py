@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.forest import Block, Limits
+from bench.forest import Block, Forest, Limits, Request
 from bench.runtimes.session import LOGITS_BYTES, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bench.runtimes.torch_trunk import Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
+NOT_SHARED = "this architecture's attention cannot be evaluated behind a shared prefix, so the model is not scored"
+SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02}
+"""Mean difference of a log-probability, in nats, that the order of additions alone may make."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Transformers:
         for field in ("n_ctx", "score_tokens_cpu", "score_tokens_cuda"):
             if getattr(self, field) < 1:
                 raise UserError(f"{field}: got {getattr(self, field)}, allowed: 1 and more")
+        if self.n_threads is not None and self.n_threads < 1:
+            raise UserError(f"n_threads: got {self.n_threads}, allowed: 1 and more, or null for every core")
 
     def check_cuda(self) -> None:
         """Raise UserError where torch cannot use a GPU; asked in a process of its own (see bench/judge.py)."""
@@ -86,6 +91,7 @@ class TransformersSession:
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
+        self._checked = 0
         self.n_ctx = min(runtime.n_ctx, int(model.config.max_position_embeddings))
         self.vocabulary = self._vocabulary()
         self.last_prefill = Prefill(0, 0)
@@ -104,19 +110,21 @@ class TransformersSession:
 
     def _vocabulary(self) -> Vocabulary:
         starts = self._tokenizer("").input_ids
-        eos, texts = self._tokenizer.eos_token_id, self._tokenizer.special_tokens_map
+        bos, eos = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
+        texts = self._tokenizer.special_tokens_map
         return Vocabulary(
             n_tokens=int(self._model.config.vocab_size),
-            bos_token_id=int(starts[0]) if starts else None,
-            eot_token_id=-1 if eos is None else int(eos),
+            bos_token_id=None if bos is None else int(bos),
+            adds_bos=bos is not None and starts[:1] == [bos],
+            eot_token_id=None if eos is None else int(eos),
             texts={name: str(text) for name, text in texts.items() if name in ("bos_token", "eos_token")},
             chat_template=self._tokenizer.chat_template,
         )
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
         tokens = list(self._tokenizer(text, add_special_tokens=False).input_ids)
-        bos_token_id = self.vocabulary.bos_token_id
-        return [bos_token_id, *tokens] if bos and bos_token_id is not None else tokens
+        start = self.vocabulary.bos_token_id
+        return [start, *tokens] if bos and self.vocabulary.adds_bos and start is not None else tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
@@ -150,9 +158,45 @@ class TransformersSession:
             raise RuntimeError("this model has recurrent layers: what they hold of a shared prefix cannot be reused")
         room = longest + self._score_tokens
         self._trunk = Trunk(self._model, room)
+        self._check_sharing(longest)
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
-        chosen = {"n_ctx": room, "batch_tokens": self._score_tokens, "kv_type": self._kv_type()}
+        chosen = {
+            "n_ctx": self.n_ctx,
+            "cache_tokens": room,
+            "batch_tokens": self._score_tokens,
+            "kv_type": self._kv_type(),
+        }
         return Limits(self._score_tokens, self._score_tokens, rows), chosen
+
+    def _check_sharing(self, longest: int) -> None:
+        """Hold two paths that fork half-way against the model's own masks; raise RuntimeError where they differ.
+
+        Not every architecture goes by the mask it is given (alibi, local or chunked attention of its own, recurrence).
+        """
+        import torch
+
+        if longest < 2 or longest <= self._checked:
+            return
+        rng = np.random.default_rng(0)
+        fork = longest // 2
+        one, other = rng.integers(0, self.vocabulary.n_tokens, (2, longest))
+        other[:fork] = one[:fork]
+        paths = [path[:end] for path in (one, other) for end in (fork + 1, longest)]  # behind the fork, and at the end
+        forest = Forest([Request(path.tolist(), [0]) for path in paths])
+        limits = Limits(max(1, longest // 3), len(paths), len(paths))
+        worst = 0.0
+        try:
+            for block in forest.blocks(next(forest.chunks()), limits):
+                shared = torch.log_softmax(self._logits(block).float(), dim=-1)
+                for row, read in zip(block.read_rows, block.reads, strict=True):
+                    tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
+                    alone = torch.log_softmax(self._forward(tokens, logits_to_keep=1).logits[0, -1].float(), dim=-1)
+                    worst = max(worst, float((alone - shared[row]).abs().mean()))
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            raise RuntimeError(f"{NOT_SHARED} ({str(error).splitlines()[0]})") from error
+        if not worst <= SHARING_BOUND[self._kv_type()]:
+            raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worst:.2g} nats in the mean")
+        self._checked = longest
 
     def _kv_type(self) -> str:
         return str(self._model.dtype).removeprefix("torch.")
