@@ -35,7 +35,7 @@ ANSWERS = ("question", "subject", "gold", "picked", "loglik")
 
 def parse(path: Path) -> dict[str, Any]:
     """Read one record file as this version's schema. Raises OSError, or ValueError for what is no sound record."""
-    data = decode(path.read_text(encoding="utf-8"))
+    data = decode(path.read_bytes())
     if not isinstance(data, dict) or "schema" not in data:
         raise ValueError("no record: it has no `schema`")
     data = migrated(data)
