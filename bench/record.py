@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 
@@ -55,7 +56,9 @@ def sealed(text: str) -> str:
 
 
 def decode(content: bytes) -> Any:
-    """Parse the bytes of a record. Raises ValueError for NaN, Infinity, or content that its sha256 does not fit.
+    """Parse the bytes of a record; every number in it is finite.
+
+    Raises ValueError for NaN, Infinity, a number as large as 1e999, or content that its sha256 does not fit.
 
     Records of before the sha256 have none, and there is nothing to hold them against.
     """
@@ -76,13 +79,18 @@ def decode(content: bytes) -> Any:
 def _decode_slowly(content: bytes) -> Any:
     """Parse what orjson refuses as the standard library does, which says what is wrong in words of this tool."""
     try:
-        return json.loads(content.decode(), parse_constant=_refuse)
+        return json.loads(content.decode(), parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON, perhaps cut short: {error}") from None
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+def _refuse(number: str) -> NoReturn:
+    raise ValueError(f"{number} is no number")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 def dumps(value: Any, indent: int = 0) -> str:
