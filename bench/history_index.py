@@ -236,7 +236,7 @@ def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
         for task, answers in (record.measures.get("accuracy") or {}).items():
             marks = right(answers)
             share = stats.wilson(sum(marks), len(marks))
-            asked = _content(tuple(answers["question"]), tuple(answers["gold"]))
+            asked = _content(tuple(answers["question"]), tuple(answers.get("gold") or ()))
             identity = {
                 **_model(record),
                 "task version": str(answers.get("version")),
