@@ -68,7 +68,7 @@ def history(
     names = _asked("variant", variants, (summary.variant for summary in found))
     allowed = _asked("metric", metrics, (metric for summary in found for metric in summary.values))
     chosen = sorted((s for s in found if s.variant in names), key=lambda summary: commits[summary.sha].place)
-    series = [one for name in names for one in _series(name, chosen, commits, allowed)]
+    series = _series(chosen, commits, allowed)
     failures = {name: tuple(commits[s.sha] for s in chosen if s.variant == name and s.failures) for name in names}
     places = {commits[summary.sha].place for summary in chosen}
     return History(
@@ -136,16 +136,14 @@ def _asked(what: str, asked: Sequence[str], there: Iterable[str]) -> list[str]:
     return sorted(name for name in known if not asked or name in asked)
 
 
-def _series(
-    variant: str, chosen: Sequence[Summary], commits: Mapping[str, Commit], allowed: Sequence[str]
-) -> list[Series]:
-    points: dict[str, list[Point]] = defaultdict(list)
+def _series(chosen: Sequence[Summary], commits: Mapping[str, Commit], allowed: Sequence[str]) -> list[Series]:
+    points: dict[tuple[str, str], list[Point]] = defaultdict(list)
     for summary in chosen:
-        if summary.variant == variant:
-            for metric, value in summary.values.items():
-                point = Point(commits[summary.sha], value, summary.artifact, summary.copy_gb_s)
-                points[metric].append(point)
-    return [_broken(variant, metric_of(name), found) for name, found in points.items() if name in allowed]
+        commit = commits[summary.sha]
+        for metric, value in summary.values.items():
+            points[summary.variant, metric].append(Point(commit, value, summary.artifact, summary.copy_gb_s))
+    ordered = sorted(points.items(), key=lambda item: item[0][0])  # by variant; metrics as they came
+    return [_broken(variant, metric_of(name), found) for (variant, name), found in ordered if name in allowed]
 
 
 def _broken(variant: str, metric: Metric, points: Sequence[Point]) -> Series:

@@ -1,15 +1,14 @@
 """The index of `bench history`: what the records of each commit come to, so that they are read once and not each time.
 
-One JSON file in the cache. The records of a commit are summed up again where the names, sizes or
-times of its files have changed; an index that is gone, broken or of another version is built anew. Nothing is lost
-with it. Uncommitted states are no part of a history, and are not read.
+One JSON file in the cache; the charts lie beside it. The records of a commit are summed up again where the names,
+sizes or times of its files have changed; an index that is gone, broken or of another version is built anew. Nothing
+is lost with it. Uncommitted states are no part of a history, and are not read.
 """
 
 from __future__ import annotations
 
 import gc
 import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from bench import answers as answered
 from bench import read, schema, stats
@@ -77,7 +77,7 @@ class _Commit:
 
 def summaries(results: Path, cache_dir: Path) -> tuple[list[Summary], list[str]]:
     """Return the summaries of all committed states under a folder of records, and which files were left out and why."""
-    path = cache_dir / "history" / f"{_digest(str(results.resolve()))}.json"
+    path = index_folder(results, cache_dir) / "index.json"
     known = _load(path)
     listings = _listings(results)
     todo = [label for label, listing in listings.items() if label not in known or known[label].listing != listing]
@@ -87,6 +87,11 @@ def summaries(results: Path, cache_dir: Path) -> tuple[list[Summary], list[str]]
         _save(path, known)
     found = [summary for commit in known.values() for summary in commit.summaries]
     return found, [line for commit in known.values() for line in commit.left_out]
+
+
+def index_folder(results: Path, cache_dir: Path) -> Path:
+    """Return the folder of what the history of a folder of records keeps for the next time."""
+    return cache_dir / "history" / _digest(str(results.resolve()))
 
 
 def _listings(results: Path) -> dict[str, str]:
@@ -113,7 +118,7 @@ def _version() -> str:
 
 def _load(path: Path) -> dict[str, _Commit]:
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = orjson.loads(path.read_bytes())
         if index["version"] != _version():
             return {}
         shared = index["shared"]
@@ -137,10 +142,10 @@ def _unpacked(summary: dict[str, Any], shared: Sequence[Any]) -> Summary:
 
 def _save(path: Path, commits: Mapping[str, _Commit]) -> None:
     """Write the index under a temporary name and rename it; what many values share is written once."""
-    places: dict[str, int] = {}
+    places: dict[bytes, int] = {}
 
     def place(content: Any) -> int:
-        return places.setdefault(json.dumps(content), len(places))
+        return places.setdefault(orjson.dumps(content), len(places))
 
     def packed(summary: Summary) -> dict[str, Any]:
         values = {
@@ -152,9 +157,9 @@ def _save(path: Path, commits: Mapping[str, _Commit]) -> None:
     told = {
         label: {**vars(commit), "summaries": [packed(s) for s in commit.summaries]} for label, commit in commits.items()
     }
-    index = {"version": _version(), "shared": [json.loads(text) for text in places], "commits": told}
+    index = {"version": _version(), "shared": [orjson.loads(text) for text in places], "commits": told}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_at_once(path, json.dumps(index, separators=(",", ":")))
+    write_at_once(path, orjson.dumps(index).decode())
 
 
 def _sum_up(results: Path, listings: Mapping[str, str]) -> Iterator[_Commit]:
@@ -234,14 +239,14 @@ def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
                 continue
             marks = answered.right(answers)
             share = stats.wilson(sum(marks), len(marks))
-            asked = "\n".join([*map(str, answers["question"]), repr(answers.get("gold"))])
+            asked = _content(tuple(answers["question"]), tuple(answers.get("gold") or ()))
             identity = {
                 **_model(record),
                 "task version": str(answers.get("version")),
                 **{name: str(answers.get(name)) for name in ("scorer", "metric", "num_fewshot", "chat_template")},
                 "cut prompts": str(answers.get("truncated")),
                 "prompts": str(answers.get("prompt_sha256"))[:12],
-                "questions": f"{len(marks)} ({_questions(asked)})",
+                "questions": f"{len(marks)} ({asked})",
             }
             bits = np.packbits(marks).tobytes().hex()
             found[f"accuracy {task}"] = Value(share.value, share.low, share.high, len(marks), identity, bits)
@@ -249,8 +254,9 @@ def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
 
 
 @lru_cache(maxsize=64)
-def _questions(asked: str) -> str:
-    return _digest(asked)[:8]
+def _content(*columns: tuple[Any, ...]) -> str:
+    """Return a digest of what most records have alike, which is why it is remembered."""
+    return _digest(repr(columns))[:8]
 
 
 def _model(record: Record) -> dict[str, str]:
@@ -272,7 +278,7 @@ def _workload(records: Sequence[Record]) -> dict[str, str]:
             ("device", session.get("device")),
             ("loop", latency.get("loop")),
             ("output_tokens", latency.get("output_tokens")),
-            ("prompt tokens", _questions(repr(latency.get("prompt_tokens")))),
+            ("prompt tokens", _content(tuple(latency.get("prompt_tokens") or ()))),
             *((f"latency.{key}", asked.get(key)) for key in ("prompts", "prompt", "seed")),
         ):
             told[name].append(str(value))

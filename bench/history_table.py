@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import io
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from bench.files import write_at_once
 from bench.history import History, NoHistoryError, history
+from bench.history_index import index_folder
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -20,6 +22,14 @@ CACHE = ".cache"
 
 def show_history(arguments: argparse.Namespace) -> int:
     """Write the history that `bench history` asks for and print its change points. Raises UserError without records."""
+    gc.disable()  # points and artists by the hundred thousand, none to be freed before the command ends
+    try:
+        return _show(arguments)
+    finally:
+        gc.enable()
+
+
+def _show(arguments: argparse.Namespace) -> int:
     formats = tuple(name.strip() for name in arguments.format.split(","))
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
@@ -34,17 +44,18 @@ def show_history(arguments: argparse.Namespace) -> int:
         raise UserError(str(error)) from None
     for line in found.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
-    files = _write(found, Path(arguments.out) if arguments.out else results / "report", formats)
+    out = Path(arguments.out) if arguments.out else results / "report"
+    files = _write(found, out, formats, index_folder(results, resolve(CACHE)))
     _print(found)
     print(f"history: {next((file for file in files if file.suffix == '.html'), files[0])}")
     return 0
 
 
-def _write(found: History, out: Path, formats: tuple[str, ...]) -> list[Path]:
+def _write(found: History, out: Path, formats: tuple[str, ...], kept_charts: Path) -> list[Path]:
     from bench.report.history_page import history_charts, history_page
     from bench.report.html import link_pages
 
-    charts = history_charts(found) if {"html", "svg"} & set(formats) else {}
+    charts = history_charts(found, kept_charts) if {"html", "svg"} & set(formats) else {}
     files: dict[str, str] = {}
     if "html" in formats:
         files["history.html"] = history_page(found, charts)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import orjson
 
 from bench.files import write_at_once
 
 SCHEMA = 1
-_SEAL = re.compile(r'\{\n "sha256": "([0-9a-f]{64})",\n')
+_SEAL = re.compile(rb'\{\n "sha256": "[0-9a-f]{64}",\n')
 
 
 def state_label(commit: Mapping[str, Any]) -> str:
@@ -41,7 +44,7 @@ def write(record: Mapping[str, Any], path: Path) -> None:
 def read(path: Path) -> dict[str, Any] | None:
     """Read a record, or return None where there is none or it is not whole and of this schema."""
     try:
-        record = decode(path.read_text(encoding="utf-8"))
+        record = decode(path.read_bytes())
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
@@ -52,25 +55,42 @@ def sealed(text: str) -> str:
     return text.replace("{\n", f'{{\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}",\n', 1)
 
 
-def decode(text: str) -> Any:
-    """Parse the text of a record. Raises ValueError for NaN, Infinity, or a text that its sha256 does not fit.
+def decode(content: bytes) -> Any:
+    """Parse the bytes of a record; every number in it is finite.
+
+    Raises ValueError for NaN, Infinity, a number as large as 1e999, or content that its sha256 does not fit.
 
     Records of before the sha256 have none, and there is nothing to hold them against.
     """
+    if b"\r" in content:  # git may have checked it out so
+        content = content.replace(b"\r\n", b"\n")
     try:
-        record = json.loads(text, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON, perhaps cut short: {error}") from None
+        record = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        record = _decode_slowly(content)
     if isinstance(record, dict) and "sha256" in record:
-        seal = _SEAL.match(text)
-        content = "{\n" + text[seal.end() :] if seal else ""
-        if record["sha256"] != hashlib.sha256(content.encode()).hexdigest():
+        seal = _SEAL.match(content)
+        sealed_content = b"{\n" + content[seal.end() :] if seal else b""
+        if record["sha256"] != hashlib.sha256(sealed_content).hexdigest():
             raise ValueError("changed since it was written: its content does not fit its sha256")
     return record
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+def _decode_slowly(content: bytes) -> Any:
+    """Parse what orjson refuses as the standard library does, which says what is wrong in words of this tool."""
+    try:
+        return json.loads(content.decode(), parse_constant=_refuse, parse_float=_finite)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON, perhaps cut short: {error}") from None
+
+
+def _refuse(number: str) -> NoReturn:
+    raise ValueError(f"{number} is no number")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 def dumps(value: Any, indent: int = 0) -> str:

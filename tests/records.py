@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.record import dumps, record_path
+from bench.record import dumps, record_path, sealed
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MACHINE = "test-cpu-2c"
@@ -358,7 +358,7 @@ def write_history(
                     text = text.replace(f'"@{key}"', str([round(value, 4) for value in values]).replace(" ", ""))
             text = text.replace(COMMIT, sha).replace("@day", f"{2000 + place // 336}-{place // 28 % 12 + 1:02d}")
             text = text.replace("@of", f"{place % 28 + 1:02d}")
-            (folder / f"{name}.r{number}.json").write_text(text, encoding="utf-8")
+            (folder / f"{name}.r{number}.json").write_text(sealed(text), encoding="utf-8")
 
 
 def _template(name: str, number: int, requests: int) -> str:

@@ -16,6 +16,7 @@ from bench import history_table, read
 from bench.changepoints import find_shifts, splits_of
 from bench.cli import main
 from bench.history import History, NoHistoryError, branch_commits, history
+from bench.report.charts.history import history_chart
 from bench.series import Series
 from tests import records
 
@@ -53,6 +54,7 @@ class Branch:
         for place in places if change else ():
             for path in self.files(place):
                 content = json.loads(path.read_text())
+                content.pop("sha256")
                 assert change is not None
                 change(place, content)
                 path.write_text(json.dumps(content))
@@ -294,7 +296,7 @@ def test_the_index_reads_a_commit_again_only_where_a_record_changed(
 def test_a_broken_index_is_built_anew(branch: Branch, content: str) -> None:
     branch.measure([0, 1])
     before = branch.history()
-    (index,) = branch.cache.glob("history/*.json")
+    (index,) = branch.cache.glob("history/*/index.json")
     index.write_text(content, encoding="latin-1")
     assert branch.history() == before
     assert json.loads(index.read_text())["commits"].keys() == {sha[:12] for sha in branch.shas[:2]}
@@ -303,11 +305,40 @@ def test_a_broken_index_is_built_anew(branch: Branch, content: str) -> None:
 def test_an_index_whose_inside_is_broken_is_built_anew(branch: Branch) -> None:
     branch.measure([0, 1])
     before = branch.history()
-    (index,) = branch.cache.glob("history/*.json")
+    (index,) = branch.cache.glob("history/*/index.json")
     content = json.loads(index.read_text())
     content["shared"] = []
     index.write_text(json.dumps(content))
     assert branch.history() == before
+
+
+def test_a_chart_is_drawn_again_only_where_what_it_shows_has_changed(
+    branch: Branch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def counted(name: str, *content: Any) -> str:
+        drawn.append(name)
+        return history_chart(name, *content)
+
+    def charts() -> dict[str, str]:
+        drawn.clear()
+        assert main(["history", "--results", str(branch.results), "--metric", "e2e_p50_ms,e2e_p99_ms"]) == 0
+        return {path.name: path.read_text() for path in (branch.results / "report").glob("*.svg")}
+
+    monkeypatch.setattr("bench.report.history_page.history_chart", counted)
+    branch.measure(range(5))
+    first = charts()
+    assert sorted(drawn) == ["e2e_p50_ms", "e2e_p99_ms"]
+    assert charts() == first
+    assert drawn == []
+    (kept,) = branch.cache.glob("history/*/history-e2e_p50_ms.svg")
+    kept.write_text(kept.read_text()[:20])
+    assert charts() == first
+    assert drawn == ["e2e_p50_ms"]
+    branch.git("tag", "v9.9", branch.shas[4])
+    assert all(">v9.9<" in svg for svg in charts().values())
+    assert sorted(drawn) == ["e2e_p50_ms", "e2e_p99_ms"]
 
 
 def test_a_file_left_out_is_named_again_from_the_index(branch: Branch) -> None:

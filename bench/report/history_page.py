@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 from bench.changepoints import ALPHA, LEAST
 from bench.history import History
 from bench.report.charts.history import history_chart
+from bench.report.charts.kept import kept
 from bench.report.gates import Finding
 from bench.report.grids import NOT_MEASURED, Entry, Grid, Line
 from bench.report.html import inline, rendered
@@ -50,16 +53,21 @@ SUBJECT = 44
 """Characters of a commit's subject that a table has room for."""
 
 
-def history_charts(found: History) -> dict[str, str]:
-    """Draw a chart per metric of the series that ever changed; returns SVG documents by their file names."""
+def history_charts(found: History, folder: Path) -> dict[str, str]:
+    """Draw a chart per metric of the series that ever changed, unless the folder keeps it from the last time.
+
+    Returns SVG documents by their file names.
+    """
     groups = defaultdict(list)
     for series in found.series:
         if not series.constant:
             groups[series.metric.name].append(series)
-    return {
-        f"history-{name.replace(' ', '-')}": history_chart(name, group, found.commits, found.failures)
-        for name, group in groups.items()
-    }
+    charts = {}
+    for name, group in groups.items():
+        drawn_from = (name, group, found.commits, found.failures)
+        file = f"history-{name.replace(' ', '-')}"
+        charts[file] = kept(folder / f"{file}.svg", drawn_from, partial(history_chart, *drawn_from))
+    return charts
 
 
 def history_page(found: History, charts: dict[str, str]) -> str:

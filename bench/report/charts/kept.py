@@ -1,0 +1,38 @@
+"""Charts that were drawn before: one of the same content, by the same code, is read back and not drawn again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import orjson
+
+import bench
+from bench.files import write_at_once
+
+
+def kept(path: Path, content: object, draw: Callable[[], str]) -> str:
+    """Return the chart that a file keeps if it was drawn from this content; else draw it, and keep it there.
+
+    `content` is made of dataclasses, tuples and what JSON has. The first line of the file is a digest of it and of all
+    code that may have a say in the drawing.
+    """
+    key = hashlib.sha256(_code() + orjson.dumps(content, default=tuple)).hexdigest()
+    try:
+        found, _, svg = path.read_text(encoding="utf-8").partition("\n")
+    except (OSError, ValueError):
+        found = svg = ""
+    if found != key or not svg:
+        svg = draw()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_at_once(path, f"{key}\n{svg}")
+    return svg
+
+
+@cache
+def _code() -> bytes:
+    sources = sorted(Path(str(bench.__file__)).parent.rglob("*.py"))
+    return version("matplotlib").encode() + b"".join(source.read_bytes() for source in sources)
