@@ -14,7 +14,9 @@ from bench.judge import RemoteScorer, judged
 from bench.measures.measure import Progress
 from bench.runtimes.session import Vocabulary
 
-VOCABULARY = Vocabulary(n_tokens=300, bos_token_id=1, adds_bos=True, eot_token_id=2, texts={"bos_token": "<s>"}, chat_template=None)
+VOCABULARY = Vocabulary(
+    300, bos_token_id=1, adds_bos=True, eot_token_id=2, texts={"bos_token": "<s>"}, chat_template=None
+)
 
 
 class ToyScorer:

@@ -19,8 +19,8 @@ class Accuracy:
 
     A task is a name in `bench/tasks`, the path of a task YAML, or any task, group or tag of lm-eval. `limit` takes
     the first questions of each task, `limit_per_subject` a seeded draw from each subject; null takes all.
-    `num_fewshot` null is each task's own number of examples; a task that says 0 keeps it. `data_dir` holds the original CSVs of MMLU, null is the
-    hub. `chat_template` puts every prompt into the model's own template.
+    `num_fewshot` null is each task's own number of examples; a task that says 0 keeps it. `data_dir` holds the original
+    CSVs of MMLU, null is the hub. `chat_template` puts every prompt into the model's own template.
     """
 
     tasks: list[str]
