@@ -65,7 +65,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Tests that run in the background of a shell inherit that an interrupt is ignored; a user's command does not.
+            # In the background of a shell tests inherit that an interrupt is ignored; a command that is typed does not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
