@@ -34,7 +34,7 @@ def main(asked: Sequence[str] = ()) -> int:
     where = machine()["id"]
     tables: dict[str, Callable[[], None]] = {
         "costs": lambda: _print(COST_COLUMNS, f"{where}, P50 of runs taken in turn", [_help(), _report(), *_decode()]),
-        "scoring": lambda: _print(COST_COLUMNS, f"{where}, runs taken in turn", perf_scoring.rows()),
+        "scoring": lambda: _print(perf_scoring.COLUMNS, f"{where}, runs taken in turn", perf_scoring.rows()),
         "scale": lambda: _print(COLUMNS, f"{where}, each command once over a made-up store", rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
     }

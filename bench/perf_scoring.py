@@ -33,10 +33,11 @@ LIBRARIES = {
     "transformers": ("bench.lm", "bench.runtimes.torch_trunk", "peft", "transformers.models.llama.modeling_llama"),
 }
 Row = list[str]
+COLUMNS = ("cost", "unit", "of", "beside", "ratio", "smallest to largest", "n")
 
 
 def rows() -> Iterator[Row]:
-    """Yield (cost, unit, of, beside, ratio, interval, n) of scoring speed and memory, or why they were not measured."""
+    """Yield COLUMNS of scoring speed and memory, or why they were not measured."""
     names = [f"MMLU {SHOTS}-shot, HFLM batch {BATCH} / {runtime}" for runtime in RUNTIMES]
     folder = Path(os.environ.get("MMLU_DIR", MMLU))
     if not (folder / "test").is_dir():
@@ -143,8 +144,12 @@ def timed(cache: Path, mmlu: Path) -> dict[str, list[float]]:
     hflm = HFLM(pretrained=model, dtype="float32", batch_size=BATCH, device="cpu", max_length=4096)
     asked: dict[str, Any] = {"hflm": hflm, **{runtime: lm(cache, runtime)[1] for runtime in RUNTIMES}}
     seconds: dict[str, list[float]] = {name: [] for name in asked}
-    for instances in subjects(mmlu):
-        for name, one in asked.items():
+    for turn, instances in enumerate(subjects(mmlu)):
+        names = list(asked)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:  # each goes first in turn
+            one = asked[name]
+            if turn == 0:
+                one.loglikelihood(instances[:4], disable_tqdm=True)  # one question, to warm up
             start = time.perf_counter()
             scores = one.loglikelihood(instances, disable_tqdm=True)
             seconds[name].append(time.perf_counter() - start)
