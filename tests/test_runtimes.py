@@ -79,6 +79,12 @@ def test_log_probabilities_are_those_that_the_scores_are_read_from(sessions: tup
         assert [rows[0, 40], rows[1, 50]] == pytest.approx(scored(session, [request]), abs=1e-4)
 
 
+def test_paths_may_be_many_times_longer_than_what_is_evaluated_at_once(sessions: tuple[Session, Session]) -> None:
+    requests = [Request([*range(3, 450), last], [7]) for last in (5, 6)]
+    found = [scored(session, requests) for session in sessions]
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
 def test_scoring_and_serving_take_turns_on_one_session(sessions: tuple[Session, Session]) -> None:
     for session in sessions:
         tokens = session.tokenize(PROMPT, bos=True)

@@ -183,7 +183,7 @@ class TransformersSession:
         other[:fork] = one[:fork]
         paths = [path[:end] for path in (one, other) for end in (fork + 1, longest)]  # behind the fork, and at the end
         forest = Forest([Request(path.tolist(), [0]) for path in paths])
-        limits = Limits(max(1, longest // 3), len(paths), len(paths))
+        limits = Limits(min(self._score_tokens, max(1, longest // 3)), len(paths), len(paths))
         worst = 0.0
         try:
             for block in forest.blocks(next(forest.chunks()), limits):
