@@ -191,7 +191,7 @@ def test_an_architecture_that_does_not_go_by_its_mask_is_refused_not_scored_wron
     kinds: dict[str, Any] = {"attention_types": [[["global", "local"], 1]], "initializer_range": 0.3}
     session: Any = copy.copy(sessions[1])
     model: Any = GPTNeoForCausalLM(GPTNeoConfig(**size, **kinds))
-    session._model, session._checked = model.eval(), 0
+    session._model, session._trunk, session.n_ctx = model.eval(), None, 40
     session.vocabulary = replace(session.vocabulary, n_tokens=50)
     with pytest.raises(RuntimeError, match="cannot be evaluated behind a shared prefix"):
         session.start_scoring(40)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this architecture's attention cannot be evaluated behind a shared prefix, so the model is not scored"
+CHECKED_TOKENS = 640
+"""Longer than the local windows that models keep to themselves (GPT-Neo: 256); others stand in their configuration."""
 SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02}
 """Mean difference of a log-probability, in nats, that the order of additions alone may make."""
 
@@ -91,7 +93,6 @@ class TransformersSession:
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
-        self._checked = 0
         self.n_ctx = min(runtime.n_ctx, int(model.config.max_position_embeddings))
         self.vocabulary = self._vocabulary()
         self.last_prefill = Prefill(0, 0)
@@ -156,9 +157,10 @@ class TransformersSession:
 
         if recurrent(self._model.config):
             raise RuntimeError("this model has recurrent layers: what they hold of a shared prefix cannot be reused")
+        if self._trunk is None:
+            self._check_sharing(min(self.n_ctx, CHECKED_TOKENS))
         room = longest + self._score_tokens
         self._trunk = Trunk(self._model, room)
-        self._check_sharing(longest)
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
         chosen = {
             "n_ctx": self.n_ctx,
@@ -168,35 +170,35 @@ class TransformersSession:
         }
         return Limits(self._score_tokens, self._score_tokens, rows), chosen
 
-    def _check_sharing(self, longest: int) -> None:
-        """Hold two paths that fork half-way against the model's own masks; raise RuntimeError where they differ.
+    def _check_sharing(self, length: int) -> None:
+        """Hold a path that forks off another against the model's own masks; raise RuntimeError where it differs.
 
         Not every architecture goes by the mask it is given (alibi, local or chunked attention of its own, recurrence).
         """
         import torch
 
-        if longest < 2 or longest <= self._checked:
-            return
-        rng = np.random.default_rng(0)
-        fork = longest // 2
-        one, other = rng.integers(0, self.vocabulary.n_tokens, (2, longest))
+        from bench.runtimes.torch_trunk import Trunk
+
+        fork = length // 2
+        one, other = np.random.default_rng(0).integers(0, self.vocabulary.n_tokens, (2, length))
         other[:fork] = one[:fork]
-        paths = [path[:end] for path in (one, other) for end in (fork + 1, longest)]  # behind the fork, and at the end
+        paths = [one, other[: fork + 1], other]
         forest = Forest([Request(path.tolist(), [0]) for path in paths])
-        limits = Limits(min(self._score_tokens, max(1, longest // 3)), len(paths), len(paths))
+        limits = Limits(min(self._score_tokens, max(1, length // 3)), len(paths), len(paths))
+        trunk = Trunk(self._model, length + limits.tokens)
         worst = 0.0
         try:
             for block in forest.blocks(next(forest.chunks()), limits):
-                shared = torch.log_softmax(self._logits(block).float(), dim=-1)
+                shared = torch.log_softmax(trunk.evaluate(block, self._forward).float(), dim=-1)
                 for row, read in zip(block.read_rows, block.reads, strict=True):
                     tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
-                    alone = torch.log_softmax(self._forward(tokens, logits_to_keep=1).logits[0, -1].float(), dim=-1)
+                    output = self._forward(tokens, logits_to_keep=1, use_cache=False)
+                    alone = torch.log_softmax(output.logits[0, -1].float(), dim=-1)
                     worst = max(worst, float((alone - shared[row]).abs().mean()))
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             raise RuntimeError(f"{NOT_SHARED} ({str(error).splitlines()[0]})") from error
         if not worst <= SHARING_BOUND[self._kv_type()]:
             raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worst:.2g} nats in the mean")
-        self._checked = longest
 
     def _kv_type(self) -> str:
         return str(self._model.dtype).removeprefix("torch.")
