@@ -21,7 +21,7 @@ report: $(READY)         # render results/report again from the records
 compare: $(READY)        # make compare BASE=HEAD~1 [HEAD=…]: did anything get worse?
 	$(BENCH) compare $(BASE) $(HEAD) $(ARGS)
 
-perf: $(READY)           # ratios of costs, measured side by side
+perf: $(READY)           # ratios of costs, speed of scoring, a large store, how often verdicts are right
 	@mkdir -p .cache; .venv/bin/python -m bench.perf 2>.cache/perf.log || { tail -5 .cache/perf.log; exit 1; }
 
 test: $(READY)           # run the tests

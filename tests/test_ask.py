@@ -27,6 +27,13 @@ ROWS = [
     {"subject": "sums", "question": "2 + 2 =", "choices": ["3", "4"], "answer": 1},
     {"subject": "words", "question": "The opposite of hot is", "choices": ["red", "cold"], "answer": 1},
 ]
+GENERATED: dict[str, Any] = {
+    "output_type": "generate_until",
+    "doc_to_text": "{{question}}",
+    "doc_to_target": "{{choices[answer]}}",
+    "generation_kwargs": {"until": ["\n"], "max_gen_toks": 4, "do_sample": False},
+    "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+}
 
 
 class Toy:
@@ -130,11 +137,7 @@ def test_what_was_picked_is_not_decided_by_the_rounding_of_what_is_stored(folder
 def test_generated_answers_are_kept_with_the_metric_of_each(folder: Path) -> None:
     path = task(
         folder,
-        output_type="generate_until",
-        doc_to_text="{{question}}",
-        doc_to_target="{{choices[answer]}}",
-        generation_kwargs={"until": ["\n"], "max_gen_toks": 4, "do_sample": False},
-        metric_list=[{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        **GENERATED,
     )
     columns = asked_of(Toy(), asking(path))["mine"]
     assert columns["metric"] == "exact_match"
@@ -270,11 +273,7 @@ def test_a_task_with_its_own_grading_has_its_metric_and_all_its_files_are_in_the
 def test_the_first_of_several_filters_counts_and_is_named(folder: Path) -> None:
     path = task(
         folder,
-        output_type="generate_until",
-        doc_to_text="{{question}}",
-        doc_to_target="{{choices[answer]}}",
-        generation_kwargs={"until": ["\n"], "max_gen_toks": 4, "do_sample": False},
-        metric_list=[{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+        **GENERATED,
         filter_list=[
             {"name": "digit", "filter": [{"function": "regex", "regex_pattern": r"(\d)"}, {"function": "take_first"}]},
             {"name": "raw", "filter": [{"function": "take_first"}]},

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.forest import Block, Limits
 from bench.runtimes.llama_context import CELLS, Context, Shape, kept_log
-from bench.runtimes.session import LOGITS_BYTES, Prefill, Vocabulary
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
@@ -174,7 +174,7 @@ class LlamaCppSession:
         """Make the cache just large enough: the longest path and one block. Halve the block where memory is short."""
         runtime = self._runtime
         if llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model):
-            raise RuntimeError("this model has recurrent layers: what they hold of a shared prefix cannot be reused")
+            raise RuntimeError(RECURRENT)
         tokens = runtime.score_tokens_cuda if self._on_gpu else runtime.score_tokens_cpu
         while True:
             n_ctx = -(-(longest + tokens) // CELLS) * CELLS

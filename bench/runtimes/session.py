@@ -15,6 +15,9 @@ from variants.artifact import Artifact, Kind
 LOGITS_BYTES = 64 * 2**20
 """What the logits of one evaluation may take: they alone would fill the memory at a vocabulary of 128 K."""
 
+RECURRENT = "this model has recurrent layers: what they hold of a shared prefix cannot be reused"
+"""Why a model cannot be scored, in either runtime."""
+
 
 @dataclass(frozen=True)
 class Prefill:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.forest import Block, Forest, Limits, Request
-from bench.runtimes.session import LOGITS_BYTES, Prefill, Vocabulary
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
 from variants.process import usable_cores
@@ -156,7 +156,7 @@ class TransformersSession:
         from bench.runtimes.torch_trunk import Trunk, recurrent
 
         if recurrent(self._model.config):
-            raise RuntimeError("this model has recurrent layers: what they hold of a shared prefix cannot be reused")
+            raise RuntimeError(RECURRENT)
         if self._trunk is None:
             self._check_sharing(min(self.n_ctx, CHECKED_TOKENS))
         room = longest + self._score_tokens
