@@ -76,7 +76,7 @@ def weight(cell: Cell, new_steps: Sequence[str]) -> float:
 
     The ratios were seen on the embedded suite; a fine-tune outweighs all else.
     """
-    costs = {"lora": 25.0, "merge": 4.0, "gguf": 2.5, "nf4": 2.5}
+    costs = {"lora": 25.0, "merge": 4.0, "gguf": 2.5, "nf4": 2.5, "int8": 2.5}
     measured = (12.0 if cell.config["variant"]["runtime"] == "transformers" else 1.0) + (
         3.0 if "accuracy" in cell.measures else 0.0
     )

@@ -51,7 +51,7 @@ def refused(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
         ("variant.steps=[source,q4]", "'q4' takes gguf, but source gives hf"),
         ("variant.steps=[gguf]", "'gguf' takes hf, but it comes first"),
         ("variant.steps=[]", "has no steps"),
-        ("variant.runtime=transformers", "runtime transformers opens hf, nf4, adapter, but its last step"),
+        ("variant.runtime=transformers", "runtime transformers opens hf, nf4, int8, adapter, but its last step"),
         ("variant.runtime=vllm", "unknown runtime 'vllm'"),
         ("latency.requests=lots", "latency.requests: "),
         ("latency.requests=0", "latency.requests: got 0"),

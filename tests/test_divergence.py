@@ -11,6 +11,7 @@ import pytest
 
 from bench.cli import main
 from bench.logprobs import FILE, Kept, divergence
+from variants.load import load_model
 from variants.weights import safetensors_header
 
 
@@ -62,14 +63,13 @@ def test_the_base_itself_differs_by_its_own_rounding_and_quantization_by_more(fo
 def test_the_numbers_are_those_of_the_definition(found: dict[str, Any], cache: Path, tiny_model: Path) -> None:
     """Base and NF4 in torch, whole windows at once and in double precision, token by token against the record."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     record = found["nf4"]["measures"]["divergence"]
     windows = kept_of(cache, found["nf4"]).windows
     nf4 = cache / "artifacts" / found["nf4"]["artifact"]["fingerprint"]
     rows = []
     for folder in (tiny_model, nf4):
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = load_model(folder, "float32", "cpu")
         with torch.inference_mode():
             each = [model(torch.tensor([[1, *window[:-1]]])).logits[0] for window in windows.tolist()]
         rows.append(torch.log_softmax(torch.cat(each).double(), -1))

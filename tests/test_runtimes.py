@@ -17,6 +17,7 @@ from bench.runtimes.session import Session
 from bench.runtimes.transformers import Transformers
 from tests.conftest import make
 from variants.errors import UserError
+from variants.load import load_model
 
 Catalogue = dict[str, dict[str, Any]]
 PROMPT = "Question: How many days of annual leave do I get?\nAnswer:"
@@ -122,6 +123,38 @@ def test_an_adapter_runs_on_its_four_bit_base(cache: Path, catalogue: Catalogue)
     assert "NF4" in session.facts["dtype"]
     assert all(map(math.isfinite, scored(session, [Request([1, 20], [30, 40])])))
     assert [part.kind for part in qlora.deployed()] == ["nf4", "adapter"]
+
+
+@pytest.mark.parametrize("step", ["nf4", "int8"])
+def test_packed_weights_score_in_groups_as_alone_and_as_unpacked_up_to_their_rounding(
+    cache: Path, catalogue: Catalogue, step: str
+) -> None:
+    import torch
+
+    made = make(cache, catalogue, ["source", step])
+    packed = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    texts = [packed.tokenize(f"{PROMPT} {answer}", bos=True) for answer in ("28 days", "28 hours", "none", "N")]
+    requests = [Request(tokens[:-1], tokens[-1:]) for tokens in texts]
+    together = scored(packed, requests)
+    assert together == pytest.approx([scored(packed, [request])[0] for request in requests], abs=0.05)
+    unpacked = load_model(made.path, "float32", "cpu").dequantize().float()
+    with torch.inference_mode():
+        rows = [torch.log_softmax(unpacked(torch.tensor([tokens[:-1]])).logits[0, -1], dim=-1) for tokens in texts]
+    plain = [float(row[tokens[-1]]) for row, tokens in zip(rows, texts, strict=True)]
+    assert together == pytest.approx(plain, abs=0.2)  # activations are rounded too
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("step", ["nf4", "int8"])
+def test_all_but_packed_weights_are_in_the_number_format_that_the_record_names(
+    cache: Path, catalogue: Catalogue, step: str, dtype: str
+) -> None:
+    made = make(cache, catalogue, ["source", step])
+    session = Transformers(2048, 64, 64, dtype, "bfloat16", 2).open(made, "cpu")
+    found = {str(parameter.dtype) for parameter in session._model.parameters() if parameter.is_floating_point()}
+    assert found == {f"torch.{dtype}"}
+    assert session.facts["dtype"].startswith(f"{dtype} compute, {step.upper()} weights multiplied in ")
+    assert np.isfinite(scored(session, [Request([1, 20], [30, 40])])).all()
 
 
 def test_cuda_without_a_gpu_is_refused(cache: Path, catalogue: Catalogue) -> None:

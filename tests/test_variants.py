@@ -14,6 +14,7 @@ from tests.conftest import make
 from variants.artifact import Artifact, Made, read_artifact
 from variants.build import build, check_disk, find
 from variants.errors import UserError
+from variants.int8 import Int8
 from variants.source import Source
 from variants.step import Planned, plan
 from variants.weights import histogram
@@ -77,11 +78,21 @@ def test_a_quant_is_never_made_from_a_quant(cache: Path, catalogue: Catalogue) -
         make(cache, catalogue, ["source", "gguf", "q4", "q2"])
 
 
-def test_nf4_packs_the_linear_layers_and_keeps_the_parameter_count(cache: Path, catalogue: Catalogue) -> None:
-    nf4 = make(cache, catalogue, ["source", "nf4"])
-    assert nf4.tensor_types["NF4"] == 7
-    assert nf4.parent is not None
-    assert nf4.n_parameters == nf4.parent.n_parameters
+@pytest.mark.parametrize("step", ["nf4", "int8"])
+def test_the_linear_layers_are_packed_and_the_parameter_count_stays(
+    cache: Path, catalogue: Catalogue, step: str
+) -> None:
+    packed = make(cache, catalogue, ["source", step])
+    assert packed.parent is not None
+    kept = packed.parent.tensor_types["BF16"] - 7
+    assert packed.tensor_types == {step.upper(): 7, "BF16": kept}
+    assert packed.n_parameters == packed.parent.n_parameters
+    assert packed.weight_bytes < packed.parent.weight_bytes
+
+
+def test_a_threshold_below_zero_is_refused() -> None:
+    with pytest.raises(UserError, match=r"outlier_threshold: got -1, allowed: 0 and more"):
+        Int8(outlier_threshold=-1)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing"])
@@ -151,8 +162,8 @@ def test_a_plan_that_outgrows_the_disk_is_refused() -> None:
 def test_scales_of_packed_weights_are_not_counted_as_tensors() -> None:
     from variants.weights import Tensor
 
-    names = ["a.weight", "a.weight.absmax", "a.weight.quant_map", "a.weight.quant_state.bitsandbytes__nf4", "b.weight"]
-    assert histogram([Tensor(name, "U8" if name != "b.weight" else "BF16", 1) for name in names]) == {
-        "BF16": 1,
-        "NF4": 1,
-    }
+    four_bit = ["a.weight", "a.weight.absmax", "a.weight.quant_map", "a.weight.quant_state.bitsandbytes__nf4"]
+    eight_bit = {"b.weight": "I8", "b.SCB": "F32", "b.weight_format": "U8", "b.bias": "BF16"}
+    stored = {**dict.fromkeys(four_bit, "U8"), **eight_bit, "c.weight": "BF16"}
+    found = histogram([Tensor(name, kind, 1) for name, kind in stored.items()])
+    assert found == {"BF16": 2, "INT8": 1, "NF4": 1}

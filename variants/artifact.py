@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from variants.errors import UserError
 
-Kind = Literal["hf", "nf4", "adapter", "gguf", "logprobs"]
-"""`hf`: safetensors folder; `nf4`: the same in 4 bits; `adapter`: peft folder on its parent; `gguf`: one file.
+Kind = Literal["hf", "nf4", "int8", "adapter", "gguf", "logprobs"]
+"""`hf`: safetensors folder; `nf4`, `int8`: the same in 4, 8 bits; `adapter`: peft folder on its parent; `gguf`: a file.
 
 `logprobs` is no model but what one makes of a text (bench/logprobs.py).
 """

@@ -77,9 +77,9 @@ def build(cache: Path, planned: Planned, parent: Artifact | None, device: str) -
 
 
 def _count(kind: Kind, tensors: list[Tensor], parent: Artifact | None) -> int:
-    """Count parameters: packed 4-bit weights count as what they stand for, an adapter with what it sits on."""
+    """Count parameters: packed weights count as what they stand for, an adapter with what it sits on."""
     stored = sum(t.n_elements for t in tensors)
-    if kind == "nf4" and parent:
+    if kind in ("nf4", "int8") and parent:
         return parent.n_parameters
     return stored + parent.n_parameters if kind == "adapter" and parent else stored
 

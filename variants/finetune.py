@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from variants.artifact import Artifact, Kind, Made
 from variants.data import Row, read_rows
 from variants.errors import UserError
+from variants.load import load_model
 from variants.paths import resolve
 from variants.step import CONTENT
 from variants.tokenizer import copy_tokenizer
@@ -149,12 +150,9 @@ class Lora:
         return {"input_ids": ids, "labels": [IGNORED] * len(context) + ids[len(context) :]}
 
     def _adapted(self, parent: Artifact, device: str) -> Any:
-        import torch
         from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-        from transformers import AutoModelForCausalLM
 
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        model: Any = AutoModelForCausalLM.from_pretrained(parent.path, dtype=dtype, device_map=device)
+        model = load_model(parent.path, "bfloat16" if device == "cuda" else "float32", device)
         if parent.kind == "nf4":
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
         names = self.target_modules.split(",")

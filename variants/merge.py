@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
+from variants.load import load_model
 from variants.tokenizer import copy_tokenizer
 
 if TYPE_CHECKING:
@@ -40,16 +41,15 @@ class Merge:
         """Save merged bfloat16 weights; note their divergence from the unmerged model as it was trained."""
         import torch
         from peft import PeftModel
-        from transformers import AutoModelForCausalLM
 
         assert parent is not None
         assert parent.parent is not None
         trained_on = parent.parent
         target = _sixteen_bit(trained_on) if self.onto == "16bit" else trained_on
-        trained: Any = PeftModel.from_pretrained(_load(trained_on), parent.path)
+        trained: Any = PeftModel.from_pretrained(load_model(trained_on.path, "float32", "cpu"), parent.path)
         before = _probe(trained.eval())
         del trained  # two copies of a large model in float32 are one too many
-        base = _load(target)
+        base = load_model(target.path, "float32", "cpu")
         if target.kind == "nf4":
             base = base.dequantize()
         adapted: Any = PeftModel.from_pretrained(base.float(), parent.path)
@@ -59,7 +59,7 @@ class Merge:
         merged = merged.to(torch.bfloat16)
         merged.save_pretrained(out)
         copy_tokenizer(parent.path, out)
-        saved: Any = AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32)
+        saved = load_model(out, "float32", "cpu")
         divergence, same_top = _compare(before, _probe(saved.eval()))
         return Made(
             notes={
@@ -80,13 +80,6 @@ class Merge:
 
 def _sixteen_bit(artifact: Artifact) -> Artifact:
     return next(a for a in reversed(artifact.lineage()) if a.kind == "hf")
-
-
-def _load(artifact: Artifact) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(artifact.path, dtype=torch.float32)
 
 
 def _probe(model: Any) -> Tensor:

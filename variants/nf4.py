@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, Made
+from variants.load import load_model
 from variants.tokenizer import copy_tokenizer
 
 
@@ -24,7 +25,7 @@ class Nf4:
     def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
         """Quantize while loading and save the packed weights."""
         import torch
-        from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+        from transformers import BitsAndBytesConfig
 
         assert parent is not None
         config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
@@ -33,10 +34,7 @@ class Nf4:
             bnb_4bit_use_double_quant=self.double_quant,
             bnb_4bit_compute_dtype=torch.bfloat16 if device == "cuda" else torch.float32,
         )
-        model = AutoModelForCausalLM.from_pretrained(
-            parent.path, quantization_config=config, dtype=torch.bfloat16, device_map=device
-        )
-        model.save_pretrained(out)
+        load_model(parent.path, "bfloat16", device, config).save_pretrained(out)
         copy_tokenizer(parent.path, out)
         return Made(notes={"quant_type": "nf4", "double_quant": self.double_quant})
 

@@ -10,6 +10,10 @@ from pathlib import Path
 
 from variants.errors import UserError
 
+NF4 = ".quant_state.bitsandbytes__nf4"
+NF4_SCALES = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4)
+INT8_SCALES = (".SCB", ".weight_format")
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -70,16 +74,14 @@ def describe(folder: Path) -> list[Tensor]:
 
 
 def histogram(tensors: list[Tensor]) -> dict[str, int]:
-    """Count tensors by the type they are really stored in; bitsandbytes' packed weights count as NF4.
+    """Count tensors by the type they are really stored in; bitsandbytes' packed weights count as NF4 or INT8.
 
-    bitsandbytes stores a 4-bit weight as U8 beside `<name>.quant_state.bitsandbytes__nf4` and its scales.
+    bitsandbytes stores a 4-bit weight as U8 beside `<name>.quant_state.bitsandbytes__nf4` and its scales, an 8-bit one
+    as I8 `<module>.weight` beside the scales `<module>.SCB`.
     """
-    marker = ".quant_state.bitsandbytes__nf4"
-    packed = {t.name.removesuffix(marker) for t in tensors if t.name.endswith(marker)}
-    scales = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", marker)
-    types = [
-        "NF4" if t.name in packed else t.type
-        for t in tensors
-        if not any(t.name.endswith(s) and t.name.removesuffix(s) in packed for s in scales)
-    ]
-    return dict(sorted(Counter(types).items()))
+    names = {t.name for t in tensors}
+    packed = {name.removesuffix(NF4): "NF4" for name in names if name.endswith(NF4)}
+    packed |= {name.removesuffix(".SCB") + ".weight": "INT8" for name in names if name.endswith(".SCB")}
+    scales = {name + suffix for name, kind in packed.items() if kind == "NF4" for suffix in NF4_SCALES}
+    scales |= {name.removesuffix(".weight") + suffix for name in packed for suffix in INT8_SCALES}
+    return dict(sorted(Counter(packed.get(t.name, t.type) for t in tensors if t.name not in scales).items()))

@@ -16,6 +16,7 @@ from bench.forest import Block, Forest, Limits, Request
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
+from variants.load import load_model
 from variants.process import usable_cores
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this architecture's attention cannot be evaluated behind a shared prefix, so the model is not scored"
 CHECKED_TOKENS = 640
 """Longer than the local windows that models keep to themselves (GPT-Neo: 256); others stand in their configuration."""
-SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02}
-"""Mean difference of a log-probability, in nats, that the order of additions alone may make."""
+SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
+"""Mean difference of a log-probability, in nats, that the order of additions alone may make.
+
+By what the layers multiply in. LLM.int8 also picks its outlier columns for all tokens of one evaluation together.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Transformers:
     n_threads: int | None
 
     name: ClassVar[str] = "transformers"
-    opens: ClassVar[tuple[Kind, ...]] = ("hf", "nf4", "adapter")
+    opens: ClassVar[tuple[Kind, ...]] = ("hf", "nf4", "int8", "adapter")
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "bitsandbytes")
 
     def __post_init__(self) -> None:
@@ -73,17 +77,30 @@ def torch_sees_gpu() -> bool:
     return subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0
 
 
+def multiplies_in(model: Any, kind: Kind, dtype: str, device: str) -> str:
+    """Return the number format of a model's matrix products, which for packed weights is not always `dtype`."""
+    if kind == "int8":
+        return "int8"
+    if kind != "nf4":
+        return dtype
+    from bitsandbytes.functional import has_avx512bf16
+
+    if device == "cpu" and has_avx512bf16():  # type: ignore[no-untyped-call]
+        return "bfloat16"  # the only format of bitsandbytes' kernel for such a CPU, whatever the configuration says
+    return str(model.config.quantization_config.bnb_4bit_compute_dtype).removeprefix("torch.")
+
+
 class TransformersSession:
     """One model; every request starts from an empty cache."""
 
     def __init__(self, runtime: Transformers, artifact: Artifact, device: str) -> None:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoTokenizer
 
         torch.set_num_threads(runtime.n_threads or usable_cores())
         dtype = runtime.dtype_cuda if device == "cuda" else runtime.dtype_cpu
         base = artifact.parent if artifact.kind == "adapter" and artifact.parent else artifact
-        model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype=getattr(torch, dtype), device_map=device)
+        model = load_model(base.path, dtype, device)
         self._tokenizer = AutoTokenizer.from_pretrained(base.path)
         if artifact.kind == "adapter":
             from peft import PeftModel
@@ -96,12 +113,14 @@ class TransformersSession:
         self.n_ctx = min(runtime.n_ctx, int(model.config.max_position_embeddings))
         self.vocabulary = self._vocabulary()
         self.last_prefill = Prefill(0, 0)
+        self._multiplies_in = multiplies_in(model, base.kind, dtype, device)
+        packed = f", {base.kind.upper()} weights multiplied in {self._multiplies_in}" if base.kind != "hf" else ""
         layers = int(model.config.num_hidden_layers) + 1
         placed = {parameter.device.type for parameter in model.parameters()}
         self.facts: Mapping[str, Any] = {
             "runtime": runtime.name,
             "device": "+".join(sorted(placed)),
-            "dtype": f"{'NF4 weights, ' if base.kind == 'nf4' else ''}{dtype} compute",
+            "dtype": f"{dtype} compute" + packed,
             "gpu_layers": layers if placed == {"cuda"} else 0,
             "layers": layers,
             "threads": torch.get_num_threads(),
@@ -197,7 +216,7 @@ class TransformersSession:
                     worst = max(worst, float((alone - shared[row]).abs().mean()))
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             raise RuntimeError(f"{NOT_SHARED} ({str(error).splitlines()[0]})") from error
-        if not worst <= SHARING_BOUND[self._kv_type()]:
+        if not worst <= SHARING_BOUND[self._multiplies_in]:
             raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worst:.2g} nats in the mean")
 
     def _kv_type(self) -> str:

@@ -1,0 +1,45 @@
+"""Step `int8`: LLM.int8, 8-bit weights and activations (Dettmers et al. 2022, arXiv 2208.07339)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from variants.artifact import Artifact, Kind, Made
+from variants.errors import UserError
+from variants.load import load_model
+from variants.tokenizer import copy_tokenizer
+
+
+@dataclass(frozen=True)
+class Int8:
+    """Store the linear layers in 8 bits, one scale a row; the rest, the output layer too, stays 16-bit.
+
+    Columns in which an activation reaches `outlier_threshold` are multiplied unquantized, with 0 none are.
+    """
+
+    outlier_threshold: float
+
+    takes: ClassVar[tuple[Kind | None, ...]] = ("hf",)
+    gives: ClassVar[Kind] = "int8"
+    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "bitsandbytes")
+    on_device: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.outlier_threshold >= 0:
+            raise UserError(f"outlier_threshold: got {self.outlier_threshold}, allowed: 0 and more")
+
+    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+        """Quantize while loading and save the packed weights."""
+        from transformers import BitsAndBytesConfig
+
+        assert parent is not None
+        config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.outlier_threshold)  # type: ignore[no-untyped-call]
+        load_model(parent.path, "bfloat16", device, config).save_pretrained(out)
+        copy_tokenizer(parent.path, out)
+        return Made(notes={"quant_type": "int8", "outlier_threshold": self.outlier_threshold})
+
+    def expected_bytes(self, n_parameters: int) -> int:
+        """Return 9 bits a parameter: 8-bit layers and a 16-bit embedding."""
+        return int(n_parameters * 9 / 8)
