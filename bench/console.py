@@ -35,6 +35,27 @@ class _Sweep:
 
 _sweep = _Sweep()
 
+LOG_SECONDS = 120.0
+"""How often a log, where nothing can be redrawn, gets a line on a cell that is still running."""
+
+
+@dataclass
+class Stage:
+    """What a cell is doing at present, since when, and how much of it was done then."""
+
+    name: str = ""
+    since: float = 0.0
+    first: int = 0
+
+    def line(self, what: str, done: int, total: int, now: float) -> str:
+        """Return what is being done, how far it is, and the time left at the pace so far (`now` in seconds)."""
+        if what != self.name:
+            self.name, self.since, self.first = what, now, done
+        text = f"{what} {done:,}/{total:,}" if total > 1 else what
+        if not self.first < done < total:
+            return text
+        return f"{text}, {about((now - self.since) * (total - done) / (done - self.first))}"
+
 
 def console() -> Console:
     """Return a console on standard output."""
@@ -96,10 +117,17 @@ def cell_progress(cell: Cell) -> Iterator[Tell]:
     count = f"[{_sweep.done}/{_sweep.total}]" if _sweep.total else ""
     left = time_left(_sweep.todo, _sweep.seconds_per_unit)
     with out.status("", refresh_per_second=1) as status:  # a faster one would show in the child's latency
+        stage = Stage()
+        said = started
 
         def tell(what: str, done: int, total: int) -> None:
-            part = f" {done}/{total}" if total > 1 else ""
-            status.update(f"{count} {label} {what}{part}  {left}")
+            nonlocal said
+            now = time.monotonic()
+            line = rf"\{count} {label:<20} {stage.line(what, done, total, now)}"
+            status.update(f"{line}; sweep {left}" if left else line)
+            if not out.is_terminal and now - said >= LOG_SECONDS:
+                said = now
+                out.print(line, soft_wrap=True)
 
         tell("starting", 0, 1)
         yield tell
@@ -117,6 +145,11 @@ def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> s
         return ""
     ordered = sorted(seconds_per_unit)
     seconds = ordered[len(ordered) // 2] * sum(todo.values())
+    return about(seconds)
+
+
+def about(seconds: float) -> str:
+    """Say how much time is left, no finer than anyone knows."""
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
 

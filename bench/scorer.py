@@ -50,12 +50,12 @@ class Scorer:
         for chunk in forest.chunks():
             file = self._kept / f"{self._key(chosen, chunk.key)}.npy"
             found = load(file, len(chunk.reads))
+            done += chunk.tokens
             if found is None:
                 found = self._evaluate(forest, chunk, limits)
                 save(file, found)
+                self.progress("scoring tokens", done, forest.distinct_tokens)  # kept scores set no pace
             picked[chunk.reads], greedy[chunk.reads], answered[chunk.reads] = found[0], found[1] != 0, True
-            done += chunk.tokens
-            self.progress("scoring tokens", done, forest.distinct_tokens)
         assert answered.all(), "a request was left without an answer"
         spans = zip(forest.starts[:-1], forest.starts[1:], strict=True)
         scores = [(float(picked[a:b].sum()), bool(greedy[a:b].all())) for a, b in spans]
