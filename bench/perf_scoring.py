@@ -24,7 +24,8 @@ from variants.paths import ROOT
 from variants.process import peak_resident_bytes, reset_peak_resident
 
 MMLU = ROOT / ".." / "shared" / "data" / "mmlu"
-SUBJECTS, QUESTIONS, SHOTS = 8, 20, 5
+SUBJECTS, QUESTIONS, SHOTS = 8, 40, 5
+"""A subject of MMLU has 100 questions or more: with few of them its five examples weigh more than they do there."""
 BATCH = 8
 VOCABULARY = 8192
 RUNTIMES = ("llamacpp", "transformers")
@@ -38,7 +39,7 @@ COLUMNS = ("cost", "unit", "of", "beside", "ratio", "smallest to largest", "n")
 
 def rows() -> Iterator[Row]:
     """Yield COLUMNS of scoring speed and memory, or why they were not measured."""
-    names = [f"MMLU {SHOTS}-shot, HFLM batch {BATCH} / {runtime}" for runtime in RUNTIMES]
+    names = [f"MMLU {SHOTS}-shot, {QUESTIONS} each, HFLM batch {BATCH} / {runtime}" for runtime in RUNTIMES]
     folder = Path(os.environ.get("MMLU_DIR", MMLU))
     if not (folder / "test").is_dir():
         why = f"no MMLU CSVs at {os.path.relpath(folder, ROOT)}: MMLU_DIR=…"
