@@ -95,19 +95,30 @@ def subjects_of(answers: Answers) -> dict[str, tuple[int, int]]:
     return found
 
 
-def guesses(answers: Answers) -> tuple[float, float] | None:
-    """Return the share right of picking blindly and of always giving the most frequent answer; None without choices."""
+def guesses(answers: Answers) -> tuple[float, ...]:
+    """Return the share right of picking blindly, and of always giving the most frequent answer; empty without choices.
+
+    Where the right choice always stands at one place (as lm-eval writes truthfulqa_mc1 and blimp), that place is no
+    answer a model could learn, and only blind picking is left.
+    """
     if "picked" not in answers:
-        return None
+        return ()
     n = len(answers["gold"])
+    places: Counter[int] = Counter(answers["gold"])
     blind = sum(1 / len(choices) for choices in answers["loglik"]) / n
-    return blind, max(Counter(answers["gold"]).values()) / n
+    return (blind, max(places.values()) / n) if len(places) > 1 else (blind,)
+
+
+def guessing(answers: Answers) -> str:
+    """Say what no knowledge at all would give, as "guessing gives 25.0 %, always the most frequent answer 27.1 %"."""
+    shares = [f"{100 * value:.1f} %" for value in guesses(answers)]
+    return f"guessing gives {', always the most frequent answer '.join(shares)}" if shares else ""
 
 
 def standing(answers: Answers) -> Literal["", "at chance", "below chance"]:
     """Say in words whether a share right is no better than guessing, within its 95 % interval."""
     guess = guesses(answers)
-    if guess is None:
+    if not guess:
         return ""
     found = _share(answers)
     if found.high < min(guess):
@@ -139,15 +150,16 @@ def warnings(task: str, answers: Answers) -> list[str]:
         lines.append(f"{broken} of {n} questions have a log-likelihood or value that is not a finite number")
     if tied := ties(answers):
         lines.append(f"all choices have the same log-likelihood on {tied} of {n} questions")
-    guess, words = guesses(answers), standing(answers)
-    if guess and words:
-        share, (blind, frequent) = _share(answers), guess
+    if words := standing(answers):
+        share = _share(answers)
         lines.append(
             f"{words}: {100 * share.value:.1f} % right ({100 * share.low:.1f}–{100 * share.high:.1f}, n = {n}), "
-            f"guessing gives {100 * blind:.1f} %, always the most frequent answer {100 * frequent:.1f} %"
+            + guessing(answers)
         )
     if cut := answers.get("truncated"):
         lines.append(f"{cut} prompts of {n} questions were cut on the left to fit the context")
+    if answers.get("without_system"):
+        lines.append("the chat template refuses a system message: the task's description was left out, as lm-eval does")
     if different := tokenizer_difference(answers):
         lines.append(different)
     return [f"accuracy {task}: {line}" for line in lines]

@@ -39,22 +39,27 @@ LOG_SECONDS = 120.0
 """How often a log, where nothing can be redrawn, gets a line on a cell that is still running."""
 
 
+PACE_SECONDS = 300.0
+"""The pace of work is that of so many seconds: what was kept by an earlier run goes by in no time."""
+
+
 @dataclass
 class Stage:
-    """What a cell is doing at present, since when, and how much of it was done then."""
+    """What a cell is doing at present, and how much of it was done at which times (seconds) of late."""
 
-    name: str = ""
-    since: float = 0.0
-    first: int = 0
+    work: tuple[str, int] = ("", 0)
+    reports: list[tuple[float, int]] = field(default_factory=list)
 
-    def line(self, what: str, done: int, total: int, now: float) -> str:
-        """Return what is being done, how far it is, and the time left at the pace so far (`now` in seconds)."""
-        if what != self.name:
-            self.name, self.since, self.first = what, now, done
+    def report(self, what: str, done: int, total: int, now: float) -> str:
+        """Take a report in; return what is being done, how far it is, and the time left at the pace of late."""
+        if (what, total) != self.work or done < self.reports[-1][1]:
+            self.work, self.reports = (what, total), []
+        self.reports.append((now, done))
+        while len(self.reports) > 2 and now - self.reports[1][0] >= PACE_SECONDS:
+            del self.reports[0]
         text = f"{what} {done:,}/{total:,}" if total > 1 else what
-        if not self.first < done < total:
-            return text
-        return f"{text}, {about((now - self.since) * (total - done) / (done - self.first))}"
+        since, first = self.reports[0]
+        return f"{text}, {about((now - since) * (total - done) / (done - first))}" if first < done < total else text
 
 
 def console() -> Console:
@@ -123,8 +128,8 @@ def cell_progress(cell: Cell) -> Iterator[Tell]:
         def tell(what: str, done: int, total: int) -> None:
             nonlocal said
             now = time.monotonic()
-            line = rf"\{count} {label:<20} {stage.line(what, done, total, now)}"
-            status.update(f"{line}; sweep {left}" if left else line)
+            line = rf"\{count} {label:<20} {stage.report(what, done, total, now)}"
+            status.update(f"{line}; sweep {left}" if left and total <= 1 else line)
             if not out.is_terminal and now - said >= LOG_SECONDS:
                 said = now
                 out.print(line, soft_wrap=True)

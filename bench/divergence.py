@@ -32,8 +32,25 @@ class Divergence:
     rounding_floor: float | None
 
 
-def divergence(found: Mapping[str, Any]) -> Divergence:
-    """Return the numbers of one record's `measures.divergence`."""
+def not_numbers(found: Mapping[str, Any]) -> int:
+    """Count the tokens with a value that was no finite number."""
+    return sum(None in token for token in zip(found["kl"], found["nll"], found["base_nll"], strict=True))
+
+
+def warnings(found: Mapping[str, Any]) -> list[str]:
+    """Say in one line why there are no numbers."""
+    broken = not_numbers(found)
+    if not broken:
+        return []
+    return [
+        f"divergence: not measured, {broken:,} of {len(found['kl']):,} tokens have a value that is no finite number"
+    ]
+
+
+def divergence(found: Mapping[str, Any]) -> Divergence | None:
+    """Return the numbers of one record's `measures.divergence`, None where it has none or one is not finite."""
+    if not found or not_numbers(found):
+        return None
     tokens, window = len(found["kl"]), int(found["window"])
     tops = [int(mark) for mark in found["same_top"]]
     return Divergence(

@@ -39,16 +39,21 @@ def judged(scorer: Scorer, work: Callable[..., Any], *arguments: Any) -> Any:
         "complete": scorer.complete,
         "progress": scorer.progress,
     }
+
+    def told(pipe: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return pipe(*given)
+        except (EOFError, ConnectionError):
+            raise RuntimeError("the process that runs lm-eval died; its message is in the log") from None
+
     try:
         while True:
-            kind, asked = ours.recv()
+            kind, asked = told(ours.recv)
             if kind == "done":
                 return asked
             if kind == "failed":
                 raise RuntimeError(asked)
-            ours.send(offered[kind](*asked))
-    except EOFError:
-        raise RuntimeError("the process that runs lm-eval died; its message is in the log") from None
+            told(ours.send, offered[kind](*asked))
     finally:
         ours.close()
         process.join()
@@ -92,7 +97,7 @@ def _work(
     remote = RemoteScorer(connection, *known)
     try:
         connection.send(("done", work(remote, remote.progress, *arguments)))
-    except EOFError:  # the other process ended: nobody waits for an answer
+    except (EOFError, ConnectionError):  # the other process ended: nobody waits for an answer
         return
     except Exception as error:
         traceback.print_exc()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jinja2 import TemplateError
 from lm_eval import utils
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
@@ -31,7 +32,8 @@ SHOWN_TOKENS = 12
 class SessionLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval through a scorer.
 
-    `truncated` counts the prompts cut on their left (not their choices), `scoring` says how the last were scored.
+    `truncated` counts the prompts cut on their left (not their choices), `scoring` says how the last were scored,
+    `without_system` that the chat template refused a system message, which the prompts therefore lack.
     With the folder of the source model's tokenizer, `tokenizer` says on how many texts it and the artifact's own
     differ, with an example.
     """
@@ -39,12 +41,14 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
     def __init__(self, scorer: RemoteScorer, progress: Progress, tokenizer_folder: Path | None) -> None:
         super().__init__()
         self.truncated = 0
+        self.without_system = False
         self.scoring: dict[str, Any] = {}
         self.scorer = scorer.version
         self.tokenizer: Any = None if tokenizer_folder is None else {"compared": 0, "different": 0, "example": None}
         self._scorer = scorer
         self._progress = progress
         self._known: dict[tuple[str, bool], Ints] = {}
+        self._compared: set[int] = set()
         self._source: Any = None
         if tokenizer_folder is not None:
             from transformers import AutoTokenizer
@@ -61,13 +65,16 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         return self._scorer.vocabulary.prefix_token_id
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> Ints:
-        """Tokenize as lm-eval's own model does: a text that begins with the beginning-of-text gets no second."""
-        bos = self._scorer.vocabulary.texts.get("bos_token")
-        starts = add_special_tokens is None and bos is not None and string.startswith(bos)
-        asked = string, add_special_tokens is not False and not starts
+        """Tokenize as lm-eval's own model does."""
+        asked = self._asked(string) if add_special_tokens is None else (string, add_special_tokens)
         if asked not in self._known:
             self._known[asked] = self._tokenized([asked])[0]
         return self._known[asked]
+
+    def _asked(self, text: str) -> tuple[str, bool]:
+        """Return a text and whether the beginning-of-text token goes before it: one that has it gets no second."""
+        bos = self._scorer.vocabulary.texts.get("bos_token")
+        return text, bos is None or not text.startswith(bos)
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         encoded: list[Request] = []
@@ -141,14 +148,25 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         if template is None:
             raise RuntimeError("accuracy.chat_template: this model has no chat template; set it to false")
         special: dict[str, Any] = dict(self._scorer.vocabulary.texts)
-        rendered = render_jinja_template(
-            conversations=[chat_history],
-            chat_template=template,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-            **special,
-        )
-        return str(rendered[0][0])
+
+        def render(messages: list[dict[str, str]]) -> str:
+            rendered = render_jinja_template(
+                conversations=[messages],
+                chat_template=template,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+                **special,
+            )
+            return str(rendered[0][0])
+
+        try:
+            return render(chat_history)
+        except TemplateError:  # as lm-eval's own model does for templates that know no system message
+            said = [message for message in chat_history if message["role"] != "system"]
+            if said == chat_history:
+                raise
+            self.without_system = True
+            return render(said)
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
         return self._scorer.vocabulary.chat_template if chat_template else None
@@ -178,20 +196,24 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         self._known = self._tokens_of([*contexts, *wholes])
 
     def _tokens_of(self, texts: Any) -> dict[tuple[str, bool], Ints]:
-        asked = [(text, True) for text in texts]
+        asked = [self._asked(text) for text in dict.fromkeys(texts)]
         return dict(zip(asked, self._tokenized(asked), strict=True))
 
     def _tokenized(self, asked: Sequence[tuple[str, bool]]) -> list[Ints]:
         found = self._scorer.tokenize(asked)
         if self._source is not None:
-            pairs = [(text, tokens) for (text, start), tokens in zip(asked, found, strict=True) if start]
-            self._compare(pairs)
+            for start in (True, False):
+                self._compare(
+                    [(text, tokens) for (text, s), tokens in zip(asked, found, strict=True) if s == start], start
+                )
         return found
 
-    def _compare(self, found: Sequence[tuple[str, Ints]]) -> None:
+    def _compare(self, found: Sequence[tuple[str, Ints]], start: bool) -> None:
         """Count the texts that the source's tokenizer cuts differently, or starts or ends with other tokens."""
-        theirs = self._source([text for text, _ in found]).input_ids if found else []
-        for (text, ours), other in zip(found, theirs, strict=True):
+        new = {hash(text): (text, tokens) for text, tokens in found if hash(text) not in self._compared}
+        self._compared |= new.keys()
+        theirs = self._source([text for text, _ in new.values()], add_special_tokens=start).input_ids if new else []
+        for (text, ours), other in zip(new.values(), theirs, strict=True):
             own = ours.tolist()
             self.tokenizer["compared"] += 1
             if own != other:

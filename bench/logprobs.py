@@ -84,7 +84,7 @@ class LogProbs:
 
     def _read(self, session: Session, parent: Artifact) -> str:
         if self.text is not None:
-            return resolve(self.text).read_text(encoding="utf-8", errors="replace")
+            return resolve(self.text).read_text(encoding="utf-8")
         from bench.judge import judged
         from bench.measures.accuracy import Accuracy
         from bench.scorer import Scorer

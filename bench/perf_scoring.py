@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +24,9 @@ from variants.paths import ROOT
 from variants.process import peak_resident_bytes, reset_peak_resident
 
 MMLU = ROOT / ".." / "shared" / "data" / "mmlu"
-SUBJECTS, QUESTIONS, SHOTS = 8, 40, 5
-"""A subject of MMLU has 100 questions or more: with few of them its five examples weigh more than they do there."""
+SUBJECTS, SHOTS = 8, 5
+QUESTIONS = (20, 40)
+"""Of each subject. One of MMLU has 100 or more: the fewer there are, the more do its five examples weigh."""
 BATCH = 8
 VOCABULARY = 8192
 RUNTIMES = ("llamacpp", "transformers")
@@ -39,7 +40,9 @@ COLUMNS = ("cost", "unit", "of", "beside", "ratio", "smallest to largest", "n")
 
 def rows() -> Iterator[Row]:
     """Yield COLUMNS of scoring speed and memory, or why they were not measured."""
-    names = [f"MMLU {SHOTS}-shot, {QUESTIONS} each, HFLM batch {BATCH} / {runtime}" for runtime in RUNTIMES]
+    names = [
+        f"{SUBJECTS} × {n} MMLU questions, HFLM batch {BATCH} / {runtime}" for n in QUESTIONS for runtime in RUNTIMES
+    ]
     folder = Path(os.environ.get("MMLU_DIR", MMLU))
     if not (folder / "test").is_dir():
         why = f"no MMLU CSVs at {os.path.relpath(folder, ROOT)}: MMLU_DIR=…"
@@ -48,9 +51,9 @@ def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as place:
         cache = Path(place)
         build(cache, folder)
-        seconds = timed(cache, folder)
-        for name, runtime in zip(names, RUNTIMES, strict=True):
-            yield [name, "s", *compared(seconds["hflm"], seconds[runtime])]
+        sides = list(timed(cache, folder))
+        for name, (theirs, ours) in zip(names, sides, strict=True):
+            yield [name, "s", *compared(theirs, ours)]
         for runtime in RUNTIMES:
             command = [sys.executable, "-m", "bench.perf_scoring", runtime, str(cache), str(folder)]
             done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
@@ -127,32 +130,39 @@ def lm(cache: Path, runtime: str) -> tuple[Any, Any]:
     return session, SessionLM(remote, lambda *_: None, None)  # type: ignore[arg-type]
 
 
-def subjects(mmlu: Path) -> Iterator[list[Any]]:
+def subjects(mmlu: Path, questions: int) -> Iterator[list[Any]]:
     """Yield the requests of subjects spread over the alphabet, as lm-eval builds them."""
     from bench.tasks.load import load
 
     leaves = list(load("mmlu", mmlu, SHOTS, 0).leaves.values())
     for task in leaves[:: len(leaves) // SUBJECTS][:SUBJECTS]:
-        task.build_all_requests(limit=QUESTIONS)
+        task.build_all_requests(limit=questions)
         yield task.instances
 
 
-def timed(cache: Path, mmlu: Path) -> dict[str, list[float]]:
-    """Score each subject with all three in turn; return seconds by subject, tokenization included."""
+def timed(cache: Path, mmlu: Path) -> Iterator[tuple[list[float], list[float]]]:
+    """Yield seconds by subject, HFLM's and a runtime's, for each of QUESTIONS and of RUNTIMES."""
     from lm_eval.models.huggingface import HFLM
 
     model = str(cache / "model")
     hflm = HFLM(pretrained=model, dtype="float32", batch_size=BATCH, device="cpu", max_length=4096)
     asked: dict[str, Any] = {"hflm": hflm, **{runtime: lm(cache, runtime)[1] for runtime in RUNTIMES}}
+    one_question = next(subjects(mmlu, 1))
+    for warmed in asked.values():
+        warmed.loglikelihood(one_question, disable_tqdm=True)
+    for questions in QUESTIONS:
+        seconds = scored(asked, list(subjects(mmlu, questions)))
+        yield from ((seconds["hflm"], seconds[runtime]) for runtime in RUNTIMES)
+
+
+def scored(asked: Mapping[str, Any], subjects: Sequence[list[Any]]) -> dict[str, list[float]]:
+    """Score each subject with all models in turn, each going first in turn; return seconds, tokenization included."""
     seconds: dict[str, list[float]] = {name: [] for name in asked}
-    for turn, instances in enumerate(subjects(mmlu)):
-        names = list(asked)
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:  # each goes first in turn
-            one = asked[name]
-            if turn == 0:
-                one.loglikelihood(instances[:4], disable_tqdm=True)  # one question, to warm up
+    names = list(asked)
+    for turn, instances in enumerate(subjects):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
             start = time.perf_counter()
-            scores = one.loglikelihood(instances, disable_tqdm=True)
+            scores = asked[name].loglikelihood(instances, disable_tqdm=True)
             seconds[name].append(time.perf_counter() - start)
             assert len(scores) == len(instances)
     return seconds
@@ -160,7 +170,7 @@ def timed(cache: Path, mmlu: Path) -> dict[str, list[float]]:
 
 def memory(runtime: str, cache: Path, mmlu: Path) -> tuple[int, int]:
     """Return the bytes that scoring took beyond what the process held before, and what weights and KV cache need."""
-    instances = [one for some in subjects(mmlu) for one in some]
+    instances = [one for some in subjects(mmlu, max(QUESTIONS)) for one in some]
     folder = artifact(cache, runtime)
     for library in LIBRARIES[runtime]:  # no part of what scoring takes
         importlib.import_module(library)
@@ -171,7 +181,7 @@ def memory(runtime: str, cache: Path, mmlu: Path) -> tuple[int, int]:
     scoring = model.scoring
     config = json.loads((cache / "model" / "config.json").read_text())
     value_bytes = {"f16": 2, "float32": 4}[scoring["kv_type"]]
-    kv_bytes = 2 * scoring["n_ctx"] * config["num_hidden_layers"] * config["hidden_size"] * value_bytes
+    kv_bytes = 2 * scoring["cache_tokens"] * config["num_hidden_layers"] * config["hidden_size"] * value_bytes
     weights = folder.weight_bytes * (2 if runtime == "transformers" else 1)  # bfloat16 on disk, float32 in use
     return peak_resident_bytes() - before, weights + kv_bytes
 

@@ -166,8 +166,8 @@ def _measured(record: Record) -> Iterator[dict[str, Any]]:
             yield {"metric": f"{name.removesuffix('_ms')}_p{point * 100:.0f}_ms", "unit": "ms", **vars(found)}
     for task, answers in measures.get("accuracy", {}).items():
         yield from ({"task": task, **row} for row in _answered(answers))
-    if measures.get("divergence"):
-        yield from _diverged(divergence(measures["divergence"]))
+    if diverged := divergence(measures.get("divergence", {})):
+        yield from _diverged(diverged)
 
 
 def _answered(answers: dict[str, Any]) -> Iterator[dict[str, Any]]:

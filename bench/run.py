@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import answers, parity, record
+from bench import answers, divergence, parity, record
 from bench.cell import Cell
 from bench.checkout import state
 from bench.machine import versions
@@ -219,6 +219,8 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
     warnings = [f"step {made['step']}: {text}" for made in result["lineage"] for text in made["warnings"]]
     for task, columns in result["measures"].get("accuracy", {}).items():
         warnings += answers.warnings(task, columns)
+    if diverged := result["measures"].get("divergence"):
+        warnings += divergence.warnings(diverged)
     warnings += parity.warnings(result)
     session = result["session"]
     if session and session["device"] == "cuda" and session["gpu_layers"] < session["layers"]:

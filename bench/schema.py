@@ -130,7 +130,8 @@ def _check_divergence(found: Mapping[str, Any]) -> None:
             raise ValueError(f"divergence {key}: {found[key]!r} is no text")
     if not _are_numbers([found["window"]]) or found["window"] < 1:
         raise ValueError(f"divergence window: {found['window']!r} is no number of tokens above 0")
-    if not _are_numbers(chain(found["kl"], found["nll"], found["base_nll"])) or set(found["same_top"]) - {"0", "1"}:
+    values = chain(found["kl"], found["nll"], found["base_nll"])  # null where one was no finite number
+    if not _are_numbers(values, or_null=True) or set(found["same_top"]) - {"0", "1"}:
         raise ValueError("divergence: a value of a token is no number, or its same_top neither 0 nor 1")
 
 

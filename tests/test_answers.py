@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.answers import columns_of, guesses, marked, right, score, standing, subjects_of, ties, warnings
+from bench.answers import columns_of, guesses, guessing, marked, right, score, standing, subjects_of, ties, warnings
 from tests import records
 
 
@@ -81,7 +81,7 @@ def test_values_of_two_kinds_are_refused() -> None:
 
 def test_guessing_is_what_blind_and_what_always_one_letter_gives() -> None:
     assert guesses(choices(50, golds=(0, 0, 1, 2))) == (0.25, 0.5)
-    assert guesses(records.generated(0.5)) is None
+    assert guesses(records.generated(0.5)) == ()
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,14 @@ def test_a_score_within_error_of_chance_is_called_so(correct: int, words: str) -
 
 def test_a_score_that_the_most_frequent_letter_would_reach_is_at_chance() -> None:
     assert standing(choices(55, golds=(0, 0, 1, 2))) == "at chance"
+
+
+def test_a_right_choice_that_always_stands_first_is_no_answer_to_guess() -> None:
+    answers = choices(95, golds=(0,))
+    assert guesses(answers) == (0.25,)
+    assert standing(answers) == ""
+    assert guessing(answers) == "guessing gives 25.0 %"
+    assert standing(choices(24, golds=(0,))) == "at chance"
 
 
 def test_warnings_are_in_words_with_their_numbers() -> None:

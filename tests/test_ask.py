@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from bench.answers import warnings
 from bench.forest import Request
 from bench.measures.accuracy import Accuracy
 from bench.runtimes.session import Vocabulary
@@ -47,8 +49,10 @@ class Toy:
         self._values = list(values)
         self._blind = blind
         self.asked: list[Request] = []
+        self.tokenized: list[tuple[str, bool]] = []
 
     def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[Any]:
+        self.tokenized += texts
         return [np.array([0 if c in self._blind else ord(c) for c in text], dtype=np.int32) for text, _ in texts]
 
     def score(self, requests: Sequence[Request]) -> tuple[list[tuple[float, bool]], dict[str, Any]]:
@@ -166,6 +170,29 @@ def test_a_chat_template_wraps_every_prompt_and_is_told_by_its_hash(folder: Path
     assert "".join(map(chr, toy.asked[0].context)) == "<user>1 + 1 ="
     assert columns["chat_template"] == hashlib.sha256(TEMPLATE.encode()).hexdigest()
     assert columns["prompt_sha256"] != plain["prompt_sha256"]
+
+
+def test_a_template_that_refuses_a_system_message_gets_the_prompt_without_it_and_a_warning(folder: Path) -> None:
+    refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
+    described = choice_task(folder, description="Add up.")
+    toy = Toy(template=refuses)
+    columns = asked_of(toy, asking(described, chat_template=True))["mine"]
+    assert "".join(map(chr, toy.asked[0].context)) == "<user>1 + 1 ="
+    assert columns["without_system"]
+    assert any("refuses a system message" in line for line in warnings("mine", columns))
+    toy = Toy(template=TEMPLATE)
+    columns = asked_of(toy, asking(described, chat_template=True))["mine"]
+    assert "".join(map(chr, toy.asked[0].context)).startswith("<system>Add up.")
+    assert not columns["without_system"]
+
+
+def test_a_prompt_that_begins_with_the_beginning_of_text_is_tokenized_once_and_without_a_second(folder: Path) -> None:
+    toy = Toy(template="<s>" + TEMPLATE)
+    toy.vocabulary = replace(toy.vocabulary, texts={"bos_token": "<s>"})
+    asked_of(toy, asking(choice_task(folder), chat_template=True))
+    assert toy.tokenized
+    assert len(set(toy.tokenized)) == len(toy.tokenized)
+    assert not any(start for text, start in toy.tokenized if text.startswith("<s>"))
 
 
 def test_a_model_without_a_chat_template_cannot_be_asked_through_one(folder: Path) -> None:

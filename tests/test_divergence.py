@@ -101,6 +101,15 @@ def test_a_text_file_takes_the_place_of_the_tasks(tmp_path: Path, tiny_model: Pa
     assert record["measures"]["divergence"]["tokens"] == 256
 
 
+def test_a_text_that_is_not_utf8_is_refused_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "own.txt"
+    text.write_bytes(b"plain " + "café".encode("latin-1"))
+    assert main(["run", "suite=smoke", "suite.measures=[divergence]", f"divergence.text={text}"]) == 2
+    assert "own.txt, allowed: UTF-8, which it is not from byte 9 on" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

@@ -81,11 +81,17 @@ def test_a_scorer_answers_another_process_from_its_own() -> None:
     assert scorer.told == [("asking", 1, 1)]
 
 
+def die_while_an_answer_is_made(remote: RemoteScorer, progress: Progress) -> None:
+    remote._connection.send(("tokenize", ([("ab", True)] * 100_000,)))
+    os._exit(3)
+
+
 def test_an_error_over_there_is_an_error_here() -> None:
     with pytest.raises(RuntimeError, match="ValueError: no such task"):
         judged(ToyScorer(), fail)  # type: ignore[arg-type]
 
 
 def test_a_death_over_there_is_an_error_here() -> None:
-    with pytest.raises(RuntimeError, match="died"):
-        judged(ToyScorer(), die)  # type: ignore[arg-type]
+    for ending in (die, die_while_an_answer_is_made):
+        with pytest.raises(RuntimeError, match="the process that runs lm-eval died"):
+            judged(ToyScorer(), ending)  # type: ignore[arg-type]

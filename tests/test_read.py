@@ -77,7 +77,7 @@ def test_no_records_make_an_empty_table_with_the_same_columns(tmp_path: Path) ->
         (asked(gold=[0, 1], picked=[0, None], loglik=[[-1.0], [-2.0]]), "accuracy hr: an answer is no number"),
         (diverged(same_top="01"), "divergence: columns of lengths [2, 256]"),
         (diverged(same_top="2" * 256), "divergence: a value of a token is no number, or its same_top neither 0 nor 1"),
-        (diverged(kl=[None] * 256), "divergence: a value of a token is no number"),
+        (diverged(kl=["0"] * 256), "divergence: a value of a token is no number"),
         (diverged(window=0), "divergence window: 0 is no number of tokens above 0"),
         (diverged(base=None), "divergence base: None is no text"),
         ({"measures": []}, "`measures` is missing or of the wrong type"),

@@ -13,6 +13,7 @@ import pytest
 import bench
 from bench import stats
 from bench.divergence import divergence
+from bench.divergence import warnings as divergence_warnings
 from bench.read import read, select
 from bench.report import Report, render
 from bench.report.accuracy_grids import accuracy_grid, subjects_grid
@@ -205,18 +206,33 @@ def test_a_perplexity_has_a_table_of_its_own_and_its_interval(report: Report) ->
 def test_divergence_takes_windows_as_clusters() -> None:
     told = records.divergence(0.02, windows=8, window=32)
     found = divergence(told)
+    assert found is not None
     assert (found.tokens, found.windows, found.kl_mean.n) == (256, 8, 8)
     assert found.kl_mean.value == pytest.approx(sum(told["kl"]) / 256)
     assert found.kl_p99 == sorted(told["kl"])[253]
     assert found.same_top.value == pytest.approx(told["same_top"].count("1") / 256)
     cut = divergence({**told, **{key: told[key][:200] for key in ("kl", "same_top", "nll", "base_nll")}})
+    assert cut is not None
     assert (cut.tokens, cut.windows) == (200, 7)
     assert cut.kl_mean.value == pytest.approx(sum(told["kl"][:200]) / 200)
 
 
 def test_tokens_that_all_agree_have_no_interval_rather_than_one_of_no_width() -> None:
     found = divergence({**records.divergence(0.02), "same_top": "1" * 256})
+    assert found is not None
     assert (found.same_top.value, found.same_top.low, found.same_top.high) == (1.0, None, None)
+
+
+def test_a_divergence_with_a_value_that_is_no_number_is_not_measured_and_costs_no_other_number(tmp_path: Path) -> None:
+    record = records.record("q4")
+    record["measures"]["divergence"] = records.divergence(0.01)
+    record["measures"]["divergence"]["kl"][7] = None
+    records.write(tmp_path, record)
+    found = bench.load(tmp_path).set_index("metric")
+    assert "kl_mean" not in found.index
+    assert "size_bytes" in found.index
+    said = "divergence: not measured, 1 of 256 tokens have a value that is no finite number"
+    assert divergence_warnings(record["measures"]["divergence"]) == [said]
 
 
 def test_divergence_is_told_with_interval_floor_and_perplexity(report: Report) -> None:

@@ -15,7 +15,7 @@ from bench.forest import Forest, Limits, Request
 from bench.runtimes.llamacpp import LlamaCpp, log_sum_exp
 from bench.runtimes.session import Session
 from bench.runtimes.transformers import Transformers
-from tests.conftest import make
+from tests.conftest import make, steps_of
 from variants.errors import UserError
 from variants.load import load_model
 
@@ -155,6 +155,65 @@ def test_all_but_packed_weights_are_in_the_number_format_that_the_record_names(
     assert found == {f"torch.{dtype}"}
     assert session.facts["dtype"].startswith(f"{dtype} compute, {step.upper()} weights multiplied in ")
     assert np.isfinite(scored(session, [Request([1, 20], [30, 40])])).all()
+
+
+def test_weights_with_biases_and_a_tied_output_layer_are_packed_and_scored(tmp_path: Path, tiny_model: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    torch.manual_seed(0)
+    config = Qwen2Config(vocab_size=2048, num_key_value_heads=4, max_position_embeddings=256, **sizes)
+    config.tie_word_embeddings = True
+    Qwen2ForCausalLM(config).to(torch.float16).save_pretrained(tmp_path / "qwen")
+    tokenizer.save_pretrained(tmp_path / "qwen")
+    steps = steps_of(tmp_path / "qwen")
+    for step in ("nf4", "int8"):
+        made = make(tmp_path, steps, ["source", step])
+        assert "BF16" not in made.tensor_types  # a float16 model is not rounded to bfloat16 on the way
+        session = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+        plain = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(make(tmp_path, steps, ["source"]), "cpu")
+        requests = [Request([1, 20, 30], [40]), Request([1, 20, 30], [50])]
+        assert scored(session, requests) == pytest.approx(scored(plain, requests), abs=0.05)
+
+
+def test_scoring_stays_on_the_side_of_longropes_limit_that_serving_is_on(cache: Path, catalogue: Catalogue) -> None:
+    gguf = make(cache, catalogue, ["source", "gguf"])
+    session = LlamaCpp(512, 64, 128, 64, 2, "auto", "f16").open(gguf, "cpu")
+    session._short_rope = 600
+    assert session.start_scoring(400)[1]["cache_tokens"] == 512
+    limits, chosen = session.start_scoring(490)
+    assert (limits.tokens, chosen["cache_tokens"]) == (16, 512)  # 618 with a block of 128
+    with pytest.raises(RuntimeError, match="a cache of 768 tokens takes LongRoPE's factors for more than 600"):
+        session.start_scoring(510)
+    session._short_rope = 300
+    assert session.start_scoring(100)[1]["cache_tokens"] == 512  # serving at 512 takes the long ones
+
+
+def test_positions_that_depend_on_a_texts_length_are_refused_beyond_the_limit(
+    cache: Path, catalogue: Catalogue
+) -> None:
+    session = Transformers(512, 64, 64, "float32", "bfloat16", 2).open(make(cache, catalogue, ["source"]), "cpu")
+    session._model.config.rope_parameters = {"rope_type": "longrope", "original_max_position_embeddings": 300}
+    session.start_scoring(300)
+    with pytest.raises(RuntimeError, match=r"more than 300 tokens, one here has 301: set runtime.transformers.n_ctx"):
+        session.start_scoring(301)
+
+
+@pytest.mark.parametrize(("native", "said"), [(True, "bfloat16"), (False, "float32")])
+def test_nf4_says_what_its_products_are_computed_in(
+    cache: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, native: bool, said: str
+) -> None:
+    made = make(cache, catalogue, ["source", "nf4"])
+    monkeypatch.setattr("bitsandbytes.functional.has_avx512bf16", lambda: native)
+    session = Transformers(512, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    assert session.facts["dtype"] == f"float32 compute, NF4 weights multiplied in {said}"
 
 
 def test_cuda_without_a_gpu_is_refused(cache: Path, catalogue: Catalogue) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
-from variants.load import load_model
+from variants.load import load_model, sixteen_bit
 from variants.tokenizer import copy_tokenizer
 
 
@@ -36,10 +36,10 @@ class Int8:
 
         assert parent is not None
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.outlier_threshold)  # type: ignore[no-untyped-call]
-        load_model(parent.path, "bfloat16", device, config).save_pretrained(out)
+        load_model(parent.path, sixteen_bit(parent.tensor_types), device, config).save_pretrained(out)
         copy_tokenizer(parent.path, out)
         return Made(notes={"quant_type": "int8", "outlier_threshold": self.outlier_threshold})
 
     def expected_bytes(self, n_parameters: int) -> int:
-        """Return 9 bits a parameter: 8-bit layers and a 16-bit embedding."""
-        return int(n_parameters * 9 / 8)
+        """Return 11 bits a parameter: 8-bit layers, and up to a third of a small model in a 16-bit embedding."""
+        return int(n_parameters * 11 / 8)

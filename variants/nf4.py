@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, Made
-from variants.load import load_model
+from variants.load import load_model, sixteen_bit
 from variants.tokenizer import copy_tokenizer
 
 
@@ -34,10 +34,10 @@ class Nf4:
             bnb_4bit_use_double_quant=self.double_quant,
             bnb_4bit_compute_dtype=torch.bfloat16 if device == "cuda" else torch.float32,
         )
-        load_model(parent.path, "bfloat16", device, config).save_pretrained(out)
+        load_model(parent.path, sixteen_bit(parent.tensor_types), device, config).save_pretrained(out)
         copy_tokenizer(parent.path, out)
         return Made(notes={"quant_type": "nf4", "double_quant": self.double_quant})
 
     def expected_bytes(self, n_parameters: int) -> int:
-        """Return 5.5 bits a parameter: 4-bit layers and a 16-bit embedding."""
-        return int(n_parameters * 5.5 / 8)
+        """Return 8 bits a parameter: 4-bit layers, and up to a third of a small model in a 16-bit embedding."""
+        return n_parameters

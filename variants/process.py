@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+CGROUP = Path("/sys/fs/cgroup")
+"""Where a container sees its own limits (cgroup v2)."""
 MEMINFO = Path("/proc/meminfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 PR_SET_PDEATHSIG = 1
@@ -52,4 +54,7 @@ def available_bytes() -> int:
     """Return the memory that this machine can still give to processes, in bytes; all of it where that is not known."""
     lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
     available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    return available[0] if available else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [path.read_text().strip() for path in (CGROUP / "memory.max", CGROUP / "memory.current") if path.exists()]
+    if len(limits) == 2 and limits[0] != "max":  # a container may have less than its machine
+        available.append(max(0, int(limits[0]) - int(limits[1])))
+    return min(available, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

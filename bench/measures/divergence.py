@@ -48,8 +48,15 @@ class Divergence:
             if folder and not folder.is_dir():
                 raise UserError(f"data_dir: got {self.data_dir}, no such folder; relative ones start at the project's")
             catalogue.check(self.tasks, folder, None)
-        elif not resolve(self.text).is_file():
+            return
+        if not resolve(self.text).is_file():
             raise UserError(f"text: got {self.text}, no such file; relative ones start at the project's folder")
+        try:
+            resolve(self.text).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"text: got {self.text}, allowed: UTF-8, which it is not from byte {error.start:,} on"
+            ) from None
 
     def reference_step(self, variant: str, runtime: Mapping[str, Any], content: Mapping[str, str]) -> dict[str, Any]:
         """Return the configuration of the step that evaluates the base; `content` identifies the text of the tasks."""

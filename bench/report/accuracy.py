@@ -25,7 +25,6 @@ class Accuracy:
     share: Share
     macro: Share | None
     chance: float | None
-    majority: float | None
     standing: str
     against: Paired | None
     p_holm: float | None
@@ -66,15 +65,13 @@ def scores_of(tasks: Mapping[str, Answers], also_marked: bool = False) -> dict[s
 def _accuracy(task: str, answers: Answers) -> Accuracy:
     subjects = answered.subjects_of(answers)
     correct, n = (sum(column) for column in zip(*subjects.values(), strict=True))
-    chance, majority = answered.guesses(answers) or (None, None)
     return Accuracy(
         task=task,
         n=n,
         correct=correct,
         share=stats.wilson(correct, n),
         macro=stats.macro_average(list(subjects.values())) if len(subjects) > 1 else None,
-        chance=chance,
-        majority=majority,
+        chance=next(iter(answered.guesses(answers)), None),
         standing=answered.standing(answers),
         against=None,
         p_holm=None,

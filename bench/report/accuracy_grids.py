@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.answers import Answers
+from bench.answers import Answers, guessing
 from bench.report.accuracy import Accuracy, Score
 from bench.report.grids import ITSELF, NOT_MEASURED, Entry, Grid, Line, accuracy_entry, all_tasks_of, named, tasks_of
 from bench.report.numbers import digits, p_value, percent_span, plural, points, points_span, share, span
@@ -64,9 +64,8 @@ def _drawn_alike(rows: Sequence[Row], task: str) -> list[str]:
 
 
 def _guess(found: Accuracy) -> str:
-    if found.chance is None or found.majority is None:
-        return ""
-    return f"Guessing gives {share(found.chance)}, always the most frequent answer {share(found.majority)}. "
+    said = guessing(found.answers)
+    return f"{said.capitalize()}. " if said else ""
 
 
 def _accuracy_line(row: Row, found: Accuracy | None, macro: bool) -> Line:

@@ -167,8 +167,8 @@ def _guessing(rows: Sequence[Row], task: str) -> Iterable[Finding]:
     yield Finding(
         "note",
         f"No better than guessing on {task}",
-        f"{said}. Guessing gives {share(one.chance or 0)}, always the most frequent answer {share(one.majority or 0)}; "
-        f"n = {one.n:,}. Differences between these variants on {task} say nothing about what was lost.",
+        f"{said}. {answered.guessing(one.answers).capitalize()}; n = {one.n:,}. "
+        f"Differences between these variants on {task} say nothing about what was lost.",
     )
 
 

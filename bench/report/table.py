@@ -128,7 +128,7 @@ def _row(name: str, records: list[Record], native: str) -> Row:
         peak_device_bytes=_peak(records, "peak_device_bytes"),
         accuracy=accuracy_of(_first(records, "accuracy")),
         scores=scores_of(_first(records, "accuracy")),
-        divergence=divergence(diverged) if (diverged := _first(records, "divergence")) else None,
+        divergence=divergence(_first(records, "divergence")),
         failures=tuple(_failure(record) for record in records if record.failed),
         warnings=tuple(dict.fromkeys(line for record in records for line in record.data["warnings"])),
     )

@@ -27,6 +27,8 @@ KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2), "f32": (llama_cpp.GGML_TYPE_F32
 PATHS = 63
 """Sequences beside the trunk; few blocks hold more, and each costs llama.cpp a row of logits."""
 LEAST_TOKENS = 16
+LONG_ROPE = "rope_factors_long.weight"
+"""LongRoPE (Phi-3): llama.cpp takes these factors where the cache is longer than the original context."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class LlamaCppSession:
 
     def __init__(self, runtime: LlamaCpp, artifact: Artifact, device: str) -> None:
         path = artifact.gguf()
-        gguf_header(path)  # llama.cpp aborts the process on some broken files
+        tensors = {tensor.name for tensor in gguf_header(path)}  # llama.cpp aborts the process on some broken files
         model_params = llama_cpp.llama_model_default_params()
         model_params.n_gpu_layers = ALL_LAYERS if device == "cuda" else 0
         model_params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE  # one GPU, as torch uses one
@@ -87,6 +89,7 @@ class LlamaCppSession:
         self._on_gpu = device == "cuda"
         self.n_ctx = min(runtime.n_ctx, llama_cpp.llama_model_n_ctx_train(self._model))
         self._n_threads = runtime.n_threads or usable_cores()
+        self._short_rope = self._number("rope.scaling.original_context_length") if LONG_ROPE in tensors else None
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary = self._vocabulary()
         self._context: Context | None = None
@@ -100,6 +103,7 @@ class LlamaCppSession:
             "layers": llama_cpp.llama_model_n_layer(self._model) + 1,  # as llama.cpp counts: the output layer too
             "threads": self._n_threads,
             "n_ctx": self.n_ctx,
+            "n_batch": self._serving.n_batch,
             "flash_attention": runtime.flash_attention,
             "system": (llama_cpp.llama_print_system_info() or b"").decode().strip(" |"),
         }
@@ -171,24 +175,31 @@ class LlamaCppSession:
                 position += 1
 
     def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
-        """Make the cache just large enough: the longest path and one block. Halve the block where memory is short."""
+        """Make the cache just large enough: the longest path and one block. Halve the block where memory is short.
+
+        A cache for scoring is on the same side of LongRoPE's limit as one for serving, else it is another model.
+        """
         runtime = self._runtime
         if llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model):
             raise RuntimeError(RECURRENT)
         tokens = runtime.score_tokens_cuda if self._on_gpu else runtime.score_tokens_cpu
+        short = self._short_rope if self._short_rope and self.n_ctx <= self._short_rope else None
+        least = self._short_rope + 1 if self._short_rope and not short else 0
         while True:
-            n_ctx = -(-(longest + tokens) // CELLS) * CELLS
+            n_ctx = -(-max(longest + tokens, least) // CELLS) * CELLS
             paths = min(PATHS, tokens - 1)  # llama.cpp aborts where sequences outnumber the tokens of a batch
             shape = self._shape(n_ctx, tokens, 1 + paths)
             try:
+                if short and n_ctx > short:
+                    raise MemoryError(f"a cache of {n_ctx:,} tokens takes LongRoPE's factors for more than {short:,}")
                 there = self._context is not None and self._context.shape == shape
                 if not there and not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
-                    raise MemoryError(f"a cache of {n_ctx:,} tokens takes {self._kv_bytes(n_ctx):,} bytes")
+                    raise MemoryError(f"a cache of {n_ctx:,} tokens takes more memory than there is")
                 context = self._made_for(shape)
                 break
             except MemoryError as error:
                 if tokens <= LEAST_TOKENS:
-                    raise RuntimeError(f"{error}, more than there is: lower runtime.llamacpp.n_ctx") from None
+                    raise RuntimeError(f"{error}: lower runtime.llamacpp.n_ctx") from None
                 tokens //= 2
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
         chosen = {
@@ -204,8 +215,20 @@ class LlamaCppSession:
     def _kv_bytes(self, n_ctx: int) -> int:
         model, (_, value_bytes) = self._model, KV_TYPES[self._runtime.kv_type]
         head = llama_cpp.llama_model_n_embd(model) // llama_cpp.llama_model_n_head(model)
-        width = 2 * head * llama_cpp.llama_model_n_head_kv(model)
+        widths = [self._number(f"attention.{name}_length") or head for name in ("key", "value")]
+        width = sum(widths) * llama_cpp.llama_model_n_head_kv(model)
         return int(n_ctx * llama_cpp.llama_model_n_layer(model) * width * value_bytes)
+
+    def _number(self, key: str) -> int | None:
+        """Return a whole number of the GGUF's metadata, by its key behind the architecture's name."""
+        architecture = self._metadata("general.architecture")
+        text = self._metadata(f"{architecture}.{key}")
+        return None if text is None else int(text)
+
+    def _metadata(self, key: str) -> str | None:
+        text = ctypes.create_string_buffer(256)
+        found = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), text, len(text))
+        return text.value.decode() if found >= 0 else None
 
     def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         assert self._context is not None

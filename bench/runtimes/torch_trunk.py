@@ -66,9 +66,8 @@ class Trunk:
             self._keep(0, np.zeros(0, dtype=np.int64))
         sees = torch.as_tensor(visible(block), device=device)
         positions = torch.as_tensor(block.positions, dtype=torch.long, device=device)
-        rows = (
-            block.rows if len(block.rows) else np.zeros(1, dtype=np.int64)
-        )  # an empty choice means all to transformers
+        # An empty choice of rows means all of them to transformers.
+        rows = block.rows if len(block.rows) else np.zeros(1, dtype=np.int64)
         output = forward(
             torch.as_tensor(block.tokens, dtype=torch.long, device=device)[None],
             attention_mask=self._mask(sees, positions),
@@ -134,6 +133,14 @@ def sliding_windows(config: Any) -> dict[str, int | None]:
         return {"all": int(window)}
     found = {kind: int(window) if "sliding" in kind else None for kind in dict.fromkeys(kinds)}
     return found if any(found.values()) else {}
+
+
+def fixed_rope(config: Any) -> int | None:
+    """Return up to how many tokens positions do not depend on a text's length; None where they never do."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") not in ("longrope", "dynamic"):
+        return None
+    return int(rope.get("original_max_position_embeddings") or config.max_position_embeddings)
 
 
 def recurrent(config: Any) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.runtimes.torch_trunk import Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
-NOT_SHARED = "this architecture's attention cannot be evaluated behind a shared prefix, so the model is not scored"
+NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
 CHECKED_TOKENS = 640
 """Longer than the local windows that models keep to themselves (GPT-Neo: 256); others stand in their configuration."""
 SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
@@ -113,8 +113,9 @@ class TransformersSession:
         self.n_ctx = min(runtime.n_ctx, int(model.config.max_position_embeddings))
         self.vocabulary = self._vocabulary()
         self.last_prefill = Prefill(0, 0)
-        self._multiplies_in = multiplies_in(model, base.kind, dtype, device)
-        packed = f", {base.kind.upper()} weights multiplied in {self._multiplies_in}" if base.kind != "hf" else ""
+        products = multiplies_in(model, base.kind, dtype, device)
+        packed = f", {base.kind.upper()} weights multiplied in {products}" if base.kind != "hf" else ""
+        self._sharing_bound = max(SHARING_BOUND[dtype], SHARING_BOUND[products])
         layers = int(model.config.num_hidden_layers) + 1
         placed = {parameter.device.type for parameter in model.parameters()}
         self.facts: Mapping[str, Any] = {
@@ -172,10 +173,16 @@ class TransformersSession:
 
     def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
         """Make the cache just large enough: the longest path and one block."""
-        from bench.runtimes.torch_trunk import Trunk, recurrent
+        from bench.runtimes.torch_trunk import Trunk, fixed_rope, recurrent
 
         if recurrent(self._model.config):
             raise RuntimeError(RECURRENT)
+        fixed = fixed_rope(self._model.config)
+        if fixed is not None and longest > fixed:
+            raise RuntimeError(
+                f"this model's positions change for texts of more than {fixed:,} tokens, one here has {longest:,}: "
+                f"set runtime.transformers.n_ctx to {fixed}"
+            )
         if self._trunk is None:
             self._check_sharing(min(self.n_ctx, CHECKED_TOKENS))
         room = longest + self._score_tokens
@@ -214,9 +221,11 @@ class TransformersSession:
                     output = self._forward(tokens, logits_to_keep=1, use_cache=False)
                     alone = torch.log_softmax(output.logits[0, -1].float(), dim=-1)
                     worst = max(worst, float((alone - shared[row]).abs().mean()))
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+        except torch.OutOfMemoryError:
+            raise
+        except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
             raise RuntimeError(f"{NOT_SHARED} ({str(error).splitlines()[0]})") from error
-        if not worst <= SHARING_BOUND[self._multiplies_in]:
+        if not worst <= self._sharing_bound:
             raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worst:.2g} nats in the mean")
 
     def _kv_type(self) -> str:

@@ -56,6 +56,7 @@ def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_fo
             "truncated": model.truncated,
             "num_fewshot": shots[0] if len(shots) == 1 else shots,
             "chat_template": template,
+            "without_system": model.without_system,
             "scorer": model.scorer,
             "scoring": model.scoring,
             "tokenizer": model.tokenizer,
