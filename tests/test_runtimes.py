@@ -171,7 +171,8 @@ def test_weights_with_biases_and_a_tied_output_layer_are_packed_and_scored(tmp_p
     torch.manual_seed(0)
     config = Qwen2Config(vocab_size=2048, num_key_value_heads=4, max_position_embeddings=256, **sizes)
     config.tie_word_embeddings = True
-    Qwen2ForCausalLM(config).to(torch.float16).save_pretrained(tmp_path / "qwen")
+    model: Any = Qwen2ForCausalLM(config)
+    model.half().save_pretrained(tmp_path / "qwen")
     tokenizer.save_pretrained(tmp_path / "qwen")
     steps = steps_of(tmp_path / "qwen")
     for step in ("nf4", "int8"):
