@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench import divergence
 from bench.answers import ASKED, documents, higher_is_better, not_numbers
 from bench.report.table import Row
 
@@ -83,6 +84,9 @@ def score_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str
 
 def divergence_difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """Name what makes two divergences those from different bases, or over different text."""
+    broken = [divergence.not_numbers(side) for side in (before, after)]
+    if any(broken):
+        return f"tokens without a finite number: {broken[0]} / {broken[1]}"
     for key in ("base", "text", "tokens", "window"):
         if before.get(key) != after.get(key):
             return f"divergence {key}: {_first_difference(before.get(key), after.get(key))}"

@@ -86,8 +86,15 @@ class RemoteScorer:
         self._ask("progress", what, done, total)
 
     def _ask(self, kind: str, *asked: Any) -> Any:
-        self._connection.send((kind, asked))
-        return self._connection.recv()
+        try:
+            self._connection.send((kind, asked))
+            return self._connection.recv()
+        except (EOFError, ConnectionError):
+            raise NobodyWaits from None
+
+
+class NobodyWaits(BaseException):
+    """The process that asked has ended."""
 
 
 def _work(
@@ -97,7 +104,7 @@ def _work(
     remote = RemoteScorer(connection, *known)
     try:
         connection.send(("done", work(remote, remote.progress, *arguments)))
-    except (EOFError, ConnectionError):  # the other process ended: nobody waits for an answer
+    except NobodyWaits:
         return
     except Exception as error:
         traceback.print_exc()

@@ -154,7 +154,9 @@ def values(row: Row | None) -> dict[str, float | str]:
     for task, score in row.scores.items():
         kind = "perplexity" if is_perplexity(score.answers) else "score"
         found[f"{kind} {task}"] = score.found.value if score.found else "not finite"
-    return found | ({"divergence": row.divergence.kl_mean.value} if row.divergence else {})
+    if _divergence(row):
+        found["divergence"] = row.divergence.kl_mean.value if row.divergence else "not finite"
+    return found
 
 
 def _alike(row: Row, other: Row) -> Row:

@@ -64,7 +64,8 @@ class LogProbs:
             kept.top[reads] = rows.argmax(-1)
             rounding[reads] = divergence(rows, kept.rows(reads))
         digest = hashlib.sha256(windows.astype("<i4").tobytes()).hexdigest()
-        return Made({"variant": self.variant, "tokens_sha256": digest, "rounding_floor": float(rounding.mean())})
+        floor = float(rounding.mean()) if np.isfinite(rounding).all() else None
+        return Made({"variant": self.variant, "tokens_sha256": digest, "rounding_floor": floor})
 
     def _windows(self, session: Session, parent: Artifact) -> NDArray[np.int32]:
         """Draw the windows, in the order of the text; shape (windows, window)."""

@@ -198,7 +198,7 @@ def _lineage(cell: Cell) -> dict[str, Any]:
             "build_seconds": made.build_seconds,
             "build_peak_bytes": made.peak_resident_bytes,
             "sha256": {f.name: f.sha256 for f in made.files if f.name.endswith((".gguf", ".safetensors"))},
-            "tools": made.step["tools"],
+            "tools": made.step["tools"] | ({"revision": made.step["revision"]} if "revision" in made.step else {}),
             "notes": dict(made.notes),
             "warnings": list(made.warnings),
         }

@@ -187,11 +187,15 @@ def test_weights_with_biases_and_a_tied_output_layer_are_packed_and_scored(tmp_p
 def test_scoring_stays_on_the_side_of_longropes_limit_that_serving_is_on(cache: Path, catalogue: Catalogue) -> None:
     gguf = make(cache, catalogue, ["source", "gguf"])
     session = LlamaCpp(512, 64, 128, 64, 2, "auto", "f16").open(gguf, "cpu")
+    assert session._short_rope is None
+    assert session._number("context_length") == 512
+    chosen = session.start_scoring(400)[1]
+    assert session._kv_bytes(chosen["cache_tokens"]) == chosen["kv_bytes"]
     session._short_rope = 600
     assert session.start_scoring(400)[1]["cache_tokens"] == 512
     limits, chosen = session.start_scoring(490)
     assert (limits.tokens, chosen["cache_tokens"]) == (16, 512)  # 618 with a block of 128
-    with pytest.raises(RuntimeError, match="a cache of 768 tokens takes LongRoPE's factors for more than 600"):
+    with pytest.raises(RuntimeError, match="behind 510 tokens LongRoPE's limit of 600 has no room for a block: lower"):
         session.start_scoring(510)
     session._short_rope = 300
     assert session.start_scoring(100)[1]["cache_tokens"] == 512  # serving at 512 takes the long ones
@@ -205,6 +209,16 @@ def test_positions_that_depend_on_a_texts_length_are_refused_beyond_the_limit(
     session.start_scoring(300)
     with pytest.raises(RuntimeError, match=r"more than 300 tokens, one here has 301: set runtime.transformers.n_ctx"):
         session.start_scoring(301)
+
+
+@pytest.mark.parametrize(
+    ("step", "dtype", "bound"), [("nf4", "bfloat16", 0.1), ("int8", "bfloat16", 0.1), ("int8", "float32", 0.02)]
+)
+def test_packed_weights_may_differ_by_as_much_as_the_coarser_of_their_formats(
+    cache: Path, catalogue: Catalogue, step: str, dtype: str, bound: float
+) -> None:
+    session = Transformers(512, 64, 64, dtype, "bfloat16", 2).open(make(cache, catalogue, ["source", step]), "cpu")
+    assert session._sharing_bound == bound
 
 
 @pytest.mark.parametrize(("native", "said"), [(True, "bfloat16"), (False, "float32")])

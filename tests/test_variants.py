@@ -15,6 +15,7 @@ from variants.artifact import Artifact, Made, read_artifact
 from variants.build import build, check_disk, find
 from variants.errors import UserError
 from variants.int8 import Int8
+from variants.nf4 import Nf4
 from variants.source import Source
 from variants.step import Planned, plan
 from variants.weights import histogram
@@ -88,6 +89,16 @@ def test_the_linear_layers_are_packed_and_the_parameter_count_stays(
     assert packed.tensor_types == {step.upper(): 7, "BF16": kept}
     assert packed.n_parameters == packed.parent.n_parameters
     assert packed.weight_bytes < packed.parent.weight_bytes
+
+
+def test_a_revision_of_a_steps_code_is_part_of_the_identity(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plan("test", ["source", "nf4"], catalogue, "cpu")
+    monkeypatch.setattr(Nf4, "revision", Nf4.revision + 1)
+    after = plan("test", ["source", "nf4"], catalogue, "cpu")
+    assert before[0].fingerprint == after[0].fingerprint
+    assert before[1].fingerprint != after[1].fingerprint
 
 
 def test_a_threshold_below_zero_is_refused() -> None:

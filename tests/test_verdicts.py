@@ -203,6 +203,13 @@ def test_divergences_from_other_bases_are_not_comparable(checkout: Checkout) -> 
     assert checkout.lines()["divergence"].why == "divergence base: artifact-bas / another"
 
 
+def test_a_divergence_that_has_become_no_number_is_not_comparable(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, diverging(0.01))
+    checkout.measure(checkout.head, diverging(0.01, kl=[None] + [0.01] * 159))
+    line = checkout.lines()["divergence"]
+    assert (line.verdict, line.why) == ("not comparable", "tokens without a finite number: 0 / 1")
+
+
 def test_divergences_over_another_text_are_not_comparable(checkout: Checkout) -> None:
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(0.02, text="another"))

@@ -21,6 +21,7 @@ class Nf4:
     gives: ClassVar[Kind] = "nf4"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "bitsandbytes")
     on_device: ClassVar[bool] = True
+    revision: ClassVar[int] = 1
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
         """Quantize while loading and save the packed weights."""

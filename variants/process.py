@@ -54,7 +54,10 @@ def available_bytes() -> int:
     """Return the memory that this machine can still give to processes, in bytes; all of it where that is not known."""
     lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
     available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    limits = [path.read_text().strip() for path in (CGROUP / "memory.max", CGROUP / "memory.current") if path.exists()]
-    if len(limits) == 2 and limits[0] != "max":  # a container may have less than its machine
-        available.append(max(0, int(limits[0]) - int(limits[1])))
+    limit = (CGROUP / "memory.max").read_text().strip() if (CGROUP / "memory.max").exists() else "max"
+    if limit != "max":  # a container may have less than its machine
+        used = int((CGROUP / "memory.current").read_text())
+        held = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        reclaimable = int(held["active_file"]) + int(held["inactive_file"])  # pages of files, as MemAvailable has it
+        available.append(max(0, int(limit) - used + reclaimable))
     return min(available, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

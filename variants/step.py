@@ -23,7 +23,8 @@ CONTENT = {"content": True}
 class Step(Protocol):
     """A frozen dataclass whose fields are its schema; no field that moves a number has a default.
 
-    `tools` are the packages whose version moves the bytes; `on_device` says that the device moves them too.
+    `tools` are the packages whose version moves the bytes; `on_device` says that the device moves them too. A step
+    whose own code has come to make other bytes has a `revision`: 1, then 2.
     """
 
     takes: ClassVar[tuple[Kind | None, ...]]
@@ -84,7 +85,9 @@ def identity(step: Step, device: str) -> dict[str, Any]:
     for field in fields(step):  # type: ignore[arg-type]
         value = getattr(step, field.name)
         values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
+    revision: int = getattr(step, "revision", 0)
     return {
+        **({"revision": revision} if revision else {}),
         "kind": type(step).__name__.lower(),
         "fields": values,
         "tools": {tool: version(tool) for tool in step.tools},

@@ -86,6 +86,7 @@ class Divergence:
             same[reads] = rows.argmax(-1) == kept.top[reads]
             done += len(reads)
             progress("divergence", done, n)
+        floor = reference.notes["rounding_floor"]
         return {
             "base": reference.parent.fingerprint,
             "base_variant": reference.notes["variant"],
@@ -96,7 +97,7 @@ class Divergence:
             "same_top": "".join("01"[int(value)] for value in same),
             "nll": _rounded(nll),
             "base_nll": _rounded(kept.nll),
-            "rounding_floor": float(f"{reference.notes['rounding_floor']:.4g}"),
+            "rounding_floor": None if floor is None else float(f"{floor:.4g}"),
         }
 
 

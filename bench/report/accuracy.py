@@ -16,7 +16,7 @@ class Accuracy:
     """One task's answers: the share that is right, and against the base of the same runtime.
 
     `share` is the micro average, over questions; `macro` the mean over subjects, None where there is only one.
-    `chance` and `majority` are None where there are no choices to guess from.
+    `chance` is None where there are no choices to guess from.
     """
 
     task: str

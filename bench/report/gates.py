@@ -57,10 +57,10 @@ def _warnings(rows: Sequence[Row]) -> Iterable[Finding]:
     # Variants share artifacts, so that one warning of a step comes with every variant built on it.
     warned: dict[str, list[str]] = {}
     for row in rows:
-        said = {line for task, found in row.answers.items() for line in answered.warnings(task, found)}
-        said |= {line for record in row.records for line in parity.warnings(record.data)}
+        said = {line for record in row.records for line in parity.warnings(record.data)}
+        scored = tuple(f"accuracy {task}: " for task in row.answers)  # also in the words of an earlier version
         for line in row.warnings:
-            if line not in said:  # those have findings of their own, over all variants
+            if line not in said and not line.startswith(scored):  # those have findings of their own, over all variants
                 warned.setdefault(line, []).append(row.variant)
     for line, variants in warned.items():
         yield Finding("note", ", ".join(variants), line)
@@ -80,6 +80,13 @@ def _model(row: Row) -> tuple[str, ...]:
     return next((model for record in row.records if (model := parity.model(record.data))), (row.variant,))
 
 
+def _suspects(rows: Sequence[Row], *variants: str) -> str:
+    """Name what two runtimes that disagree compute in: 16-bit formats alone can move an answer that is a near tie."""
+    records = [row.records[0] for name in variants for row in rows if row.variant == name]
+    formats = [str((record.data.get("session") or {}).get("dtype", "not stated")) for record in records]
+    return f"One of the runtimes scores wrongly, or their number formats ({'; '.join(formats)}) differ that much"
+
+
 def _runtime_controls(rows: Sequence[Row]) -> Iterable[Finding]:
     found = controls(rows)
     if not found:
@@ -95,7 +102,7 @@ def _runtime_controls(rows: Sequence[Row]) -> Iterable[Finding]:
             "Runtime control",
             f"{a} and {b} are the same model in two runtimes. They pick the same answer on "
             f"{'; '.join(_same(control) for control in mine)}; the bound is {share(parity.SAME_ANSWERS)}.{far}"
-            + ("" if agree else " One of the runtimes scores wrongly: do not read accuracies across them."),
+            + ("" if agree else f" {_suspects(rows, a, b)}: do not read accuracies across them."),
         )
 
 
@@ -153,6 +160,9 @@ def _scoring(rows: Sequence[Row]) -> Iterable[Finding]:
             if tied := answered.ties(answers):
                 text = f"{task}: all choices scored the same on {plural(tied, 'question')}"
                 yield Finding("bad", row.variant, f"{text} of {n:,}; the scorer is broken.")
+        if without := [row.variant for row, answers in asked if answers.get("without_system")]:
+            text = "the chat template refuses a system message, so the task's description was left out, as in lm-eval"
+            yield Finding("note", f"Prompts of {task}", f"{', '.join(without)}: {text}.")
         yield from _guessing(rows, task)
         yield from _cut(task, asked)
         yield from _tokenizers(task, asked)

@@ -47,8 +47,9 @@ DEFINITIONS = (
     ),
     (
         "At chance, below chance",
-        "at chance: the interval reaches down to what blind guessing gives, or always the most frequent answer. Below "
-        "chance: all of the interval lies under both, which hints at answers that were mixed up.",
+        "at chance: the interval reaches down to what blind guessing gives, or always the most frequent answer (left "
+        "out where the right choice stands at the same place in all questions). Below chance: all of the interval lies "
+        "under both, which hints at answers that were mixed up.",
     ),
     (
         "KL, same top token, perplexity",

@@ -89,7 +89,10 @@ class LlamaCppSession:
         self._on_gpu = device == "cuda"
         self.n_ctx = min(runtime.n_ctx, llama_cpp.llama_model_n_ctx_train(self._model))
         self._n_threads = runtime.n_threads or usable_cores()
-        self._short_rope = self._number("rope.scaling.original_context_length") if LONG_ROPE in tensors else None
+        self._short_rope = None
+        if LONG_ROPE in tensors:
+            trained = llama_cpp.llama_model_n_ctx_train(self._model)  # what llama.cpp takes where the key is missing
+            self._short_rope = self._number("rope.scaling.original_context_length") or trained
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary = self._vocabulary()
         self._context: Context | None = None
@@ -191,7 +194,9 @@ class LlamaCppSession:
             shape = self._shape(n_ctx, tokens, 1 + paths)
             try:
                 if short and n_ctx > short:
-                    raise MemoryError(f"a cache of {n_ctx:,} tokens takes LongRoPE's factors for more than {short:,}")
+                    raise MemoryError(
+                        f"behind {longest:,} tokens LongRoPE's limit of {short:,} has no room for a block"
+                    )
                 there = self._context is not None and self._context.shape == shape
                 if not there and not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
                     raise MemoryError(f"a cache of {n_ctx:,} tokens takes more memory than there is")

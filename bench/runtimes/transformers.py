@@ -31,7 +31,8 @@ CHECKED_TOKENS = 640
 SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
 """Mean difference of a log-probability, in nats, that the order of additions alone may make.
 
-By what the layers multiply in. LLM.int8 also picks its outlier columns for all tokens of one evaluation together.
+The larger one of what the model computes in and what its packed layers multiply in counts. LLM.int8 also picks its
+outlier columns for all tokens of one evaluation together.
 """
 
 
@@ -224,7 +225,7 @@ class TransformersSession:
         except torch.OutOfMemoryError:
             raise
         except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
-            raise RuntimeError(f"{NOT_SHARED} ({str(error).splitlines()[0]})") from error
+            raise RuntimeError(f"{NOT_SHARED} ({(str(error).splitlines() or [type(error).__name__])[0]})") from error
         if not worst <= self._sharing_bound:
             raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worst:.2g} nats in the mean")
 
