@@ -115,13 +115,30 @@ def guessing(answers: Answers) -> str:
     return f"guessing gives {', always the most frequent answer '.join(shares)}" if shares else ""
 
 
+def dealt_anew(answers: Answers) -> float:
+    """Return the share right to expect of a variant's picks if they were dealt out anew within each subject.
+
+    It is what preferences for letters give by themselves (expected agreement, Cohen 1960), often less than blind picks.
+    """
+    subjects: dict[str, tuple[Counter[int], Counter[int]]] = {}
+    for subject, gold, picked in zip(answers["subject"], answers["gold"], answers["picked"], strict=True):
+        golds, picks = subjects.setdefault(subject, (Counter(), Counter()))
+        golds[gold] += 1
+        picks[picked] += 1
+    expected = [sum(golds[k] * picks[k] for k in golds) / golds.total() for golds, picks in subjects.values()]
+    return sum(expected) / len(answers["gold"])
+
+
 def standing(answers: Answers) -> Literal["", "at chance", "below chance"]:
-    """Say in words whether a share right is no better than guessing, within its 95 % interval."""
+    """Say in words whether a share right is no better than guessing, within its 95 % interval.
+
+    Below chance is one that letter preferences alone do not explain.
+    """
     guess = guesses(answers)
     if not guess:
         return ""
     found = _share(answers)
-    if found.high < min(guess):
+    if found.high < min(*guess, dealt_anew(answers)):
         return "below chance"
     return "at chance" if found.low <= max(guess) else ""
 

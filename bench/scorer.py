@@ -73,14 +73,18 @@ class Scorer:
         values = [np.stack(self.session.evaluate(block)) for block in forest.blocks(chunk, limits)]
         return np.concatenate(values, axis=1)
 
-    def _key(self, *asked: Any) -> str:
-        """Return the sha256 of all that moves an answer's bits; the artifact is in the folder's name."""
-        identity = [VERSION, self.session.facts, versions(ENGINES), machine()["id"], *asked]
+    def _key(self, *asked: Any, prefill: bool = False) -> str:
+        """Return the sha256 of all that moves an answer's bits; the artifact is in the folder's name.
+
+        The batches in which a prompt is evaluated before tokens are generated (`n_batch`) move completions alone.
+        """
+        facts = {name: fact for name, fact in self.session.facts.items() if prefill or name != "n_batch"}
+        identity = [VERSION, facts, versions(ENGINES), machine()["id"], *asked]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
     def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
         """Return the greedy continuation up to the first text of `until`, the model's own end, or `n_tokens`."""
-        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until))}.txt"
+        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until), prefill=True)}.txt"
         if file.is_file():
             return file.read_bytes().decode()
         made: list[int] = []

@@ -9,7 +9,19 @@ import numpy as np
 import pytest
 
 from bench import stats
-from bench.answers import columns_of, guesses, guessing, marked, right, score, standing, subjects_of, ties, warnings
+from bench.answers import (
+    columns_of,
+    dealt_anew,
+    guesses,
+    guessing,
+    marked,
+    right,
+    score,
+    standing,
+    subjects_of,
+    ties,
+    warnings,
+)
 from tests import records
 
 
@@ -93,6 +105,18 @@ def test_a_score_within_error_of_chance_is_called_so(correct: int, words: str) -
 
 def test_a_score_that_the_most_frequent_letter_would_reach_is_at_chance() -> None:
     assert standing(choices(55, golds=(0, 0, 1, 2))) == "at chance"
+
+
+def test_a_preference_for_a_letter_that_is_seldom_right_is_at_chance_and_not_below() -> None:
+    gold = [0] * 10 + [1, 2, 3] * 30
+    answers = {**choices(0), "gold": gold, "picked": [0] * 100}
+    assert dealt_anew(answers) == pytest.approx(0.1)
+    assert standing(answers) == "at chance"
+    apart = {**answers, "subject": ["sums"] * 10 + ["words"] * 90, "picked": [1] * 10 + [0] * 90}
+    assert dealt_anew(apart) == 0
+    assert standing(apart) == "at chance"
+    mixed_up = {**answers, "picked": [(g + 1) % 4 for g in gold]}
+    assert standing(mixed_up) == "below chance"
 
 
 def test_a_right_choice_that_always_stands_first_is_no_answer_to_guess() -> None:

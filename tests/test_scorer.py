@@ -283,6 +283,18 @@ def test_a_completion_is_kept_and_read_back(opened: tuple[Artifact, Session], tm
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_completions_belong_to_the_batches_of_their_prompt_and_scores_do_not(
+    artifacts: dict[str, Artifact], tmp_path: Path
+) -> None:
+    artifact = artifacts["llamacpp"]
+    for n_batch, files in ((8, 2), (8, 2), (4, 3)):
+        scorer = Scorer(replace(LLAMACPP, n_batch=n_batch).open(artifact, "cpu"), artifact, lambda *_: None)
+        scorer._kept = tmp_path
+        scorer.score([Request([1, 2, 3], [4])])
+        scorer.complete([1, 20, 30], 2, [])
+        assert len(list(tmp_path.iterdir())) == files
+
+
 def test_an_answer_without_tokens_is_refused_not_scored_as_certain(
     opened: tuple[Artifact, Session], tmp_path: Path
 ) -> None:

@@ -49,7 +49,8 @@ DEFINITIONS = (
         "At chance, below chance",
         "at chance: the interval reaches down to what blind guessing gives, or always the most frequent answer (left "
         "out where the right choice stands at the same place in all questions). Below chance: all of the interval lies "
-        "under both, which hints at answers that were mixed up.",
+        "under blind guessing, and under what the variant's own picks would give if they were dealt out anew within "
+        "each subject, so that no preference for a letter explains it: answers may be mixed up.",
     ),
     (
         "KL, same top token, perplexity",
