@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int32]
 Tokenized = tuple[Any, Ints, Ints]
-TOKENIZED_AT_ONCE = 1024
+TOKENIZED_AT_ONCE = 256
 """Requests whose texts are tokenized, and held, together."""
 SHOWN_TOKENS = 12
 """How much of a difference between two tokenizers is kept as an example."""

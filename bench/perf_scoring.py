@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,11 +29,8 @@ QUESTIONS = (20, 40)
 """Of each subject. One of MMLU has 100 or more: the fewer there are, the more do its five examples weigh."""
 BATCH = 8
 VOCABULARY = 8192
+TINY = "tiny"
 RUNTIMES = ("llamacpp", "transformers")
-LIBRARIES = {
-    "llamacpp": ("bench.lm", "bench.runtimes.llamacpp"),
-    "transformers": ("bench.lm", "bench.runtimes.torch_trunk", "peft", "transformers.models.llama.modeling_llama"),
-}
 Row = list[str]
 COLUMNS = ("cost", "unit", "of", "beside", "ratio", "smallest to largest", "n")
 
@@ -70,7 +67,7 @@ def compared(theirs: Sequence[float], ours: Sequence[float]) -> list[str]:
 
 
 def build(cache: Path, mmlu: Path) -> None:
-    """Make a Llama of 36 M random weights with a tokenizer fitted on MMLU's own words, and its F16 GGUF."""
+    """Make a Llama of 36 M random weights with a tokenizer fitted on MMLU's own words, its F16 GGUF, and a tiny one."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -86,8 +83,12 @@ def build(cache: Path, mmlu: Path) -> None:
     torch.manual_seed(0)
     config = LlamaConfig(**size, **depth, max_position_embeddings=4096, tie_word_embeddings=False)
     LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
+    shutil.copytree(folder, cache / TINY, ignore=shutil.ignore_patterns("*.safetensors"))
+    config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.head_dim = 1, 64, 64, 8
+    LlamaForCausalLM(config).bfloat16().save_pretrained(cache / TINY)
     for runtime in RUNTIMES:
         artifact(cache, runtime)
+        artifact(cache, runtime, TINY)
 
 
 def _csv(file: Path) -> list[list[str]]:
@@ -95,35 +96,35 @@ def _csv(file: Path) -> list[list[str]]:
         return list(csv.reader(stream))
 
 
-def _cell(cache: Path, runtime: str) -> Any:
+def _cell(cache: Path, runtime: str, model: str) -> Any:
     from bench.cell import make_cell
     from bench.overrides import parse
     from bench.sweep import compose
 
     variant = {"llamacpp": "base", "transformers": "base-torch"}[runtime]
-    places = [f"model={cache / 'model'}", f"cache_dir={cache}", "suite=mmlu", "suite.measures=[size]", "device=cpu"]
+    places = [f"model={cache / model}", f"cache_dir={cache}", "suite=mmlu", "suite.measures=[size]", "device=cpu"]
     return make_cell(compose(parse(places), variant, 0))
 
 
-def artifact(cache: Path, runtime: str) -> Artifact:
-    """Return the model as this runtime opens it, building it the first time."""
+def artifact(cache: Path, runtime: str, model: str = "model") -> Artifact:
+    """Return a model as this runtime opens it, building it the first time."""
     from variants.build import build as build_step
 
     made: Artifact | None = None
-    for planned in _cell(cache, runtime).chain:
+    for planned in _cell(cache, runtime, model).chain:
         made = build_step(cache, planned, made, "cpu")
     assert made is not None
     return made
 
 
-def lm(cache: Path, runtime: str) -> tuple[Any, Any]:
+def lm(cache: Path, runtime: str, model: str = "model") -> tuple[Any, Any]:
     """Return the session of a runtime and lm-eval's model over it, in this process and with nothing kept."""
     from bench.lm import SessionLM
     from bench.scorer import VERSION, Scorer
     from variants.configure import configure
 
-    one = artifact(cache, runtime)
-    session = configure(_cell(cache, runtime).config["runtime"][runtime], runtime).open(one, "cpu")
+    one = artifact(cache, runtime, model)
+    session = configure(_cell(cache, runtime, model).config["runtime"][runtime], runtime).open(one, "cpu")
     scorer = Scorer(session, one, lambda *_: None)
     offered = {name: getattr(scorer, name) for name in ("tokenize", "score", "complete")}
     remote = SimpleNamespace(n_ctx=session.n_ctx, vocabulary=session.vocabulary, version=VERSION, **offered)
@@ -169,11 +170,13 @@ def scored(asked: Mapping[str, Any], subjects: Sequence[list[Any]]) -> dict[str,
 
 
 def memory(runtime: str, cache: Path, mmlu: Path) -> tuple[int, int]:
-    """Return the bytes that scoring took beyond what the process held before, and what weights and KV cache need."""
+    """Return the bytes that scoring took beyond what the process held before, and what weights and KV cache need.
+
+    Before, it scored one question with a tiny model: what the libraries take for themselves is no part of it.
+    """
     instances = [one for some in subjects(mmlu, max(QUESTIONS)) for one in some]
     folder = artifact(cache, runtime)
-    for library in LIBRARIES[runtime]:  # no part of what scoring takes
-        importlib.import_module(library)
+    lm(cache, runtime, TINY)[1].loglikelihood(instances[:4])
     reset_peak_resident()
     before = peak_resident_bytes()
     _, model = lm(cache, runtime)
