@@ -94,7 +94,7 @@ class RemoteScorer:
 
 
 class NobodyWaits(BaseException):
-    """The process that asked has ended."""
+    """The process that asked has ended; no `except Exception` of a task's own may hide it."""
 
 
 def _work(
