@@ -22,7 +22,7 @@ compare: $(READY)        # make compare BASE=HEAD~1 [HEAD=…]: did anything get
 	$(BENCH) compare $(BASE) $(HEAD) $(ARGS)
 
 perf: $(READY)           # ratios of costs, speed of scoring, a large store, how often verdicts are right
-	@mkdir -p .cache; .venv/bin/python -m bench.perf 2>.cache/perf.log || { tail -5 .cache/perf.log; exit 1; }
+	@mkdir -p .cache; .venv/bin/python -m bench.selftest 2>.cache/perf.log || { tail -5 .cache/perf.log; exit 1; }
 
 test: $(READY)           # run the tests
 	.venv/bin/python -m pytest $(ARGS)

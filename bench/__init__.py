@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 def load(path: Path | str = "results") -> pd.DataFrame:
     """Return all records under a folder as one tidy table, one row per cell and metric."""
-    from bench import read
+    from bench.summary import tables
 
-    return read.load(path)
+    return tables.load(path)
 
 
 def samples(path: Path | str = "results", commit: str = "*") -> pd.DataFrame:
-    """Return the raw values as one table, one row per request and per question; see bench/raw.py for its columns."""
-    from bench import raw
+    """Return the raw values as one table, one row per request and per question (bench/summary/samples.py)."""
+    from bench.summary import samples
 
-    return raw.samples(path, commit)
+    return samples.samples(path, commit)

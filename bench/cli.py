@@ -102,38 +102,38 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _dispatch(arguments: argparse.Namespace) -> int:
     if arguments.command == "run":
-        from bench.sweep import run
+        from bench.commands.run import run
 
         return run(arguments.overrides)
     if arguments.command == "report":
-        from bench.console import render_report
+        from bench.commands.report import render_report
 
         return render_report(arguments)
     if arguments.command == "compare":
-        from bench.tell import tell_comparison
+        from bench.commands.compare import tell_comparison
 
         return tell_comparison(arguments)
     if arguments.command == "history":
-        from bench.history_table import show_history
+        from bench.commands.history import show_history
 
         return show_history(arguments)
     if arguments.command == "bisect":
-        from bench.bisect import bisect
+        from bench.commands.bisect import bisect
 
         return bisect(arguments.metric, arguments.variant, arguments.good, arguments.bad, arguments.overrides)
     if arguments.command == "list" and arguments.names:
-        from bench.console import list_names
+        from bench.commands.list import list_names
 
         return list_names()
     if arguments.command == "list":
-        from bench.tell import tell_stored
+        from bench.commands.list import tell_stored
 
         return tell_stored(arguments)
     if arguments.command == "gc":
-        from bench.tell import tell_garbage
+        from bench.commands.gc import tell_garbage
 
         return tell_garbage(arguments)
-    from bench.doctor import doctor
+    from bench.commands.doctor import doctor
 
     return doctor()
 

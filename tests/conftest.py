@@ -49,8 +49,8 @@ def catalogue(tiny_model: Path) -> dict[str, dict[str, Any]]:
 
 def steps_of(model: Path) -> dict[str, dict[str, Any]]:
     """Compose conf/steps for a model folder."""
-    from bench.overrides import parse
-    from bench.sweep import compose
+    from bench.sweep.grid import compose
+    from bench.sweep.request import parse
 
     steps: dict[str, dict[str, Any]] = compose(parse([f"model={model}"]), "base", 0)["steps"]
     return steps

@@ -15,7 +15,7 @@ from variants.errors import UserError
 Kind = Literal["hf", "nf4", "int8", "adapter", "gguf", "logprobs"]
 """`hf`: safetensors folder; `nf4`, `int8`: the same in 4, 8 bits; `adapter`: peft folder on its parent; `gguf`: a file.
 
-`logprobs` is no model but what one makes of a text (bench/logprobs.py).
+`logprobs` is no model but what one makes of a text (bench/steps/base_logprobs.py).
 """
 
 MANIFEST = "artifact.json"

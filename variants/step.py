@@ -14,7 +14,7 @@ from variants.artifact import Artifact, Kind, Made, sha256_of
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.paths import resolve
-from variants.source import model_files
+from variants.steps.source import model_files
 
 CONTENT = {"content": True}
 """Field metadata of a path whose content, not whose name, is part of the identity."""

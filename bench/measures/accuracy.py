@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bench.judge import judged
-from bench.measures.measure import Progress, Subject
-from bench.scorer import Scorer
+from bench.measures.measure import Subject
+from bench.scoring.lm_eval_process import judged
+from bench.scoring.scorer import Progress, Scorer
 from bench.tasks import catalogue
 from variants.errors import UserError
 from variants.paths import resolve

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.logprobs import FILE, Kept, LogProbs, divergence, evaluated
-from bench.measures.measure import Progress, Subject
+from bench.measures.measure import Subject
+from bench.scoring.scorer import Progress
+from bench.steps.base_logprobs import FILE, Kept, LogProbs, divergence, evaluated
 from bench.tasks import catalogue
 from variants.errors import UserError
 from variants.paths import resolve

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from bench.measures.measure import Progress, Subject
+from bench.measures.measure import Subject
 from bench.runtimes.session import Session
+from bench.scoring.scorer import Progress
 from variants.data import read_rows
 from variants.errors import UserError
 from variants.paths import resolve

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from bench.runtimes.session import Session
+from bench.scoring.scorer import Progress
 from variants.artifact import Artifact
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many are done and how many there are."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from bench.measures.measure import Progress, Subject
+from bench.measures.measure import Subject
+from bench.scoring.scorer import Progress
 
 
 @dataclass(frozen=True)

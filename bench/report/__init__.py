@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.files import write_at_once
-from bench.read import Selection, read, select
-from bench.report.html import link_pages
+from bench.records.selection import Selection, select
+from bench.records.store import read
+from bench.report.pages.html import link_pages
 
 if TYPE_CHECKING:
-    from bench.report.gates import Finding
-    from bench.report.grids import Grid
-    from bench.report.table import Row
+    from bench.report.findings import Finding
+    from bench.report.grid import Grid
+    from bench.summary.rows import Row
 
 FORMATS = ("md", "html", "csv", "svg")
 
@@ -49,7 +50,7 @@ def render(
 ) -> Report:
     """Write the report of one sweep: index.html, report.md, table.csv and one SVG per chart.
 
-    Which sweep is `bench.read.select`'s choice. Raises ValueError for a format that is not in FORMATS.
+    Which sweep is `bench.records.selection.select`'s choice. Raises ValueError for a format that is not in FORMATS.
     """
     unknown = set(formats) - set(FORMATS)
     if unknown:
@@ -59,8 +60,8 @@ def render(
     selection = select(records, commit, machine, sweep)
     if selection is None:
         return Report((), None, (), tuple(left_out))
-    from bench.report.outcome import outcome_grid
-    from bench.report.table import build_rows
+    from bench.report.terminal import outcome_grid
+    from bench.summary.rows import build_rows
 
     rows = build_rows(selection.records)
     files, found = _texts(selection, rows, left_out, formats)
@@ -73,15 +74,15 @@ def render(
 def _texts(
     selection: Selection, rows: Sequence[Row], left_out: Sequence[str], formats: Sequence[str]
 ) -> tuple[dict[str, str], list[Finding]]:
-    from bench.report.accuracy_grids import task_grids
     from bench.report.charts import draw
-    from bench.report.divergence_grid import divergence_grid
-    from bench.report.flat import comma_separated
-    from bench.report.gates import findings
-    from bench.report.grids import LATENCY_NAMES, latency_grid, main_grid
+    from bench.report.findings import findings
     from bench.report.markdown import markdown
-    from bench.report.page import headline, page
-    from bench.report.questions import question_grids
+    from bench.report.pages.sweep import headline, page
+    from bench.report.table_csv import comma_separated
+    from bench.report.tables.accuracy import task_grids
+    from bench.report.tables.divergence import divergence_grid
+    from bench.report.tables.overview import LATENCY_NAMES, latency_grid, main_grid
+    from bench.report.tables.trade_offs import question_grids
 
     found = findings(selection, rows, left_out)
     head = headline(selection, rows)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report.gates import Finding
-from bench.report.grids import Entry, Grid
-from bench.report.page import CHART_TITLES, DEFINITIONS, Headline
+from bench.report.findings import Finding
+from bench.report.grid import Entry, Grid
+from bench.report.pages.sweep import CHART_TITLES, DEFINITIONS, Headline
 
 
 def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Sequence[str]) -> str:

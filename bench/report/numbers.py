@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.stats import Estimate, Paired, Share
+from bench.stats.estimates import Estimate
+from bench.stats.proportions import Paired, Share
 
 MISSING = "not measured"
 

@@ -14,7 +14,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.forest import Block
+from bench.runtimes.forest import Block
 
 TRUNK = 0
 """The sequence that holds the trunk of a block; local path p is sequence 1 + p."""

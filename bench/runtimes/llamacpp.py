@@ -12,7 +12,7 @@ import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.forest import Block, Limits
+from bench.runtimes.forest import Block, Limits
 from bench.runtimes.llama_context import CELLS, Context, Shape, kept_log
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind

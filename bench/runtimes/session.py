@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.forest import Block, Limits
+from bench.runtimes.forest import Block, Limits
 from variants.artifact import Artifact, Kind
 
 LOGITS_BYTES = 64 * 2**20

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from bench.forest import Block
+from bench.runtimes.forest import Block
 
 Forward = Callable[..., Any]
 

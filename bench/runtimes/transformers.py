@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.forest import Block, Forest, Limits, Request
+from bench.runtimes.forest import Block, Forest, Limits, Request
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
@@ -62,7 +62,7 @@ class Transformers:
             raise UserError(f"n_threads: got {self.n_threads}, allowed: 1 and more, or null for every core")
 
     def check_cuda(self) -> None:
-        """Raise UserError where torch cannot use a GPU; asked in a process of its own (see bench/judge.py)."""
+        """Raise UserError where torch cannot use a GPU; asked in a process of its own (scoring/lm_eval_process.py)."""
         if not torch_sees_gpu():
             raise UserError("device=cuda: torch sees no CUDA device (a CPU build, or no GPU); device=cpu runs here")
 

@@ -6,15 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measures.measure import Progress
+from bench.scoring.scorer import Progress
 from bench.tasks.catalogue import label
 from bench.tasks.columns import check_kinds, columns
 from bench.tasks.load import Loaded, Task, chosen, load, subject_names
 from variants.paths import resolve
 
 if TYPE_CHECKING:
-    from bench.judge import RemoteScorer
     from bench.measures.accuracy import Accuracy
+    from bench.scoring.lm_eval_process import RemoteScorer
 
 
 def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_folder: Path | None) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_fo
     """
     from lm_eval.evaluator import evaluate
 
-    from bench.lm import SessionLM
+    from bench.scoring.lm_eval_model import SessionLM
 
     table: dict[str, Any] = {}
     tasks = {name: _load(asking, name) for name in asking.tasks}

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bench.report.family import FAMILIES
-from bench.report.table import Row
+from bench.summary.family import FAMILIES
+from bench.summary.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from bench.report.charts import MUTED, WIDTH, family_legend
 from bench.report.charts.labels import Mark, label, settle
-from bench.report.family import CONTROL
-from bench.report.grids import tasks_of
-from bench.report.table import Row
+from bench.summary.family import CONTROL
+from bench.summary.rows import Row, tasks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.accuracy import Accuracy
+from bench.metrics.accuracy import Accuracy
 from bench.report.charts import INK, MUTED, WIDTH, family_legend
-from bench.report.grids import by_name, tasks_of
 from bench.report.numbers import points, points_span
-from bench.report.table import Row
+from bench.summary.rows import Row, by_name, tasks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

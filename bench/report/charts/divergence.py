@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.divergence import Divergence
+from bench.metrics.divergence import Divergence
 from bench.report.charts import MUTED, WIDTH, family_legend
 from bench.report.charts.labels import Mark, label, settle
-from bench.report.table import Row
+from bench.summary.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

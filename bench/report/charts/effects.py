@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from bench.compare.verdict import Line, Verdict
 from bench.report.charts import INK, MUTED, WIDTH, chart
-from bench.verdict import Line, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

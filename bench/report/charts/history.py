@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from bench.history.series import Commit, Series
 from bench.report.charts import INK, MUTED, WIDTH, chart
-from bench.series import Commit, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.report.charts import INK, WIDTH, family_legend
-from bench.report.grids import LATENCY_NAMES
 from bench.report.numbers import digits
-from bench.report.table import Latency, Row
+from bench.report.tables.overview import LATENCY_NAMES
+from bench.summary.rows import Latency, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

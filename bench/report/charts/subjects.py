@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.report.charts import INK, WIDTH
-from bench.report.grids import by_name, tasks_of
-from bench.report.table import Row
+from bench.summary.rows import Row, by_name, tasks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,149 @@
+"""`bench doctor`: what this machine has, and what will therefore be skipped or fail."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.machine.hardware import commit, gpu_names, machine, versions
+from variants.paths import ROOT
+from variants.process import available_bytes
+from variants.steps.gguf import CONVERTER
+
+NEEDED_DISK_BYTES = 2_000_000_000
+NEEDED_MEMORY_BYTES = 3_000_000_000
+Mark = Literal["ok", "note", "bad"]
+MARKS = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, what was found, and whether the embedded suite can live with it."""
+
+    name: str
+    found: str
+    mark: Mark
+
+
+def doctor() -> int:
+    """Print a line per finding; return 0 if the embedded suite can run here, else 1."""
+    from rich.markup import escape
+
+    from bench.terminal import console
+
+    looks: list[Callable[[], Finding]] = [
+        python, compiler, torch_device, llamacpp, bitsandbytes, converter, lm_eval, gpu, disk, memory, checkout,
+    ]  # fmt: skip
+    out = console()
+    findings = [_look(look) for look in looks]
+    for finding in findings:
+        out.print(f"{MARKS[finding.mark]} {finding.name:<13} {escape(finding.found)}", soft_wrap=True)
+    ready = all(finding.mark != "bad" for finding in findings)
+    out.print(
+        "the embedded suite can run here" if ready else "the embedded suite cannot run here: see the lines marked ✗"
+    )
+    return 0 if ready else 1
+
+
+def python() -> Finding:
+    """Look at the interpreter."""
+    text = f"{sys.version.split()[0]} in {sys.prefix}"
+    return Finding("Python", text, "ok" if sys.version_info >= (3, 11) else "bad")
+
+
+def compiler() -> Finding:
+    """Look for the C++ compiler that set-up builds llama.cpp with."""
+    found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+    return Finding("C++ compiler", found or "none: set-up could not build llama.cpp again", "ok" if found else "note")
+
+
+def torch_device() -> Finding:
+    """Look at torch and at the device it would use."""
+    import torch
+
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "CPU"
+    stranded = bool(gpu_names()) and device == "CPU"
+    text = f"{torch.__version__}, runs on {device}" + (
+        ": it does not see the GPU; only device=cpu runs here" if stranded else ""
+    )
+    return Finding("torch", text, "bad" if stranded else "ok")
+
+
+def llamacpp() -> Finding:
+    """Look at the llama.cpp build."""
+    import llama_cpp
+
+    offload = bool(llama_cpp.llama_supports_gpu_offload())
+    stranded = bool(gpu_names()) and not offload
+    text = f"llama-cpp-python {llama_cpp.__version__}, " + ("offloads to the GPU" if offload else "CPU build")
+    text += ": `make setup CUDA=1` builds it for the GPU, and until then only device=cpu runs" if stranded else ""
+    return Finding("llama.cpp", text, "bad" if stranded else "ok")
+
+
+def bitsandbytes() -> Finding:
+    """Quantize a small tensor to NF4 and back: the library loads without being able to work."""
+    import torch
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    packed, state = quantize_4bit(torch.ones(64, 64), quant_type="nf4")
+    works = bool(torch.allclose(dequantize_4bit(packed, state), torch.ones(64, 64)))
+    text = f"{versions(['bitsandbytes'])['bitsandbytes']}, NF4 " + ("works" if works else "gives wrong values")
+    return Finding("bitsandbytes", text, "ok" if works else "bad")
+
+
+def converter() -> Finding:
+    """Look for the HF-to-GGUF converter."""
+    there = CONVERTER.is_file()
+    return Finding("converter", CONVERTER.name if there else "missing: run `make setup`", "ok" if there else "bad")
+
+
+def lm_eval() -> Finding:
+    """Look at lm-eval."""
+    version = versions(["lm-eval"])["lm-eval"]
+    return Finding("lm-eval", version or "missing: run `make setup`", "ok" if version else "bad")
+
+
+def gpu() -> Finding:
+    """Look for GPUs by their devices."""
+    names = gpu_names()
+    return Finding(
+        "GPU",
+        ", ".join(names) if names else "none: everything runs on the CPU, GPU memory is not measured",
+        "ok" if names else "note",
+    )
+
+
+def disk() -> Finding:
+    """Look at the free disk below the project."""
+    free = shutil.disk_usage(ROOT).free
+    return Finding("free disk", f"{free / 1e9:.1f} GB", "ok" if free >= NEEDED_DISK_BYTES else "bad")
+
+
+def memory() -> Finding:
+    """Look at the memory that processes can still get."""
+    available = available_bytes()
+    text = f"{available / 1e9:.1f} GB available, {machine()['cores']} cores"
+    return Finding("memory", text, "ok" if available >= NEEDED_MEMORY_BYTES else "bad")
+
+
+def checkout() -> Finding:
+    """Look at the commit that results will be kept under."""
+    found = commit()
+    if not found["sha"]:
+        return Finding("git", "no commit: results are kept under no-commit and cannot be compared", "note")
+    state = "dirty: results are kept apart, under -dirty" if found["dirty"] else "clean"
+    return Finding("git", f"{found['sha'][:12]} {state}", "note" if found["dirty"] else "ok")
+
+
+def _look(look: Callable[[], Finding]) -> Finding:
+    try:
+        return look()
+    except Exception as error:  # a broken library shows in many ways, and each of them is a finding
+        return Finding(
+            look.__name__,
+            f"broken: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            "bad",
+        )

@@ -1,0 +1,33 @@
+"""`bench gc`: show the artifacts that no record refers to, and on request remove them."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.terminal import console
+from variants.paths import resolve
+
+
+def tell_garbage(arguments: argparse.Namespace) -> int:
+    """Print which artifacts no record names and how large they are, and with `--yes` remove them then."""
+    from bench.report.numbers import plural
+    from bench.sweep.garbage import find_garbage, remove
+
+    cache, results = resolve(arguments.cache), resolve(arguments.results)
+    found = find_garbage(cache, results)
+    out = console()
+    for item in found:
+        held = "  held by a running build: stays" if item.held else ""
+        out.print(f"{item.size_bytes:>15,} bytes  {item.step:<12} {item.path.name}{held}", soft_wrap=True)
+    free = [item for item in found if not item.held]
+    what = f"{plural(len(free), 'folder')}, {sum(item.size_bytes for item in free):,} bytes"
+    out.print(f"no record under {results} names {what} in {cache}", soft_wrap=True)
+    if any(item.step == "logprobs" for item in found):
+        out.print("logprobs is what a base made of the text of a divergence: measuring another one makes it anew")
+    if not arguments.yes:
+        out.print("nothing was removed; --yes removes it" if free else "")
+        return 0
+    removed = remove(cache, results, free)
+    freed_bytes = sum(item.size_bytes for item in removed)
+    out.print(f"removed {plural(len(removed), 'folder')}, {freed_bytes:,} bytes")
+    return 0

@@ -1,0 +1,96 @@
+"""What `bench history` prints and writes: the change points for a terminal, the page, its charts and a CSV."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+from pathlib import Path
+
+from bench.files import write_at_once
+from bench.history.branch import History, NoHistoryError, history
+from bench.history.index import index_folder
+from bench.report.history_csv import comma_separated
+from bench.terminal import console
+from variants.errors import UserError
+from variants.paths import resolve
+
+FORMATS = ("html", "svg", "csv")
+CACHE = ".cache"
+
+
+def show_history(arguments: argparse.Namespace) -> int:
+    """Write the history that `bench history` asks for and print its change points. Raises UserError without records."""
+    gc.disable()  # points and artists by the hundred thousand, none to be freed before the command ends
+    try:
+        return _show(arguments)
+    finally:
+        gc.enable()
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    formats = tuple(name.strip() for name in arguments.format.split(","))
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    results = resolve(arguments.results)
+    asked = [
+        [part.strip() for part in (text or "").split(",") if part.strip()]
+        for text in (arguments.variant, arguments.metric)
+    ]
+    try:
+        found = history(results, resolve(CACHE), arguments.branch, arguments.machine, arguments.sweep, *asked)
+    except NoHistoryError as error:
+        raise UserError(str(error)) from None
+    for line in found.left_out:
+        print(f"bench: left out: {line}", file=sys.stderr)
+    out = Path(arguments.out) if arguments.out else results / "report"
+    files = _write(found, out, formats, index_folder(results, resolve(CACHE)))
+    _print(found)
+    print(f"history: {next((file for file in files if file.suffix == '.html'), files[0])}")
+    return 0
+
+
+def _write(found: History, out: Path, formats: tuple[str, ...], kept_charts: Path) -> list[Path]:
+    from bench.report.pages.history import history_charts, history_page
+    from bench.report.pages.html import link_pages
+
+    charts = history_charts(found, kept_charts) if {"html", "svg"} & set(formats) else {}
+    files: dict[str, str] = {}
+    if "html" in formats:
+        files["history.html"] = history_page(found, charts)
+    if "svg" in formats:
+        files |= {f"{name}.svg": svg for name, svg in charts.items()}
+    if "csv" in formats:
+        files["history.csv"] = comma_separated(found)
+    out.mkdir(parents=True, exist_ok=True)
+    written = [write_at_once(out / name, text) for name, text in files.items()]
+    link_pages(out)
+    return written
+
+
+def _print(found: History) -> None:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from bench.report.pages.history import change_grid, commands
+
+    out = console()
+    out.print(
+        f"{found.branch}: {found.measured:,} of {len(found.commits):,} commits measured, {found.sweep}, {found.machine}"
+    )
+    for note in found.notes:
+        out.print(f"note: {escape(note)}", soft_wrap=True)
+    changes = found.changes
+    grid = change_grid(changes)
+    if changes:
+        table = Table(*grid.columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        for line in grid.lines:
+            table.add_row(*(escape(entry.text) for entry in line.entries))
+        out.print(table)
+    for command in commands(changes):
+        out.print(escape(command), soft_wrap=True)
+    breaks = sum(len(series.breaks) for series in found.series)
+    worse = sum(not change.better for change in changes)
+    verdict = f"{worse} changes for the worse, {len(changes) - worse} for the better"
+    out.print(f"{len(found.series)} series, {breaks} breaks: {verdict}")

@@ -1,0 +1,101 @@
+"""The nouns of a history: a metric of a variant measured at commits, and where its level changed."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from bench.metrics.metric import UNJUDGED, Metric, Value
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the branch; `place` counts from its first commit, and `tags` are the releases that it is."""
+
+    sha: str
+    place: int
+    subject: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A metric measured at a commit."""
+
+    commit: Commit
+    value: Value
+    artifact: str | None
+    copy_gb_s: float | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of level after the commit `before` and up to the commit `after`, with what shows it.
+
+    `change` is after / before of a relative metric, and after - before of an accuracy (share of 1); `low` and `high`
+    are the ends of its 95 % interval, absent where the values are exact. `p` is adjusted for all that was looked at.
+    """
+
+    variant: str
+    metric: Metric
+    before: Point
+    after: Point
+    change: float
+    low: float | None
+    high: float | None
+    p: float | None
+
+    @property
+    def better(self) -> bool:
+        """Say whether the change is for the better."""
+        grew = self.change > (1 if self.metric.relative else 0)
+        return grew == self.metric.higher_is_better
+
+    @property
+    def commits(self) -> int:
+        """Return how many commits the change may be in: those after `before`, up to and with `after`."""
+        return self.after.commit.place - self.before.commit.place
+
+    @property
+    def bisect(self) -> str:
+        """Return the command that finds the one commit: empty where it is known, or where that has no judge."""
+        if self.commits == 1 or self.better or self.metric.name in UNJUDGED:
+            return ""
+        good, bad = self.before.commit.sha[:12], self.after.commit.sha[:12]
+        return f"bench bisect {shlex.quote(self.metric.name)} {self.variant} {good} {bad}"
+
+    @property
+    def same_artifact(self) -> bool | None:
+        """Say whether both ends measured the same bytes; None where a record does not name them."""
+        pair = (self.before.artifact, self.after.artifact)
+        return None if None in pair else pair[0] == pair[1]
+
+    @property
+    def machine_ratio(self) -> float | None:
+        """Return the machine's memory bandwidth after / before, as the canary saw it on both sides."""
+        pair = (self.before.copy_gb_s, self.after.copy_gb_s)
+        return None if not pair[0] or pair[1] is None else pair[1] / pair[0]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric of one variant: stretches of points that measured the same thing, and where they broke off.
+
+    `breaks` says for each stretch but the first what differs from the one before it.
+    """
+
+    variant: str
+    metric: Metric
+    stretches: tuple[tuple[Point, ...], ...]
+    breaks: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def constant(self) -> bool:
+        """Say whether every commit gave the very same value of the same thing."""
+        return not self.breaks and len({point.value.value for point in self.points}) == 1
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """Return all points, in the order of the commits."""
+        return tuple(point for stretch in self.stretches for point in stretch)

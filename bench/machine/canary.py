@@ -1,0 +1,30 @@
+"""The canary: how fast this machine copies and multiplies at this moment."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+
+def canary() -> dict[str, float]:
+    """Time a copy and a matrix product of fixed size, the best of a few: what the machine gives at this moment."""
+    import numpy as np
+
+    source = np.ones(8_000_000)
+    target = np.empty_like(source)
+    left = np.ones((512, 512), dtype=np.float32)
+
+    def best_seconds(work: Any) -> float:
+        seconds = []
+        for _ in range(7):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+        return min(seconds)
+
+    copy_seconds = best_seconds(lambda: np.copyto(target, source))
+    product_seconds = best_seconds(lambda: left @ left)
+    return {
+        "copy_gb_s": round(2 * source.nbytes / copy_seconds / 1e9, 2),
+        "matmul_gflops": round(2 * 512**3 / product_seconds / 1e9, 1),
+    }

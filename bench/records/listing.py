@@ -1,0 +1,131 @@
+"""What `results/` holds, sweep by sweep: folders in git's order, and of each record no more than its head."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.machine import git
+from bench.records.file import state_label
+from bench.records.schema import parse
+from bench.records.store import LeftOut, Record
+
+RECORDS = "*.r*.json"
+HEAD_BYTES = 4096
+_HEAD = re.compile(
+    rb'"schema":\s*1,.*?"variant":\s*"(?P<variant>[^"]*)".*?"round":\s*(?P<round>\d+).*?"status":\s*"(?P<status>\w+)"'
+    rb'.*?"sweep":\s*"(?P<sweep>[^"]*)".*?"started_at":\s*"(?P<started_at>[^"]*)"'
+    rb'.*?"commit":\s*\{\s*"sha":\s*(?:null|"(?P<sha>\w+)"),\s*"dirty":\s*(?P<dirty>\w+),\s*"tree":\s*"(?P<tree>\w*)"'
+    rb'.*?"machine":\s*\{\s*"id":\s*"(?P<machine>[^"]*)"',
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the head of a record tells."""
+
+    machine: str
+    label: str
+    sweep: str
+    variant: str
+    failed: bool
+    started_at: str
+
+
+_NONE = Head("", "", "", "", False, "")
+
+
+@dataclass
+class Stored:
+    """The records of one sweep: one commit in one state, on one machine; `failed` counts cells by variant."""
+
+    machine: str
+    label: str
+    sweep: str
+    started_at: str = ""
+    cells: int = 0
+    variants: list[str] = field(default_factory=list)
+    failed: Counter[str] = field(default_factory=Counter)
+
+    def add(self, head: Head) -> None:
+        """Count one more record."""
+        self.cells += 1
+        self.started_at = max(self.started_at, head.started_at)
+        if head.variant not in self.variants:
+            self.variants.append(head.variant)
+        if head.failed:
+            self.failed[head.variant] += 1
+
+
+def folders(results: Path) -> list[Path]:
+    """List the folders of commits, the newest first: those that git knows in its order, then the others by time."""
+    found = sorted(path for path in results.glob("*/*/") if any(path.glob(RECORDS)))
+    known = git.history(results, "--all", "HEAD") if found else []
+    places = {sha[:12]: place for place, sha in enumerate(known)}
+    unknown = [path for path in found if _commit12(path) not in places]
+    unknown.sort(key=lambda path: max(_heads(path)[0], key=lambda one: one.started_at, default=_NONE).started_at)
+    return sorted((path for path in found if path not in unknown), key=lambda p: places[_commit12(p)]) + unknown[::-1]
+
+
+def stored(folder: Path) -> tuple[list[Stored], list[LeftOut]]:
+    """List the sweeps in the folder of a commit on a machine, and the files that are seen to be no records.
+
+    Of each file the head and the last byte are read; what is wrong in between shows in `bench list --check`.
+    """
+    heads, left_out = _heads(folder)
+    found: dict[str, Stored] = {}
+    for head in heads:
+        found.setdefault(head.sweep, Stored(head.machine, head.label, head.sweep)).add(head)
+    return sorted(found.values(), key=lambda one: one.started_at, reverse=True), left_out
+
+
+def labels_told(results: Path, most: int = 6) -> str:
+    """Name the newest commits that have records, to choose from."""
+    found = folders(results)
+    told = dict.fromkeys(f"{one.label} ({one.sweep})" for folder in found[:most] for one in stored(folder)[0])
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(told) + more or "none, it is empty"
+
+
+def _commit12(folder: Path) -> str:
+    return folder.name.partition("-dirty")[0]
+
+
+def _heads(folder: Path) -> tuple[list[Head], list[LeftOut]]:
+    heads, left_out = [], []
+    for path in sorted(folder.glob(RECORDS)):
+        try:
+            heads.append(_head(path))
+        except (OSError, ValueError) as error:
+            left_out.append(LeftOut(path, " ".join(str(error).split())))
+    return heads, left_out
+
+
+def _head(path: Path) -> Head:
+    """Read the head of a record. Raises OSError, or ValueError where the file is seen to be no sound record."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        head = os.pread(handle, HEAD_BYTES, 0)
+        end = os.pread(handle, 2, max(0, os.fstat(handle).st_size - 2))
+    finally:
+        os.close(handle)
+    seen = _HEAD.search(head)
+    if seen is None or not end.rstrip().endswith(b"}"):  # not as this version writes it: read it all, to say why
+        record = Record(path, parse(path))
+        return Head(record.machine, record.label, record.sweep, record.variant, record.failed, record.started_at)
+    found = {key: (value or b"").decode() for key, value in seen.groupdict().items()}
+    commit = {"sha": found["sha"], "dirty": found["dirty"] == "true", "tree": found["tree"]}
+    label = state_label(commit)
+    names = [f"{name}.r{found['round']}.json" for name in (found["variant"], f"{found['variant']}~{found['sweep']}")]
+    if found["machine"] != path.parent.parent.name or label != path.parent.name or path.name not in names:
+        parse(path)  # raises what is wrong with its place
+    return Head(found["machine"], label, found["sweep"], found["variant"], found["status"] != "ok", found["started_at"])
+
+
+def n_records(folder: Path) -> int:
+    """Count the files of a folder that are called like records."""
+    return sum(1 for _ in folder.glob(RECORDS))

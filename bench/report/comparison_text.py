@@ -1,0 +1,115 @@
+"""A comparison as JSON for a program, as Markdown, and as a comment for a pull request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from bench.compare.comparison import Comparison
+from bench.compare.flips import Flip
+from bench.compare.verdict import ALPHA, VERDICTS, Line
+from bench.metrics.metric import THRESHOLDS
+from bench.report.tables.comparison import COLUMNS, NUMBERS, cells_of, footnotes, outcome, summary
+
+MARKER = "<!-- variantbench compare -->"
+"""The first line of the comment, by which a workflow finds the one that it wrote before."""
+COMMENT_CHARACTERS = 65_536
+"""What GitHub takes in one comment."""
+
+
+def as_json(found: Comparison, flipped: Sequence[Flip] | None) -> str:
+    """Write everything, numbers as they are; `flips` is null where they were not asked for."""
+    sides = {
+        name: {
+            "commit": side.sha,
+            "label": side.label,
+            "dirty": side.dirty,
+            "machine": side.machine,
+            "sweep": side.sweep,
+            "n_records": len(side.records),
+        }
+        for name, side in (("base", found.base), ("head", found.head))
+    }
+    content = {
+        **sides,
+        "exit_code": found.exit_code,
+        "fail_on": sorted(found.fail_on),
+        "thresholds": {**THRESHOLDS, **(found.asked.thresholds or {})},
+        "alpha": ALPHA,
+        "holm_families": found.families,
+        "canary": [{**asdict(canary), "change": canary.change} for canary in found.drift],
+        "notes": list(found.notes),
+        "left_out": list(found.left_out),
+        "lines": [asdict(line) for line in found.lines],
+        "flips": None if flipped is None else [asdict(flip) for flip in flipped],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def as_markdown(found: Comparison, flipped: Sequence[Flip] | None) -> str:
+    """Write the whole comparison as Markdown."""
+    parts = [
+        f"# {found.base.label} → {found.head.label}",
+        summary(found),
+        _table(found, found.lines),
+        "\n".join(f"- {_plain(note)}" for note in footnotes(found)),
+    ]
+    if flipped is not None:
+        parts += ["## Flipped questions", _flips(flipped)]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_github(found: Comparison, flipped: Sequence[Flip] | None) -> str:
+    """Write a comment for a pull request: what matters in sight, the rest folded; cut where GitHub would refuse it."""
+    mark = {0: "✅", 1: "❌", 2: "⚠️"}[found.exit_code]
+    ranked = sorted(found.lines, key=lambda line: VERDICTS.index(line.verdict))
+    notable = [line for line in ranked if line.verdict not in ("same", "undecided")]
+    parts = [
+        MARKER,
+        f"### {mark} variantbench: {outcome(found)}",
+        summary(found),
+        _table(found, notable) if notable else "No metric changed beyond chance and its limit.",
+        _folded(f"All {len(found.lines)} lines", _table(found, found.lines)),
+        _folded("How to read this", "\n".join(f"- {_plain(note)}" for note in footnotes(found))),
+    ]
+    if flipped:
+        parts.append(_folded(f"{len(flipped)} flipped questions", _flips(flipped)))
+    while len("\n\n".join(parts)) > COMMENT_CHARACTERS - 200 and len(parts) > 3:
+        cut = max(range(3, len(parts)), key=lambda place: len(parts[place]))
+        parts[cut] = "A table is too long for a comment: see the output of `bench compare`."
+    return "\n\n".join(parts) + "\n"
+
+
+FORMATS: dict[str, Callable[[Comparison, Sequence[Flip] | None], str]] = {
+    "json": as_json,
+    "md": as_markdown,
+    "github": as_github,
+}
+
+
+def _table(found: Comparison, lines: Sequence[Line]) -> str:
+    names = {"base": found.base.label, "head": found.head.label}
+    rows = [[names.get(name, name) for name in COLUMNS], ["--:" if name in NUMBERS else "---" for name in COLUMNS]]
+    rows += [[_plain(cell) for cell in cells_of(line)] for line in lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _flips(flipped: Sequence[Flip]) -> str:
+    rows = [["variant", "task", "question", "subject", "right", "base", "head", ""], ["---"] * 8]
+    rows += [[*flip_cells(flip)] for flip in flipped]
+    return "\n".join(f"| {' | '.join(map(_plain, row))} |" for row in rows)
+
+
+def flip_cells(flip: Flip) -> list[str]:
+    """Write a flipped question, choices counted from 0."""
+    answers = ("–" if said is None else str(said) for said in (flip.gold, flip.base, flip.head))
+    return [flip.variant, flip.task, flip.question, flip.subject, *answers, "lost" if flip.lost else "gained"]
+
+
+def _folded(title: str, text: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,48 @@
+"""A table before it is typeset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.report.numbers import (
+    MISSING,
+)
+from bench.summary.family import Family
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table: what it says, and in small print what goes with it."""
+
+    text: str
+    sub: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table; `wide` runs under its entries, for a failure and its command."""
+
+    entries: tuple[Entry, ...]
+    family: Family | None = None
+    wide: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A titled table; `says` is the sentence above it, `notes` those below; `folded` shows its title until asked."""
+
+    key: str
+    title: str
+    says: str
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+    folded: bool = False
+
+
+NOT_MEASURED = Entry(MISSING, tone="missing")
+
+
+ITSELF = Entry("–", tone="missing")

@@ -1,0 +1,245 @@
+"""The history of a branch as one self-contained page: its change points, its charts, and what broke a series."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from bench.history.branch import History
+from bench.history.series import Change, Commit, Series
+from bench.metrics.metric import METRICS, Metric
+from bench.report.charts.cache import kept
+from bench.report.charts.history import history_chart
+from bench.report.findings import Finding
+from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
+from bench.report.numbers import digits, p_value, plural, points, share, sized
+from bench.report.pages.html import inline, rendered
+from bench.report.pages.sweep import Headline
+from bench.stats.changepoints import ALPHA, LEAST
+
+DEFINITIONS = (
+    (
+        "Order",
+        "git's, along first parents: the commits of a merged branch are one step. Not the time of a file or a record.",
+    ),
+    (
+        "Value and interval",
+        "over all rounds of one commit: percentiles with order-statistic intervals, accuracy with Wilson's, 95 %.",
+    ),
+    (
+        "Change point of a latency or a memory peak",
+        "the split of a stretch of commits that a two-sample t tells apart best (Worsley 1979), stretches as in seeded "
+        "binary segmentation (Kovács and others 2023). p is multiplied by the number of all splits looked at on this "
+        f"page: in {ALPHA:.0%} of pages of nothing but noise at most one is shown. A level needs {LEAST} commits on "
+        "each side, and the change has to exceed "
+        + ", ".join(f"{metric.threshold:.0%} ({metric.title})" for metric in METRICS if metric.threshold)
+        + ". A machine that drifts looks like a change: see the canary.",
+    ),
+    ("Change point of a size", "any byte between two measured commits that follow each other: it is exact."),
+    (
+        "Change point of an accuracy",
+        "two measured commits that follow each other, same questions: exact McNemar, Holm over all such pairs whose "
+        "answers differ, and by more than 1 point. Many small steps are seen by comparing with an older commit.",
+    ),
+    ("Canary", "memory bandwidth of the machine after / before: where it moved as well, the machine changed."),
+    ("Artifact", "whether the name meant the same bytes before and after."),
+    ("No change point", "no change was shown. It does not mean that there was none."),
+)  # fmt: skip
+MARKS = {True: "better", False: "worse"}
+NAMED = 3
+SUBJECT = 44
+"""Characters of a commit's subject that a table has room for."""
+
+
+def history_charts(found: History, folder: Path) -> dict[str, str]:
+    """Draw a chart per metric of the series that ever changed, unless the folder keeps it from the last time.
+
+    Returns SVG documents by their file names.
+    """
+    groups = defaultdict(list)
+    for series in found.series:
+        if not series.constant:
+            groups[series.metric.name].append(series)
+    charts = {}
+    for name, group in groups.items():
+        drawn_from = (name, group, found.commits, found.failures)
+        file = f"history-{name.replace(' ', '-')}"
+        charts[file] = kept(folder / f"{file}.svg", drawn_from, partial(history_chart, *drawn_from))
+    return charts
+
+
+def history_page(found: History, charts: dict[str, str]) -> str:
+    """Write the page with its charts inside; it loads nothing from anywhere."""
+    return rendered(
+        "history.html.j2",
+        head=_headline(found),
+        findings=[
+            *(Finding("bad", "left out", line) for line in found.left_out),
+            *(Finding("note", "not in it", note) for note in found.notes),
+        ],
+        changes=change_grid(found.changes),
+        commands=commands(found.changes),
+        grids=[grid for grid in (_newest(found), _breaks(found), _failures(found)) if grid.lines],
+        charts={name: inline(name, name.replace("-", " "), svg) for name, svg in charts.items()},
+        definitions=DEFINITIONS,
+    )
+
+
+def _headline(found: History) -> Headline:
+    first, last = found.commits[0], found.commits[-1]
+    changes = found.changes
+    worse = sum(not change.better for change in changes)
+    says = (
+        f"{plural(worse, 'change')} for the worse, {len(changes) - worse} for the better"
+        if changes
+        else ("no change point was found, which does not mean that nothing changed")
+    )
+    return Headline(
+        title=f"History of {found.branch}",
+        says=f"{plural(found.measured, 'commit')} with records, in git's order: {says}.",
+        facts=(
+            ("Machine", found.machine),
+            ("Sweep", found.sweep),
+            ("Commits", f"{first.sha[:12]} to {last.sha[:12]}: {len(found.commits):,}, {found.measured:,} measured"),
+            ("Releases", ", ".join(tag for commit in found.commits for tag in commit.tags) or "none tagged"),
+        ),
+    )  # fmt: skip
+
+
+def change_grid(changes: Sequence[Change]) -> Grid:
+    """Make the table of change points, the newest first."""
+    columns = (
+        "Variant",
+        "Metric",
+        "Change",
+        "95 % interval",
+        "p",
+        "Last before",
+        "First after",
+        "Commits",
+        "Artifact",
+        "Canary",
+    )
+    return Grid(
+        "changes",
+        "Change points",
+        "" if changes else "None was found.",
+        columns,
+        tuple(_change_line(change) for change in changes),
+    )  # fmt: skip
+
+
+def _change_line(change: Change) -> Line:
+    before, after = change.before, change.after
+    interval = (
+        "" if change.low is None or change.high is None else f"{_by(change, change.low)} to {_by(change, change.high)}"
+    )
+    same, ratio = change.same_artifact, change.machine_ratio
+    return Line(
+        (
+            Entry(change.variant),
+            Entry(change.metric.title),
+            Entry(f"{_size_of(change)} {MARKS[change.better]}", _levels(change), tone=MARKS[change.better]),
+            Entry(interval or "exact"),
+            Entry("" if change.p is None else p_value(change.p)),
+            Entry(before.commit.sha[:12], _subject(before.commit)),
+            Entry(after.commit.sha[:12], _subject(after.commit)),
+            Entry(f"{change.commits:,}", "" if change.commits == 1 else "see bisect"),
+            NOT_MEASURED if same is None else Entry("same" if same else "changed"),
+            NOT_MEASURED if ratio is None else Entry(f"{ratio:.2f}×"),
+        )
+    )
+
+
+def _levels(change: Change) -> str:
+    ends = (change.before.value.value, change.after.value.value)
+    if change.metric.threshold == 0:
+        return " → ".join(f"{value:,.0f} B" for value in ends)
+    return " → ".join(written(change.metric, value) for value in ends)
+
+
+def _size_of(change: Change) -> str:
+    """Write how much a metric changed: a size is exact to the byte."""
+    if change.metric.threshold == 0:
+        return f"{change.after.value.value - change.before.value.value:+,.0f} B".replace("-", "−")
+    return _by(change, change.change)
+
+
+def _by(change: Change, value: float) -> str:
+    return f"{value:.3f}×" if change.metric.relative else f"{points(value)} pt"
+
+
+def commands(changes: Sequence[Change]) -> list[str]:
+    """Return the commands that find the one commit, one for all metrics of a variant that changed together."""
+    first = {(c.variant, c.before.commit.sha, c.after.commit.sha): c.bisect for c in reversed(changes) if c.bisect}
+    return list(first.values())[::-1]
+
+
+def written(metric: Metric, value: float) -> str:
+    """Write a value of a metric with its unit."""
+    return {"byte": sized, "ms": lambda ms: f"{digits(ms)} ms", "share": share}[metric.unit](value)
+
+
+def _subject(commit: Commit) -> str:
+    named = " ".join([*(f"[{tag}]" for tag in commit.tags), commit.subject])
+    return named if len(named) <= SUBJECT else named[: SUBJECT - 1] + "…"
+
+
+def _newest(found: History) -> Grid:
+    """Make a table of what each series says at its newest commit."""
+    metrics = {series.metric.name: series.metric for series in found.series}
+    newest = {(series.variant, series.metric.name): series for series in found.series}
+    variants = list(dict.fromkeys(series.variant for series in found.series))
+    lines = [
+        Line(
+            (
+                Entry(variant),
+                *(_newest_entry(metric, newest.get((variant, name))) for name, metric in metrics.items()),
+            )
+        )
+        for variant in variants
+    ]
+    columns = ("Variant", *(metric.title for metric in metrics.values()))
+    return Grid(
+        "newest",
+        "Where each series stands",
+        "The newest measured commit of each. A series that was constant throughout has no panel above.",
+        columns,
+        tuple(lines),
+    )
+
+
+def _newest_entry(metric: Metric, series: Series | None) -> Entry:
+    if series is None:
+        return NOT_MEASURED
+    last, n = series.points[-1], plural(len(series.points), "commit")
+    return Entry(
+        written(metric, last.value.value), f"{last.commit.sha[:8]}, {'constant over ' if series.constant else ''}{n}"
+    )
+
+
+def _breaks(found: History) -> Grid:
+    """Make a table of what broke series off; series that broke alike share a line."""
+    groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for series in found.series:
+        for (before, after), why in zip(pairwise(series.stretches), series.breaks, strict=True):
+            ends = before[-1].commit.sha[:12], after[0].commit.sha[:12]
+            groups[(*ends, why)].append(f"{series.variant} {series.metric.title}")
+    lines = []
+    for (left, right, why), names in groups.items():
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        lines.append(Line((Entry(f"{left} to {right}"), Entry(", ".join(names[:NAMED]) + more), Entry(why))))
+    says = "What was measured is not the same on both sides: no line is drawn across, and no change is looked for."
+    return Grid("breaks", "Broken series", says, ("Between", "Series", "What differs"), tuple(lines))
+
+
+def _failures(found: History) -> Grid:
+    lines = [
+        Line((Entry(variant), Entry(f"{len(commits):,}"), Entry(", ".join(c.sha[:12] for c in commits[-6:]))))
+        for variant, commits in found.failures.items()
+    ]
+    says = "A cross at the foot of its panels."
+    return Grid("failures", "Failed", says, ("Variant", "Commits", "The newest"), tuple(lines))

@@ -1,0 +1,19 @@
+"""The one console that every command prints on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LOG_COLUMNS = 240
+"""The width of what is not a terminal: a log has no edge to fit."""
+
+
+def console() -> Console:
+    """Return a console on standard output, as wide as the terminal."""
+    from rich.console import Console
+
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=LOG_COLUMNS)

@@ -1,0 +1,149 @@
+"""Divergence from the base, against the definition computed in full precision with transformers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.cli import main
+from bench.steps.base_logprobs import FILE, Kept, divergence
+from variants.load import load_model
+from variants.weights import safetensors_header
+
+
+def run(results: Path, cache: Path, model: Path, *more: str) -> dict[str, Any]:
+    """Measure divergence alone and return the records by variant."""
+    places = [f"results_dir={results}", f"cache_dir={cache}", f"model={model}", "suite=smoke"]
+    only = ["suite.measures=[divergence]", "suite.once=[]", "divergence.tokens=256", "divergence.window=64"]
+    assert main(["run", *places, *only, *more]) == 0
+    return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in results.glob("*/*/*.json")}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path) -> dict[str, Any]:
+    results = tmp_path_factory.mktemp("results")
+    return run(results, cache, tiny_model, "variant=base,q8,q2,base-torch,nf4")
+
+
+def kept_of(cache: Path, record: dict[str, Any]) -> Kept:
+    manifests = [json.loads(path.read_text()) for path in cache.glob("artifacts/*/artifact.json")]
+    base = record["measures"]["divergence"]["base"]
+    (one,) = [
+        m for m in manifests if m["kind"] == "logprobs" and m["parent"] == base and m["step"]["fields"]["tokens"] == 256
+    ]
+    return Kept(cache / "artifacts" / one["fingerprint"] / FILE)
+
+
+def test_every_variant_is_held_against_the_base_of_its_own_runtime(found: dict[str, Any]) -> None:
+    told = {name: record["measures"]["divergence"] for name, record in found.items()}
+    assert {name: d["base_variant"] for name, d in told.items()} == {
+        **dict.fromkeys(("base", "q8", "q2"), "base"),
+        **dict.fromkeys(("base-torch", "nf4"), "base-torch"),
+    }
+    assert told["q2"]["base"] == found["base"]["artifact"]["fingerprint"]
+    assert len({d["text"] for d in told.values()}) == 1
+    for d in told.values():
+        assert len(d["kl"]) == len(d["same_top"]) == len(d["nll"]) == len(d["base_nll"]) == d["tokens"] == 256
+
+
+def test_the_base_itself_differs_by_its_own_rounding_and_quantization_by_more(found: dict[str, Any]) -> None:
+    mean = {name: float(np.mean(r["measures"]["divergence"]["kl"])) for name, r in found.items()}
+    floor = found["base"]["measures"]["divergence"]["rounding_floor"]
+    assert 0 < floor < 1e-4
+    assert mean["base"] == pytest.approx(floor, rel=1e-3)
+    assert found["base"]["measures"]["divergence"]["same_top"] == "1" * 256
+    assert mean["base"] < mean["q8"] < mean["q2"]
+    assert mean["base-torch"] < mean["nf4"]
+
+
+def test_the_numbers_are_those_of_the_definition(found: dict[str, Any], cache: Path, tiny_model: Path) -> None:
+    """Base and NF4 in torch, whole windows at once and in double precision, token by token against the record."""
+    import torch
+
+    record = found["nf4"]["measures"]["divergence"]
+    windows = kept_of(cache, found["nf4"]).windows
+    nf4 = cache / "artifacts" / found["nf4"]["artifact"]["fingerprint"]
+    rows = []
+    for folder in (tiny_model, nf4):
+        model = load_model(folder, "float32", "cpu")
+        with torch.inference_mode():
+            each = [model(torch.tensor([[1, *window[:-1]]])).logits[0] for window in windows.tolist()]
+        rows.append(torch.log_softmax(torch.cat(each).double(), -1))
+    base, other = rows
+    tokens = torch.tensor(windows.reshape(-1).tolist())
+    nll = [(-row[torch.arange(len(tokens)), tokens]).tolist() for row in rows]
+    assert record["base_nll"] == pytest.approx(nll[0], abs=1e-3)
+    assert record["nll"] == pytest.approx(nll[1], abs=1e-2)  # 4-bit products round with their shape
+    assert record["kl"] == pytest.approx((base.exp() * (base - other)).sum(-1).tolist(), abs=1e-2)
+    same = (base.argmax(-1) == other.argmax(-1)).tolist()
+    assert sum(a == (b == "1") for a, b in zip(same, record["same_top"], strict=True)) >= 254  # near ties may fall
+
+
+def test_the_base_is_kept_as_an_artifact_that_reads_as_safetensors(found: dict[str, Any], cache: Path) -> None:
+    from safetensors import safe_open
+
+    kept = kept_of(cache, found["q2"])
+    path = Path(str(kept.log_probabilities.filename))  # type: ignore[attr-defined]
+    assert {tensor.name: tensor.type for tensor in safetensors_header(path)}["log_probabilities"] == "F16"
+    with safe_open(path, framework="np") as file:
+        assert (file.get_tensor("tokens") == kept.windows).all()
+        assert file.get_tensor("log_probabilities").shape == (256, kept.log_probabilities.shape[1])
+
+
+def test_a_text_file_takes_the_place_of_the_tasks(tmp_path: Path, tiny_model: Path, cache: Path) -> None:
+    text = tmp_path / "own.txt"
+    text.write_text("The tide tables say when the harbour may be left. " * 60)
+    record = run(tmp_path, cache, tiny_model, "variant=base", f"divergence.text={text}")["base"]
+    assert record["measures"]["divergence"]["tokens"] == 256
+
+
+def test_a_text_that_is_not_utf8_is_refused_before_anything_is_built(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "own.txt"
+    text.write_bytes(b"plain " + "café".encode("latin-1"))
+    assert main(["run", "suite=smoke", "suite.measures=[divergence]", f"divergence.text={text}"]) == 2
+    assert "own.txt, allowed: UTF-8, which it is not from byte 9 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("divergence.text=nowhere.txt", "divergence.text: got nowhere.txt, no such file"),
+        ("divergence.tokens=0", "divergence.tokens: got 0, allowed: 1 and more"),
+        ("divergence.base={llamacpp: bas, transformers: base-torch}", "divergence.base.llamacpp: got 'bas'"),
+        ("divergence.base={llamacpp: nf4, transformers: base-torch}", "allowed: a variant that runs in llamacpp"),
+        ("divergence.tasks=[generel]", "did you mean general or"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line(
+    typed: str, said: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = [f"results_dir={tmp_path}", f"cache_dir={tmp_path}", f"model={tiny_model}", "variant=base"]
+    assert main(["run", *places, typed]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.glob("*/*/*.json"))
+
+
+def test_a_text_that_is_too_short_says_what_to_do(
+    tmp_path: Path, tiny_model: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "short.txt"
+    text.write_text("Too short.")
+    places = [f"results_dir={tmp_path}", f"cache_dir={cache}", f"model={tiny_model}", "suite=smoke"]
+    only = ["suite.measures=[divergence]", "suite.once=[]", "variant=base", f"divergence.text={text}"]
+    assert main(["run", *places, *only]) == 1
+    assert "divergence.tokens: got 2,048, but the text has 0 in windows of 128" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_kl_is_zero_for_the_same_and_that_of_the_definition_for_another() -> None:
+    base = np.log(np.array([[0.5, 0.25, 0.25]], dtype=np.float32))
+    other = np.log(np.array([[0.25, 0.5, 0.25]], dtype=np.float32))
+    assert divergence(base, base) == pytest.approx([0.0])
+    assert divergence(other, base) == pytest.approx([0.5 * np.log(2) + 0.25 * np.log(0.5)])

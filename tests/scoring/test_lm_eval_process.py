@@ -1,0 +1,97 @@
+"""The pipe between the engine's process and lm-eval's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.runtimes.forest import Request
+from bench.runtimes.session import Vocabulary
+from bench.scoring.lm_eval_process import RemoteScorer, judged
+from bench.scoring.scorer import Progress
+
+VOCABULARY = Vocabulary(
+    300, bos_token_id=1, adds_bos=True, eot_token_id=2, texts={"bos_token": "<s>"}, chat_template=None
+)
+
+
+class ToyScorer:
+    """Tokens are letters; the log-likelihood of a continuation is minus its length."""
+
+    session = SimpleNamespace(n_ctx=8, vocabulary=VOCABULARY)
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.told: list[tuple[str, int, int]] = []
+
+    def progress(self, *report: Any) -> None:
+        self.told.append(report)
+
+    def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+        assert os.getpid() == self.process
+        return [[1] * bos + [ord(letter) for letter in text] for text, bos in texts]
+
+    def score(self, requests: Sequence[Request]) -> tuple[list[tuple[float, bool]], dict[str, int]]:
+        assert os.getpid() == self.process
+        return [(-float(len(r.continuation)), False) for r in requests], {"requests": len(requests)}
+
+    def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
+        return f"{len(tokens)} {n_tokens} {until}"
+
+
+def ask(remote: RemoteScorer, progress: Progress, text: str) -> dict[str, Any]:
+    progress("asking", 1, 1)
+    (tokens,) = remote.tokenize([(text, True)])
+    scores, facts = remote.score([Request([1], list(tokens))])
+    return {
+        "process": os.getpid(),
+        "n_ctx": remote.n_ctx,
+        "vocabulary": remote.vocabulary,
+        "tokens": tokens,
+        "scores": scores,
+        "facts": facts,
+        "text": remote.complete([1, 2], 3, ["."]),
+    }
+
+
+def fail(remote: RemoteScorer, progress: Progress) -> None:
+    raise ValueError("no such task")
+
+
+def die(remote: RemoteScorer, progress: Progress) -> None:
+    os._exit(3)
+
+
+def test_a_scorer_answers_another_process_from_its_own() -> None:
+    scorer = ToyScorer()
+    answer = judged(scorer, ask, "ab")  # type: ignore[arg-type]
+    assert answer.pop("process") != os.getpid()
+    assert answer == {
+        "n_ctx": 8,
+        "vocabulary": VOCABULARY,
+        "tokens": [1, 97, 98],
+        "scores": [(-3.0, False)],
+        "facts": {"requests": 1},
+        "text": "2 3 ['.']",
+    }
+    assert scorer.told == [("asking", 1, 1)]
+
+
+def die_while_an_answer_is_made(remote: RemoteScorer, progress: Progress) -> None:
+    remote._connection.send(("tokenize", ([("ab", True)] * 100_000,)))
+    os._exit(3)
+
+
+def test_an_error_over_there_is_an_error_here() -> None:
+    with pytest.raises(RuntimeError, match="ValueError: no such task"):
+        judged(ToyScorer(), fail)  # type: ignore[arg-type]
+
+
+def test_a_death_over_there_is_an_error_here() -> None:
+    for ending in (die, die_while_an_answer_is_made):
+        with pytest.raises(RuntimeError, match="the process that runs lm-eval died"):
+            judged(ToyScorer(), ending)  # type: ignore[arg-type]

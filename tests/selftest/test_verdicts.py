@@ -1,0 +1,22 @@
+"""How often verdicts are wrong and how often they find what was planted; `make perf` has the full numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.selftest.verdicts import Noise, Planted, simulate
+
+
+@pytest.mark.parametrize(
+    "noise", [Noise(), Noise(round_sd=0.08), Noise(shared=1.0)], ids=["quiet", "rough", "rounds move together"]
+)
+def test_of_pairs_in_which_nothing_changed_few_have_a_false_worse_anywhere(noise: Noise) -> None:
+    assert simulate(100, seed=4, noise=noise).false_worse <= 5
+
+
+def test_planted_changes_are_found() -> None:
+    found = simulate(100, seed=3, planted=Planted({0: 1.10}, {1: 0.03}, {2: 1000}))
+    assert found.told[0, "e2e_p50_ms"] >= 95
+    assert found.told[1, "accuracy 0"] >= 90
+    assert found.told[2, "size_bytes"] == 100
+    assert found.false_worse <= 5

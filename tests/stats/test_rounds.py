@@ -1,0 +1,94 @@
+"""Rounds as the independent units: their variance, what variants tell each other of it, and clustered differences."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import special
+from scipy import stats as scipy_stats
+
+from bench.stats.estimates import ratio_mean, ratio_p, windows
+from bench.stats.rounds import _trigamma_inverse, block_variance, compare_rounds, moderated, rounds_agree
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 8])
+def test_the_variance_of_rounds_that_hold_one_value_each_is_that_of_their_mean(k: int) -> None:
+    """The log of a percentile of constant blocks moves as their values do; averaged over many sets of rounds."""
+    rng = np.random.default_rng(k)
+    sd, found = 0.02, []
+    for _ in range(300):
+        rounds = [list(np.exp(rng.normal(0, sd) + rng.normal(0, 0.05, 40))) for _ in range(k)]
+        found.append(block_variance(rounds, 0.5))
+    true = (sd**2 + 0.05**2 * math.pi / 2 / 40) / k
+    assert np.mean(found) == pytest.approx(true, rel=0.2)
+
+
+def test_a_single_round_has_no_variance_and_leaves_the_change_without_an_interval() -> None:
+    found = compare_rounds({"q4": ([[1.0, 1.1]], [[5.0, 5.1]])}, 0.5)["q4"]
+    assert (math.isinf(found.half_width()), found.p) == (True, 1.0)
+    assert found.log_ratio == pytest.approx(math.log(5))
+
+
+def test_two_variants_with_rounds_are_students_t_on_their_own() -> None:
+    before, after = [[10.0], [10.2], [10.4]], [[12.0], [12.1], [12.5]]
+    found = compare_rounds({"q4": (before, after)}, 0.5)["q4"]
+    assert found.df == 4
+    assert found.log_ratio == pytest.approx(math.log(12.1 / 10.2))
+    half = scipy_stats.t.ppf(0.975, 4) * found.standard_error
+    assert found.half_width() == pytest.approx(half)
+    assert found.p == pytest.approx(2 * scipy_stats.t.sf(found.log_ratio / found.standard_error, 4))
+
+
+def test_variances_that_differ_by_chance_alone_are_pooled() -> None:
+    rng = np.random.default_rng(1)
+    variances = rng.chisquare(4, 200) / 4 * 0.01
+    found, df = moderated(list(variances), [4.0] * 200)
+    assert np.std(found) < 0.2 * np.std(variances)
+    assert np.mean(found) == pytest.approx(0.01, rel=0.15)
+    assert min(df) > 40
+
+
+def test_variances_that_really_differ_stay_apart() -> None:
+    variances = [1e-6, 1e-4, 1e-2, 1.0]
+    found, df = moderated(variances, [4.0] * 4)
+    assert found == sorted(found)
+    assert found[-1] / found[0] > 1e4
+    assert max(df) < 6
+
+
+def test_the_inverse_of_the_trigamma_function() -> None:
+    for y in (0.1, 1.0, 7.5, 200.0):
+        assert _trigamma_inverse(float(special.polygamma(1, y))) == pytest.approx(y, rel=1e-6)
+
+
+def test_one_slow_round_beside_an_ordinary_one_is_no_regression() -> None:
+    ordinary = [[10.0, 10.1, 10.2], [10.1, 10.2, 10.3]]
+    assert not rounds_agree(ordinary, [[15.0, 15.1, 15.2], ordinary[0]], 0.5)
+    assert rounds_agree(ordinary, [[15.0, 15.1, 15.2], [14.0, 14.1, 14.2]], 0.5)
+
+
+def test_clusters_of_one_are_the_paired_t_test() -> None:
+    rng = np.random.default_rng(3)
+    before, after = rng.normal(0, 1, 50), rng.normal(0.2, 1, 50)
+    moved = windows(list(after - before), 1)
+    found = ratio_mean(*moved)
+    judge = scipy_stats.ttest_rel(after, before)
+    low, high = judge.confidence_interval()
+    assert (ratio_p(*moved), found.low, found.high) == pytest.approx((judge.pvalue, low, high))
+
+
+def test_clusters_of_like_values_are_not_counted_as_many() -> None:
+    rng = np.random.default_rng(4)
+    after = np.repeat(rng.normal(0, 1, 20), 30)
+    moved = windows(list(after), 30)
+    judge = scipy_stats.ttest_1samp(after[::30], 0)
+    assert ratio_mean(*moved).n == 20
+    assert ratio_p(*moved) == pytest.approx(judge.pvalue)
+    assert (ratio_mean(*windows([1.0] * 10, 10)).low, ratio_p(*windows([1.0] * 10, 10))) == (None, 1.0)
+
+
+@pytest.mark.parametrize(("always", "p"), [(0.0, 1.0), (0.5, 0.0)])
+def test_differences_that_are_all_alike_have_no_spread(always: float, p: float) -> None:
+    assert ratio_p(*windows([always] * 40, 4)) == p

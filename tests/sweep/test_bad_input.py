@@ -1,0 +1,297 @@
+"""Mistakes a user makes: one line, exit code 2, nothing built and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import main
+from tests.conftest import make
+from variants.paths import ROOT
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def refused(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run `bench run` with bad arguments; return its one line of complaint."""
+
+    def run(*arguments: str, model: Path | str = tiny_model, places: bool = True) -> str:
+        folders = [f"results_dir={tmp_path / 'results'}", f"cache_dir={tmp_path / 'cache'}"] if places else []
+        code = main(["run", "suite=smoke", f"model={model}", *folders, *arguments])
+        captured = capsys.readouterr()
+        assert code == 2, captured
+        assert captured.err.startswith("bench: ")
+        assert captured.err.count("\n") == 1, captured.err
+        assert not list(tmp_path.glob("results/*/*/*.json"))
+        return captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("variant=finetund-q4", "did you mean finetuned-q4"),
+        ("variant=base,qq", "no 'qq'"),
+        ("suite=embeded", "did you mean embedded"),
+        ("latency.request=5", "did you mean latency.requests"),
+        ("device=gpu", "allowed: auto, cpu, cuda"),
+        ("steps.q4.type=Q4_X", "steps.q4.type: got 'Q4_X', allowed: "),
+        ("steps.gguf.type=f8", "steps.gguf.type: got 'f8', allowed: f32, f16, bf16"),
+        ("variant.steps=[source,gguf,q44]", "unknown step 'q44'; did you mean q4"),
+        ("variant.steps=[source,q4]", "'q4' takes gguf, but source gives hf"),
+        ("variant.steps=[gguf]", "'gguf' takes hf, but it comes first"),
+        ("variant.steps=[]", "has no steps"),
+        ("variant.runtime=transformers", "runtime transformers opens hf, nf4, int8, adapter, but its last step"),
+        ("variant.runtime=vllm", "unknown runtime 'vllm'"),
+        ("latency.requests=lots", "latency.requests: "),
+        ("latency.requests=0", "latency.requests: got 0"),
+        ("accuracy.tasks=[generl]", "no task 'generl'; did you mean general"),
+        ("accuracy.limit=0", "accuracy.limit: got 0"),
+        ("suite.measures=[sizes]", "unknown measure 'sizes'; did you mean size"),
+        ("runtime.llamacpp.kv_type=q4", "kv_type: got 'q4', allowed: f16, f32"),
+        ("steps.lora.rank=4,8", "only variant takes a list"),
+        ("smoke", "an override is KEY=VALUE"),
+        ("round=1", "round: not yours to set"),
+        ("suite.rounds=0", "suite.rounds: got 0"),
+        ("suite.rounds=abc", "suite.rounds: got 'abc'"),
+        ("suite.variants=[bass]", "no 'bass' in conf/variant; did you mean base"),
+        ("+lora.rank=1", "keys are changed, not added or removed"),
+        ("latency.prompt=hello", "latency.prompt: got 'hello'"),
+        ("accuracy.tasks=[hr,hr]", "two of them call themselves 'hr'"),
+        ("accuracy.tasks=[mmlux]", "accuracy.tasks: no task 'mmlux'; did you mean mmlu or "),
+        (
+            "accuracy.tasks=[zzzzqqqq]",
+            "no task 'zzzzqqqq'; embedded are general, hr (any task, group or tag of lm-eval",
+        ),
+        ("accuracy.tasks=[nowhere/mine.yaml]", "accuracy.tasks: no task file nowhere/mine.yaml"),
+        ("accuracy.tasks=[]", "accuracy.tasks: got []"),
+        ("accuracy.num_fewshot=-1", "accuracy.num_fewshot: got -1"),
+        ("limit_per_subject=0", "accuracy.limit_per_subject: got 0, allowed: 1 and more"),
+        ("limit_per_subject=5", "accuracy.limit_per_subject: got 5 and limit 20; one of them must be null"),
+        ("data_dir=nowhere/mmlu", "accuracy.data_dir: got nowhere/mmlu, no such folder"),
+        ("data_dir=tests", "tests, but none of the tasks reads MMLU's CSVs"),
+        ("accuracy.chat_template=true", "accuracy.chat_template: got true, but "),
+        ("runtime.llamacpp.n_ctx=0", "runtime.llamacpp.n_ctx: got 0, allowed: 1 and more"),
+    ],
+)
+def test_an_unknown_name_or_value_is_named_with_what_is_allowed(refused: Run, argument: str, named: str) -> None:
+    assert named in refused(argument)
+
+
+def test_a_step_value_of_the_wrong_type_names_its_key(refused: Run) -> None:
+    assert "steps.lora.rank: " in refused("steps.lora.rank=abc", "variant=finetuned")
+
+
+def test_an_unknown_model_names_the_nearest(refused: Run) -> None:
+    assert "did you mean reference" in refused(model="referense")
+
+
+def test_cuda_without_a_gpu_stops_before_anything_is_built(refused: Run) -> None:
+    from bench.machine.hardware import gpu_names
+
+    if gpu_names():
+        pytest.skip("this machine has a GPU")
+    assert "device=cuda: no NVIDIA GPU" in refused("device=cuda")
+
+
+def test_a_model_folder_that_does_not_exist(refused: Run, tmp_path: Path) -> None:
+    assert "no such folder" in refused(model=tmp_path / "nowhere")
+
+
+def _copy(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def test_a_model_folder_without_weights(refused: Run, tiny_model: Path, tmp_path: Path) -> None:
+    model = _copy(tiny_model, tmp_path)
+    (model / "model.safetensors").unlink()
+    assert "no weights" in refused(model=model)
+
+
+def test_pickled_weights_are_refused(refused: Run, tiny_model: Path, tmp_path: Path) -> None:
+    model = _copy(tiny_model, tmp_path)
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    assert "only pickled weights (pytorch_model.bin), refused" in refused(model=model)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda content: content[:-100], "its header promises"),
+        (lambda content: content[:5], "not a safetensors file or cut short"),
+        (lambda content: content[:8] + b"x" * 100 + content[108:], "does not parse"),
+    ],
+)
+def test_a_broken_safetensors_file(
+    refused: Run, tiny_model: Path, tmp_path: Path, damage: Callable[[bytes], bytes], named: str
+) -> None:
+    model = _copy(tiny_model, tmp_path)
+    weights = model / "model.safetensors"
+    weights.write_bytes(damage(weights.read_bytes()))
+    complaint = refused(model=model)
+    assert "model.safetensors: " in complaint
+    assert named in complaint
+
+
+def test_a_missing_shard_is_named(refused: Run, tiny_model: Path, tmp_path: Path) -> None:
+    model = _copy(tiny_model, tmp_path)
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "shard model-00002-of-00002.safetensors" in refused(model=model)
+
+
+def test_a_gguf_in_the_cache_that_was_cut_short(
+    refused: Run, tiny_model: Path, tmp_path: Path, catalogue: dict[str, dict[str, Any]]
+) -> None:
+    gguf = make(tmp_path / "cache", catalogue, ["source", "gguf"]).gguf()
+    gguf.write_bytes(gguf.read_bytes()[:100_000])
+    complaint = refused("variant=base")
+    assert "model.gguf: 100,000 bytes, but artifact.json says" in complaint
+    assert "run again, it will be built anew" in complaint
+
+
+def test_a_gguf_whose_content_breaks_off_is_refused_before_llamacpp_sees_it(
+    tmp_path: Path, catalogue: dict[str, dict[str, Any]], cache: Path
+) -> None:
+    from variants.errors import UserError
+    from variants.weights import gguf_header
+
+    whole = make(cache, catalogue, ["source", "gguf"]).gguf().read_bytes()
+    for size in (3, 2_000, len(whole) - 1000):
+        cut = tmp_path / "cut.gguf"
+        cut.write_bytes(whole[:size])
+        with pytest.raises(UserError, match="not a complete GGUF file"):
+            gguf_header(cut)
+
+
+def test_a_gguf_file_given_as_a_model(refused: Run, tmp_path: Path) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"GGUF")
+    assert "give the safetensors folder" in refused(model=model)
+
+
+def test_a_plan_that_outgrows_the_disk(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    assert "the plan needs" in refused()
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("{not json", ":2: JSONDecodeError"),
+        ('{"question": "q?"}', ":2: KeyError 'choices'"),
+        ('{"question": "q?", "choices": ["a", "b"], "answer": 2}', ":2: answer is 2, allowed: 0 to 1"),
+        ('{"question": "q?", "choices": ["a", 7], "answer": 0}', ":2: needs a question"),
+    ],
+)
+@pytest.mark.parametrize("used_by", ["task", "prompts", "training"])
+def test_a_malformed_row_is_named_by_file_and_line(
+    refused: Run, tmp_path: Path, line: str, named: str, used_by: str
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"question": "q?", "choices": ["a", "b"], "answer": 1}\n' + line + "\n")
+    task = tmp_path / "mine.yaml"
+    task.write_text(
+        "task: mine\ndataset_path: json\ndataset_kwargs: {data_files: {test: rows.jsonl}}\ntest_split: test\n"
+        "output_type: multiple_choice\n"
+    )
+    argument = {
+        "task": f"accuracy.tasks=[{task}]",
+        "prompts": f"latency.prompts={rows}",
+        "training": f"steps.lora.data={rows}",
+    }[used_by]
+    assert f"rows.jsonl{named}" in refused(argument, "variant=finetuned")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [("task: [a, b]", "its `task` is not a name"), ("- a", "no mapping at its top"), ("dataset_path: json", "'task'")],
+)
+def test_a_file_that_is_no_task_yaml(refused: Run, tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    complaint = refused(f"accuracy.tasks=[{tmp_path / 'mine.yaml'}]")
+    assert "mine.yaml: not a task YAML" in complaint
+    assert named in complaint
+
+
+def test_a_malformed_mmlu_row_is_named_by_file_and_row(refused: Run, tmp_path: Path) -> None:
+    for split in ("dev", "test"):
+        (tmp_path / "mmlu" / split).mkdir(parents=True)
+        (tmp_path / "mmlu" / split / f"anatomy_{split}.csv").write_text("q?,1,2,3,4,A\nq?,1,2,3,4,X\n")
+    told = refused("accuracy.tasks=[mmlu_anatomy]", "accuracy.limit=null", f"data_dir={tmp_path / 'mmlu'}")
+    assert "dev/anatomy_dev.csv: row 2: its answer is 'X', allowed: A, B, C, D" in told
+
+
+def test_rows_that_are_not_utf_8_are_named(refused: Run, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes('{"question": "café?"}'.encode("latin-1"))
+    assert "rows.jsonl: not UTF-8 at byte 17" in refused(f"latency.prompts={rows}")
+
+
+@pytest.mark.parametrize("key", ["results_dir", "cache_dir"])
+def test_a_folder_that_cannot_be_written(refused: Run, tmp_path: Path, key: str) -> None:
+    file = tmp_path / "a-file"
+    file.touch()
+    assert f"{key}=" in refused(f"{key}={file}/below")
+
+
+def test_a_hub_model_while_offline(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "run", "suite=smoke", "model=some/model", f"cache_dir={tmp_path}"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done
+    assert "model.id=some/model" in done.stderr
+    assert "give a local folder" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_questions_from_the_hub_while_offline_stop_the_run_before_anything_is_built(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    folders = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
+    tasks = "accuracy.tasks=[general,mmlu_anatomy]"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "run", "suite=smoke", f"model={tiny_model}", tasks, *folders],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done
+    assert "the data of 'mmlu_anatomy' is neither in the local cache nor to be had from the hub" in done.stderr
+    assert done.stderr.strip().endswith("go online once, or give data_dir")
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path / "cache").glob("*/artifact.json"))
+
+
+def test_a_hub_model_that_is_in_the_local_cache_runs_offline(tmp_path: Path, tiny_model: Path) -> None:
+    """The hub's own layout: refs/main names the revision, snapshots/REVISION holds the files."""
+    repository = tmp_path / "hub" / "models--some--model"
+    revision = "0" * 40
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(revision)
+    shutil.copytree(tiny_model, repository / "snapshots" / revision)
+    code = "from variants.source import hub_folder; print(hub_folder('some/model', 'main'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip().endswith(revision), done

@@ -1,0 +1,31 @@
+"""What a person sees while a cell runs."""
+
+from __future__ import annotations
+
+from bench.sweep.progress import Stage
+
+
+def test_the_time_left_follows_the_pace_of_the_stage_at_hand() -> None:
+    stage = Stage()
+    assert stage.report("building q4", 0, 1, now=0.0) == "building q4"
+    assert stage.report("scoring tokens", 1_000, 9_000, now=100.0) == "scoring tokens 1,000/9,000"
+    assert stage.report("scoring tokens", 3_000, 9_000, now=120.0) == "scoring tokens 3,000/9,000, about 60 s left"
+    assert stage.report("scoring tokens", 5_000, 9_000, now=300.0) == "scoring tokens 5,000/9,000, about 3 min left"
+    assert stage.report("scoring tokens", 9_000, 9_000, now=400.0) == "scoring tokens 9,000/9,000"
+
+
+def test_a_second_task_of_the_same_kind_has_a_pace_of_its_own() -> None:
+    stage = Stage()
+    for at, done in ((0.0, 1), (50.0, 500)):
+        stage.report("generating answers", done, 500, now=at)
+    assert stage.report("generating answers", 1, 500, now=3_000.0) == "generating answers 1/500"
+    assert stage.report("generating answers", 2, 500, now=3_001.0) == "generating answers 2/500, about 8 min left"
+
+
+def test_what_an_earlier_run_kept_sets_no_pace_for_long() -> None:
+    stage = Stage()
+    for done in range(600):
+        stage.report("generating answers", done, 1_200, now=0.001 * done)
+    for done in range(600, 660):
+        said = stage.report("generating answers", done, 1_200, now=10.0 * (done - 599))
+    assert said == "generating answers 659/1,200, about 90 min left"

@@ -1,0 +1,187 @@
+"""The whole path on a tiny model: records, what is skipped, what fails, what a kill leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import main
+from bench.sweep.run import died
+from variants.paths import ROOT
+
+Records = dict[str, dict[str, Any]]
+
+
+def records(results: Path) -> Records:
+    return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in sorted(results.glob("*/*/*.json"))}
+
+
+def arguments(tiny_model: Path, results: Path, cache: Path, *more: str) -> list[str]:
+    few = ["latency.requests=4", "latency.warmup_requests=1", "latency.output_tokens=4", "accuracy.limit=6"]
+    places = [f"results_dir={results}", f"cache_dir={cache}"]
+    return ["run", "suite=smoke", f"model={tiny_model}", *few, *places, *more]
+
+
+def deterministic(found: Records) -> dict[str, Any]:
+    return {
+        name: (r["status"], r["artifact"], r["measures"]["size"], r["measures"]["accuracy"])
+        for name, r in found.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path) -> tuple[Path, list[str]]:
+    """One finished sweep of two variants, and the arguments that made it."""
+    results = tmp_path_factory.mktemp("results")
+    typed = arguments(tiny_model, results, cache, "variant=base,q4")
+    assert main(typed) == 0
+    return results, typed
+
+
+def test_a_record_holds_identity_lineage_and_raw_samples(swept: tuple[Path, list[str]]) -> None:
+    q4 = records(swept[0])["q4"]
+    assert q4["schema"] == 1
+    assert q4["status"] == "ok"
+    assert [made["step"] for made in q4["lineage"]] == ["source", "gguf", "q4"]
+    assert q4["artifact"]["fingerprint"] == q4["lineage"][-1]["fingerprint"]
+    assert q4["measures"]["size"]["size_bytes"] == q4["lineage"][-1]["size_bytes"]
+    latency = q4["measures"]["latency"]
+    assert len(latency["ttft_ms"]) == len(latency["tpot_ms"]) == len(latency["e2e_ms"]) == 4
+    assert latency["evaluated_tokens"] == latency["prompt_tokens"]
+    assert q4["measures"]["memory"]["peak_resident_bytes"] > 20_000_000
+    for task in ("general", "hr"):
+        columns = q4["measures"]["accuracy"][task]
+        assert columns["n"] == len(columns["gold"]) == len(columns["picked"]) == len(columns["loglik"]) == 6
+        assert [row.index(max(row)) for row in columns["loglik"]] == columns["picked"]
+    assert q4["session"]["device"] in ("cpu", "cuda")
+    assert None not in (q4["versions"]["torch"], q4["versions"]["llama-cpp-python"], q4["versions"]["lm-eval"])
+    assert set(q4["canary"]) == {"before", "after"}
+
+
+def test_the_scores_are_those_of_lm_evals_own_model(swept: tuple[Path, list[str]], tiny_model: Path) -> None:
+    """The outside judge: lm-eval's HFLM on the same questions; half precision weights move a sum by a little."""
+    from lm_eval.evaluator import evaluate
+    from lm_eval.models.huggingface import HFLM
+
+    from bench.tasks.load import load
+
+    ours = records(swept[0])["base"]["measures"]["accuracy"]["general"]
+    judge = HFLM(pretrained=str(tiny_model), dtype="float32", batch_size=1, device="cpu", add_bos_token=True)
+    tasks = {"tasks": load("general", None, None, 0).leaves}
+    theirs = evaluate(judge, tasks, limit=6, bootstrap_iters=0)["samples"]["general"]
+    for sample, row in zip(sorted(theirs, key=lambda s: int(s["doc_id"])), ours["loglik"], strict=True):
+        assert [answer[0] for answer in sample["filtered_resps"]] == pytest.approx(row, abs=0.1)
+
+
+def test_running_again_skips_what_is_finished_and_changes_nothing(swept: tuple[Path, list[str]]) -> None:
+    before = {p: p.read_bytes() for p in swept[0].glob("*/*/*.json")}
+    assert main(swept[1]) == 0
+    assert {p: p.read_bytes() for p in swept[0].glob("*/*/*.json")} == before
+
+
+def test_a_changed_measure_is_another_cell_under_another_name(
+    swept: tuple[Path, list[str]], tiny_model: Path, tmp_path: Path, cache: Path
+) -> None:
+    assert main(arguments(tiny_model, tmp_path, cache, "accuracy.limit=5", "variant=base")) == 0
+    path = next(tmp_path.glob("*/*/*.json"))
+    assert path.name not in {p.name for p in swept[0].glob("*/*/*.json")}
+    assert json.loads(path.read_text())["measures"]["accuracy"]["hr"]["n"] == 5
+
+
+def test_the_report_is_rendered_at_the_end(swept: tuple[Path, list[str]]) -> None:
+    page = (swept[0] / "report" / "index.html").read_text()
+    assert "q4" in page
+    assert (swept[0] / "report" / "table.csv").exists()
+
+
+def test_a_failing_cell_becomes_a_record_the_sweep_goes_on_and_the_exit_code_says_so(
+    tiny_model: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = arguments(tiny_model, tmp_path, cache, "runtime.llamacpp.n_ctx=8", "variant=base,base-torch")
+    assert main(typed) == 1
+    found = records(tmp_path)
+    assert found["base"]["status"] == "failed"
+    assert found["base-torch"]["status"] == "ok"
+    error = found["base"]["error"]
+    assert error["stage"] == "measure"
+    assert "do not fit n_ctx=8" in error["message"]
+    assert "size" in found["base"]["measures"]
+    printed = capsys.readouterr().out
+    assert error["reproduce"] in printed
+    again = subprocess.run(error["reproduce"], shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert again.returncode == 1
+    assert "do not fit n_ctx=8" in again.stderr
+
+
+def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(tiny_model: Path, tmp_path: Path, cache: Path) -> None:
+    typed = arguments(tiny_model, tmp_path, cache, "variant=base")
+    assert main(typed) == 0
+    path = next(tmp_path.glob("*/*/*.json"))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "status": "failed"}))
+    assert main(typed) == 0
+    assert json.loads(path.read_text())["status"] == "ok"
+
+
+def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, cache: Path) -> None:
+    """A copy of the checkout with one more file in conf/variant, and no other change."""
+    import shutil
+
+    checkout = tmp_path / "checkout"
+    keep = shutil.ignore_patterns(".git", ".venv", ".cache", "results", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, checkout, ignore=keep)
+    variant = "name: finetuned-q3\nsteps: [source, lora, merge, gguf, q3]\nruntime: llamacpp\n"
+    (checkout / "conf" / "variant" / "finetuned-q3.yaml").write_text(variant)
+    typed = arguments(tiny_model, tmp_path / "results", cache, "variant=finetuned-q3", "steps.lora.epochs=1")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", *typed],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    q3 = records(tmp_path / "results")["finetuned-q3"]
+    assert "Q3_K" in q3["measures"]["size"]["tensor_types"]
+    assert "finetuned-q3" in (tmp_path / "results" / "report" / "report.md").read_text()
+
+
+MOMENTS: dict[str, Callable[[Path, Path], bool]] = {
+    "while an artifact is built": lambda cache, results: any((cache / "artifacts").glob(".*")),
+    "while a cell is measured": lambda cache, results: any(
+        p.stat().st_size for p in cache.glob("jobs/*/base.r0.measure.*.log")
+    ),
+    "after the first record": lambda cache, results: any(results.glob("*/*/*.json")),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_sweep_goes_on_where_it_was(
+    swept: tuple[Path, list[str]], tiny_model: Path, tmp_path: Path, moment: str
+) -> None:
+    results, own_cache = tmp_path / "results", tmp_path / "cache"
+    typed = arguments(tiny_model, results, own_cache, "variant=base,q4")
+    child = subprocess.Popen([sys.executable, "-m", "bench.cli", *typed], cwd=ROOT, stdout=subprocess.DEVNULL)
+    while child.poll() is None and not MOMENTS[moment](own_cache, results):
+        time.sleep(0.02)  # waits for the other process to reach the moment, times nothing
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    finished = {p: p.read_bytes() for p in results.glob("*/*/*.json")}
+    assert main(typed) == 0
+    assert {p: p.read_bytes() for p in finished} == finished
+    assert deterministic(records(results)) == deterministic(records(swept[0]))
+
+
+def test_a_native_death_is_told_in_words() -> None:
+    assert "SIGABRT (a native abort)" in died(-signal.SIGABRT)
+    assert "perhaps out of memory" in died(-signal.SIGKILL)
+    assert "exited with 3" in died(3)

@@ -1,0 +1,89 @@
+"""Two sweeps that run at the same time on one checkout, and results of two machines that meet in git."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.records.store import Record, read
+from bench.selftest import records
+from bench.sweep.cell import make_cell
+from bench.sweep.grid import compose
+from bench.sweep.request import parse
+from bench.sweep.run import moved
+from tests.sweep.test_run import arguments
+from variants.paths import ROOT
+
+
+def start(typed: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bench.cli", *typed]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def names(found: list[Record]) -> list[str]:
+    return sorted(record.path.name.partition(".")[0].partition("~")[0] for record in found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (["variant=base,q4"], ["variant=base,q4"], ["base", "q4"]),
+        (["variant=base,q4"], ["variant=q4,base", "latency.requests=5"], ["base", "base", "q4", "q4"]),
+    ],
+    ids=["the same sweep", "two sweeps"],
+)
+def test_sweeps_started_at_the_same_time_lose_and_mix_nothing(
+    tiny_model: Path, tmp_path: Path, one: list[str], other: list[str], expected: list[str]
+) -> None:
+    results, cache = tmp_path / "results", tmp_path / "cache"  # a cache of their own: both want to build everything
+    running = [start(arguments(tiny_model, results, cache, *more)) for more in (one, other)]
+    told = [child.communicate()[0] for child in running]
+    assert [child.returncode for child in running] == [0, 0], told
+    found, left_out = read(results)
+    assert left_out == []
+    assert names(found) == expected
+    for record in found:
+        asked = record.data["config"]["measures"]["latency"]["requests"]
+        assert len(record.measures["latency"]["e2e_ms"]) == asked
+        assert (record.data["status"], "sha256" in record.data) == ("ok", True)
+    fingerprints = {(record.variant, record.fingerprint) for record in found}
+    assert len(fingerprints) == 2  # built once, or twice the same
+    leftovers = [
+        path for path in results.rglob("*") if path.is_file() and path.suffix == "" and "report" not in path.parts
+    ]
+    assert leftovers == []
+
+
+def test_a_checkout_that_changed_under_a_sweep_is_told_in_its_records(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell(compose(parse([f"model={tiny_model}"]), "base", 0))
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: cell.commit)
+    assert moved(cell) == []
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: {**cell.commit, "tree": "another"})
+    assert moved(cell)[0].startswith("the checkout changed after this sweep began")
+
+
+def test_results_of_two_machines_merge_in_git_without_a_conflict(tmp_path: Path) -> None:
+    def git(*typed: str) -> str:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
+        command = ["git", "-C", str(tmp_path), *identity, *typed]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q", "-b", "main")
+    git("commit", "-q", "--allow-empty", "-m", "measured")
+    commit = {"sha": git("rev-parse", "HEAD"), "dirty": False, "tree": "clean"}
+    for branch, machine in (("here", "one-2c"), ("there", "two-4c")):
+        git("checkout", "-q", "-b", branch, "main")
+        content = json.loads(json.dumps({**records.record("q4"), "commit": commit}))
+        content["machine"]["id"] = machine
+        records.write(tmp_path / "results", content)
+        git("add", "results")
+        git("commit", "-q", "-m", f"results of {machine}")
+    git("merge", "-q", "--no-edit", "here")
+    found, left_out = read(tmp_path / "results")
+    assert ({record.machine for record in found}, left_out) == ({"one-2c", "two-4c"}, [])
