@@ -120,8 +120,9 @@ class Rounded:
         for file in parent.files:
             shutil.copyfile(parent.path / file.name, out / file.name)
         weights = load_file(out / "model.safetensors")
-        rounded = {name: torch.round(tensor.float(), decimals=self.digits).to(tensor.dtype) for name, tensor in weights.items()}
-        save_file(rounded, out / "model.safetensors", {"format": "pt"})
+        for name, tensor in weights.items():
+            weights[name] = torch.round(tensor.float(), decimals=self.digits).to(tensor.dtype)
+        save_file(weights, out / "model.safetensors", {"format": "pt"})
         return Made(notes={"digits": self.digits})
 
     def expected_bytes(self, n_parameters: int) -> int:
@@ -180,7 +181,6 @@ def copy(tmp_path: Path, tiny_model: Path, cache: Path) -> Copy:
     folder = tmp_path / "checkout"
     keep = shutil.ignore_patterns(".git", ".venv", ".cache", "results", "__pycache__", ".*_cache", "*.egg-info")
     shutil.copytree(ROOT, folder, ignore=keep)
-    shutil.copytree(ROOT / ".venv" / "llama.cpp", folder / ".venv" / "llama.cpp")
     (folder / "results").mkdir()
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     return Copy(folder, tiny_model, cache)
