@@ -20,9 +20,9 @@ from bench.tasks import catalogue
 from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
+from variants.model_folder import require_chat_template
 from variants.paths import resolve
 from variants.step import Planned, content_sha256, plan
-from variants.steps.source import require_chat_template
 
 
 @dataclass(frozen=True)

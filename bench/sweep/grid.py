@@ -92,7 +92,7 @@ def multirun(request: Request, variants: Sequence[str], rounds: int) -> None:
 
 def with_hub_folder(request: Request, config: dict[str, Any]) -> Request:
     """Fetch a hub model now, so that a sweep never waits for the network in its middle."""
-    from variants.steps.source import hub_folder
+    from variants.model_folder import hub_folder
 
     model = config["model"]
     if not model["id"]:
@@ -128,7 +128,7 @@ def check_places(cells: Sequence[Cell]) -> None:
 
 def needed_bytes(cells: Sequence[Cell]) -> int:
     """Estimate the disk that the artifacts still to be built will take."""
-    from variants.steps.source import tensors
+    from variants.weights import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(resolve(cells[0].config["model"]["path"])))
     todo = {p.fingerprint: p for cell in cells for p in cell.cache.missing(cell.builds)}

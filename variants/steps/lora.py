@@ -18,9 +18,9 @@ from variants.artifact import Artifact, Kind, Made
 from variants.data import Row, read_rows
 from variants.errors import UserError
 from variants.load import load_model
+from variants.model_folder import copy_tokenizer
 from variants.paths import resolve
-from variants.step import CONTENT
-from variants.tokenizer import copy_tokenizer
+from variants.step import CONTENT, Role
 
 IGNORED = -100
 """The label that the loss leaves out (torch.nn.functional.cross_entropy's default)."""
@@ -52,10 +52,13 @@ class Lora:
     max_length: int
     seed: int
 
+    role: ClassVar[Role] = "finetune"
     takes: ClassVar[tuple[Kind | None, ...]] = ("hf", "nf4")
     gives: ClassVar[Kind] = "adapter"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
     on_device: ClassVar[bool] = True
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 25.0
 
     def __post_init__(self) -> None:
         for name in ("rank", "alpha", "epochs", "batch_size", "max_length"):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
 from variants.load import load_model
-from variants.tokenizer import copy_tokenizer
+from variants.model_folder import copy_tokenizer
+from variants.step import Role
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,10 +29,13 @@ class Merge:
 
     onto: str
 
+    role: ClassVar[Role] = "merge"
     takes: ClassVar[tuple[Kind | None, ...]] = ("adapter",)
     gives: ClassVar[Kind] = "hf"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
     on_device: ClassVar[bool] = False
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 4.0
 
     def __post_init__(self) -> None:
         if self.onto not in ONTO:
