@@ -1,0 +1,238 @@
+"""The types of a record: what the runner writes is what every reader gets. `results/README.md` describes each key.
+
+A value that is None was not measured. Unknown keys of a record are kept in its file and not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bench.records.questions import Questions
+from bench.records.values import Answers, Divergence, Fields, Latency, Memory, Positive, Size
+
+SCHEMA = 1
+Role = Literal["source", "convert", "quantize", "finetune", "merge", "reference", "other"]
+_ROLES: Mapping[str, Role] = {
+    "Source": "source", "Gguf": "convert", "Quantize": "quantize", "Nf4": "quantize", "Int8": "quantize",
+    "Lora": "finetune", "Merge": "merge",
+}  # fmt: skip
+"""The roles of the step classes there were before a record stated them."""
+T = TypeVar("T")
+
+
+class Commit(Struct, frozen=True):
+    """The commit that a record was measured at; `tree` is `clean`, or a digest of the uncommitted changes."""
+
+    sha: str | None
+    dirty: bool
+    tree: str
+
+    @property
+    def label(self) -> str:
+        """Return `<commit12>`, or `<commit12>-dirty-<tree>`: two uncommitted states of one commit are kept apart."""
+        return (self.sha or "no-commit")[:12] + (f"-dirty-{self.tree}" if self.dirty else "")
+
+
+class Machine(Struct, frozen=True):
+    """The machine that a record was measured on; `id` is readable and stable."""
+
+    id: str
+    cpu: str = ""
+    cores: int | None = None
+    memory_bytes: int | None = None
+    gpus: tuple[str, ...] = ()
+    os: str = ""
+    python: str = ""
+
+
+class Model(Struct, frozen=True):
+    """The model that the variants start from, as configured."""
+
+    name: str | None = None
+    path: str | None = None
+    id: str | None = None
+    revision: str | None = None
+
+
+class Variant(Struct, frozen=True):
+    """A list of steps and a runtime; `roles` says what each step does, empty in records of before it was stated."""
+
+    name: str
+    steps: tuple[str, ...]
+    runtime: str
+    roles: tuple[Role, ...] = ()
+
+
+class Device(Struct, frozen=True):
+    """The device that was asked for (`auto`, `cpu`, `cuda`) and the one that was used."""
+
+    asked: str
+    used: str
+
+
+class Config(Struct, frozen=True):
+    """The resolved configuration that moved the numbers of a cell, and which questions its suite answers."""
+
+    variant: Variant
+    suite: str | None = None
+    model: Model = Model()
+    steps: dict[str, Fields] = {}
+    runtime: Fields = {}
+    measures: dict[str, Fields] = {}
+    device: Device | None = None
+    overrides: tuple[str, ...] = ()
+    questions: Questions | None = None
+
+
+class Made(Struct, frozen=True):
+    """One step of the lineage: the artifact that it made, and what that took."""
+
+    step: str
+    kind: str
+    fingerprint: str
+    size_bytes: int = 0
+    build_seconds: float | None = None
+    build_peak_bytes: int | None = None
+    sha256: dict[str, str] = {}
+    tools: Fields = {}
+    notes: Fields = {}
+    warnings: tuple[str, ...] = ()
+
+
+class Measured(Struct, frozen=True):
+    """The identity of the artifact that was measured."""
+
+    fingerprint: str
+    kind: str
+
+
+class CellError(Struct, frozen=True):
+    """Where and why a cell failed, and the command that shows it again."""
+
+    stage: str
+    message: str
+    type: str = ""
+    step: str | None = None
+    traceback: str = ""
+    log: str = ""
+    reproduce: str = ""
+
+
+class Record(Struct, frozen=True, kw_only=True, dict=True):
+    """A variant measured once, in one round: the content of one file under `results/`."""
+
+    schema: int
+    variant: str
+    round: Annotated[int, Meta(ge=0)]
+    status: Literal["ok", "failed"]
+    cell: str = ""
+    sweep: str = "unnamed"
+    started_at: str
+    seconds: dict[str, float] = {}
+    commit: Commit
+    machine: Machine
+    versions: dict[str, str | None] = {}
+    config: Config
+    lineage: tuple[Made, ...]
+    artifact: Measured | None
+    session: Fields | None = None
+    measures: dict[str, msgspec.Raw]
+    canary: dict[str, dict[str, Positive] | None] | None = None
+    warnings: tuple[str, ...]
+    error: CellError | None
+
+    def __post_init__(self) -> None:
+        measured = self.artifact.fingerprint if self.artifact else None
+        built = self.lineage[-1].fingerprint if self.lineage else None
+        if measured != built:
+            raise ValueError(
+                f"artifact: its fingerprint is {str(measured)[:12]}, the last of its lineage {str(built)[:12]}"
+            )
+        if self.status == "ok" and built is None:
+            raise ValueError("incomplete: its status is ok, and it names no artifact")
+
+    def measured(self, name: str, kind: type[T]) -> T | None:
+        """Return the raw values of a measure, None where it was not measured.
+
+        Raises ValueError, with the path inside the file, for values of another type.
+        """
+        raw = self.measures.get(name)
+        if raw is None:
+            return None
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error).replace("`$", f"`$.measures.{name}", 1)) from None
+
+    @cached_property
+    def size(self) -> Size | None:
+        """Return what was measured of the size."""
+        return self.measured("size", Size)
+
+    @cached_property
+    def latency(self) -> Latency | None:
+        """Return the latencies of the requests."""
+        return self.measured("latency", Latency)
+
+    @cached_property
+    def memory(self) -> Memory | None:
+        """Return the peaks of memory."""
+        return self.measured("memory", Memory)
+
+    @cached_property
+    def answers(self) -> dict[str, Answers]:
+        """Return the answers by task, empty where no task was asked."""
+        return self.measured("accuracy", dict[str, Answers]) or {}
+
+    @cached_property
+    def divergence(self) -> Divergence | None:
+        """Return the distance to the base."""
+        return self.measured("divergence", Divergence)
+
+    @property
+    def label(self) -> str:
+        """Return the commit and its state as the folder of the record is called."""
+        return self.commit.label
+
+    @property
+    def sha(self) -> str:
+        """Return the commit in full, `no-commit` where there was no repository."""
+        return self.commit.sha or "no-commit"
+
+    @property
+    def failed(self) -> bool:
+        """Say whether the cell ended in an error."""
+        return self.status != "ok"
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Return the identity of the artifact that was measured, None where there was none."""
+        return self.artifact.fingerprint if self.artifact else None
+
+    @property
+    def source(self) -> str | None:
+        """Return the fingerprint of the model that the variant starts from, None where nothing was built."""
+        return self.lineage[0].fingerprint if self.lineage else None
+
+    @property
+    def runtime(self) -> str:
+        """Return the runtime that the variant asks for."""
+        return self.config.variant.runtime
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Return the names of the steps, in order."""
+        return self.config.variant.steps
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Return what each step does, in order: as stated, else by the class of the step."""
+        if self.config.variant.roles:
+            return self.config.variant.roles
+        classes = (str(self.config.steps.get(step, {}).get("_target_")).rpartition(".")[2] for step in self.steps)
+        return tuple(_ROLES.get(name, "other") for name in classes)

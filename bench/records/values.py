@@ -1,0 +1,125 @@
+"""The raw values of each measure, as a record keeps them: nothing in them is averaged.
+
+A value that is None was not measured; None in a column is a number that was not finite. All columns of a measure are
+of one length, and none is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+Fields = dict[str, Any]
+"""What a configuration or a library states: its keys are those of a step, a measure, a runtime or an engine."""
+Bytes = Annotated[int, Meta(gt=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Milliseconds = Annotated[float, Meta(gt=0)]
+LATENCIES = ("ttft_ms", "tpot_ms", "e2e_ms")
+
+
+class Size(Struct, frozen=True):
+    """Bytes on disk of all that serving needs; `tensor_types` counts the tensors stored in each type."""
+
+    size_bytes: Bytes | None = None
+    weight_bytes: Bytes | None = None
+    n_parameters: Bytes | None = None
+    bits_per_weight: Positive | None = None
+    tensor_types: dict[str, int] = {}
+
+
+class Latency(Struct, frozen=True):
+    """One value per request, in the order sent; `loop` is `closed`: one request at a time."""
+
+    ttft_ms: list[Milliseconds]
+    tpot_ms: list[Milliseconds]
+    e2e_ms: list[Milliseconds]
+    prompt_tokens: list[int] = []
+    evaluated_tokens: list[int] = []
+    loop: str | None = None
+    warmup_requests: int | None = None
+    output_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_alike("requests", self.ttft_ms, self.tpot_ms, self.e2e_ms)
+
+
+class Memory(Struct, frozen=True):
+    """The peak of the process that served, and of the device where it has memory of its own."""
+
+    peak_resident_bytes: Bytes | None = None
+    peak_device_bytes: Bytes | None = None
+
+
+class Tokenizer(Struct, frozen=True):
+    """On how many texts the artifact's tokenizer and its source's differ, with an example."""
+
+    compared: int
+    different: int
+    example: Fields | None = None
+
+
+class Answers(Struct, frozen=True):
+    """One task: a column entry per question, and how it was asked and scored.
+
+    Multiple choice has `gold` and `picked` (number of the choice, from 0) and `loglik` (nats, one per choice). Other
+    tasks have a `metric`, and a `value` per document: a number, or a log-likelihood and its weight. None in a column
+    is a number that was not finite.
+    """
+
+    question: list[str]
+    subject: list[str]
+    gold: list[int] | None = None
+    picked: list[int] | None = None
+    loglik: list[list[float | None]] | None = None
+    metric: str | None = None
+    higher_is_better: bool | None = None
+    value: list[float | tuple[float | None, float | None] | None] | None = None
+    answer: list[str] | None = None
+    version: float | str | None = None
+    n: int | None = None
+    truncated: int | None = None
+    num_fewshot: int | None = None
+    chat_template: str | None = None
+    without_system: bool = False
+    prompt_sha256: str | None = None
+    scorer: str | None = None
+    scoring: Fields | None = None
+    tokenizer: Tokenizer | None = None
+
+    def __post_init__(self) -> None:
+        if self.value is None:
+            if self.gold is None or self.picked is None or self.loglik is None:
+                raise ValueError("neither `gold`, `picked` and `loglik`, nor `metric` and `value`")
+            _check_alike("questions", self.question, self.subject, self.gold, self.picked, self.loglik)
+            return
+        if self.metric is None:
+            raise ValueError("`value` without the `metric` that it is of")
+        if len({isinstance(value, tuple) for value in self.value if value is not None}) > 1:
+            raise ValueError("`value` is neither all numbers nor all pairs of a log-likelihood and its weight")
+        _check_alike("documents", self.question, self.subject, self.value, *([self.answer] if self.answer else []))
+
+
+class Divergence(Struct, frozen=True):
+    """The distance to a base over one text: one value per token, in nats; `same_top` is a text of 0 and 1."""
+
+    base: str
+    base_variant: str
+    text: str
+    window: Annotated[int, Meta(ge=1)]
+    kl: list[float | None]
+    same_top: Annotated[str, Meta(pattern="^[01]*$")]
+    nll: list[float | None]
+    base_nll: list[float | None]
+    tokens: int | None = None
+    rounding_floor: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_alike("tokens", self.kl, self.same_top, self.nll, self.base_nll)
+
+
+def _check_alike(what: str, *columns: Sequence[object]) -> None:
+    lengths = {len(column) for column in columns}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"columns of lengths {sorted(lengths)}; {what} must be alike in number, and not none")
