@@ -32,7 +32,6 @@ class Step(Protocol):
     """
 
     role: ClassVar[Role]
-
     takes: ClassVar[tuple[Kind | None, ...]]
     gives: ClassVar[Kind]
     tools: ClassVar[tuple[str, ...]]
