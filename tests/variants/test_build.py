@@ -12,7 +12,8 @@ import pytest
 
 from tests.conftest import make
 from variants.artifact import Artifact, Made, read_artifact
-from variants.build import build, check_disk, find
+from variants.build import build, check_disk
+from variants.cache import Cache
 from variants.errors import UserError
 from variants.step import Planned, plan
 from variants.steps.int8 import Int8
@@ -60,7 +61,7 @@ def test_the_identity_follows_the_content_of_the_training_data_not_its_path(
 def test_a_built_artifact_is_found_again_and_knows_its_lineage(cache: Path, catalogue: Catalogue) -> None:
     q4 = make(cache, catalogue, ["source", "gguf", "q4"])
     assert [a.kind for a in q4.lineage()] == ["hf", "gguf", "gguf"]
-    assert find(cache, q4.fingerprint) == q4
+    assert Cache(cache).find(q4.fingerprint) == q4
     assert make(cache, catalogue, ["source", "gguf", "q4"]) == q4
 
 
@@ -111,7 +112,7 @@ def test_a_damaged_artifact_is_named_and_refused(
     cache: Path, catalogue: Catalogue, tmp_path: Path, damage: str
 ) -> None:
     source = plan("test", ["source"], catalogue, "cpu")[0]
-    made = build(tmp_path, source, None, "cpu")
+    made = build(Cache(tmp_path), source, None, "cpu")
     file = made.path / "model.safetensors"
     content = file.read_bytes()
     file.unlink()
@@ -123,12 +124,12 @@ def test_a_damaged_artifact_is_named_and_refused(
 
 def test_a_killed_build_leaves_nothing_that_looks_finished(catalogue: Catalogue, tmp_path: Path) -> None:
     planned = plan("test", ["source", "gguf"], catalogue, "cpu")
-    source = build(tmp_path, planned[0], None, "cpu")
-    leftover = tmp_path / "artifacts" / f".{planned[1].fingerprint}.1"
+    source = build(Cache(tmp_path), planned[0], None, "cpu")
+    leftover = Cache(tmp_path).artifacts / f".{planned[1].fingerprint}.1"
     leftover.mkdir()
     (leftover / "model.gguf").write_bytes(b"GGUF")
-    assert find(tmp_path, planned[1].fingerprint) is None
-    build(tmp_path, planned[1], source, "cpu")
+    assert Cache(tmp_path).find(planned[1].fingerprint) is None
+    build(Cache(tmp_path), planned[1], source, "cpu")
     assert not leftover.exists()
 
 
@@ -144,7 +145,7 @@ class CountedSource(Source):
         return super().run(parent, out, device)
 
 
-def _build(cache: Path, planned: Planned, started: Any) -> None:
+def _build(cache: Cache, planned: Planned, started: Any) -> None:
     started.wait()
     build(cache, planned, None, "cpu")
 
@@ -154,13 +155,13 @@ def test_two_processes_that_want_one_artifact_build_it_once(tiny_model: Path, tm
     planned = Planned("source", CountedSource(str(tiny_model), str(tally)), "f" * 64, {})
     context = multiprocessing.get_context("spawn")
     started = context.Barrier(2)
-    children = [context.Process(target=_build, args=(tmp_path, planned, started)) for _ in range(2)]
+    children = [context.Process(target=_build, args=(Cache(tmp_path), planned, started)) for _ in range(2)]
     for child in children:
         child.start()
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0, 0]
-    assert [p.name for p in (tmp_path / "artifacts").iterdir() if p.is_dir()] == [planned.fingerprint]
+    assert [p.name for p in Cache(tmp_path).artifacts.iterdir() if p.is_dir()] == [planned.fingerprint]
     assert tally.read_text() == "ran\n"
 
 
