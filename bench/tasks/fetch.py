@@ -26,6 +26,8 @@ def fetch(names: Sequence[str], data_dir: str | None) -> None:
 
     Raises UserError, in one line, where they cannot be had.
     """
+    if not names:
+        return
     command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", *names]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
