@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from variants.artifact import Artifact, File, Kind, payload, read_artifact, sha256_of, write_manifest
+from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, read_artifact, sha256_of, write_manifest
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.process import peak_resident_bytes
@@ -34,18 +34,17 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
         started = time.monotonic()
         made = planned.step.run(parent, out, device)
         seconds = time.monotonic() - started
-        tensors = describe(out)
-        if not tensors:
-            raise RuntimeError(f"step {planned.name} left no weight file in {out}")
         kind = planned.step.gives
-        types = histogram(tensors)
+        tensors = [] if kind in NO_MODEL else describe(out)
+        if not tensors and kind not in NO_MODEL:
+            raise RuntimeError(f"step {planned.name} left no weight file in {out}")
         artifact = Artifact(
             path=out,
             kind=kind,
             fingerprint=planned.fingerprint,
             step={"name": planned.name, **identity(planned.step, device)},
             files=tuple(File(str(p.relative_to(out)), p.stat().st_size, sha256_of(p)) for p in payload(out)),
-            tensor_types=types,
+            tensor_types=histogram(tensors),
             n_parameters=_count(kind, tensors, parent),
             build_seconds=round(seconds, 3),
             peak_resident_bytes=peak_resident_bytes(),
@@ -59,7 +58,7 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
 
 
 def _count(kind: Kind, tensors: list[Tensor], parent: Artifact | None) -> int:
-    """Count parameters: packed weights count as what they stand for, an adapter with what it sits on."""
+    """Count parameters: packed weights count unpacked, an adapter together with the model that it sits on."""
     stored = sum(t.n_elements for t in tensors)
     if kind in ("nf4", "int8") and parent:
         return parent.n_parameters

@@ -13,8 +13,8 @@ from bench.scoring.scorer import Scorer
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
 from variants.errors import UserError
+from variants.model_folder import require_chat_template
 from variants.paths import resolve
-from variants.steps.source import require_chat_template
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,6 @@ class Latency:
 
     name: ClassVar[str] = "latency"
     tools: ClassVar[tuple[str, ...]] = ()
-    expected_cost: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         for name, least in (("requests", 1), ("warmup_requests", 0), ("output_tokens", 2)):

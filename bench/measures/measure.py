@@ -49,7 +49,7 @@ class Fetches(Protocol):
     """A measure that reads data from the network."""
 
     def fetch(self) -> None:
-        """Leave the data on this machine, so that a sweep cannot fail on it halfway. Raises UserError where it cannot."""
+        """Leave the data on this machine, so that a sweep cannot fail on it halfway. Raises UserError if it cannot."""
         ...
 
 
@@ -76,5 +76,5 @@ class Compares(Protocol):
 
 
 def cost_of(measure: Measure) -> float:
-    """Return about how long a measure takes, in units of the latency's: for the time left alone, never for a result."""
+    """Return about how long a measure takes, in units of one measured round: for the time left, never for a result."""
     return float(getattr(measure, "expected_cost", 0.0))

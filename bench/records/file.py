@@ -10,21 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import msgspec
 import orjson
 
 from bench.files import write_at_once
+from bench.records.types import Commit, Record
 
 SCHEMA = 1
 _SEAL = re.compile(rb'\{\n "sha256": "[0-9a-f]{64}",\n')
 
 
-def state_label(commit: Mapping[str, Any]) -> str:
+def state_label(commit: Mapping[str, Any] | Commit) -> str:
     """Return `<commit12>`, or `<commit12>-dirty-<tree>`: two uncommitted states of one commit are kept apart."""
+    if isinstance(commit, Commit):
+        return commit.label
     return (commit["sha"] or "no-commit")[:12] + (f"-dirty-{commit['tree']}" if commit["dirty"] else "")
 
 
 def record_path(
-    results: Path, machine_id: str, commit: Mapping[str, Any], sweep: str, variant: str, round_: int
+    results: Path, machine_id: str, commit: Mapping[str, Any] | Commit, sweep: str, variant: str, round_: int
 ) -> Path:
     """Return `<machine>/<commit12>[-dirty-<tree>]/<variant>[~<sweep>].r<round>.json`.
 
@@ -35,19 +39,21 @@ def record_path(
     return results / machine_id / state_label(commit) / f"{name}.r{round_}.json"
 
 
-def write(record: Mapping[str, Any], path: Path) -> None:
+def write(record: Mapping[str, Any] | Record, path: Path) -> None:
     """Write a record at once; its first key is the sha256 of the rest, so that a later change of it shows."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_at_once(path, sealed(dumps(record) + "\n"))
+    content = record if isinstance(record, Mapping) else json.loads(msgspec.json.encode(record))
+    write_at_once(path, sealed(dumps(content) + "\n"))
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read(path: Path) -> Record | None:
     """Read a record, or return None where there is none or it is not whole and of this schema."""
     try:
-        record = decode(path.read_bytes())
+        content = decode(path.read_bytes())
+        record = msgspec.json.decode(path.read_bytes(), type=Record)
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
+    return record if isinstance(content, dict) and record.schema == SCHEMA else None
 
 
 def sealed(text: str) -> str:

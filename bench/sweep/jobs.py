@@ -61,4 +61,5 @@ def encode(job: Job) -> bytes:
 
 def decode(content: bytes) -> Job:
     """Read a job back."""
-    return msgspec.json.decode(content, type=Job)  # type: ignore[arg-type]  # a union is no `type`
+    job: Job = msgspec.json.decode(content, type=Job)
+    return job

@@ -217,9 +217,7 @@ def _stated(cell: Cell) -> Config:
 def _lineage(cell: Cell) -> tuple[Made, ...]:
     artifact = cell.cache.find(cell.fingerprint)
     assert artifact is not None
-    return tuple(
-        _made(planned.name, built) for planned, built in zip(cell.chain, artifact.lineage(), strict=True)
-    )
+    return tuple(_made(planned.name, built) for planned, built in zip(cell.chain, artifact.lineage(), strict=True))
 
 
 def _made(step: str, artifact: Artifact) -> Made:

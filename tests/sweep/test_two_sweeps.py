@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from bench.records.store import Record, read
 from bench.selftest import records
 from bench.sweep.cell import make_cell
-from bench.sweep.grid import compose
+from bench.sweep.compose import compose
 from bench.sweep.request import parse
 from bench.sweep.run import moved
 from tests.sweep.test_run import arguments
@@ -62,9 +63,9 @@ def test_a_checkout_that_changed_under_a_sweep_is_told_in_its_records(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = make_cell(compose(parse([f"model={tiny_model}"]), "base", 0))
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: cell.commit)
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: asdict(cell.commit))
     assert moved(cell) == []
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: {**cell.commit, "tree": "another"})
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: {**asdict(cell.commit), "tree": "another"})
     assert moved(cell)[0].startswith("the checkout changed after this sweep began")
 
 

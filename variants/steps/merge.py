@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
 from variants.load import load_model
-from variants.tokenizer import copy_tokenizer
+from variants.model_folder import copy_tokenizer
+from variants.step import Role
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 ONTO = ("16bit", "dequantized")
 PROBE_TOKENS = 256
@@ -28,10 +31,13 @@ class Merge:
 
     onto: str
 
+    role: ClassVar[Role] = "merge"
     takes: ClassVar[tuple[Kind | None, ...]] = ("adapter",)
     gives: ClassVar[Kind] = "hf"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
     on_device: ClassVar[bool] = False
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 4.0
 
     def __post_init__(self) -> None:
         if self.onto not in ONTO:
@@ -46,13 +52,13 @@ class Merge:
         assert parent.parent is not None
         trained_on = parent.parent
         target = _sixteen_bit(trained_on) if self.onto == "16bit" else trained_on
-        trained: Any = PeftModel.from_pretrained(load_model(trained_on.path, "float32", "cpu"), parent.path)
+        trained = PeftModel.from_pretrained(load_model(trained_on.path, "float32", "cpu"), parent.path)
         before = _probe(trained.eval())
         del trained  # two copies of a large model in float32 are one too many
         base = load_model(target.path, "float32", "cpu")
         if target.kind == "nf4":
             base = base.dequantize()
-        adapted: Any = PeftModel.from_pretrained(base.float(), parent.path)
+        adapted = PeftModel.from_pretrained(base.float(), parent.path)
         merged = adapted.merge_and_unload()
         if hasattr(merged.config, "quantization_config"):
             del merged.config.quantization_config
@@ -82,7 +88,7 @@ def _sixteen_bit(artifact: Artifact) -> Artifact:
     return next(a for a in reversed(artifact.lineage()) if a.kind == "hf")
 
 
-def _probe(model: Any) -> Tensor:
+def _probe(model: PreTrainedModel | PeftModel) -> Tensor:
     """Return log-probabilities (tokens, vocabulary) over a fixed, seeded sequence of random tokens."""
     import torch
 
