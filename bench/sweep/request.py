@@ -93,6 +93,11 @@ def parse(arguments: Sequence[str]) -> Request:
     return Request(variants, tuple(settings), sweep, "" if stock else sweep)
 
 
+def keys(arguments: Sequence[str]) -> set[str]:
+    """Return the keys that some arguments of `bench run` set. Raises UserError for what is no override."""
+    return {key_of(_parsed(argument)) for argument in arguments}
+
+
 def key_of(override: Override) -> str:
     """Return the dotted key of an override, without what Hydra lets stand before it."""
     return override.key_or_group + (f"@{override.package}" if override.package else "")

@@ -122,7 +122,7 @@ def _folder(cell: Cell) -> Path:
 
 
 def _label(cell: Cell, stage: str) -> str:
-    # The key tells apart what two sweeps of one name may run at once: other states of the tree, other checkouts.
+    # Two sweeps of one name may run at once, of other states of the tree or checkouts: their keys differ.
     return f"{cell.variant}.r{cell.round}.{stage}.{cell.key[:8]}"
 
 
