@@ -94,7 +94,7 @@ def _complaint(message: str, node: object) -> str:
     what, where = parts["what"], parts["where"] or ""
     expected = _EXPECTED.match(what)
     if expected is None:  # an unknown or missing key, or a check of the class itself
-        return f"{where}: {what[0].lower()}{what[1:]}"
+        return f"{where or 'configuration'}: {what[0].lower()}{what[1:]}"
     for name in re.findall(r"[^.\[\]]+", where):
         node = node[int(name)] if isinstance(node, list) else node[name] if isinstance(node, Mapping) else node
     limit = " that is not empty" if "of length" in what else (expected["limit"] or "")
