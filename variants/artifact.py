@@ -79,12 +79,12 @@ class Artifact:
         return [*(self.parent.lineage() if self.parent else []), self]
 
     def deployed(self) -> list[Artifact]:
-        """List the artifacts that serving this one needs on disk: an adapter also needs what it sits on."""
+        """List the artifacts that serving this one needs on disk: an adapter also needs the model under it."""
         return [*(self.parent.deployed() if self.parent and self.kind == "adapter" else []), self]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all payload files, what it sits on not included."""
+        """Bytes of all payload files; those of the model under an adapter are not included."""
         return sum(file.size_bytes for file in self.files)
 
     @property
@@ -98,7 +98,7 @@ class Artifact:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's content; asked twice for an unchanged file, it is read once."""
+    """Hash a file's content; an unchanged file is read once, however often this is called."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
 

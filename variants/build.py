@@ -58,7 +58,7 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
 
 
 def _count(kind: Kind, tensors: list[Tensor], parent: Artifact | None) -> int:
-    """Count parameters: packed weights count unpacked, an adapter together with the model that it sits on."""
+    """Count parameters: packed weights count unpacked, an adapter together with the model under it."""
     stored = sum(t.n_elements for t in tensors)
     if kind in ("nf4", "int8") and parent:
         return parent.n_parameters

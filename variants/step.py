@@ -23,7 +23,7 @@ CONTENT = {"content": True}
 
 
 class Step(Protocol):
-    """A frozen dataclass whose fields are its schema; no field that moves a number has a default.
+    """A frozen dataclass whose fields are its schema; no field that changes a number has a default.
 
     `role` is what the step does to a model. `tools` are the packages whose version changes the bytes; `on_device` says
     that the device changes them too. `revision` is raised whenever the step's own code comes to make other bytes; 0 is
@@ -32,7 +32,6 @@ class Step(Protocol):
     """
 
     role: ClassVar[Role]
-
     takes: ClassVar[tuple[Kind | None, ...]]
     gives: ClassVar[Kind]
     tools: ClassVar[tuple[str, ...]]

@@ -37,7 +37,7 @@ class LogProbs:
     """
 
     variant: str
-    runtime: dict[str, Any]
+    runtime: dict[str, Any]  # OmegaConf takes no dict of objects
     text: str | None = field(metadata=CONTENT)
     tasks: list[str]
     data_dir: str | None
@@ -53,13 +53,6 @@ class LogProbs:
     on_device: ClassVar[bool] = True
     revision: ClassVar[int] = 1
     expected_cost: ClassVar[float] = 0.3
-
-    def expected_bytes(self, n_parameters: int) -> int:
-        """Return the bytes of one row of half-precision numbers a token.
-
-        The vocabulary is at most `n_parameters` / 64: an embedding has 64 numbers or more a token.
-        """
-        return 2 * self.tokens * min(LARGEST_VOCABULARY, n_parameters // 64)
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
         """Evaluate the windows. Raises RuntimeError where the text is too short or a window longer than the context."""
@@ -78,6 +71,13 @@ class LogProbs:
         floor = float(rounding.mean()) if np.isfinite(rounding).all() else None
         return Made({"variant": self.variant, "tokens_sha256": digest, "rounding_floor": floor})
 
+    def expected_bytes(self, n_parameters: int) -> int:
+        """Return the bytes of one row of half-precision numbers a token.
+
+        The vocabulary is at most `n_parameters` / 64: an embedding has 64 numbers or more a token.
+        """
+        return 2 * self.tokens * min(LARGEST_VOCABULARY, n_parameters // 64)
+
     def _windows(self, session: Session, parent: Artifact) -> NDArray[np.int32]:
         """Draw the windows, in the order of the text; shape (windows, window)."""
         if self.window + 1 > session.n_ctx:
@@ -85,32 +85,32 @@ class LogProbs:
                 f"divergence.window: got {self.window}, allowed: up to {session.n_ctx - 1}, n_ctx less 1"
             )
         tokens = session.tokenize(self._read(session, parent), bos=False)
-        there, wanted = len(tokens) // self.window, -(-self.tokens // self.window)
-        if there < wanted:
+        available, wanted = len(tokens) // self.window, -(-self.tokens // self.window)
+        if available < wanted:
             raise RuntimeError(
-                f"divergence.tokens: got {self.tokens:,}, but the text has {there * self.window:,} in windows of "
+                f"divergence.tokens: got {self.tokens:,}, but the text has {available * self.window:,} in windows of "
                 f"{self.window}; ask for fewer, or give a longer divergence.text"
             )
-        drawn = sorted(random.Random(self.seed).sample(range(there), wanted))
+        drawn = sorted(random.Random(self.seed).sample(range(available), wanted))
         return np.array([tokens[i * self.window : (i + 1) * self.window] for i in drawn], dtype=np.int32)
 
     def _read(self, session: Session, parent: Artifact) -> str:
+        """Return the text; the tasks' questions in an order that `seed` shuffles."""
         if self.text is not None:
             return resolve(self.text).read_text(encoding="utf-8")
-        from bench.measures.accuracy import Accuracy
         from bench.scoring.lm_eval_process import judged
         from bench.scoring.scorer import Scorer
         from bench.tasks.ask import task_texts
 
-        asking = Accuracy(self.tasks, None, None, None, self.seed, self.data_dir, False)
-        texts: list[str] = judged(Scorer(session, parent, lambda *_: None), task_texts, asking)
+        scorer = Scorer(session, parent, lambda *_: None)
+        texts: list[str] = judged(scorer, task_texts, self.tasks, self.data_dir, self.seed)
         random.Random(self.seed).shuffle(texts)
         return "\n\n".join(texts)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a base: the text's tokens, and for each its log-probabilities, top token and -log p of itself.
+    """The files of a base model: the text's tokens, and for each its log-probabilities, top token and -log p of itself.
 
     All are views of files: at a vocabulary of 128 K a thousand tokens take 256 MB, which need not be in memory. Shapes:
     `windows` (windows, window); `nll` and `top` (tokens); `log_probabilities` (tokens, vocabulary), in half precision.
@@ -167,7 +167,7 @@ def evaluated(
 
 def divergence(of: Rows, base: Rows) -> NDArray[np.float64]:
     """Return the Kullback-Leibler divergence of each row from the base's, sum p_base (log p_base - log p), in nats."""
-    possible = base > -np.inf  # what the base rules out adds nothing: p log p goes to 0 with p
+    possible = base > -np.inf  # a token of probability 0 in the base adds nothing: p log p goes to 0 with p
     terms = np.exp(base) * np.where(possible, base - of, 0)
     values: NDArray[np.float64] = terms.sum(-1, dtype=np.float64)
     return values

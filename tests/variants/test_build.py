@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,23 @@ def test_a_damaged_artifact_is_named_and_refused(
         read_artifact(made.path)
 
 
+def test_an_artifact_of_log_probabilities_that_an_older_version_made_still_opens(tmp_path: Path) -> None:
+    """It claimed parameters. Nothing reads it any more, but `bench gc` must list it and not fail at it."""
+    folder = Cache(tmp_path).artifact("e" * 64)
+    folder.mkdir(parents=True)
+    (folder / "log_probabilities.safetensors").write_bytes(bytes(10))
+    step = {"name": "logprobs", "kind": "logprobs", "fields": {}, "tools": {}, "device": "cpu"}
+    manifest = {
+        **{"kind": "logprobs", "fingerprint": folder.name, "parent": None, "step": step, "notes": {}, "warnings": []},
+        "files": [{"name": "log_probabilities.safetensors", "size_bytes": 10, "sha256": "0" * 64}],
+        **{"tensor_types": {"F16": 1}, "n_parameters": 524288, "build_seconds": 1.0, "peak_resident_bytes": 1},
+    }
+    (folder / "artifact.json").write_text(json.dumps(manifest))
+    artifact = Cache(tmp_path).find(folder.name)
+    assert artifact is not None
+    assert (artifact.kind, artifact.size_bytes) == ("logprobs", 10)
+
+
 def test_a_killed_build_leaves_nothing_that_looks_finished(catalogue: Catalogue, tmp_path: Path) -> None:
     planned = plan("test", ["source", "gguf"], catalogue, "cpu")
     source = build(Cache(tmp_path), planned[0], None, "cpu")
@@ -145,7 +163,7 @@ class CountedSource(Source):
         return super().run(parent, out, device)
 
 
-def _build(cache: Cache, planned: Planned, started: Any) -> None:
+def _build(cache: Cache, planned: Planned, started: Barrier) -> None:
     started.wait()
     build(cache, planned, None, "cpu")
 
@@ -177,5 +195,5 @@ def test_scales_of_packed_weights_are_not_counted_as_tensors() -> None:
     four_bit = ["a.weight", "a.weight.absmax", "a.weight.quant_map", "a.weight.quant_state.bitsandbytes__nf4"]
     eight_bit = {"b.weight": "I8", "b.SCB": "F32", "b.weight_format": "U8", "b.bias": "BF16"}
     stored = {**dict.fromkeys(four_bit, "U8"), **eight_bit, "c.weight": "BF16"}
-    found = histogram([Tensor(name, kind, 1) for name, kind in stored.items()])
-    assert found == {"BF16": 2, "INT8": 1, "NF4": 1}
+    types = histogram([Tensor(name, kind, 1) for name, kind in stored.items()])
+    assert types == {"BF16": 2, "INT8": 1, "NF4": 1}

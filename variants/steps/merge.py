@@ -23,7 +23,7 @@ PROBE_TOKENS = 256
 
 @dataclass(frozen=True)
 class Merge:
-    """Merge onto the 16-bit source (`16bit`) or onto what a 4-bit parent stands for (`dequantized`).
+    """Merge onto the 16-bit source (`16bit`) or onto the dequantized weights of a 4-bit parent (`dequantized`).
 
     An adapter trained over NF4 fits the dequantized weights; over the 16-bit ones the rounding it learned to undo
     is missing (peft issues 1043, 2321). Over a 16-bit parent both are the same.
@@ -101,6 +101,6 @@ def _probe(model: PreTrainedModel | PeftModel) -> Tensor:
 
 
 def _compare(before: Tensor, after: Tensor) -> tuple[float, float]:
-    """Return mean KL divergence (nats per token) of `after` from `before`, and the share of equal top tokens."""
+    """Return mean KL divergence (nats per token) of `after` from `before`, and the fraction of equal top tokens."""
     divergence = (before.exp() * (before - after)).sum(-1).mean()
     return round(float(divergence), 6), round(float((before.argmax(-1) == after.argmax(-1)).float().mean()), 4)
