@@ -26,6 +26,7 @@ from typing import NoReturn
 from bench.compare.verdict import Line
 from bench.machine.git import commit_of, git
 from bench.metrics.metric import SHARES
+from bench.sweep.request import keys
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import ROOT
@@ -111,14 +112,14 @@ def _needed(metric: str, overrides: Sequence[str]) -> list[str]:
     if kind not in measures:
         allowed = sorted(measures.keys() - set(OF_A_TASK)) + [f"'{kind} TASK'" for kind in OF_A_TASK]
         raise UserError(f"METRIC: got {metric!r}, allowed: {', '.join(allowed)}")
-    keys = {override.partition("=")[0] for override in overrides}
-    if own := sorted(keys & set(OWN)):
+    typed = keys(overrides)
+    if own := sorted(typed & set(OWN)):
         place = Cache.default().bisect
         raise UserError(f"{own[0]}: not yours to set in a bisection; it is part of the command, or kept in {place}")
     needed = {"suite.measures": f"[{measures[kind]}]"}
     if measures[kind] in ("size", "accuracy", "divergence"):
         needed["suite.rounds"] = "1"  # exact: a second round says nothing new
-    return [f"{key}={value}" for key, value in needed.items() if key not in keys]
+    return [f"{key}={value}" for key, value in needed.items() if key not in typed]
 
 
 @contextmanager

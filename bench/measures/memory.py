@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from bench.measures.measure import Subject
-from bench.scoring.scorer import Progress
+from bench.measures.measure import Progress, Subject
 from variants.process import peak_resident_bytes
 
 
@@ -18,7 +18,7 @@ class Memory:
     name: ClassVar[str] = "memory"
     tools: ClassVar[tuple[str, ...]] = ()
 
-    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU)."""
         return {
             "peak_resident_bytes": peak_resident_bytes(),

@@ -46,6 +46,7 @@ class LlamaCpp:
     name: ClassVar[str] = "llamacpp"
     opens: ClassVar[tuple[Kind, ...]] = ("gguf",)
     tools: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
+    expected_cost: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         for field, allowed in (("flash_attention", FLASH_ATTENTION), ("kv_type", KV_TYPES)):

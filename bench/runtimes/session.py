@@ -109,11 +109,15 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """Opens artifacts of the kinds in `opens`; its fields are its configuration."""
+    """Opens artifacts of the kinds in `opens`; its fields are its configuration.
+
+    `expected_cost` is about how long a measured round takes, in units of llama.cpp's: for the time left alone.
+    """
 
     name: ClassVar[str]
     opens: ClassVar[tuple[Kind, ...]]
     tools: ClassVar[tuple[str, ...]]
+    expected_cost: ClassVar[float]
 
     def check_cuda(self) -> None:
         """Raise UserError where this runtime cannot use a GPU."""

@@ -50,6 +50,7 @@ class Transformers:
     name: ClassVar[str] = "transformers"
     opens: ClassVar[tuple[Kind, ...]] = ("hf", "nf4", "int8", "adapter")
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "bitsandbytes")
+    expected_cost: ClassVar[float] = 12.0
 
     def __post_init__(self) -> None:
         for field in ("dtype_cpu", "dtype_cuda"):

@@ -124,7 +124,7 @@ def _requests() -> dict[str, dict[str, list[float]]]:
     from bench.measures.latency import time_requests
     from bench.runtimes.session import Session
     from bench.sweep.cell import Cell, make_cell
-    from bench.sweep.grid import compose
+    from bench.sweep.compose import compose
     from bench.sweep.request import parse
     from variants.artifact import Artifact
     from variants.build import build
@@ -137,20 +137,21 @@ def _requests() -> dict[str, dict[str, list[float]]]:
         for planned in cell.chain:  # both are a conversion and a quantization away: seconds
             artifact = build(cell.cache, planned, artifact, cell.device)
         assert artifact is not None
-        session: Session = configure(cell.config["runtime"]["llamacpp"], "runtime.llamacpp").open(artifact, cell.device)
+        session: Session = configure(cell.settings.runtime["llamacpp"], "runtime.llamacpp").open(artifact, cell.device)
         return session
 
     cells = {name: make_cell(compose(parse([]), name, 0)) for name in ("q4", "base")}
     logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)  # else a thousand lines a model
     sessions = {name: opened(cell) for name, cell in cells.items()}
-    latency: dict[str, Any] = cells["base"].config["latency"]
+    latency: dict[str, Any] = cells["base"].settings.measures["latency"]
     found: dict[str, dict[str, list[float]]] = {name: {"tpot_ms": [], "ttft_ms": []} for name in sessions}
     for i, row in enumerate(read_rows(resolve(latency["prompts"]))[: WARMUP_REQUESTS + REQUESTS]):
         for name, session in sessions.items():
             prompt = latency["prompt"].format(question=row.question)
             timed = time_requests(session, [prompt], latency["output_tokens"], time.perf_counter, lambda *_: None)
-            for key, values in found[name].items():
-                values += timed[key] if i >= WARMUP_REQUESTS else []
+            if i >= WARMUP_REQUESTS:
+                found[name]["tpot_ms"] += timed["tpot_ms"]
+                found[name]["ttft_ms"] += timed["ttft_ms"]
     return found
 
 

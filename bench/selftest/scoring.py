@@ -98,7 +98,7 @@ def _csv(file: Path) -> list[list[str]]:
 
 def _cell(cache: Path, runtime: str, model: str) -> Any:
     from bench.sweep.cell import make_cell
-    from bench.sweep.grid import compose
+    from bench.sweep.compose import compose
     from bench.sweep.request import parse
 
     variant = {"llamacpp": "base", "transformers": "base-torch"}[runtime]
@@ -125,7 +125,7 @@ def lm(cache: Path, runtime: str, model: str = "model") -> tuple[Any, Any]:
     from variants.configure import configure
 
     one = artifact(cache, runtime, model)
-    session = configure(_cell(cache, runtime, model).config["runtime"][runtime], runtime).open(one, "cpu")
+    session = configure(_cell(cache, runtime, model).settings.runtime[runtime], runtime).open(one, "cpu")
     scorer = Scorer(session, one, lambda *_: None)
     offered = {name: getattr(scorer, name) for name in ("tokenize", "score", "complete")}
     remote = SimpleNamespace(n_ctx=session.n_ctx, vocabulary=session.vocabulary, version=VERSION, **offered)

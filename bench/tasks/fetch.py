@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 
 from bench.tasks import catalogue, mmlu, task_yaml
 from variants.errors import UserError
@@ -26,6 +27,12 @@ def fetch(names: Sequence[str], data_dir: str | None) -> None:
 
     Raises UserError, in one line, where they cannot be had.
     """
+    if names:
+        _fetch(tuple(names), data_dir)
+
+
+@cache
+def _fetch(names: tuple[str, ...], data_dir: str | None) -> None:
     command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", *names]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:

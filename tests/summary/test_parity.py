@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bench.records.store import read
 from bench.selftest import records
 from bench.summary import parity
-from bench.sweep.run import _beside
 
 
 def with_tasks(name: str, **tasks: dict[str, Any]) -> dict[str, Any]:
@@ -87,9 +86,8 @@ def test_what_is_no_whole_record_beside_a_cell_is_passed_over(tmp_path: Path) ->
     records.write(tmp_path, records.record("q4"))  # of the clean state, in a folder of its own
     whole.with_name("q8.r0.json").write_text(whole.read_text()[:-20])
     whole.with_name(".q5.r0.json.tmp").write_text("{")
-    cell: Any = SimpleNamespace(record_path=whole.with_name("base-torch.r0.json"), round=0)
     assert whole.parent.name.endswith("-dirty-changed")
-    assert [found["variant"] for found in _beside(cell)] == ["base"]
+    assert [record.variant for record in read(tmp_path, whole.parent.name)[0]] == ["base"]
 
 
 def test_below_99_percent_it_is_a_warning_of_the_record() -> None:
@@ -103,7 +101,7 @@ def test_below_99_percent_it_is_a_warning_of_the_record() -> None:
     assert parity.warnings(records.record("base-torch")) == []
 
 
-def test_a_sweep_records_parity_with_what_was_measured_first_and_says_what_is_at_chance(
+def test_parity_and_what_is_at_chance_are_not_recorded_but_computed_when_a_sweep_is_read(
     tiny_model: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from bench.cli import main
@@ -112,14 +110,14 @@ def test_a_sweep_records_parity_with_what_was_measured_first_and_says_what_is_at
     places = [f"results_dir={tmp_path}", f"cache_dir={cache}"]
     assert main(["run", "suite=smoke", f"model={tiny_model}", "variant=base,base-torch", *few, *places]) == 0
     found = {path.name.partition("~")[0]: json.loads(path.read_text()) for path in tmp_path.glob("*/*/*.json")}
-    assert found["base"]["parity"] is None
-    told = found["base-torch"]["parity"]
+    assert not any("parity" in record for record in found.values())
+    told = parity.against(found["base-torch"], [found["base"]])
+    assert told is not None
     assert told["with"] == "base"
     for task in ("general", "hr"):
         picked = [found[name]["measures"]["accuracy"][task]["picked"] for name in ("base", "base-torch")]
         same = sum(a == b for a, b in zip(*picked, strict=True))
         assert (told["tasks"][task]["n"], told["tasks"][task]["same"]) == (6, same)
         assert 0 <= told["tasks"][task]["largest_difference"] < 0.1
-    low = [line for line in found["base"]["warnings"] if "at chance" in line]  # random weights, six questions
-    assert low
-    assert "at chance" in capsys.readouterr().out
+    assert not any("at chance" in line for record in found.values() for line in record["warnings"])
+    assert "at chance" in capsys.readouterr().out  # random weights, six questions
