@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.machine.git import history
+from bench.machine.git import ancestors
 
 if TYPE_CHECKING:
     pass
@@ -62,7 +62,7 @@ def select(
 
 def _newest_commit(records: Sequence[Record]) -> tuple[str, str]:
     measured = {record.sha for record in records}
-    for age, sha in enumerate(history(records[0].path.parent)):
+    for age, sha in enumerate(ancestors(records[0].path.parent)):
         if sha in measured:
             return sha, "HEAD of this checkout" if age == 0 else f"the nearest commit with records, {age} before HEAD"
     newest = max(records, key=lambda record: record.started_at)

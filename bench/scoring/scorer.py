@@ -78,7 +78,7 @@ class Scorer:
         The batches in which a prompt is evaluated before tokens are generated (`n_batch`) move completions alone.
         """
         facts = {name: fact for name, fact in self.session.facts.items() if prefill or name != "n_batch"}
-        identity = [VERSION, facts, versions(ENGINES), machine()["id"], *asked]
+        identity = [VERSION, facts, versions(ENGINES), machine().id, *asked]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
     def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ def main(asked: Sequence[str] = ()) -> int:
     """Print a table for each name asked for, by default all; it asserts nothing, the reader judges."""
     from bench.selftest.store import COLUMNS, rows
 
-    where = machine()["id"]
+    where = machine().id
     tables: dict[str, Callable[[], None]] = {
         "costs": lambda: _print(COST_COLUMNS, f"{where}, P50 of runs taken in turn", [_help(), _report(), *_decode()]),
         "scoring": lambda: _print(scoring.COLUMNS, f"{where}, runs taken in turn", scoring.rows()),

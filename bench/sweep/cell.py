@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
     if getattr(configured.get("accuracy"), "chat_template", False):
         require_chat_template(resolve(config["model"]["path"]))
     reference = _reference(configured.get("divergence"), config, runtime_name, device)
-    checkout = commit()
+    checkout = asdict(commit())
     identity = [
         last.fingerprint,
         [planned.fingerprint for planned in reference[:-1]],
@@ -105,7 +105,7 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
         checkout["tree"],
     ]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
-    return Cell(name, round_, config, chain, reference, device, chosen, checkout, machine(), key)
+    return Cell(name, round_, config, chain, reference, device, chosen, checkout, asdict(machine()), key)
 
 
 def _reference(measure: Any, config: Mapping[str, Any], runtime: str, device: str) -> list[Planned]:

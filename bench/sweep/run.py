@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ def _lineage(cell: Cell) -> dict[str, Any]:
 
 def moved(cell: Cell) -> list[str]:
     """Say where the checkout is no longer what the record names: each stage is a process that reads it anew."""
-    if state(ROOT) == cell.commit:
+    if asdict(state(ROOT)) == cell.commit:
         return []
     return ["the checkout changed after this sweep began: what ran may not be the commit and state that are named"]
 
