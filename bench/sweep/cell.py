@@ -96,6 +96,7 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
         require_chat_template(resolve(config["model"]["path"]))
     reference = _reference(configured.get("divergence"), config, runtime_name, device)
     checkout = asdict(commit())
+    here = asdict(machine()) | {"gpus": [*machine().gpus]}  # as it reads back from JSON
     identity = [
         last.fingerprint,
         [planned.fingerprint for planned in reference[:-1]],
@@ -105,7 +106,7 @@ def make_cell(config: Mapping[str, Any]) -> Cell:
         checkout["tree"],
     ]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
-    return Cell(name, round_, config, chain, reference, device, chosen, checkout, asdict(machine()), key)
+    return Cell(name, round_, config, chain, reference, device, chosen, checkout, here, key)
 
 
 def _reference(measure: Any, config: Mapping[str, Any], runtime: str, device: str) -> list[Planned]:
