@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from bench.measures.measure import Subject
-from bench.scoring.lm_eval_process import judged
+from bench.scoring.lm_eval_process import with_lm_eval
 from bench.scoring.scorer import Progress, Scorer
 from bench.tasks import catalogue
 from variants.errors import UserError
@@ -56,5 +56,5 @@ class Accuracy:
 
         artifact = subject.artifact
         converted = artifact.lineage()[0].path if artifact.kind == "gguf" else None
-        columns: dict[str, Any] = judged(Scorer(subject.session, artifact, progress), ask, self, converted)
+        columns: dict[str, Any] = with_lm_eval(Scorer(subject.session, artifact, progress), ask, self, converted)
         return columns

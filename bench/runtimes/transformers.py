@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Forest, Limits, Request
-from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
 from variants.load import load_model
@@ -21,6 +21,7 @@ from variants.process import usable_cores
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
 
     from bench.runtimes.torch_trunk import Trunk
 
@@ -78,7 +79,7 @@ def torch_sees_gpu() -> bool:
     return subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0
 
 
-def multiplies_in(model: Any, kind: Kind, dtype: str, device: str) -> str:
+def multiplies_in(model: PreTrainedModel, kind: Kind, dtype: str, device: str) -> str:
     """Return the number format of a model's matrix products, which for packed weights is not always `dtype`."""
     if kind == "int8":
         return "int8"
@@ -107,7 +108,7 @@ class TransformersSession:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, artifact.path)
-        self._model: Any = model.eval()
+        self._model: PreTrainedModel = model.eval()
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
@@ -119,7 +120,8 @@ class TransformersSession:
         self._sharing_bound = max(SHARING_BOUND[dtype], SHARING_BOUND[products])
         layers = int(model.config.num_hidden_layers) + 1
         placed = {parameter.device.type for parameter in model.parameters()}
-        self.facts: Mapping[str, Any] = {
+        self.tools = runtime.tools
+        self.facts: Facts = {
             "runtime": runtime.name,
             "device": "+".join(sorted(placed)),
             "dtype": f"{dtype} compute" + packed,
@@ -164,15 +166,15 @@ class TransformersSession:
         cache = DynamicCache(config=self._model.config)
         step = torch.tensor([tokens], device=self._device)
         for remaining in range(n_tokens, 0, -1):
-            output = self._forward(step, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            logits = self._forward(step, past_key_values=cache, use_cache=True, logits_to_keep=1)
             if remaining == n_tokens:
                 self.last_prefill = Prefill(len(tokens), int(cache.get_seq_length()))
-            token = int(output.logits[0, -1].argmax())  # int() waits for the device
+            token = int(logits[0, -1].argmax())  # int() waits for the device
             yield token
             if remaining > 1:
                 step = torch.tensor([[token]], device=self._device)
 
-    def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
+    def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""
         from bench.runtimes.torch_trunk import Trunk, fixed_rope, recurrent
 
@@ -189,7 +191,7 @@ class TransformersSession:
         room = longest + self._score_tokens
         self._trunk = Trunk(self._model, room)
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
-        chosen = {
+        chosen: ScoringRoom = {
             "n_ctx": self.n_ctx,
             "cache_tokens": room,
             "batch_tokens": self._score_tokens,
@@ -198,9 +200,9 @@ class TransformersSession:
         return Limits(self._score_tokens, self._score_tokens, rows), chosen
 
     def _check_sharing(self, length: int) -> None:
-        """Hold a path that forks off another against the model's own masks; raise RuntimeError where it differs.
+        """Compare a path that forks off another with the model's own masks; raise RuntimeError where they differ.
 
-        Not every architecture goes by the mask it is given (alibi, local or chunked attention of its own, recurrence).
+        Some architectures ignore the mask that is passed to them (alibi, local or chunked attention, recurrence).
         """
         import torch
 
@@ -219,8 +221,8 @@ class TransformersSession:
                 shared = torch.log_softmax(trunk.evaluate(block, self._forward).float(), dim=-1)
                 for row, read in zip(block.read_rows, block.reads, strict=True):
                     tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
-                    output = self._forward(tokens, logits_to_keep=1, use_cache=False)
-                    alone = torch.log_softmax(output.logits[0, -1].float(), dim=-1)
+                    logits = self._forward(tokens, logits_to_keep=1, use_cache=False)
+                    alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
                     worst = max(worst, float((alone - shared[row]).abs().mean()))
         except torch.OutOfMemoryError:
             raise
@@ -254,8 +256,9 @@ class TransformersSession:
         assert self._trunk is not None
         return self._trunk.evaluate(block, self._forward)
 
-    def _forward(self, tokens: Tensor, **options: Any) -> Any:
+    def _forward(self, tokens: Tensor, **options: object) -> Tensor:
         import torch
 
         with torch.inference_mode():
-            return self._model(tokens, **options)
+            logits: Tensor = self._model(tokens, **options).logits
+        return logits

@@ -87,12 +87,12 @@ class LogProbs:
         if self.text is not None:
             return resolve(self.text).read_text(encoding="utf-8")
         from bench.measures.accuracy import Accuracy
-        from bench.scoring.lm_eval_process import judged
+        from bench.scoring.lm_eval_process import with_lm_eval
         from bench.scoring.scorer import Scorer
         from bench.tasks.ask import task_texts
 
         asking = Accuracy(self.tasks, None, None, None, self.seed, self.data_dir, False)
-        texts: list[str] = judged(Scorer(session, parent, lambda *_: None), task_texts, asking)
+        texts: list[str] = with_lm_eval(Scorer(session, parent, lambda *_: None), task_texts, asking)
         random.Random(self.seed).shuffle(texts)
         return "\n\n".join(texts)
 
