@@ -9,6 +9,7 @@ from bench.measures.measure import Subject
 from bench.scoring.lm_eval_process import with_lm_eval
 from bench.scoring.scorer import Progress, Scorer
 from bench.tasks import catalogue
+from bench.tasks.questions import TaskQuestions
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -56,5 +57,16 @@ class Accuracy:
 
         artifact = subject.artifact
         converted = artifact.lineage()[0].path if artifact.kind == "gguf" else None
-        columns: dict[str, Any] = with_lm_eval(Scorer(subject.session, artifact, progress), ask, self, converted)
-        return columns
+        return with_lm_eval(Scorer(subject.session, artifact, progress), ask, self.questions(), converted)
+
+    def questions(self) -> TaskQuestions:
+        """Return which questions are asked, and how they are put."""
+        return TaskQuestions(
+            tasks=tuple(self.tasks),
+            seed=self.seed,
+            data_dir=self.data_dir,
+            num_fewshot=self.num_fewshot,
+            limit=self.limit,
+            limit_per_subject=self.limit_per_subject,
+            chat_template=self.chat_template,
+        )

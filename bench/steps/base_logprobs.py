@@ -86,13 +86,13 @@ class LogProbs:
     def _read(self, session: Session, parent: Artifact) -> str:
         if self.text is not None:
             return resolve(self.text).read_text(encoding="utf-8")
-        from bench.measures.accuracy import Accuracy
         from bench.scoring.lm_eval_process import with_lm_eval
         from bench.scoring.scorer import Scorer
         from bench.tasks.ask import task_texts
+        from bench.tasks.questions import TaskQuestions
 
-        asking = Accuracy(self.tasks, None, None, None, self.seed, self.data_dir, False)
-        texts: list[str] = with_lm_eval(Scorer(session, parent, lambda *_: None), task_texts, asking)
+        questions = TaskQuestions(tuple(self.tasks), self.seed, self.data_dir)
+        texts = with_lm_eval(Scorer(session, parent, lambda *_: None), task_texts, questions)
         random.Random(self.seed).shuffle(texts)
         return "\n\n".join(texts)
 

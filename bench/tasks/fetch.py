@@ -1,4 +1,4 @@
-"""Fetch the questions that come from the hub before anything is built: `python -m bench.tasks.fetch DATA_DIR NAME…`."""
+"""Fetch the tasks' questions before anything is built: `python -m bench.tasks.fetch DATA_DIR NAME…`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def from_hub(names: Sequence[str], data_dir: str | None) -> list[str]:
 def fetch(names: Sequence[str], data_dir: str | None) -> None:
     """Load tasks once in a process of its own, which leaves their questions in the hub's local cache.
 
-    Raises UserError, in one line, where they cannot be had.
+    Raises UserError, in one line, where they are unavailable.
     """
     command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", *names]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
