@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def load(path: Path | str = "results") -> pd.DataFrame:
-    """Return all records under a folder as one tidy table, one row per cell and metric."""
+    """Return all records under a folder as one tidy table, one row per cell and metric (bench/summary/tables.py)."""
     from bench.summary import tables
 
     return tables.load(path)
 
 
 def samples(path: Path | str = "results", commit: str = "*") -> pd.DataFrame:
-    """Return the raw values as one table, one row per request and per question (bench/summary/samples.py)."""
-    from bench.summary import samples
+    """Return the raw values as one table, one row per request and per question (bench/summary/tables.py)."""
+    from bench.summary import tables
 
-    return samples.samples(path, commit)
+    return tables.samples(path, commit)

@@ -16,7 +16,7 @@ def gpu_names() -> tuple[str, ...]:
     # The device file comes first: a compiler such as nvcc, or an installed library, proves nothing.
     if not any(DEVICES.glob("nvidia[0-9]*")):
         return ()
-    import pynvml  # type: ignore[import-untyped]
+    import pynvml
 
     try:
         with _driver():

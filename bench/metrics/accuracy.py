@@ -1,88 +1,142 @@
-"""The numbers of one task of one variant: a share that is right, or a score by the task's own metric."""
+"""The numbers of each task: a share of right answers, or a score by the task's own metric."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 
-from bench.metrics import answers as answered
-from bench.records.schema import Answers
-from bench.stats import proportions
+from bench.metrics import answers as columns
+from bench.metrics import identity
+from bench.metrics.metric import Better, Clusters, Identity, Marks, Metric, Records, Unit
+from bench.records.types import Record
+from bench.records.values import Answers
 from bench.stats.estimates import Estimate
-from bench.stats.proportions import Paired, Share
+from bench.stats.proportions import macro_average, wilson
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """One task's answers: the share that is right, and against the base of the same runtime.
-
-    `share` is the micro average, over questions; `macro` the mean over subjects, None where there is only one.
-    `chance` is None where there are no choices to guess from.
-    """
-
-    task: str
-    n: int
-    correct: int
-    share: Share
-    macro: Share | None
-    chance: float | None
-    standing: str
-    against: Paired | None
-    p_holm: float | None
-    subjects: Mapping[str, tuple[int, int]]
-    answers: Answers
-
-    @property
-    def at_chance(self) -> bool:
-        """Say whether guessing, or always giving the most frequent answer, is not beaten."""
-        return bool(self.standing)
+def answers_of(records: Records, task: str) -> Answers | None:
+    """Return a variant's answers to a task, those of the first round that asked it."""
+    return next((record.answers[task] for record in records if task in record.answers), None)
 
 
-@dataclass(frozen=True)
-class Score:
-    """One task whose documents are not right or wrong, as a perplexity; `found` is None where a value is missing."""
-
-    task: str
-    metric: str
-    n: int
-    found: Estimate | None
-    answers: Answers
+def asked(records: Records) -> list[str]:
+    """Return every task that any of these records was asked, in the order in which they were asked."""
+    return list(dict.fromkeys(task for record in records for task in record.answers))
 
 
-def accuracy_of(tasks: Mapping[str, Answers]) -> dict[str, Accuracy]:
-    """Return the tasks whose questions are right or wrong."""
-    return {task: _accuracy(task, answers) for task, answers in tasks.items() if answered.marked(answers)}
+def right_or_wrong(records: Records) -> list[str]:
+    """Return the tasks whose questions are right or wrong in all of these records."""
+    return [task for task in asked(records) if all(map(columns.is_right_or_wrong, _all(records, task)))]
 
 
-def scores_of(tasks: Mapping[str, Answers], also_marked: bool = False) -> dict[str, Score]:
-    """Return the tasks that have another number; on request also those whose numbers all happen to be 0 or 1."""
+def _all(records: Records, task: str) -> Iterator[Answers]:
+    return (record.answers[task] for record in records if task in record.answers)
+
+
+def _perplexities(records: Records) -> list[str]:
+    return [task for task in _others(records) if any(map(columns.is_perplexity, _all(records, task)))]
+
+
+def _scores(records: Records, better: Better | None, unit: Unit) -> list[str]:
+    """Return the other tasks with a mean of numbers that is better in this direction, in this unit."""
+    scored = {task: next(_all(records, task)) for task in _others(records) if task not in _perplexities(records)}
+    return [task for task, answers in scored.items() if (_better(answers), columns.unit_of(answers)) == (better, unit)]
+
+
+def _others(records: Records) -> list[str]:
+    return [task for task in asked(records) if task not in right_or_wrong(records)]
+
+
+def _better(answers: Answers) -> Better | None:
+    ways: dict[bool | None, Better] = {True: "higher", False: "lower"}
+    return ways.get(columns.higher_is_better(answers))
+
+
+def _share(records: Records, task: str = "") -> Estimate | None:
+    answers = answers_of(records, task)
+    if answers is None:
+        return None
+    is_right = columns.right(answers)
+    return Estimate(**vars(wilson(sum(is_right), len(is_right))))
+
+
+def _macro(records: Records, task: str = "") -> Estimate | None:
+    """Return the mean over subjects, None where there is only one."""
+    answers = answers_of(records, task)
+    counts = list(columns.subjects_of(answers).values()) if answers else []
+    return Estimate(**vars(macro_average(counts))) if len(counts) > 1 else None
+
+
+def _marks(records: Records, task: str = "") -> Marks | None:
+    answers = answers_of(records, task)
+    return Marks(columns.right(answers)) if answers else None
+
+
+def _score(records: Records, task: str = "") -> Estimate | None:
+    answers = answers_of(records, task)
+    return columns.score(answers) if answers else None
+
+
+def _documents(records: Records, task: str = "") -> Clusters | None:
+    answers = answers_of(records, task)
+    if answers is None or columns.not_finite(answers):
+        return None
+    return Clusters(*columns.documents(answers), log=columns.is_perplexity(answers))
+
+
+def _called(records: Records, task: str = "") -> str:
+    answers = answers_of(records, task)
+    return (answers and answers.metric) or "score"
+
+
+def _identity(record: Record, task: str = "") -> Identity:
+    """Name the questions of a task, and how they were put and scored."""
+    answers = record.answers.get(task)
+    if answers is None:
+        return identity.model(record)
+    questions = identity.digest(tuple(answers.question), tuple(answers.gold or ()))
+    scored = ("version", "scorer", "metric", "num_fewshot", "chat_template")
     return {
-        task: Score(task, answers["metric"], len(answers["value"]), answered.score(answers), answers)
-        for task, answers in tasks.items()
-        if also_marked or not answered.marked(answers)
+        **identity.model(record),
+        **{f"{task} {name}": identity.stated(getattr(answers, name))[:12] for name in scored},
+        f"{task} truncated": identity.stated(answers.truncated),
+        f"{task} prompts": identity.stated(answers.prompt_sha256)[:12],
+        f"{task} questions": f"{len(answers.question):,} ({questions})",
     }
 
 
-def _accuracy(task: str, answers: Answers) -> Accuracy:
-    subjects = answered.subjects_of(answers)
-    correct, n = (sum(column) for column in zip(*subjects.values(), strict=True))
-    return Accuracy(
-        task=task,
-        n=n,
-        correct=correct,
-        share=proportions.wilson(correct, n),
-        macro=proportions.macro_average(list(subjects.values())) if len(subjects) > 1 else None,
-        chance=next(iter(answered.guesses(answers)), None),
-        standing=answered.standing(answers),
-        against=None,
-        p_holm=None,
-        subjects=subjects,
-        answers=answers,
-    )
+def _scored_identity(record: Record, task: str = "") -> Identity:
+    """Name also what a number per document is weighed by, and which way it is better."""
+    answers = record.answers.get(task)
+    if answers is None:
+        return identity.model(record)
+    weights = () if columns.not_finite(answers) else tuple(columns.documents(answers)[1])
+    way = {True: "higher", False: "lower", None: identity.NOT_STATED}[columns.higher_is_better(answers)]
+    weighed = {f"{task} weights": identity.digest(weights)} if weights else {}
+    return {**_identity(record, task), **weighed, f"{task} {answers.metric}, which is better": way}
 
 
-def paired(before: Accuracy | None, after: Accuracy | None) -> Paired | None:
-    """Compare two variants' answers, None unless both were asked the same questions in the same words."""
-    if before is None or after is None or not answered.same_questions(before.answers, after.answers):
-        return None
-    return proportions.paired_difference(answered.right(before.answers), answered.right(after.answers))
+WAYS: tuple[tuple[Better | None, Unit], ...] = (("higher", "1"), ("lower", "1"), ("lower", "bit"), (None, "1"))
+METRICS = (
+    Metric(
+        "accuracy", "Accuracy", "share", "accuracy", _share, _identity,
+        better="higher", limit=0.01, test="questions", scale="points", sample=_marks, tasks=right_or_wrong,
+        column="right", beside_base="points to base",
+    ),
+    Metric(
+        "accuracy_macro", "Mean of subjects", "share", "accuracy", _macro, _identity,
+        better="higher", scale="points", tasks=right_or_wrong,
+    ),
+    Metric(
+        "perplexity", "Perplexity", "1", "accuracy", _score, _scored_identity,
+        limit=0.01, test="documents", sample=_documents, tasks=_perplexities, label=_called,
+    ),
+    *(
+        Metric(
+            "score", "Score", unit, "accuracy", _score, _scored_identity,
+            better=better, limit=0.01, test="documents", scale="difference", sample=_documents,
+            tasks=partial(_scores, better=better, unit=unit), label=_called,
+        )
+        for better, unit in WAYS
+    ),
+)  # fmt: skip

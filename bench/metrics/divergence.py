@@ -1,76 +1,115 @@
-"""What the divergence measure says, computed on read: how far a variant's next-token distributions are from base."""
+"""The distance of a variant's next-token distributions from its base's, over one text.
+
+The intervals take windows of consecutive tokens as clusters, so their `n` counts windows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from bench.metrics import identity
+from bench.metrics.metric import Clusters, Identity, Metric, Records
+from bench.records.types import Record
+from bench.records.values import Divergence
 from bench.stats import estimates
 from bench.stats.estimates import Estimate
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """A variant against the base of its runtime over one text; KL in nats per token, shares of 1.
-
-    The intervals take windows of consecutive tokens as clusters, so each `n` is that of windows. `kl_p99` has none.
-    """
-
-    base: str
-    text: str
-    tokens: int
-    windows: int
-    kl_mean: Estimate
-    kl_p99: float
-    same_top: Estimate
-    perplexity: Estimate
-    base_perplexity: Estimate
-    rounding_floor: float | None
+def divergence_of(records: Records) -> Divergence | None:
+    """Return what was measured in the first round that has it, None where one value is not finite."""
+    measured = next((record.divergence for record in records if record.divergence), None)
+    return None if measured is None or not_finite(measured) else measured
 
 
-def not_numbers(found: Mapping[str, Any]) -> int:
+def not_finite(measured: Divergence) -> int:
     """Count the tokens with a value that was no finite number."""
-    return sum(None in token for token in zip(found["kl"], found["nll"], found["base_nll"], strict=True))
+    return sum(None in token for token in zip(measured.kl, measured.nll, measured.base_nll, strict=True))
 
 
-def warnings(found: Mapping[str, Any]) -> list[str]:
-    """Say in one line why there are no numbers."""
-    broken = not_numbers(found)
-    if not broken:
-        return []
-    return [
-        f"divergence: not measured, {broken:,} of {len(found['kl']):,} tokens have a value that is no finite number"
-    ]
+def windows_of(measured: Divergence) -> int:
+    """Return the number of windows of consecutive tokens."""
+    return -(-len(measured.kl) // measured.window)
 
 
-def divergence(found: Mapping[str, Any]) -> Divergence | None:
-    """Return the numbers of one record's `measures.divergence`, None where it has none or one is not finite."""
-    if not found or not_numbers(found):
-        return None
-    tokens, window = len(found["kl"]), int(found["window"])
-    tops = [int(mark) for mark in found["same_top"]]
-    return Divergence(
-        base=str(found["base_variant"]),
-        text=str(found["text"]),
-        tokens=tokens,
-        windows=-(-tokens // window),
-        kl_mean=_mean(found["kl"], window),
-        kl_p99=estimates.percentile(found["kl"], 0.99),
-        same_top=_same(tops, window),
-        perplexity=estimates.exponential(_mean(found["nll"], window)),
-        base_perplexity=estimates.exponential(_mean(found["base_nll"], window)),
-        rounding_floor=found.get("rounding_floor"),
-    )
+def base_perplexity(measured: Divergence) -> Estimate:
+    """Return the perplexity of the base over the same text."""
+    return estimates.exponential(_mean(numbers(measured.base_nll), measured.window))
+
+
+def numbers(column: Sequence[float | None]) -> list[float]:
+    """Return a column without what was not finite."""
+    return [value for value in column if value is not None]
+
+
+def _of(compute: Callable[[Divergence], Estimate]) -> Callable[[Records], Estimate | None]:
+    def value(records: Records) -> Estimate | None:
+        measured = divergence_of(records)
+        return None if measured is None else compute(measured)
+
+    return value
+
+
+def _kl_mean(measured: Divergence) -> Estimate:
+    return _mean(numbers(measured.kl), measured.window)
+
+
+def _kl_p99(measured: Divergence) -> Estimate:
+    return Estimate(estimates.percentile(numbers(measured.kl), 0.99), n=len(measured.kl))
+
+
+def _same_top(measured: Divergence) -> Estimate:
+    """Return the share of ones, its ends within 0 and 1; no ends where all are alike, as windows show no spread."""
+    mean = _mean([float(mark) for mark in measured.same_top], measured.window)
+    if mean.low is None or mean.high is None or mean.value in (0.0, 1.0):
+        return Estimate(mean.value, n=mean.n)
+    return Estimate(mean.value, max(0.0, mean.low), min(1.0, mean.high), mean.n)
+
+
+def _perplexity(measured: Divergence) -> Estimate:
+    return estimates.exponential(_mean(numbers(measured.nll), measured.window))
 
 
 def _mean(values: Sequence[float], window: int) -> Estimate:
     return estimates.ratio_mean(*estimates.windows(values, window))
 
 
-def _same(marks: Sequence[int], window: int) -> Estimate:
-    """Return the share of ones, its ends within 0 and 1; no ends where all are alike, as windows show no spread."""
-    found = _mean(marks, window)
-    if found.low is None or found.high is None or found.value in (0.0, 1.0):
-        return Estimate(found.value, None, None, found.n)
-    return Estimate(found.value, max(0.0, found.low), min(1.0, found.high), found.n)
+def _kl_clusters(records: Records) -> Clusters | None:
+    measured = divergence_of(records)
+    if measured is None:
+        return None
+    return Clusters(*estimates.windows(numbers(measured.kl), measured.window), floor=measured.rounding_floor or 0.0)
+
+
+def _nll_clusters(records: Records) -> Clusters | None:
+    measured = divergence_of(records)
+    return Clusters(*estimates.windows(numbers(measured.nll), measured.window), log=True) if measured else None
+
+
+def _identity(record: Record) -> Identity:
+    measured = record.divergence
+    if measured is None:
+        return identity.model(record)
+    return {
+        **identity.model(record),
+        "divergence base": measured.base[:12],
+        "divergence text": measured.text[:12],
+        "divergence tokens": f"{len(measured.kl):,}",
+        "divergence window": str(measured.window),
+    }
+
+
+METRICS = (
+    Metric(
+        "kl_mean", "Mean KL", "nat", "divergence", _of(_kl_mean), _identity,
+        limit=0.10, test="windows", scale="difference", sample=_kl_clusters, column="KL to base, nats",
+    ),
+    Metric("kl_p99", "KL P99", "nat", "divergence", _of(_kl_p99), _identity),
+    Metric(
+        "same_top_share", "Same top token", "share", "divergence", _of(_same_top), _identity,
+        better="higher", scale="points",
+    ),
+    Metric(
+        "perplexity", "Perplexity of the text", "1", "divergence", _of(_perplexity), _identity,
+        limit=0.01, test="windows", sample=_nll_clusters,
+    ),
+)  # fmt: skip

@@ -1,86 +1,140 @@
-"""What the raw values of a measure come to."""
+"""A metric: what the raw values of a measure come to, and how two of its values are compared.
+
+Each file of this folder lists its own in `METRICS`; every table, verdict, series and chart loops over them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
-THRESHOLDS = {
-    "e2e_p50_ms": 0.05,
-    "e2e_p99_ms": 0.10,
-    "peak_resident_bytes": 0.05,
-    "peak_device_bytes": 0.05,
-    "accuracy": 0.01,
-    "perplexity": 0.01,
-    "score": 0.01,
-    "divergence": 0.10,
-}
-"""The change that matters in practice: a share of the base's value; of accuracy a difference, 0.01 is a point."""
+from bench.records.types import Record
+from bench.stats.estimates import Estimate
+
+Records = Sequence[Record]
+"""The rounds of one variant, or those of several."""
+Identity = Mapping[str, str]
+"""What was measured, in words: values are compared only where the keys that both sides have are equal."""
+Unit = Literal["byte", "ms", "s", "tokens/s", "share", "nat", "bit", "1"]
+Better = Literal["lower", "higher"]
+Scale = Literal["ratio", "points", "difference"]
+Test = Literal["exact", "rounds", "questions", "documents", "windows"]
 
 
-SHARES = {"e2e_p50_ms": 0.5, "e2e_p99_ms": 0.99}
+@dataclass(frozen=True)
+class Rounds:
+    """Raw values in blocks, one per round; the metric is their `q` percentile, or its reciprocal.
+
+    `column` names the values in a record: percentiles of one column are resampled together. Below `least_n` values on
+    a side the percentile has no interval.
+    """
+
+    blocks: Sequence[Sequence[float]]
+    column: str
+    q: float
+    least_n: int = 1
+    reciprocal: bool = False
+
+
+@dataclass(frozen=True)
+class Marks:
+    """For each question whether it was answered right."""
+
+    right: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What each document or window of a text adds to a mean, and its weight; `log`: the metric is exp of the mean.
+
+    `floor` is the smallest difference that means anything, in the unit of the mean.
+    """
+
+    sums: Sequence[float]
+    weights: Sequence[float]
+    log: bool = False
+    floor: float = 0.0
+
+
+Sample = Rounds | Marks | Clusters
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is read: its unit, which way is better, and the smallest change of it that matters.
+    """One number of a variant, over all its rounds.
 
-    `threshold` is a share of 1: of the level where `relative`, else of all questions.
+    `limit` is the smallest change that matters in practice: a share of the value, and of a share of right answers a
+    difference (0.01 is a point). `test` is how a change is judged, None where nothing judges it; `sample` has what the
+    test takes. `scale` is how a change is written: head / base, percentage points, or head - base in `unit`.
+    `value` and `sample` return None where nothing was measured, or a value is not finite.
+
+    What a failed cell measured before it failed counts like any other value: it was measured.
+
+    `value(records)`, `sample(records)` and `label(records)` take the rounds of a variant, `identity(record)` one of
+    them. A metric with `tasks` is a template: `of` makes it for each task that these records were asked, and hands the
+    functions the keyword `task`.
+    `column` is the title of its column in the overview, where metrics of one title share a cell; `beside_base` that of
+    the column with the change to the base of the same runtime. Without a title there is no such column.
     """
 
     name: str
     title: str
-    unit: str
-    threshold: float
-    relative: bool = True
-    higher_is_better: bool = False
+    unit: Unit
+    measure: str
+    value: Callable[..., Estimate | None]
+    identity: Callable[..., Identity]
+    better: Better | None = "lower"
+    limit: float = 0.0
+    test: Test | None = None
+    scale: Scale = "ratio"
+    sample: Callable[..., Sample | None] | None = None
+    tasks: Callable[[Records], Sequence[str]] | None = None
+    task: str = ""
+    label: Callable[..., str] | None = None
+    column: str = ""
+    beside_base: str = ""
 
     @property
-    def place(self) -> tuple[int, str]:
-        """Return where it is told among all metrics."""
-        return (METRICS.index(self) if self in METRICS else len(METRICS)), self.name
+    def kind(self) -> str:
+        """Return the name without that of the task."""
+        return self.name.partition(" ")[0]
+
+    def of(self, task: str) -> Metric:
+        """Return this metric for one task."""
+        return replace(
+            self,
+            name=f"{self.kind} {task}",
+            title=f"{self.title}, {task}",
+            task=task,
+            tasks=None,
+            value=partial(self.value, task=task),
+            identity=partial(self.identity, task=task),
+            sample=self.sample and partial(self.sample, task=task),
+            label=self.label and partial(self.label, task=task),
+            column=self.column and f"{task}: {self.column}",
+            beside_base=self.beside_base and f"{task}: {self.beside_base}",
+        )
+
+    def called(self, records: Records) -> str:
+        """Return the metric's name in a table of many tasks: without the task, or as the task itself calls it."""
+        return self.label(records) if self.label else self.kind
 
 
-METRICS = (
-    Metric("size_bytes", "Size", "byte", 0.0),
-    Metric("ttft_p50_ms", "TTFT P50", "ms", THRESHOLDS["e2e_p50_ms"]),
-    Metric("tpot_p50_ms", "TPOT P50", "ms", THRESHOLDS["e2e_p50_ms"]),
-    Metric("e2e_p50_ms", "E2E P50", "ms", THRESHOLDS["e2e_p50_ms"]),
-    Metric("e2e_p99_ms", "E2E P99", "ms", THRESHOLDS["e2e_p99_ms"]),
-    Metric("peak_resident_bytes", "Peak memory", "byte", THRESHOLDS["peak_resident_bytes"]),
-)
+def identity_of(metric: Metric, records: Records) -> dict[str, str]:
+    """Return what all rounds of a variant measured; rounds that differ are listed with all their values."""
+    values: dict[str, dict[str, None]] = {}
+    for record in records:
+        for key, value in metric.identity(record).items():
+            values.setdefault(key, {})[value] = None
+    return {key: " | ".join(several) for key, several in values.items()}
 
 
-UNJUDGED = ("ttft_p50_ms", "tpot_p50_ms")
-"""Metrics that `bench compare` has no verdict on: a part of E2E each, which it has."""
+def difference(before: Identity, after: Identity) -> str:
+    """Return the first thing that makes two values those of different things, empty where they can be compared.
 
-
-def metric_of(name: str) -> Metric:
-    """Return the metric of a name; each task has an accuracy of its own."""
-    if name.startswith("accuracy "):
-        return Metric(name, f"Accuracy, {name.removeprefix('accuracy ')}", "share", THRESHOLDS["accuracy"], False, True)
-    return next(metric for metric in METRICS if metric.name == name)
-
-
-PERCENTILES = {
-    "ttft_p50_ms": ("ttft_ms", 0.5),
-    "tpot_p50_ms": ("tpot_ms", 0.5),
-    "e2e_p50_ms": ("e2e_ms", 0.5),
-    "e2e_p99_ms": ("e2e_ms", 0.99),
-}
-
-
-class Value(NamedTuple):
-    """One metric of one variant at one commit, over all rounds, with the 95 % interval of its n samples.
-
-    `identity` names what was measured, in words: values of different identities are no series. `answers` are a task's
-    marks, one bit a question, as hexadecimal digits.
+    A key that only one side has is not compared: a round that only one side measured says nothing of the other's.
     """
-
-    value: float
-    low: float | None
-    high: float | None
-    n: int | None
-    identity: Mapping[str, str]
-    answers: str | None = None
+    differing = (key for key, value in before.items() if key in after and value != after[key])
+    return next((f"{key}: {before[key]} / {after[key]}" for key in differing), "")

@@ -1,4 +1,4 @@
-"""A record: one immutable JSON file per cell (variant and round) of a sweep; `results/README.md` describes it."""
+"""A record's file: where it stands, how it is written and sealed, and how its bytes become a typed Record."""
 
 from __future__ import annotations
 
@@ -6,48 +6,53 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-import orjson
+import msgspec
 
 from bench.files import write_at_once
+from bench.records.types import SCHEMA, Commit, Record
 
-SCHEMA = 1
-_SEAL = re.compile(rb'\{\n "sha256": "[0-9a-f]{64}",\n')
-
-
-def state_label(commit: Mapping[str, Any]) -> str:
-    """Return `<commit12>`, or `<commit12>-dirty-<tree>`: two uncommitted states of one commit are kept apart."""
-    return (commit["sha"] or "no-commit")[:12] + (f"-dirty-{commit['tree']}" if commit["dirty"] else "")
+_SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
+_DECODER = msgspec.json.Decoder(Record)
+MIGRATIONS: Mapping[int, Callable[[Any], Any]] = {}
+"""What turns the JSON of a record of an older schema into that of the next. None yet: this is the first schema."""
 
 
-def record_path(
-    results: Path, machine_id: str, commit: Mapping[str, Any], sweep: str, variant: str, round_: int
-) -> Path:
+class _Head(msgspec.Struct):
+    schema: int | None = None
+    sha256: str | None = None
+
+
+def record_path(results: Path, machine_id: str, commit: Commit, sweep: str, variant: str, round_: int) -> Path:
     """Return `<machine>/<commit12>[-dirty-<tree>]/<variant>[~<sweep>].r<round>.json`.
 
     A sweep that is not the stock one (`sweep` not empty) says so in the name: a variant under other settings is
     another thing and must not stand under the stock name.
     """
     name = f"{variant}~{sweep}" if sweep else variant
-    return results / machine_id / state_label(commit) / f"{name}.r{round_}.json"
+    return results / machine_id / commit.label / f"{name}.r{round_}.json"
 
 
-def write(record: Mapping[str, Any], path: Path) -> None:
-    """Write a record at once; its first key is the sha256 of the rest, so that a later change of it shows."""
+def write(record: Record, path: Path) -> None:
+    """Write a record at once; its first key is the sha256 of the rest, so that a later change of it shows.
+
+    Raises ValueError for a number that is not finite: JSON has no word for it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_at_once(path, sealed(dumps(record) + "\n"))
+    content = msgspec.to_builtins(record)
+    content["measures"] = {name: msgspec.json.decode(raw) for name, raw in record.measures.items()}
+    write_at_once(path, sealed(dumps(content) + "\n"))
 
 
-def read(path: Path) -> dict[str, Any] | None:
-    """Read a record, or return None where there is none or it is not whole and of this schema."""
+def read(path: Path) -> Record | None:
+    """Read a record, or return None where there is none or it is not sound."""
     try:
-        record = decode(path.read_bytes())
+        return decode(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and record.get("schema") == SCHEMA else None
 
 
 def sealed(text: str) -> str:
@@ -55,33 +60,58 @@ def sealed(text: str) -> str:
     return text.replace("{\n", f'{{\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}",\n', 1)
 
 
-def decode(content: bytes) -> Any:
-    """Parse the bytes of a record; every number in it is finite.
+def decode(content: bytes) -> Record:
+    """Return the record in the bytes of a file; every number in it is finite.
 
-    Raises ValueError for NaN, Infinity, a number as large as 1e999, or content that its sha256 does not fit.
-
-    Records of before the sha256 have none, and there is nothing to hold them against.
+    Raises ValueError in one line, with the path inside the file, for what is no sound record: not JSON, another
+    schema, a content that its sha256 does not fit, or a key that is missing or of the wrong type. Records of before
+    the sha256 have none, and nothing to compare with.
     """
     if b"\r" in content:  # git may have checked it out so
         content = content.replace(b"\r\n", b"\n")
     try:
-        record = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        record = _decode_slowly(content)
-    if isinstance(record, dict) and "sha256" in record:
-        seal = _SEAL.match(content)
-        sealed_content = b"{\n" + content[seal.end() :] if seal else b""
-        if record["sha256"] != hashlib.sha256(sealed_content).hexdigest():
-            raise ValueError("changed since it was written: its content does not fit its sha256")
+        record, problem = _DECODER.decode(content), ""
+    except msgspec.ValidationError as error:
+        record, problem = None, str(error)
+    except msgspec.DecodeError:
+        _explain(content)
+    head = msgspec.json.decode(content, type=_Head)
+    if head.sha256 is not None:
+        _check_seal(content, head.sha256)
+    if head.schema is None:
+        raise ValueError("no record: it has no `schema`")
+    if head.schema != SCHEMA:
+        record = migrated(head.schema, content)
+    if record is None:
+        raise ValueError(problem)
     return record
 
 
-def _decode_slowly(content: bytes) -> Any:
-    """Parse what orjson refuses as the standard library does, which says what is wrong in words of this tool."""
+def migrated(schema: int, content: bytes) -> Record:
+    """Bring a record to this version's schema, one step at a time. Raises ValueError where no step leads there."""
+    data = msgspec.json.decode(content)
+    while schema != SCHEMA:
+        if schema not in MIGRATIONS:
+            raise ValueError(f"schema {schema!r} is unknown, this version reads {SCHEMA}")
+        data = MIGRATIONS[schema](data)
+        schema = data["schema"]
+    return _DECODER.decode(msgspec.json.encode(data))
+
+
+def _check_seal(content: bytes, sha256: str) -> None:
+    seal = _SEAL.match(content)
+    rest = b"{\n" + content[seal.end() :] if seal else b""
+    if sha256 != hashlib.sha256(rest).hexdigest():
+        raise ValueError("changed since it was written: its content does not fit its sha256")
+
+
+def _explain(content: bytes) -> NoReturn:
+    """Raise a ValueError that says in words of this tool why bytes are no JSON."""
     try:
-        return json.loads(content.decode(), parse_constant=_refuse, parse_float=_finite)
+        json.loads(content.decode(), parse_constant=_refuse, parse_float=_finite)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON, perhaps cut short: {error}") from None
+    raise ValueError("not JSON")
 
 
 def _refuse(number: str) -> NoReturn:
@@ -93,7 +123,7 @@ def _finite(number: str) -> float:
     return value if math.isfinite(value) else _refuse(number)
 
 
-def dumps(value: Any, indent: int = 0) -> str:
+def dumps(value: object, indent: int = 0) -> str:
     """Format JSON with one line per key and one line per list, so that records stay small and diff well."""
     if not isinstance(value, Mapping) or not value:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

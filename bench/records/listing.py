@@ -1,4 +1,4 @@
-"""What `results/` holds, sweep by sweep: folders in git's order, and of each record no more than its head."""
+"""List the sweeps in `results/`, newest commit first, reading only the head of each record."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.machine import git
-from bench.records.file import state_label
 from bench.records.schema import parse
-from bench.records.store import LeftOut, Record
+from bench.records.store import RECORDS, LeftOut
+from bench.records.types import Commit
 
-RECORDS = "*.r*.json"
 HEAD_BYTES = 4096
 _HEAD = re.compile(
     rb'"schema":\s*1,.*?"variant":\s*"(?P<variant>[^"]*)".*?"round":\s*(?P<round>\d+).*?"status":\s*"(?P<status>\w+)"'
@@ -26,7 +25,7 @@ _HEAD = re.compile(
 
 @dataclass(frozen=True)
 class Head:
-    """What the head of a record tells."""
+    """What stands in the head of a record."""
 
     machine: str
     label: str
@@ -63,12 +62,13 @@ class Stored:
 
 def folders(results: Path) -> list[Path]:
     """List the folders of commits, the newest first: those that git knows in its order, then the others by time."""
-    found = sorted(path for path in results.glob("*/*/") if any(path.glob(RECORDS)))
-    known = git.ancestors(results, "--all", "HEAD") if found else []
+    all_folders = sorted(path for path in results.glob("*/*/") if any(path.glob(RECORDS)))
+    known = git.ancestors(results, "--all", "HEAD") if all_folders else []
     places = {sha[:12]: place for place, sha in enumerate(known)}
-    unknown = [path for path in found if _commit12(path) not in places]
+    unknown = [path for path in all_folders if _commit12(path) not in places]
     unknown.sort(key=lambda path: max(_heads(path)[0], key=lambda one: one.started_at, default=_NONE).started_at)
-    return sorted((path for path in found if path not in unknown), key=lambda p: places[_commit12(p)]) + unknown[::-1]
+    in_order = sorted((path for path in all_folders if path not in unknown), key=lambda p: places[_commit12(p)])
+    return in_order + unknown[::-1]
 
 
 def stored(folder: Path) -> tuple[list[Stored], list[LeftOut]]:
@@ -77,18 +77,18 @@ def stored(folder: Path) -> tuple[list[Stored], list[LeftOut]]:
     Of each file the head and the last byte are read; what is wrong in between shows in `bench list --check`.
     """
     heads, left_out = _heads(folder)
-    found: dict[str, Stored] = {}
+    sweeps: dict[str, Stored] = {}
     for head in heads:
-        found.setdefault(head.sweep, Stored(head.machine, head.label, head.sweep)).add(head)
-    return sorted(found.values(), key=lambda one: one.started_at, reverse=True), left_out
+        sweeps.setdefault(head.sweep, Stored(head.machine, head.label, head.sweep)).add(head)
+    return sorted(sweeps.values(), key=lambda one: one.started_at, reverse=True), left_out
 
 
-def labels_told(results: Path, most: int = 6) -> str:
+def choices(results: Path, most: int = 6) -> str:
     """Name the newest commits that have records, to choose from."""
-    found = folders(results)
-    told = dict.fromkeys(f"{one.label} ({one.sweep})" for folder in found[:most] for one in stored(folder)[0])
-    more = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(told) + more or "none, it is empty"
+    listed = folders(results)
+    labels = dict.fromkeys(f"{one.label} ({one.sweep})" for folder in listed[:most] for one in stored(folder)[0])
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(labels) + more or "none, it is empty"
 
 
 def _commit12(folder: Path) -> str:
@@ -115,15 +115,15 @@ def _head(path: Path) -> Head:
         os.close(handle)
     seen = _HEAD.search(head)
     if seen is None or not end.rstrip().endswith(b"}"):  # not as this version writes it: read it all, to say why
-        record = Record(path, parse(path))
-        return Head(record.machine, record.label, record.sweep, record.variant, record.failed, record.started_at)
-    found = {key: (value or b"").decode() for key, value in seen.groupdict().items()}
-    commit = {"sha": found["sha"], "dirty": found["dirty"] == "true", "tree": found["tree"]}
-    label = state_label(commit)
-    names = [f"{name}.r{found['round']}.json" for name in (found["variant"], f"{found['variant']}~{found['sweep']}")]
-    if found["machine"] != path.parent.parent.name or label != path.parent.name or path.name not in names:
+        record = parse(path)
+        machine, variant = record.machine.id, record.variant
+        return Head(machine, record.label, record.sweep, variant, record.failed, record.started_at)
+    text = {key: (value or b"").decode() for key, value in seen.groupdict().items()}
+    label = Commit(text["sha"], text["dirty"] == "true", text["tree"]).label
+    names = [f"{name}.r{text['round']}.json" for name in (text["variant"], f"{text['variant']}~{text['sweep']}")]
+    if text["machine"] != path.parent.parent.name or label != path.parent.name or path.name not in names:
         parse(path)  # raises what is wrong with its place
-    return Head(found["machine"], label, found["sweep"], found["variant"], found["status"] != "ok", found["started_at"])
+    return Head(text["machine"], label, text["sweep"], text["variant"], text["status"] != "ok", text["started_at"])
 
 
 def n_records(folder: Path) -> int:

@@ -1,9 +1,106 @@
-"""Which questions a suite answers, as its YAML states them and its records keep them."""
+"""Which questions a suite answers, as its YAML states them (`suite.questions`) and its records keep them.
+
+A report shows a table per question, in the words that stand here; a suite without questions gets a report without them.
+"""
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Text = Annotated[str, Meta(min_length=1)]
+Above0 = Annotated[float, Meta(gt=0)]
 
 
-class Questions(Struct, frozen=True):
-    """What a report of a suite shows beside its tables."""
+class Claim(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a publication claims for an option, on a model and a machine of its own."""
+
+    size_gb: Above0
+    latency_ms: Above0
+    quality_percent: Above0
+
+
+class Option(Struct, frozen=True, forbid_unknown_fields=True):
+    """One way to optimize a model: the variant that stands for it, and what is claimed for it."""
+
+    title: Text
+    variant: Text
+    claim: Claim | None = None
+
+
+class Kept(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of what `before` gets right `after` still gets right; `claim` is a sentence to print beside it."""
+
+    before: Text
+    after: Text
+    claim: str = ""
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """A row per option: size, latency and accuracy on the domain task, and in columns apart what is claimed.
+
+    Claims are compared with that of the first row. `claimed_by` heads their columns.
+    """
+
+    title: Text
+    says: str
+    rows: Annotated[tuple[Option, ...], Meta(min_length=1)]
+    claimed_by: Text = "Claimed"
+    kept: Kept | None = None
+
+
+class Order(Struct, frozen=True, forbid_unknown_fields=True):
+    """Variants that differ in the order of their steps, each compared with `anchor`."""
+
+    title: Text
+    says: str
+    anchor: Text
+    variants: Annotated[tuple[Text, ...], Meta(min_length=1)]
+
+
+class Change(Struct, frozen=True, forbid_unknown_fields=True):
+    """One change: what it is called, the variant before it and the one after."""
+
+    title: Text
+    before: Text
+    after: Text
+
+
+class Changes(Struct, frozen=True, forbid_unknown_fields=True):
+    """A row per change, such as of the runtime or of the precision: ratios before ÷ after, and points of accuracy."""
+
+    title: Text
+    says: str
+    rows: Annotated[tuple[Change, ...], Meta(min_length=1)]
+
+
+class Questions(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a report of a suite shows beside its tables.
+
+    `general_task` is what the model knew before, `domain_task` what the fine-tune teaches.
+    """
+
+    general_task: Text | None = None
+    domain_task: Text | None = None
+    options: Options | None = None
+    order: Order | None = None
+    changes: Changes | None = None
+
+    def __post_init__(self) -> None:
+        if self.options and not self.domain_task:
+            raise ValueError("options needs a domain_task, on which the options are compared")
+
+    def variants(self) -> dict[str, str]:
+        """Return the names of the variants that are asked about, by their keys in the YAML."""
+        named: dict[str, str] = {}
+        if self.options:
+            named |= {f"options.rows[{i}].variant": row.variant for i, row in enumerate(self.options.rows)}
+        if self.options and self.options.kept:
+            named |= {"options.kept.before": self.options.kept.before, "options.kept.after": self.options.kept.after}
+        if self.order:
+            named["order.anchor"] = self.order.anchor
+            named |= {f"order.variants[{i}]": name for i, name in enumerate(self.order.variants)}
+        for i, row in enumerate(self.changes.rows if self.changes else ()):
+            named |= {f"changes.rows[{i}].before": row.before, f"changes.rows[{i}].after": row.after}
+        return named

@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.machine.git import ancestors
+from bench.records.types import Record
 
-if TYPE_CHECKING:
-    pass
-from bench.records.store import Record
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asked for; None leaves the choice to `select`.
+
+    `commit` is the start of a sha, with `-dirty` for the states beside it, or `-dirty-<tree>` for one of them.
+    """
+
+    commit: str | None = None
+    machine: str | None = None
+    sweep: str | None = None
+
+    def fits(self, record: Record) -> bool:
+        """Say whether a record is of what was asked for."""
+        if self.machine not in (None, record.machine.id) or self.sweep not in (None, record.sweep):
+            return False
+        if self.commit is None:
+            return True
+        sha, dirty, tree = self.commit.partition("-dirty")
+        state = record.commit.tree.startswith(tree.removeprefix("-"))
+        return record.sha.startswith(sha) and (record.commit.dirty or not dirty) and state
+
+    def __str__(self) -> str:
+        """Name what was asked for as it is typed."""
+        return ", ".join(f"--{name} {value}" for name, value in vars(self).items() if value)
 
 
 @dataclass(frozen=True)
@@ -27,42 +50,36 @@ class Selection:
     @property
     def dirty(self) -> bool:
         """Say whether the working tree differed from the commit."""
-        return self.records[0].dirty
+        return self.records[0].commit.dirty
 
 
-def select(
-    records: Sequence[Record], commit: str | None = None, machine: str | None = None, sweep: str | None = None
-) -> Selection | None:
+def select(records: Sequence[Record], wanted: Wanted, results: Path) -> Selection | None:
     """Pick the records of one sweep; None where nothing matches.
 
-    `commit` is the start of a sha, with `-dirty` for the states beside it, or `-dirty-<tree>` for one of them;
-    without one it is the newest commit of this checkout that has records: HEAD, else the nearest in `git log`,
-    else the newest in time. Where that leaves several machines, sweeps or states of the working tree, the one
-    measured last is taken.
+    Without a commit it is the newest commit of the checkout around `results` that has records: HEAD, else the nearest
+    in `git log`, else the newest in time. Where that leaves several machines, sweeps or states of the working tree,
+    the one measured last is taken.
     """
-    fitting = [r for r in records if machine in (None, r.machine) and sweep in (None, r.sweep)]
-    if commit is not None:
-        sha, dirty, tree = commit.partition("-dirty")
-        wanted = tree.removeprefix("-")
-        fitting = [r for r in fitting if r.sha.startswith(sha) and (r.dirty or not dirty)]
-        fitting = [r for r in fitting if str(r.data["commit"].get("tree")).startswith(wanted)]
+    fitting = [record for record in records if wanted.fits(record)]
     if not fitting:
         return None
-    if commit is None:
-        sha, why = _newest_commit(fitting)
+    why = "asked for"
+    if wanted.commit is None:
+        sha, why = _newest_commit(fitting, results)
         fitting = [record for record in fitting if record.sha == sha]
-    else:
-        why = "asked for"
     newest = max(fitting, key=lambda record: record.started_at)
-    state = (newest.sha, newest.label, newest.machine, newest.sweep)
-    chosen = [r for r in fitting if (r.sha, r.label, r.machine, r.sweep) == state]
+    chosen = [record for record in fitting if _state(record) == _state(newest)]
     chosen.sort(key=lambda record: (record.round, record.variant))
-    return Selection(tuple(chosen), *state, why)
+    return Selection(tuple(chosen), *_state(newest), why)
 
 
-def _newest_commit(records: Sequence[Record]) -> tuple[str, str]:
+def _state(record: Record) -> tuple[str, str, str, str]:
+    return record.sha, record.label, record.machine.id, record.sweep
+
+
+def _newest_commit(records: Sequence[Record], results: Path) -> tuple[str, str]:
     measured = {record.sha for record in records}
-    for age, sha in enumerate(ancestors(records[0].path.parent)):
+    for age, sha in enumerate(ancestors(results)):
         if sha in measured:
             return sha, "HEAD of this checkout" if age == 0 else f"the nearest commit with records, {age} before HEAD"
     newest = max(records, key=lambda record: record.started_at)

@@ -16,12 +16,15 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval; an end that the sample is too small to give is None."""
+    """A number with its interval, of n samples; an end that the sample is too small to give is None.
+
+    `n` is 0 where the number is exact and no sample's.
+    """
 
     value: float
-    low: float | None
-    high: float | None
-    n: int
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
 
 
 def normal_quantile(p: float) -> float:
@@ -32,22 +35,22 @@ def normal_quantile(p: float) -> float:
     return float(ndtri(p))
 
 
-def _rank(n: int, share: float) -> int:
+def _rank(n: int, q: float) -> int:
     # 0.99 * 300 is 297.00000000000006 in floating point, which would take the 298th value.
-    return min(n, max(1, math.ceil(n * share - 1e-9)))
+    return min(n, max(1, math.ceil(n * q - 1e-9)))
 
 
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least `share` of the sample does not exceed (nearest rank).
+def percentile(values: Sequence[float], q: float) -> float:
+    """Return the smallest value that at least `q` of the sample does not exceed (nearest rank).
 
     It is always a value that was observed: Hyndman and Fan (1996) definition 1, the inverse of the
     empirical distribution function, which is also what the order-statistic interval covers.
     """
-    return float(np.sort(np.asarray(values, dtype=float))[_rank(len(values), share) - 1])
+    return float(np.sort(np.asarray(values, dtype=float))[_rank(len(values), q) - 1])
 
 
 @lru_cache(maxsize=1024)
-def percentile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
+def percentile_ranks(n: int, q: float, confidence: float = CONFIDENCE) -> tuple[int | None, int | None]:
     """Return the ranks (1 is the smallest) whose values enclose a percentile, equal-tailed.
 
     P(X_(l) <= xi <= X_(u)) = B(u - 1; n, q) - B(l - 1; n, q) whatever the distribution (David and Nagaraja,
@@ -57,19 +60,19 @@ def percentile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tu
     from scipy.special import bdtr
 
     tail = (1 - confidence) / 2
-    below = bdtr(np.arange(n), n, share)  # below[k]: at most k of the n lie under the percentile
+    below = bdtr(np.arange(n), n, q)  # below[k]: at most k of the n lie under the percentile
     low = int(np.searchsorted(below, tail, side="right"))
     high = int(np.searchsorted(below, 1 - tail, side="left")) + 1
     return (low if low >= 1 else None), (high if high <= n else None)
 
 
-def percentile_estimate(values: Sequence[float], share: float, confidence: float = CONFIDENCE) -> Estimate:
+def percentile_estimate(values: Sequence[float], q: float, confidence: float = CONFIDENCE) -> Estimate:
     """Return a percentile with its distribution-free order-statistic interval."""
     ordered = np.sort(np.asarray(values, dtype=float))
     n = len(ordered)
-    low, high = percentile_ranks(n, share, confidence)
+    low, high = percentile_ranks(n, q, confidence)
     return Estimate(
-        value=float(ordered[_rank(n, share) - 1]),
+        value=float(ordered[_rank(n, q) - 1]),
         low=None if low is None else float(ordered[low - 1]),
         high=None if high is None else float(ordered[high - 1]),
         n=n,
@@ -77,16 +80,16 @@ def percentile_estimate(values: Sequence[float], share: float, confidence: float
 
 
 def percentile_draws(
-    rounds: Sequence[Sequence[float]], shares: Sequence[float], draws: int = DRAWS, seed: int = 0
+    rounds: Sequence[Sequence[float]], qs: Sequence[float], draws: int = DRAWS, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Resample requests within their round; return the percentiles of each draw, shape (len(shares), draws).
+    """Resample requests within their round; return the percentiles of each draw, shape (len(qs), draws).
 
     Rounds are kept whole in number and size (a stratified bootstrap), so that a slow round stays one round.
     """
     rng = np.random.default_rng(seed)
     blocks = [np.asarray(block, dtype=float) for block in rounds if len(block)]
     pooled = np.concatenate([block[rng.integers(len(block), size=(draws, len(block)))] for block in blocks], axis=1)
-    places = [_rank(pooled.shape[1], share) - 1 for share in shares]
+    places = [_rank(pooled.shape[1], q) - 1 for q in qs]
     pooled.partition(sorted(set(places)), axis=1)
     return pooled[:, places].T
 
@@ -101,18 +104,18 @@ def ratio_interval(
 
 
 def percentile_ratio(
-    numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]], share: float, seed: int = 0
+    numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]], q: float, seed: int = 0
 ) -> Estimate:
     """Return numerator / denominator of one percentile of two samples, each a list of rounds.
 
     The ends are None where either sample is too small for an interval of that percentile at all.
     """
     samples = [[value for block in side for value in block] for side in (numerator, denominator)]
-    value = percentile(samples[0], share) / percentile(samples[1], share)
+    value = percentile(samples[0], q) / percentile(samples[1], q)
     n = min(map(len, samples))
-    if None in percentile_ranks(n, share):
+    if None in percentile_ranks(n, q):
         return Estimate(value, None, None, n)
-    draws = [percentile_draws(side, [share], seed=2 * seed + i)[0] for i, side in enumerate((numerator, denominator))]
+    draws = [percentile_draws(side, [q], seed=2 * seed + i)[0] for i, side in enumerate((numerator, denominator))]
     return Estimate(value, *ratio_interval(draws[0], draws[1]), n)
 
 
@@ -167,3 +170,8 @@ def exponential(found: Estimate) -> Estimate:
 
     low, high = (None if end is None else exp(end) for end in (found.low, found.high))
     return Estimate(exp(found.value), low, high, found.n)
+
+
+def least_n(q: float, confidence: float = CONFIDENCE) -> int:
+    """Return the smallest sample whose extremes enclose a percentile: max(q, 1 - q)^n is at most half of alpha."""
+    return math.ceil(math.log((1 - confidence) / 2) / math.log(max(q, 1 - q)))

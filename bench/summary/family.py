@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,7 +15,7 @@ class Family:
     marker: str
 
 
-# Okabe and Ito's colours, told apart with every common colour-vision deficiency.
+# Okabe and Ito's colours: people see them apart with every common colour-vision deficiency.
 BASE = Family("base", "#000000", "o")
 QUANTIZED = Family("quantized", "#0072B2", "s")
 FINETUNED = Family("fine-tuned", "#E69F00", "^")
@@ -27,27 +25,6 @@ CONTROL = Family("control", "#8A8A8A", "X")
 FAMILIES = (BASE, QUANTIZED, FINETUNED, BOTH, QLORA, CONTROL)
 
 NATIVE_RUNTIME = "llamacpp"
-_QUANTIZES = re.compile(r"quantize|nf4|fp4|int8|int4|gptq|awq|^i?q\d")
-_FINETUNES = re.compile(r"lora|fine_?tune|sft|train")
-
-
-def step_role(name: str, fields: Mapping[str, Any]) -> str:
-    """Return what a step does, by its class or else its name: finetune, quantize, convert, or other."""
-    said = str(fields.get("_target_", "")).lower() or name.lower()
-    for text in (said.rpartition(".")[2], said, name.lower()):
-        if _FINETUNES.search(text):
-            return "finetune"
-        if _QUANTIZES.search(text):
-            return "quantize"
-        if "gguf" in text or "convert" in text:
-            return "convert"
-    return "other"
-
-
-def roles(config: Mapping[str, Any]) -> list[str]:
-    """Return the role of each step of a record's variant, in order."""
-    fields = config.get("steps") or {}
-    return [step_role(name, fields.get(name) or {}) for name in config["variant"]["steps"]]
 
 
 def native_runtime(runtimes: Iterable[str]) -> str:
@@ -56,15 +33,13 @@ def native_runtime(runtimes: Iterable[str]) -> str:
     return NATIVE_RUNTIME if NATIVE_RUNTIME in known or not known else known[0]
 
 
-def family_of(step_roles: Sequence[str], runtime: str, native: str) -> Family:
+def family_of(roles: Sequence[str], runtime: str, native: str) -> Family:
     """Return the family of a variant from what its steps do, in their order, and where it runs."""
-    if "finetune" in step_roles:
-        at = step_roles.index("finetune")
-        if "quantize" in step_roles[:at]:
-            return QLORA
+    if "finetune" in roles and "quantize" in roles[: roles.index("finetune")]:
+        return QLORA
     if runtime != native:
         return CONTROL
-    quantized, finetuned = "quantize" in step_roles, "finetune" in step_roles
+    quantized, finetuned = "quantize" in roles, "finetune" in roles
     if finetuned:
         return BOTH if quantized else FINETUNED
     return QUANTIZED if quantized else BASE

@@ -2,93 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from bench.metrics.answers import PERPLEXITIES, marked, same_questions
-from bench.records.schema import Answers
-from bench.summary.family import roles
+from bench.metrics.accuracy import METRICS
+from bench.metrics.answers import is_perplexity, is_right_or_wrong, values_of
+from bench.metrics.metric import difference, identity_of
+from bench.records.types import Record
+from bench.records.values import Answers
 
 SAME_ANSWERS = 0.99
 """Share of equal answers below which a runtime is said to score wrongly."""
 
-Task = Mapping[str, Any]
-"""What two runtimes said to one task: `n` questions, `same` answers (None where the task has none to compare) and the
-`largest_difference` of a log-likelihood in nats (None where there is none that both have)."""
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two runtimes answered one task of `n` questions.
+
+    `same` counts equal answers, None where the task has none to compare; `largest_difference` is that of a
+    log-likelihood in nats, None where there is none that both have.
+    """
+
+    n: int
+    same: int | None
+    largest_difference: float | None
+
+    @property
+    def holds(self) -> bool:
+        """Say whether the two give the same answer often enough to be the same model."""
+        return self.same is None or self.same / self.n >= SAME_ANSWERS
 
 
-def model(record: Mapping[str, Any]) -> tuple[str, ...]:
+def model(record: Record) -> tuple[str, ...]:
     """Return the artifacts that a record's model is made of, conversions left out; empty where nothing was built."""
-    lineage = record.get("lineage") or []
-    role = dict(zip(record["config"]["variant"]["steps"], roles(record["config"]), strict=True))
-    return tuple(made["fingerprint"] for made in lineage if role.get(made["step"]) != "convert")
+    role = dict(zip(record.steps, record.roles, strict=True))
+    return tuple(made.fingerprint for made in record.lineage if role.get(made.step) != "convert")
 
 
-def parity(one: Mapping[str, Answers], other: Mapping[str, Answers]) -> dict[str, Task]:
+def parity(one: Sequence[Record], other: Sequence[Record]) -> dict[str, Agreement]:
     """Compare the answers of two runtimes, by task; only those that both were asked in the same words."""
-    both = [task for task in one if task in other and same_questions(one[task], other[task])]
-    return {task: _compared(one[task], other[task]) for task in both}
+    return {task: _compared(*pair) for task, pair in same_questions(one, other).items()}
 
 
-def _compared(one: Answers, other: Answers) -> Task:
-    n = len(one["question"])
-    column = next((name for name in ("picked", "answer", "value") if one.get(name) is not None), "value")
-    comparable = column != "value" or (marked(one) and marked(other))
-    pairs = zip(one[column], other[column], strict=True)
+def same_questions(one: Sequence[Record], other: Sequence[Record]) -> dict[str, tuple[Answers, Answers]]:
+    """Return the answers of two variants to each task that both were asked, put and scored in the same way."""
+    sides: list[Mapping[str, Answers]] = [
+        {task: answers for record in side for task, answers in record.answers.items()} for side in (one, other)
+    ]
+    both = [task for task in sides[0] if task in sides[1]]
+    metric = METRICS[0]
     return {
-        "n": n,
-        "same": sum(a == b for a, b in pairs) if comparable else None,
-        "largest_difference": _largest_difference(one, other),
+        task: (sides[0][task], sides[1][task])
+        for task in both
+        if not difference(identity_of(metric.of(task), one), identity_of(metric.of(task), other))
     }
 
 
-def _largest_difference(one: Answers, other: Answers) -> float | None:
-    left, right = ([value for row in _logliks(side) for value in row] for side in (one, other))
-    found = [abs(a - b) for a, b in zip(left, right, strict=True) if a is not None and b is not None]
-    return round(max(found), 6) if found else None
+def _compared(one: Answers, other: Answers) -> Agreement:
+    pairs = _answered(one, other)
+    same = None if pairs is None else sum(a == b for a, b in pairs)
+    return Agreement(len(one.question), same, _largest_difference(one, other))
 
 
-def _logliks(answers: Answers) -> list[list[float | None]]:
-    """Return the log-likelihoods of each question, none where a task's values are something else."""
-    if "loglik" in answers:
-        return list(answers["loglik"])
-    if any(isinstance(value, list) for value in answers["value"]):
-        return [[None if value is None else value[0]] for value in answers["value"]]
-    return [[value] for value in answers["value"]] if answers["metric"] in PERPLEXITIES else []
-
-
-def agrees(found: Task) -> bool:
-    """Say whether two runtimes give the same answer often enough to be the same model."""
-    return found["same"] is None or found["same"] / found["n"] >= SAME_ANSWERS
-
-
-def against(record: Mapping[str, Any], beside: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Compare a record with the same model's in another runtime, if one of the same sweep lies beside it.
-
-    Returns `{"with": variant, "tasks": {label: Task}}`, or None where there is nothing to compare with.
-    """
-    mine = record["measures"].get("accuracy")
-    for other in beside:
-        alike = all(record[key] == other.get(key) for key in ("sweep", "commit", "machine"))
-        if not mine or not alike or other["status"] != "ok" or _runtime(other) == _runtime(record):
-            continue
-        if model(other) != model(record):
-            continue
-        if tasks := parity(mine, other["measures"].get("accuracy") or {}):
-            return {"with": other["variant"], "tasks": tasks}
+def _answered(one: Answers, other: Answers) -> list[tuple[object, object]] | None:
+    """Return the answers of both side by side; None where they are numbers that no two runtimes share to the digit."""
+    if one.picked is not None and other.picked is not None:
+        return list(zip(one.picked, other.picked, strict=True))
+    if one.answer is not None and other.answer is not None:
+        return list(zip(one.answer, other.answer, strict=True))
+    if is_right_or_wrong(one) and is_right_or_wrong(other):
+        return list(zip(values_of(one), values_of(other), strict=True))
     return None
 
 
-def _runtime(record: Mapping[str, Any]) -> str:
-    return str(record["config"]["variant"]["runtime"])
+def _largest_difference(one: Answers, other: Answers) -> float | None:
+    pairs = zip(_log_likelihoods(one), _log_likelihoods(other), strict=True)
+    differences = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+    return round(max(differences), 6) if differences else None
 
 
-def warnings(record: Mapping[str, Any]) -> list[str]:
-    """Say in one line per task where a record's `parity` does not hold."""
-    found = record.get("parity") or {"with": "", "tasks": {}}
-    return [
-        f"runtime parity: {record['variant']} and {found['with']} are the same model and pick the same answer on "
-        f"{task['same']} of {task['n']} of {label}, below {SAME_ANSWERS:.0%}"
-        for label, task in found["tasks"].items()
-        if not agrees(task)
-    ]
+def _log_likelihoods(answers: Answers) -> Iterator[float | None]:
+    """Yield the log-likelihoods of a task, none where its values are something else."""
+    for row in answers.loglik or ():
+        yield from row
+    values = values_of(answers)
+    if any(isinstance(value, tuple) for value in values):
+        yield from (value[0] if isinstance(value, tuple) else value for value in values)
+    elif is_perplexity(answers):
+        yield from (value for value in values if not isinstance(value, tuple))

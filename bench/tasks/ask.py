@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,12 @@ def ask(
     return table
 
 
-def task_texts(scorer: RemoteScorer, progress: Progress, questions: TaskQuestions) -> list[str]:
+def task_texts(
+    scorer: RemoteScorer, progress: Progress, tasks: Sequence[str], data_dir: str | None, seed: int
+) -> list[str]:
     """Return the texts of all questions, each with its right answer and without examples, in a fixed order."""
-    leaves = (task for name in questions.tasks for task in _load(questions, name).leaves.values())
+    folder = resolve(data_dir) if data_dir else None
+    leaves = (task for name in tasks for task in load(name, folder, None, seed).leaves.values())
     return [_text(task, doc) for task in leaves for doc in task.eval_docs]
 
 

@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from bench.measures.accuracy import Accuracy
-from bench.metrics.answers import warnings
 from bench.records.values import Answers
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
@@ -201,14 +200,15 @@ def test_a_chat_template_wraps_every_prompt_and_is_told_by_its_hash(folder: Path
     assert columns["prompt_sha256"] != plain["prompt_sha256"]
 
 
-def test_a_template_that_refuses_a_system_message_gets_the_prompt_without_it_and_a_warning(folder: Path) -> None:
+def test_a_template_that_refuses_a_system_message_gets_the_prompt_without_it_and_says_so(
+    folder: Path,
+) -> None:
     refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
     described = choice_task(folder, description="Add up.")
     toy = Toy(template=refuses)
     columns = asked_of(toy, asking(described, chat_template=True))["mine"]
     assert "".join(map(chr, toy.asked[0].context)) == "<user>1 + 1 ="
     assert columns["without_system"]
-    assert any("refuses a system message" in line for line in warnings("mine", columns))
     toy = Toy(template=TEMPLATE)
     columns = asked_of(toy, asking(described, chat_template=True))["mine"]
     assert "".join(map(chr, toy.asked[0].context)).startswith("<system>Add up.")
@@ -257,16 +257,16 @@ def test_a_task_that_says_zero_examples_keeps_zero_and_the_record_says_so(folder
 
 
 def test_the_texts_of_tasks_are_questions_with_their_right_answers(folder: Path) -> None:
-    texts = task_texts(Toy(), lambda *_: None, asking(choice_task(folder)).questions())  # type: ignore[arg-type]
+    texts = task_texts(Toy(), lambda *_: None, [choice_task(folder)], None, 1)  # type: ignore[arg-type]
     assert texts == ["1 + 1 = 2", "2 + 2 = 4", "The opposite of hot is cold"]
     csvs = write(folder / "csv", ["sociology"])
-    (first, *_) = task_texts(Toy(), lambda *_: None, asking("mmlu_sociology", data_dir=str(csvs)).questions())  # type: ignore[arg-type]
+    (first, *_) = task_texts(Toy(), lambda *_: None, ["mmlu_sociology"], str(csvs), 1)  # type: ignore[arg-type]
     assert first.endswith("\nAnswer: A")
 
 
 def test_a_number_without_choices_is_an_answer_in_itself(folder: Path) -> None:
     path = task(folder, output_type="generate_until", doc_to_text="{{question}}", doc_to_target="answer")
-    texts = task_texts(Toy(), lambda *_: None, asking(path).questions())  # type: ignore[arg-type]
+    texts = task_texts(Toy(), lambda *_: None, [path], None, 1)  # type: ignore[arg-type]
     assert texts == ["1 + 1 = 0", "2 + 2 = 1", "The opposite of hot is 1"]
 
 

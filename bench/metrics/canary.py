@@ -1,0 +1,27 @@
+"""What the machine itself gave beside the cells."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from bench.metrics.metric import Records
+from bench.records.types import Record
+
+BANDWIDTH = "copy_gb_s"
+"""The reading that latencies are compared with: decoding is bound by how fast memory is read."""
+
+
+def readings(records: Records) -> Iterator[tuple[Record, str, float]]:
+    """Yield each reading of the canary: beside which record, its name, and its value."""
+    for record in records:
+        for reading in (record.canary or {}).values():
+            yield from ((record, name, value) for name, value in (reading or {}).items())
+
+
+def medians(records: Records) -> dict[str, float]:
+    """Return the median of each reading, before and after all cells: one slow spell beside a cell moves it little."""
+    values: dict[str, list[float]] = {}
+    for _, name, value in readings(records):
+        values.setdefault(name, []).append(value)
+    return {name: statistics.median(several) for name, several in values.items()}

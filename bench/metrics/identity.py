@@ -1,0 +1,47 @@
+"""What has to be equal for two values to be values of the same thing: the parts that metrics share."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+
+from bench.metrics.metric import Identity
+from bench.records.types import Record
+
+NOT_STATED = "not stated"
+
+
+def model(record: Record) -> dict[str, str]:
+    """Name the content of the model that the variant starts from; nothing where nothing was built."""
+    return {"model": record.source[:12]} if record.source else {}
+
+
+def machine(record: Record) -> dict[str, str]:
+    """Name the machine, its device and the runtime: a clock's numbers and peaks of memory are theirs."""
+    device = (record.session or {}).get("device")
+    return {**model(record), "machine": record.machine.id, "device": stated(device), "runtime": record.runtime}
+
+
+def serving(record: Record) -> Identity:
+    """Name the machine and the requests that it served; the prompts are those of each round."""
+    latency, asked = record.latency, record.config.measures.get("latency") or {}
+    if latency is None:
+        return machine(record)
+    return {
+        **machine(record),
+        "loop": stated(latency.loop),
+        "output_tokens": stated(latency.output_tokens),
+        **{f"latency.{key}": stated(asked.get(key)) for key in ("prompts", "prompt", "seed")},
+        f"prompt tokens of round {record.round}": digest(tuple(latency.prompt_tokens)),
+    }
+
+
+def stated(value: object) -> str:
+    """Write a value of a configuration."""
+    return NOT_STATED if value is None else str(value)
+
+
+@lru_cache(maxsize=256)
+def digest(*columns: tuple[object, ...]) -> str:
+    """Return a short digest of columns; most records have the same ones, which is why it is remembered."""
+    return hashlib.sha256(repr(columns).encode()).hexdigest()[:8]
