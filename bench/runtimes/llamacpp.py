@@ -25,7 +25,7 @@ FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2), "f32": (llama_cpp.GGML_TYPE_F32, 4)}
 """llama.cpp's number of a type, and the bytes of one value."""
 PATHS = 63
-"""Sequences beside the trunk; few blocks hold more, and each costs llama.cpp a row of logits."""
+"""Sequences beside the trunk: few blocks need more, and each costs llama.cpp a row of logits."""
 LEAST_TOKENS = 16
 LONG_ROPE = "rope_factors_long.weight"
 """LongRoPE (Phi-3): llama.cpp takes these factors where the cache is longer than the original context."""
@@ -133,7 +133,7 @@ class LlamaCppSession:
         return Shape(n_ctx, n_batch, n_seq_max, self._n_threads, flash_attention, kv_type, self._on_gpu)
 
     def _context_of(self, shape: Shape) -> Context:
-        """Return a context of this shape, in the place of one of another shape."""
+        """Return a context of this shape; one of another shape is freed first."""
         if self._context is None or self._context.shape != shape:
             if self._context is not None:
                 self._context.close()

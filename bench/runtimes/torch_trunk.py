@@ -41,7 +41,7 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.keys, self.values
 
     def keep(self, first: int, others: Tensor) -> None:
-        """Keep the first so many tokens and, behind them, those at some later places."""
+        """Keep the first `first` tokens and, behind them, those at the places `others`."""
         for buffer in self._buffers:
             buffer[:, :, first : first + len(others)] = buffer.index_select(2, others)
         self._length(first + len(others))
@@ -51,10 +51,10 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 class Trunk:
-    """The keys and values of one path, kept from block to block; `room` tokens is the most it and a block may be."""
+    """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
     def __init__(self, model: PreTrainedModel, room: int) -> None:
-        # Its layers drop nothing that a sliding window has passed: the mask hides it.
+        # A layer keeps tokens that a sliding window has passed; the mask hides them.
         self._layers = [Layer(room) for _ in range(model.config.num_hidden_layers)]
         self._cache = Cache(layers=[*self._layers])
         self._model = model

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
 CHECKED_TOKENS = 640
-"""Longer than the local windows that models keep to themselves (GPT-Neo: 256); others stand in their configuration."""
+"""Longer than a local window that no configuration states (GPT-Neo: 256)."""
 SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
-"""Mean difference of a log-probability, in nats, that the order of additions alone may make.
+"""The mean difference of log-probabilities, in nats, that the order of additions alone can make, by number format.
 
-The larger one of what the model computes in and what its packed layers multiply in counts. LLM.int8 also picks its
-outlier columns for all tokens of one evaluation together.
+A model computes in one format and multiplies packed weights in another: the larger of the two bounds counts. LLM.int8
+also picks its outlier columns for all tokens of one evaluation together.
 """
 
 
@@ -63,7 +63,7 @@ class Transformers:
             raise UserError(f"n_threads: got {self.n_threads}, allowed: 1 and more, or null for every core")
 
     def check_cuda(self) -> None:
-        """Raise UserError where torch cannot use a GPU; asked in a process of its own (scoring/lm_eval_process.py)."""
+        """Raise UserError where torch cannot use a GPU; a child process looks (why: scoring/lm_eval_process.py)."""
         if not torch_sees_gpu():
             raise UserError("device=cuda: torch sees no CUDA device (a CPU build, or no GPU); device=cpu runs here")
 

@@ -1,6 +1,6 @@
-"""What scoring costs beside lm-eval's own model, on the same 5-shot MMLU requests: rows of `make perf`.
+"""Compare the costs of scoring with those of lm-eval's own model, on the same 5-shot MMLU requests.
 
-`python -m bench.selftest.scoring RUNTIME FOLDER` prints what one runtime takes in memory, in a process of its own.
+`python -m bench.selftest.scoring RUNTIME FOLDER` prints the memory that one runtime takes, in a process of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SUBJECTS, SHOTS = 8, 5
 QUESTIONS = (20, 40)
-"""Of each subject. One of MMLU has 100 or more: the fewer there are, the more do its five examples weigh."""
+"""Questions of each subject. MMLU has 100 or more; with fewer, the five examples that they share count for more."""
 BATCH = 8
 VOCABULARY = 8192
 TINY = "tiny"

@@ -29,7 +29,7 @@ def embedded() -> list[str]:
 
 
 def find(name: str) -> Path | None:
-    """Return the YAML of an embedded task or of a path; None where the name is lm-eval's to know.
+    """Return the YAML of an embedded task or of a path; None where the name is one of lm-eval's.
 
     Raises UserError for a path without a file.
     """
@@ -42,7 +42,7 @@ def find(name: str) -> Path | None:
 
 
 def read(path: Path) -> Config:
-    """Read a task YAML with what it includes; functions stay text. Raises UserError where it is none."""
+    """Read a task YAML with what it includes; functions stay text. Raises UserError where it is no task YAML."""
     try:
         config = _merged(path)
         if not isinstance(config["task"], str | int):
