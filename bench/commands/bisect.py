@@ -24,7 +24,7 @@ from types import FrameType
 from typing import NoReturn
 
 from bench.compare.verdict import Line
-from bench.machine.git import commit_of, git
+from bench.machine.git import commit_of, run_git
 from bench.metrics.metric import SHARES
 from bench.sweep.request import keys
 from variants.cache import Cache
@@ -82,7 +82,7 @@ def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[s
     Raises UserError where there is nothing to find: unknown names, no line of descent, or ends that do not differ.
     """
     ends = [_commit(name) for name in (good, bad)]
-    if git(ROOT, "merge-base", "--is-ancestor", *ends) is None or ends[0] == ends[1]:
+    if run_git(ROOT, "merge-base", "--is-ancestor", *ends) is None or ends[0] == ends[1]:
         raise UserError(
             f"GOOD {good} is no ancestor of BAD {bad}: a bisection goes from an older commit to a newer one"
         )
@@ -133,7 +133,7 @@ def _worktree(sha: str) -> Iterator[Path]:
         with FileLock(place / ".lock", timeout=0), _terminated_like_interrupted():
             _remove(place)  # what a kill left behind
             try:
-                if git(ROOT, *NO_HOOKS, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
+                if run_git(ROOT, *NO_HOOKS, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
                     raise UserError(f"git could not make a worktree of {sha[:12]} in {place}")
                 yield place
             finally:
@@ -155,10 +155,10 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def _remove(place: Path) -> None:
-    git(ROOT, "worktree", "remove", "--force", "--force", str(place / "tree"))
+    run_git(ROOT, "worktree", "remove", "--force", "--force", str(place / "tree"))
     for name in ("tree", "artifacts"):
         shutil.rmtree(place / name, ignore_errors=True)
-    common = ROOT / (git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
+    common = ROOT / (run_git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
     for known in common.glob("worktrees/*/gitdir"):  # git keeps one that was interrupted while it was made
         if Path(known.read_text().strip()) == place / "tree" / ".git":
             shutil.rmtree(known.parent)
@@ -167,7 +167,7 @@ def _remove(place: Path) -> None:
 
 
 def _tell_environment(good: str, bad: str) -> None:
-    if changed := (git(ROOT, "diff", "--name-only", good, bad, "--", *ENVIRONMENT) or "").split():
+    if changed := (run_git(ROOT, "diff", "--name-only", good, bad, "--", *ENVIRONMENT) or "").split():
         print(f"note: {', '.join(changed)} changed in between: every commit runs in this checkout's environment")
 
 
@@ -221,7 +221,7 @@ def _drive(command: Sequence[str], folder: Path, environment: Mapping[str, str],
 
 
 def _git(job: Job, *arguments: str) -> str:
-    told = git(job.tree, *NO_HOOKS, *arguments)
+    told = run_git(job.tree, *NO_HOOKS, *arguments)
     if told is None:
         raise UserError(f"git {shlex.join(arguments)} failed in {job.tree}")
     return told
@@ -292,7 +292,7 @@ def _tell(step: Step) -> None:
 
 
 def _subject(sha: str) -> str:
-    return (git(ROOT, "show", "--no-patch", "--format=%s", sha) or "").strip()
+    return (run_git(ROOT, "show", "--no-patch", "--format=%s", sha) or "").strip()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.machine.hardware import commit, gpu_names, machine, versions
+from bench.machine.gpu import gpu_names
+from bench.machine.hardware import commit, machine, versions
 from variants.paths import ROOT
 from variants.process import available_bytes
 from variants.steps.gguf import CONVERTER
@@ -125,17 +126,17 @@ def disk() -> Finding:
 def memory() -> Finding:
     """Look at the memory that processes can still get."""
     available = available_bytes()
-    text = f"{available / 1e9:.1f} GB available, {machine()['cores']} cores"
+    text = f"{available / 1e9:.1f} GB available, {machine().cores} cores"
     return Finding("memory", text, "ok" if available >= NEEDED_MEMORY_BYTES else "bad")
 
 
 def checkout() -> Finding:
     """Look at the commit that results will be kept under."""
-    here = commit()
-    if not here["sha"]:
+    now = commit()
+    if not now.sha:
         return Finding("git", "no commit: results are kept under no-commit and cannot be compared", "note")
-    state = "dirty: results are kept apart, under -dirty" if here["dirty"] else "clean"
-    return Finding("git", f"{here['sha'][:12]} {state}", "note" if here["dirty"] else "ok")
+    state = "dirty: results are kept apart, under -dirty" if now.dirty else "clean"
+    return Finding("git", f"{now.sha[:12]} {state}", "note" if now.dirty else "ok")
 
 
 def _look(look: Callable[[], Finding]) -> Finding:

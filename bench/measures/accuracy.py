@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from bench.measures.measure import Progress, Subject
-from bench.scoring.lm_eval_process import judged
-from bench.scoring.scorer import Scorer
+from bench.measures.measure import Subject
+from bench.scoring.lm_eval_process import with_lm_eval
+from bench.scoring.scorer import Progress, Scorer
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
+from bench.tasks.questions import TaskQuestions
 from variants.errors import UserError
 from variants.model_folder import require_chat_template
 from variants.paths import resolve
@@ -70,5 +71,16 @@ class Accuracy:
 
         artifact = subject.artifact
         converted = artifact.lineage()[0].path if artifact.kind == "gguf" else None
-        columns: Mapping[str, object] = judged(Scorer(subject.session, artifact, progress), ask, self, converted)
-        return columns
+        return with_lm_eval(Scorer(subject.session, artifact, progress), ask, self.questions(), converted)
+
+    def questions(self) -> TaskQuestions:
+        """Return which questions are asked, and how they are put."""
+        return TaskQuestions(
+            tasks=tuple(self.tasks),
+            seed=self.seed,
+            data_dir=self.data_dir,
+            num_fewshot=self.num_fewshot,
+            limit=self.limit,
+            limit_per_subject=self.limit_per_subject,
+            chat_template=self.chat_template,
+        )

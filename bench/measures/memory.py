@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from bench.measures.measure import Progress, Subject
+from bench.machine import gpu
+from bench.measures.measure import Subject
+from bench.scoring.scorer import Progress
 from variants.process import peak_resident_bytes
 
 
@@ -32,6 +33,4 @@ def device_bytes() -> int:
     Asked of the driver, because torch's own question opens a context that takes some hundred megabytes itself.
     llama.cpp allocates once and torch's allocator gives nothing back, so that after serving this is the peak.
     """
-    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
-    used_mib = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
-    return int(used_mib) * 2**20
+    return gpu.used_bytes(0)

@@ -1,6 +1,6 @@
 """How often the comparison is wrong, and how often it finds what is there: pairs of commits made up from a seed.
 
-The noise is that of a quiet machine, stated in `Noise`; the judging is what `bench compare` does, on arrays.
+The noise is that of a quiet machine, stated in `Noise`; the verdicts are those of `bench compare`, on arrays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.stats.proportions import paired_counts
 from bench.stats.rounds import Rounds, compare_rounds
 
 SIZE_BYTES, PEAK_BYTES, E2E_MS = 2_300_000, 75e6, 10.0
-Told = tuple[int, str]
+VariantMetric = tuple[int, str]
 """The number of a variant, and a metric."""
 
 
@@ -60,9 +60,9 @@ class Planted:
     accuracy: Mapping[int, float] = field(default_factory=dict)
     size_bytes: Mapping[int, int] = field(default_factory=dict)
 
-    def has(self, told: Told) -> bool:
+    def has(self, tested: VariantMetric) -> bool:
         """Say whether a metric of a variant is really worse."""
-        variant, metric = told
+        variant, metric = tested
         if metric.startswith("accuracy"):
             return variant in self.accuracy
         return variant in (self.size_bytes if metric == "size_bytes" else self.slower if metric in SHARES else {})
@@ -70,29 +70,29 @@ class Planted:
 
 @dataclass(frozen=True)
 class Rates:
-    """Over `pairs` pairs of commits: those with a false `worse` anywhere, and how often each `worse` was told."""
+    """Over `pairs` pairs of commits: those with a false `worse` anywhere, and how often each metric was `worse`."""
 
     pairs: int
     false_worse: int
-    told: Counter[Told]
+    worse: Counter[VariantMetric]
 
 
 def simulate(
     pairs: int, seed: int, grid: Grid = Grid(), noise: Noise = Noise(), planted: Planted = Planted()
 ) -> Rates:  # fmt: skip
-    """Judge that many pairs of made-up commits."""
+    """Compare that many pairs of made-up commits."""
     rng = np.random.default_rng(seed)
-    false_worse, told = 0, Counter[Told]()
+    false_worse, counts = 0, Counter[VariantMetric]()
     for _ in range(pairs):
         worse = _worse(rng, grid, noise, planted)
-        told.update(worse)
+        counts.update(worse)
         false_worse += any(not planted.has(one) for one in worse)
-    return Rates(pairs, false_worse, told)
+    return Rates(pairs, false_worse, counts)
 
 
-def _worse(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted) -> list[Told]:
-    """Return the metrics of one pair of commits that are told to be worse."""
-    effects: dict[Told, Effect] = {}
+def _worse(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted) -> list[VariantMetric]:
+    """Return the metrics of one pair of commits whose verdict is `worse`."""
+    effects: dict[VariantMetric, Effect] = {}
     factors = np.array([planted.slower.get(variant, 1.0) for variant in range(grid.variants)])
     before, after = _latencies(rng, grid, noise, np.ones(grid.variants)), _latencies(rng, grid, noise, factors)
     peaks = [PEAK_BYTES * rng.lognormal(0, noise.memory_sd, (grid.variants, grid.rounds, 1)) for _ in range(2)]
@@ -108,10 +108,12 @@ def _worse(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted)
         shares = [(noise.flips - drop) / 2, (noise.flips + drop) / 2, 1 - noise.flips]
         for task in range(grid.tasks):
             gained, lost, _ = rng.multinomial(grid.questions, shares)
-            found = paired_counts(grid.questions, int(gained), int(lost))
-            effects[variant, f"accuracy {task}"] = accuracy_effect(found)
+            paired = paired_counts(grid.questions, int(gained), int(lost))
+            effects[variant, f"accuracy {task}"] = accuracy_effect(paired)
     adjusted, _ = holm_by_family(list(effects.values()))
-    worse = [told for (told, effect), p in zip(effects.items(), adjusted, strict=True) if judge(effect, p) == "worse"]
+    worse = [
+        tested for (tested, effect), p in zip(effects.items(), adjusted, strict=True) if judge(effect, p) == "worse"
+    ]
     sizes = {v: judge_size(SIZE_BYTES, SIZE_BYTES + planted.size_bytes.get(v, 0)) for v in range(grid.variants)}
     return worse + [(variant, "size_bytes") for variant, verdict in sizes.items() if verdict == "worse"]
 

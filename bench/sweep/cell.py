@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import msgspec
@@ -110,7 +110,7 @@ def make_cell(settings: Settings) -> Cell:
             measure.check(settings.model_folder)
     compared = {name: measure for name, measure in measures.items() if isinstance(measure, Compares)}
     references = {name: _reference(name, measure, settings, device) for name, measure in compared.items()}
-    checkout = msgspec.convert(commit(), Commit)
+    checkout = msgspec.convert(asdict(commit()), Commit)
     identity = [
         last.fingerprint,
         [planned.fingerprint for steps in references.values() for planned in steps[:-1]],
@@ -120,7 +120,7 @@ def make_cell(settings: Settings) -> Cell:
         checkout.tree,
     ]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
-    here = msgspec.convert(machine(), Machine)
+    here = msgspec.convert(asdict(machine()), Machine)
     return Cell(settings, runtime, chain, references, device, measures, checkout, here, key)
 
 

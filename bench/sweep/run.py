@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -238,7 +239,7 @@ def _made(step: str, artifact: Artifact) -> Made:
 
 def moved(cell: Cell) -> list[str]:
     """Say where the checkout is no longer what the record names: each stage is a process that reads it anew."""
-    if msgspec.convert(state(ROOT), Commit) == cell.commit:
+    if msgspec.convert(asdict(state(ROOT)), Commit) == cell.commit:
         return []
     return ["the checkout changed after this sweep began: what ran may not be the commit and state that are named"]
 

@@ -1,4 +1,4 @@
-"""Fetch the questions that come from the hub before anything is built: `python -m bench.tasks.fetch DATA_DIR NAME…`."""
+"""Fetch the tasks' questions before anything is built: `python -m bench.tasks.fetch DATA_DIR NAME…`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def from_hub(names: Sequence[str], data_dir: str | None) -> list[str]:
 def fetch(names: Sequence[str], data_dir: str | None) -> None:
     """Load tasks once in a process of its own, which leaves their questions in the hub's local cache.
 
-    Raises UserError, in one line, where they cannot be had.
+    Raises UserError, in one line, where they are unavailable.
     """
     if names:
         _fetch(tuple(names), data_dir)
