@@ -9,14 +9,13 @@ from pathlib import Path
 
 from bench.files import write_at_once
 from bench.history.branch import History, NoHistoryError, history
-from bench.history.index import index_folder
 from bench.report.history_csv import comma_separated
 from bench.terminal import console
+from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import resolve
 
 FORMATS = ("html", "svg", "csv")
-CACHE = ".cache"
 
 
 def show_history(arguments: argparse.Namespace) -> int:
@@ -33,18 +32,20 @@ def _show(arguments: argparse.Namespace) -> int:
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
     results = resolve(arguments.results)
+    cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
+    kept = cache.history(results)
     asked = [
         [part.strip() for part in (text or "").split(",") if part.strip()]
         for text in (arguments.variant, arguments.metric)
     ]
     try:
-        found = history(results, resolve(CACHE), arguments.branch, arguments.machine, arguments.sweep, *asked)
+        found = history(results, kept, arguments.branch, arguments.machine, arguments.sweep, *asked)
     except NoHistoryError as error:
         raise UserError(str(error)) from None
     for line in found.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
     out = Path(arguments.out) if arguments.out else results / "report"
-    files = _write(found, out, formats, index_folder(results, resolve(CACHE)))
+    files = _write(found, out, formats, kept)
     _print(found)
     print(f"history: {next((file for file in files if file.suffix == '.html'), files[0])}")
     return 0

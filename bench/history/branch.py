@@ -43,7 +43,7 @@ class NoHistoryError(ValueError):
 
 def history(
     results: Path,
-    cache_dir: Path,
+    kept: Path,
     branch: str = "HEAD",
     machine: str | None = None,
     sweep: str | None = None,
@@ -51,6 +51,8 @@ def history(
     metrics: Sequence[str] = (),
 ) -> History:
     """Read the records of a branch's commits into series. Raises NoHistoryError where there are none.
+
+    `kept` is the folder of the index that is kept for the next time.
 
     The branch is followed along first parents, so that the commits of a merged branch are one step of it. Without a
     machine or sweep it is the one that the newest commit was measured on, and of those the one with most commits.
@@ -61,7 +63,7 @@ def history(
     if not line:
         raise NoHistoryError(f"--branch: git knows no commits of {branch!r} in {results}")
     commits = {commit.sha: commit for commit in line}
-    everything, left_out = summaries(results, cache_dir)
+    everything, left_out = summaries(results, kept)
     found = [summary for summary in everything if summary.sha in commits]
     machine, others = _choose("machine", [s for s in found if sweep in (None, s.sweep)], commits, machine)
     sweep, more = _choose("sweep", [s for s in found if s.machine == machine], commits, sweep)

@@ -57,9 +57,12 @@ class _Commit:
     left_out: tuple[str, ...]
 
 
-def summaries(results: Path, cache_dir: Path) -> tuple[list[Summary], list[str]]:
-    """Return the summaries of all committed states under a folder of records, and which files were left out and why."""
-    path = index_folder(results, cache_dir) / "index.json"
+def summaries(results: Path, kept: Path) -> tuple[list[Summary], list[str]]:
+    """Return the summaries of all committed states under a folder of records, and which files were left out and why.
+
+    `kept` is the folder of the index, for the next time.
+    """
+    path = kept / "index.json"
     known = _load(path)
     listings = _listings(results)
     todo = [label for label, listing in listings.items() if label not in known or known[label].listing != listing]
@@ -69,11 +72,6 @@ def summaries(results: Path, cache_dir: Path) -> tuple[list[Summary], list[str]]
         _save(path, known)
     found = [summary for commit in known.values() for summary in commit.summaries]
     return found, [line for commit in known.values() for line in commit.left_out]
-
-
-def index_folder(results: Path, cache_dir: Path) -> Path:
-    """Return the folder of what the history of a folder of records keeps for the next time."""
-    return cache_dir / "history" / _digest(str(results.resolve()))
 
 
 def _listings(results: Path) -> dict[str, str]:

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.commands import history as history_command
 from bench.history.branch import History, NoHistoryError, branch_commits, history
 from bench.history.series import Series
 from bench.records import store
 from bench.report.charts.history import history_chart
 from bench.selftest import records
 from bench.stats.changepoints import find_shifts, splits_of
+from variants.cache import Cache
 
 Change = Callable[[int, dict[str, Any]], None]
 
@@ -64,7 +64,7 @@ class Branch:
         return sorted((self.results / records.MACHINE / self.shas[place][:12]).glob("*.json"))
 
     def history(self, **options: Any) -> History:
-        return history(self.results, self.cache, **options)
+        return history(self.results, Cache(self.cache).history(self.results), **options)
 
     def series(self, metric: str, variant: str = "q4", **options: Any) -> Series:
         found = self.history(**options).series
@@ -78,7 +78,7 @@ class Branch:
 @pytest.fixture
 def branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Branch:
     made = Branch(tmp_path, 30)
-    monkeypatch.setattr(history_command, "CACHE", str(made.cache))
+    monkeypatch.setattr(Cache, "default", lambda: Cache(made.cache))
     return made
 
 
