@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.records import file as record_file
+from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
 from bench.sweep import progress
 from bench.sweep.cell import Cell
@@ -44,13 +45,8 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None]) -> int:
         out.print(f"       log {error.log}   again: {error.reproduce}", soft_wrap=True, markup=False)
     first = cells[0]
     results = first.settings.results
-    report = render(
-        results,
-        results / "report",
-        commit=first.commit.sha,
-        machine=first.machine.id,
-        sweep=first.settings.sweep,
-    )
+    wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
+    report = render(results, results / "report", wanted)
     _show_outcome(report)
     out.print(f"report: {report}", soft_wrap=True)
     return 1 if failed else 0
