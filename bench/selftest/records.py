@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from bench.records.file import dumps, record_path, sealed
+from bench.records.types import Commit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MACHINE = "test-cpu-2c"
@@ -85,7 +87,8 @@ def write_sweep(
 
 def write(results: Path, content: Mapping[str, Any]) -> Path:
     """Write one record where a sweep would."""
-    path = record_path(results, content["machine"]["id"], content["commit"], "", content["variant"], content["round"])
+    commit = msgspec.convert(content["commit"], Commit)
+    path = record_path(results, content["machine"]["id"], commit, "", content["variant"], content["round"])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
     return path
