@@ -117,14 +117,13 @@ def clusters_effect(metric: Metric, before: Clusters, after: Clusters, limit: fl
     sign, counted = sign_of(metric), _counted(metric)
     moved = [sign * (b - a) for a, b in zip(before.sums, after.sums, strict=True)]
     mean = estimates.ratio_mean(moved, before.weights)
-    smallest = math.log1p(limit) if before.log else limit * abs(estimates.ratio_mean(before.sums, before.weights).value)
     known = mean.low is not None
     return Effect(
         value=mean.value,
         low=mean.low,
         high=mean.high,
         p=estimates.ratio_p(moved, before.weights),
-        limit=max(smallest, before.floor, after.floor),
+        limit=max(before.limit(limit), after.floor),
         test=f"paired t over {counted}",
         n=round(sum(before.weights)) if counted == "windows" else len(moved),
         units=mean.n,

@@ -5,6 +5,7 @@ Each file of this folder lists its own in `METRICS`; every table, verdict, serie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -56,6 +57,11 @@ class Clusters:
     weights: Sequence[float]
     log: bool = False
     floor: float = 0.0
+
+    def limit(self, share: float) -> float:
+        """Return what the limit of a metric, a share of its value, is on the scale of the mean: where `log`, a log."""
+        mean = sum(self.sums) / sum(self.weights)
+        return max(math.log1p(share) if self.log else share * abs(mean), self.floor)
 
 
 Sample = Rounds | Marks | Clusters
