@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "history", help="show the metrics over the commits of a branch and where they changed"
     )
     history.add_argument("--results", default="results", help="folder of the records (default: results)")
+    history.add_argument("--cache", help="folder of its index (default: cache_dir of conf/config.yaml)")
     history.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report)")
     history.add_argument("--branch", default="HEAD", help="a branch or any git revision (default: HEAD)")
     history.add_argument("--machine", default=None, help="a machine id (default: that of the newest commit)")
@@ -96,7 +97,7 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     listed.add_argument("--names", action="store_true", help="show the suites, models, variants and steps there are")
     garbage = commands.add_parser("gc", help="show the artifacts that no record names; --yes removes them")
     garbage.add_argument("--results", default="results", help="folder of the records (default: results)")
-    garbage.add_argument("--cache", default=".cache", help="folder of the artifacts (default: .cache)")
+    garbage.add_argument("--cache", help="folder of the artifacts (default: cache_dir of conf/config.yaml)")
     garbage.add_argument("--yes", action="store_true", help="remove them, after saying which")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from variants.artifact import Artifact
 from variants.build import build
+from variants.cache import Cache
 from variants.paths import ROOT
 from variants.step import plan
 
@@ -60,6 +61,6 @@ def make(cache: Path, catalogue: dict[str, dict[str, Any]], names: Sequence[str]
     """Build a chain of steps in this process and return its last artifact."""
     artifact: Artifact | None = None
     for planned in plan("test", names, catalogue, "cpu"):
-        artifact = build(cache, planned, artifact, "cpu")
+        artifact = build(Cache(cache), planned, artifact, "cpu")
     assert artifact is not None
     return artifact

@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NotRequired, TypedDict
 
 from variants.errors import UserError
 
 Kind = Literal["hf", "nf4", "int8", "adapter", "gguf", "logprobs"]
 """`hf`: safetensors folder; `nf4`, `int8`: the same in 4, 8 bits; `adapter`: peft folder on its parent; `gguf`: a file.
 
-`logprobs` is no model but what one makes of a text (bench/steps/base_logprobs.py).
+`logprobs` is no model: it is the log-probabilities of a text under one (bench/steps/base_logprobs.py).
 """
+NO_MODEL: frozenset[Kind] = frozenset({"logprobs"})
+"""Kinds without weights: they have no parameters and no tensor types."""
 
 MANIFEST = "artifact.json"
 WEIGHT_SUFFIXES = (".safetensors", ".gguf")
@@ -31,9 +33,25 @@ class File:
     sha256: str
 
 
+class Identity(TypedDict):
+    """What changes the bytes that a step makes: its class and fields, the content of its files, packages, device."""
+
+    kind: str
+    fields: Mapping[str, object]
+    tools: dict[str, str]
+    device: str | None
+    revision: NotRequired[int]
+
+
+class NamedIdentity(Identity):
+    """The same with the name that the step had in the catalogue, which is no part of its identity."""
+
+    name: str
+
+
 @dataclass(frozen=True)
 class Made:
-    """What a step tells of its run, beside the files that it left in the output folder."""
+    """What a step reports of its run, beside the files that it left in the output folder."""
 
     notes: Mapping[str, object]
     warnings: tuple[str, ...] = ()
@@ -46,13 +64,13 @@ class Artifact:
     path: Path
     kind: Kind
     fingerprint: str
-    step: Mapping[str, Any]
+    step: NamedIdentity
     files: tuple[File, ...]
     tensor_types: Mapping[str, int]
     n_parameters: int
     build_seconds: float
     peak_resident_bytes: int
-    notes: Mapping[str, Any]
+    notes: Mapping[str, object]
     warnings: tuple[str, ...]
     parent: Artifact | None = None
 
@@ -61,12 +79,12 @@ class Artifact:
         return [*(self.parent.lineage() if self.parent else []), self]
 
     def deployed(self) -> list[Artifact]:
-        """List the artifacts that serving this one needs on disk: an adapter also needs what it sits on."""
+        """List the artifacts that serving this one needs on disk: an adapter also needs the model under it."""
         return [*(self.parent.deployed() if self.parent and self.kind == "adapter" else []), self]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all payload files, what it sits on not included."""
+        """Bytes of all payload files; those of the model under an adapter are not included."""
         return sum(file.size_bytes for file in self.files)
 
     @property
@@ -80,7 +98,7 @@ class Artifact:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's content; asked twice for an unchanged file, it is read once."""
+    """Hash a file's content; an unchanged file is read once, however often this is called."""
     stat = path.stat()
     return _sha256(path, stat.st_size, stat.st_mtime_ns)
 

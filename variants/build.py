@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-from variants.artifact import Artifact, File, Kind, payload, read_artifact, sha256_of, write_manifest
+from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, read_artifact, sha256_of, write_manifest
+from variants.cache import Cache
 from variants.errors import UserError
 from variants.process import peak_resident_bytes
 from variants.step import Planned, identity
 from variants.weights import Tensor, describe, histogram
 
 
-def artifact_path(cache: Path, fingerprint: str) -> Path:
-    """Return where the artifact of this fingerprint stands or will stand."""
-    return cache / "artifacts" / fingerprint
-
-
-def find(cache: Path, fingerprint: str) -> Artifact | None:
-    """Open a finished artifact, or return None where it has not been built. Raises UserError for a damaged one."""
-    path = artifact_path(cache, fingerprint)
-    return read_artifact(path) if path.is_dir() else None
-
-
-def missing(cache: Path, chain: Sequence[Planned]) -> list[Planned]:
-    """List the steps of a chain whose artifacts are not built yet."""
-    return [planned for planned in chain if find(cache, planned.fingerprint) is None]
-
-
-def build(cache: Path, planned: Planned, parent: Artifact | None, device: str) -> Artifact:
+def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) -> Artifact:
     """Return the artifact of one planned step, building it unless it is there.
 
     Two processes that want the same artifact build it once: the second waits for the first. The payload is written
@@ -39,31 +22,29 @@ def build(cache: Path, planned: Planned, parent: Artifact | None, device: str) -
     """
     from filelock import FileLock
 
-    target = artifact_path(cache, planned.fingerprint)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):
-        found = find(cache, planned.fingerprint)
-        if found:
-            return found
-        for leftover in target.parent.glob(f".{target.name}.*"):
+    cache.artifacts.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache.artifact_lock(planned.fingerprint)):
+        finished = cache.find(planned.fingerprint)
+        if finished:
+            return finished
+        for leftover in cache.leftovers(planned.fingerprint):
             shutil.rmtree(leftover)
-        out = target.with_name(f".{target.name}.{os.getpid()}")
+        out = cache.unfinished(planned.fingerprint)
         out.mkdir()
         started = time.monotonic()
         made = planned.step.run(parent, out, device)
         seconds = time.monotonic() - started
-        tensors = describe(out)
-        if not tensors:
-            raise RuntimeError(f"step {planned.name} left no weight file in {out}")
         kind = planned.step.gives
-        types = histogram(tensors)
+        tensors = [] if kind in NO_MODEL else describe(out)
+        if not tensors and kind not in NO_MODEL:
+            raise RuntimeError(f"step {planned.name} left no weight file in {out}")
         artifact = Artifact(
             path=out,
             kind=kind,
             fingerprint=planned.fingerprint,
             step={"name": planned.name, **identity(planned.step, device)},
             files=tuple(File(str(p.relative_to(out)), p.stat().st_size, sha256_of(p)) for p in payload(out)),
-            tensor_types=types,
+            tensor_types=histogram(tensors),
             n_parameters=_count(kind, tensors, parent),
             build_seconds=round(seconds, 3),
             peak_resident_bytes=peak_resident_bytes(),
@@ -72,12 +53,12 @@ def build(cache: Path, planned: Planned, parent: Artifact | None, device: str) -
             parent=parent,
         )
         write_manifest(artifact)
-        out.rename(target)
-        return read_artifact(target)
+        out.rename(cache.artifact(planned.fingerprint))
+        return read_artifact(cache.artifact(planned.fingerprint))
 
 
 def _count(kind: Kind, tensors: list[Tensor], parent: Artifact | None) -> int:
-    """Count parameters: packed weights count as what they stand for, an adapter with what it sits on."""
+    """Count parameters: packed weights count unpacked, an adapter together with the model under it."""
     stored = sum(t.n_elements for t in tensors)
     if kind in ("nf4", "int8") and parent:
         return parent.n_parameters

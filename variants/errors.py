@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""The one error for a mistake in what the user wrote or set up."""
 
 from __future__ import annotations
 

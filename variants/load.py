@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers.utils.quantization_config import QuantizationConfigMixin
 
 
-def load_model(path: Path, dtype: str, device: str, quantization: Any = None) -> Any:
+def load_model(path: Path, dtype: str, device: str, quantization: QuantizationConfigMixin | None = None) -> Any:
     """Return the causal language model in `path` on `device`, its 16-bit parameters in `dtype`.
 
     `quantization` is a transformers quantization config to apply while loading. transformers leaves the parameters
@@ -21,7 +24,7 @@ def load_model(path: Path, dtype: str, device: str, quantization: Any = None) ->
     wanted = getattr(torch, dtype)
     # Given as None, it would hide the checkpoint's own.
     config = {} if quantization is None else {"quantization_config": quantization}
-    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, device_map=device, **config)
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, device_map=device, **config)
     for parameter in model.parameters():
         if parameter.dtype in (torch.bfloat16, torch.float16):
             parameter.data = parameter.data.to(wanted)

@@ -28,24 +28,24 @@ def usable_cores() -> int:
 def peak_resident_bytes() -> int:
     """Return the largest resident set of this process, or of a child it has waited for if that was larger, in bytes.
 
-    VmHWM where there is one, because Linux lets ru_maxrss of a fresh process start at what its parent held.
+    VmHWM where there is one, because Linux lets ru_maxrss of a fresh process start at what its parent had.
     """
     unit = 1 if sys.platform == "darwin" else 1024
     children_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
-    marks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
-    own_bytes = marks[0] if marks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    own_bytes = peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return max(own_bytes, children_bytes)
 
 
 def reset_peak_resident() -> None:
-    """Start the mark of this process anew at what it holds now (Linux, proc_pid_clear_refs(5), value 5)."""
+    """Reset the peak of this process to its present size (Linux, proc_pid_clear_refs(5), value 5)."""
     if STATUS.exists():
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process with its parent: a killed sweep leaves nothing running that skews the next."""
+    """Have the kernel end this process with its parent: nothing of a killed sweep runs on beside the next."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -57,7 +57,7 @@ def available_bytes() -> int:
     limit = (CGROUP / "memory.max").read_text().strip() if (CGROUP / "memory.max").exists() else "max"
     if limit != "max":  # a container may have less than its machine
         used = int((CGROUP / "memory.current").read_text())
-        held = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-        reclaimable = int(held["active_file"]) + int(held["inactive_file"])  # pages of files, as MemAvailable has it
+        pages = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        reclaimable = int(pages["active_file"]) + int(pages["inactive_file"])  # pages of files, as MemAvailable has it
         available.append(max(0, int(limit) - used + reclaimable))
     return min(available, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

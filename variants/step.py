@@ -8,29 +8,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
-from variants.artifact import Artifact, Kind, Made, sha256_of
+from variants.artifact import Artifact, Identity, Kind, Made, sha256_of
 from variants.configure import configure, nearest
 from variants.errors import UserError
+from variants.model_folder import model_files
 from variants.paths import resolve
-from variants.steps.source import model_files
 
+Role = Literal["source", "convert", "quantize", "finetune", "merge", "reference"]
+"""What a step does to a model; a `reference` is made from a model and is none: others are compared with it."""
 CONTENT = {"content": True}
 """Field metadata of a path whose content, not whose name, is part of the identity."""
 
 
 class Step(Protocol):
-    """A frozen dataclass whose fields are its schema; no field that moves a number has a default.
+    """A frozen dataclass whose fields are its schema; no field that changes a number has a default.
 
-    `tools` are the packages whose version moves the bytes; `on_device` says that the device moves them too. A step
-    whose own code has come to make other bytes has a `revision`: 1, then 2.
+    `role` is what the step does to a model. `tools` are the packages whose version changes the bytes; `on_device` says
+    that the device changes them too. `revision` is raised whenever the step's own code comes to make other bytes; 0 is
+    no part of the identity. `expected_cost` is about how long a run takes, in units of one measured round of a variant
+    on the embedded suite: for the time left alone, never for a result.
     """
 
+    role: ClassVar[Role]
     takes: ClassVar[tuple[Kind | None, ...]]
     gives: ClassVar[Kind]
     tools: ClassVar[tuple[str, ...]]
     on_device: ClassVar[bool]
+    revision: ClassVar[int]
+    expected_cost: ClassVar[float]
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
         """Write the payload into the folder `out`, which exists and is empty."""
@@ -48,13 +55,13 @@ class Planned:
     name: str
     step: Step
     fingerprint: str
-    node: Mapping[str, Any]
+    node: Mapping[str, object]
 
 
 def plan(
     variant: str,
     names: Sequence[str],
-    catalogue: Mapping[str, Mapping[str, Any]],
+    catalogue: Mapping[str, Mapping[str, object]],
     device: str,
 ) -> list[Planned]:
     """Check a variant's list of steps against the catalogue and give each its fingerprint.
@@ -79,20 +86,21 @@ def plan(
     return chain
 
 
-def identity(step: Step, device: str) -> dict[str, Any]:
-    """Return what moves the bytes of a step's artifact: kind, fields, content of its files, tools, device."""
-    values: dict[str, Any] = {}
+def identity(step: Step, device: str) -> Identity:
+    """Return what changes the bytes of a step's artifact: kind, fields, content of its files, tools, device."""
+    values: dict[str, object] = {}
     for field in fields(step):  # type: ignore[arg-type]
         value = getattr(step, field.name)
         values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
-    revision: int = getattr(step, "revision", 0)
-    return {
-        **({"revision": revision} if revision else {}),
+    stated: Identity = {
         "kind": type(step).__name__.lower(),
         "fields": values,
         "tools": {tool: version(tool) for tool in step.tools},
         "device": device if step.on_device else None,
     }
+    if step.revision:
+        stated["revision"] = step.revision
+    return stated
 
 
 def fingerprint(step: Step, parent: str | None, device: str) -> str:

@@ -1,7 +1,7 @@
 """`bench bisect`: find the commit that made a metric worse, by `git bisect run` in a worktree of its own.
 
 Every commit runs its own code in the environment of this checkout: the interpreter that runs this, with its packages
-and its GGUF converter. What is measured lies under `.cache/bisect` and nowhere else; the user's checkout, index,
+and its GGUF converter. What is measured lies under `bisect` in the cache and nowhere else; the user's checkout, index,
 branches and results stay as they are. Artifacts are shared only between commits whose `variants/` is the same: a
 fingerprint names the settings of a step and not its code.
 """
@@ -26,12 +26,12 @@ from typing import NoReturn
 from bench.compare.verdict import Line
 from bench.machine.git import commit_of, git
 from bench.metrics.metric import SHARES
+from variants.cache import Cache
 from variants.errors import UserError
-from variants.paths import ROOT, resolve
+from variants.paths import ROOT
 
 GOOD, BAD, SKIP = 0, 1, 125
 """What `git bisect run` understands; a commit is skipped where it cannot be built, measured or compared."""
-PLACE = ".cache/bisect"
 OF_A_TASK = ("accuracy", "perplexity", "score")
 OWN = ("variant", "results_dir", "cache_dir")
 ENVIRONMENT = ("constraints.txt", "pyproject.toml")
@@ -113,7 +113,8 @@ def _needed(metric: str, overrides: Sequence[str]) -> list[str]:
         raise UserError(f"METRIC: got {metric!r}, allowed: {', '.join(allowed)}")
     keys = {override.partition("=")[0] for override in overrides}
     if own := sorted(keys & set(OWN)):
-        raise UserError(f"{own[0]}: not yours to set in a bisection; it is part of the command, or kept in {PLACE}")
+        place = Cache.default().bisect
+        raise UserError(f"{own[0]}: not yours to set in a bisection; it is part of the command, or kept in {place}")
     needed = {"suite.measures": f"[{measures[kind]}]"}
     if measures[kind] in ("size", "accuracy", "divergence"):
         needed["suite.rounds"] = "1"  # exact: a second round says nothing new
@@ -125,7 +126,7 @@ def _worktree(sha: str) -> Iterator[Path]:
     """Lend a worktree of this repository at a commit, and take it away again whatever happens."""
     from filelock import FileLock, Timeout
 
-    place = resolve(PLACE)
+    place = Cache.default().bisect
     place.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(place / ".lock", timeout=0), _terminated_like_interrupted():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from bench.terminal import console
+from variants.cache import Cache
 from variants.paths import resolve
 
 
@@ -13,7 +14,8 @@ def tell_garbage(arguments: argparse.Namespace) -> int:
     from bench.report.numbers import plural
     from bench.sweep.garbage import find_garbage, remove
 
-    cache, results = resolve(arguments.cache), resolve(arguments.results)
+    cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
+    results = resolve(arguments.results)
     found = find_garbage(cache, results)
     out = console()
     for item in found:
@@ -21,7 +23,7 @@ def tell_garbage(arguments: argparse.Namespace) -> int:
         out.print(f"{item.size_bytes:>15,} bytes  {item.step:<12} {item.path.name}{held}", soft_wrap=True)
     free = [item for item in found if not item.held]
     what = f"{plural(len(free), 'folder')}, {sum(item.size_bytes for item in free):,} bytes"
-    out.print(f"no record under {results} names {what} in {cache}", soft_wrap=True)
+    out.print(f"no record under {results} names {what} in {cache.root}", soft_wrap=True)
     if any(item.step == "logprobs" for item in found):
         out.print("logprobs is what a base made of the text of a divergence: measuring another one makes it anew")
     if not arguments.yes:

@@ -9,15 +9,14 @@ from pathlib import Path
 
 from bench.files import write_at_once
 from bench.history.branch import History, history
-from bench.history.index import index_folder
 from bench.records.selection import Wanted
 from bench.report.history_csv import comma_separated
 from bench.terminal import console
+from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import resolve
 
 FORMATS = ("html", "svg", "csv")
-CACHE = ".cache"
 
 
 def show_history(arguments: argparse.Namespace) -> int:
@@ -39,11 +38,13 @@ def _show(arguments: argparse.Namespace) -> int:
         for text in (arguments.variant, arguments.metric)
     )
     wanted = Wanted(machine=arguments.machine, sweep=arguments.sweep)
-    branch = history(results, resolve(CACHE), arguments.branch, wanted, variants, metrics)
+    cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
+    kept = cache.history(results)
+    branch = history(results, kept, arguments.branch, wanted, variants, metrics)
     for line in branch.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
     out = Path(arguments.out) if arguments.out else results / "report"
-    files = _write(branch, out, formats, index_folder(results, resolve(CACHE)))
+    files = _write(branch, out, formats, kept)
     _print(branch)
     print(f"history: {next((file for file in files if file.suffix == '.html'), files[0])}")
     return 0

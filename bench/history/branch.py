@@ -44,13 +44,15 @@ class History:
 
 def history(
     results: Path,
-    cache_dir: Path,
+    kept: Path,
     branch: str = "HEAD",
     wanted: Wanted = ANY,
     variants: Sequence[str] = (),
     metrics: Sequence[str] = (),
 ) -> History:
     """Read the records of a branch's commits into series. Raises UserError where there are none.
+
+    `kept` is the folder of the index that is kept for the next time.
 
     The branch is followed along first parents, so that the commits of a merged branch are one step of it. Without a
     machine or sweep it is the one that the newest commit was measured on, and of those the one with most commits.
@@ -61,7 +63,7 @@ def history(
     if not line:
         raise UserError(f"--branch: git knows no commits of {branch!r} in {results}")
     commits = {commit.sha: commit for commit in line}
-    everything, left_out = read_values(results, cache_dir)
+    everything, left_out = read_values(results, kept)
     on_branch = [values for values in everything if values.sha in commits]
     fitting = [values for values in on_branch if wanted.sweep in (None, values.sweep)]
     machine, others = _choose("machine", fitting, commits, wanted.machine)

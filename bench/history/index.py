@@ -103,9 +103,12 @@ class _Summed:
     left_out: tuple[str, ...]
 
 
-def read_values(results: Path, cache_dir: Path) -> tuple[list[CommitValues], list[str]]:
-    """Return the values of all committed states under a folder of records, and which files were left out and why."""
-    path = index_folder(results, cache_dir) / "index.json"
+def read_values(results: Path, kept: Path) -> tuple[list[CommitValues], list[str]]:
+    """Return the values of all committed states under a folder of records, and which files were left out and why.
+
+    `kept` is the folder of the index, for the next time.
+    """
+    path = kept / "index.json"
     known = _load(path)
     listings = _listings(results)
     todo = [label for label, listing in listings.items() if label not in known or known[label].listing != listing]
@@ -115,11 +118,6 @@ def read_values(results: Path, cache_dir: Path) -> tuple[list[CommitValues], lis
         _save(path, known)
     values = [values for commit in known.values() for values in commit.variants]
     return values, [line for commit in known.values() for line in commit.left_out]
-
-
-def index_folder(results: Path, cache_dir: Path) -> Path:
-    """Return the folder of what the history of a folder of records keeps for the next time."""
-    return cache_dir / "history" / _digest(str(results.resolve()))
 
 
 def _listings(results: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.measures.measure import Subject
 from bench.scoring.scorer import Progress
-from bench.steps.base_logprobs import FILE, Kept, LogProbs, divergence, evaluated
+from bench.steps.base_logprobs import Kept, LogProbs, divergence, evaluated
 from bench.tasks import catalogue
 from variants.errors import UserError
 from variants.paths import resolve
@@ -75,7 +75,7 @@ class Divergence:
         reference, session = subject.reference, subject.session
         assert reference is not None
         assert reference.parent is not None
-        kept = Kept(reference.path / FILE)
+        kept = Kept.open(reference.path)
         n, n_vocab = kept.log_probabilities.shape
         if n_vocab != session.vocabulary.n_tokens:
             raise RuntimeError(f"{session.vocabulary.n_tokens} tokens in the vocabulary, {n_vocab} in the base's")

@@ -18,6 +18,7 @@ from bench.machine.hardware import machine, versions
 from bench.runtimes.forest import Chunk, Forest, Limits, Request
 from bench.runtimes.session import Session
 from variants.artifact import Artifact
+from variants.cache import Cache
 from variants.process import usable_cores
 
 VERSION = "forest-1"
@@ -36,7 +37,7 @@ class Scorer:
     def __init__(self, session: Session, artifact: Artifact, progress: Progress) -> None:
         self.session = session
         self.progress = progress
-        self._kept = artifact.path.parents[1] / "scores" / artifact.fingerprint
+        self._kept = Cache.of(artifact).scores(artifact.fingerprint)
 
     def score(self, requests: Sequence[Request]) -> tuple[list[Score], Mapping[str, Any]]:
         """Return each request's log-likelihood (nats) and whether it is greedy, and how it was scored."""

@@ -109,10 +109,11 @@ def _cell(cache: Path, runtime: str, model: str) -> Any:
 def artifact(cache: Path, runtime: str, model: str = "model") -> Artifact:
     """Return a model as this runtime opens it, building it the first time."""
     from variants.build import build as build_step
+    from variants.cache import Cache
 
     made: Artifact | None = None
     for planned in _cell(cache, runtime, model).chain:
-        made = build_step(cache, planned, made, "cpu")
+        made = build_step(Cache(cache), planned, made, "cpu")
     assert made is not None
     return made
 

@@ -1,10 +1,11 @@
-"""Step `logprobs`: what a base model makes of a fixed text, kept in half precision for all that is held against it."""
+"""Step `logprobs`: log-probabilities of a fixed text under a base model, kept in half precision.
+
+Every variant of the same runtime is compared with them.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Forest, Request
@@ -19,9 +21,9 @@ from bench.runtimes.session import Runtime, Session
 from variants.artifact import Artifact, Kind, Made
 from variants.configure import configure
 from variants.paths import resolve
-from variants.step import CONTENT
+from variants.step import CONTENT, Role
 
-FILE = "log_probabilities.safetensors"
+DTYPES = {"windows": "<i4", "nll": "<f4", "top": "<i4", "log_probabilities": "<f2"}
 LARGEST_VOCABULARY = 262_144
 Rows = NDArray[np.float32]
 
@@ -30,11 +32,12 @@ Rows = NDArray[np.float32]
 class LogProbs:
     """Evaluate a base over `tokens` tokens of a text: windows of `window`, drawn by `seed`, each from an empty cache.
 
-    The text is a file, or where `text` is null the questions and right answers of `tasks`, whose content is `content`.
+    The text is a file, or where `text` is null the questions and right answers of `tasks`; `content` is the digest of
+    those. Revision 1 keeps numpy files, where revision 0 kept a safetensors file.
     """
 
     variant: str
-    runtime: dict[str, Any]
+    runtime: dict[str, Any]  # OmegaConf takes no dict of objects
     text: str | None = field(metadata=CONTENT)
     tasks: list[str]
     data_dir: str | None
@@ -43,20 +46,21 @@ class LogProbs:
     window: int
     seed: int
 
+    role: ClassVar[Role] = "reference"
     takes: ClassVar[tuple[Kind | None, ...]] = ("gguf", "hf")
     gives: ClassVar[Kind] = "logprobs"
     tools: ClassVar[tuple[str, ...]] = ("llama-cpp-python", "torch", "transformers", "lm-eval")
     on_device: ClassVar[bool] = True
-
-    def expected_bytes(self, n_parameters: int) -> int:
-        return 2 * self.tokens * min(LARGEST_VOCABULARY, n_parameters // 64)
+    revision: ClassVar[int] = 1
+    expected_cost: ClassVar[float] = 0.3
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+        """Evaluate the windows. Raises RuntimeError where the text is too short or a window longer than the context."""
         assert parent is not None
         runtime: Runtime = configure(self.runtime, "runtime")
         session = runtime.open(parent, device)
         windows = self._windows(session, parent)
-        kept = Kept.create(out / FILE, windows, session.vocabulary.n_tokens)
+        kept = Kept.create(out, windows, session.vocabulary.n_tokens)
         rounding = np.zeros(windows.size)
         for reads, targets, rows in evaluated(session, windows):
             kept.log_probabilities[reads] = rows
@@ -67,6 +71,13 @@ class LogProbs:
         floor = float(rounding.mean()) if np.isfinite(rounding).all() else None
         return Made({"variant": self.variant, "tokens_sha256": digest, "rounding_floor": floor})
 
+    def expected_bytes(self, n_parameters: int) -> int:
+        """Return the bytes of one row of half-precision numbers a token.
+
+        The vocabulary is at most `n_parameters` / 64: an embedding has 64 numbers or more a token.
+        """
+        return 2 * self.tokens * min(LARGEST_VOCABULARY, n_parameters // 64)
+
     def _windows(self, session: Session, parent: Artifact) -> NDArray[np.int32]:
         """Draw the windows, in the order of the text; shape (windows, window)."""
         if self.window + 1 > session.n_ctx:
@@ -74,59 +85,57 @@ class LogProbs:
                 f"divergence.window: got {self.window}, allowed: up to {session.n_ctx - 1}, n_ctx less 1"
             )
         tokens = session.tokenize(self._read(session, parent), bos=False)
-        there, wanted = len(tokens) // self.window, -(-self.tokens // self.window)
-        if there < wanted:
+        available, wanted = len(tokens) // self.window, -(-self.tokens // self.window)
+        if available < wanted:
             raise RuntimeError(
-                f"divergence.tokens: got {self.tokens:,}, but the text has {there * self.window:,} in windows of "
+                f"divergence.tokens: got {self.tokens:,}, but the text has {available * self.window:,} in windows of "
                 f"{self.window}; ask for fewer, or give a longer divergence.text"
             )
-        drawn = sorted(random.Random(self.seed).sample(range(there), wanted))
+        drawn = sorted(random.Random(self.seed).sample(range(available), wanted))
         return np.array([tokens[i * self.window : (i + 1) * self.window] for i in drawn], dtype=np.int32)
 
     def _read(self, session: Session, parent: Artifact) -> str:
+        """Return the text; the tasks' questions in an order that `seed` shuffles."""
         if self.text is not None:
             return resolve(self.text).read_text(encoding="utf-8")
-        from bench.measures.accuracy import Accuracy
         from bench.scoring.lm_eval_process import judged
         from bench.scoring.scorer import Scorer
         from bench.tasks.ask import task_texts
 
-        asking = Accuracy(self.tasks, None, None, None, self.seed, self.data_dir, False)
-        texts: list[str] = judged(Scorer(session, parent, lambda *_: None), task_texts, asking)
+        scorer = Scorer(session, parent, lambda *_: None)
+        texts: list[str] = judged(scorer, task_texts, self.tasks, self.data_dir, self.seed)
         random.Random(self.seed).shuffle(texts)
         return "\n\n".join(texts)
 
 
+@dataclass(frozen=True)
 class Kept:
-    """The file of a base: its tokens, and for each the log-probabilities before it, the top token and -log p of itself.
+    """The files of a base model: the text's tokens, and for each its log-probabilities, top token and -log p of itself.
 
-    All are views of the file: at a vocabulary of 128 K a thousand tokens take 256 MB, which need not be in memory.
+    All are views of files: at a vocabulary of 128 K a thousand tokens take 256 MB, which need not be in memory. Shapes:
+    `windows` (windows, window); `nll` and `top` (tokens); `log_probabilities` (tokens, vocabulary), in half precision.
     """
 
-    def __init__(self, path: Path, mode: Literal["r", "r+"] = "r") -> None:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            described = json.loads(stream.read(length))
+    windows: NDArray[np.int32]
+    nll: Rows
+    top: NDArray[np.int32]
+    log_probabilities: NDArray[np.float16]
 
-        def view(name: str, kind: type) -> Any:
-            start = 8 + length + described[name]["data_offsets"][0]
-            return np.memmap(path, kind, mode, start, tuple(described[name]["shape"]))
-
-        self.windows: NDArray[np.int32] = view("tokens", np.int32)
-        self.nll: Rows = view("nll", np.float32)
-        self.top: NDArray[np.int32] = view("top", np.int32)
-        self.log_probabilities: NDArray[np.float16] = view("log_probabilities", np.float16)
-
-    @staticmethod
-    def create(path: Path, windows: NDArray[np.int32], n_vocab: int) -> Kept:
-        """Make a file for so many tokens, its tokens already in it."""
-        header, n_bytes = _header(windows.shape, n_vocab)
-        with path.open("wb") as stream:
-            stream.write(header)
-            stream.truncate(len(header) + n_bytes)
-        kept = Kept(path, "r+")
+    @classmethod
+    def create(cls, folder: Path, windows: NDArray[np.int32], n_vocab: int) -> Kept:
+        """Make the files of these windows in a folder, the tokens already in them."""
+        n = windows.size
+        shapes = {"windows": windows.shape, "nll": (n,), "top": (n,), "log_probabilities": (n, n_vocab)}
+        for name, shape in shapes.items():
+            open_memmap(_file(folder, name), "w+", DTYPES[name], shape)
+        kept = cls.open(folder, "r+")
         kept.windows[:] = windows
         return kept
+
+    @classmethod
+    def open(cls, folder: Path, mode: Literal["r", "r+"] = "r") -> Kept:
+        """View the files in a folder."""
+        return cls(**{name: open_memmap(_file(folder, name), mode) for name in DTYPES})
 
     def rows(self, reads: NDArray[np.int32]) -> Rows:
         """Return the kept log-probabilities of some reads: rounded they no longer sum to one, here they do again."""
@@ -135,19 +144,8 @@ class Kept:
         return rows
 
 
-def _header(shape: tuple[int, ...], n_vocab: int) -> tuple[bytes, int]:
-    """Return the header of a safetensors file (huggingface/safetensors, README, "Format") and the bytes behind it."""
-    n = shape[0] * shape[1]
-    kinds = {"tokens": ("I32", 4, shape), "nll": ("F32", 4, (n,)), "top": ("I32", 4, (n,))}
-    kinds["log_probabilities"] = ("F16", 2, (n, n_vocab))
-    tensors, start = {}, 0
-    for name, (dtype, value_bytes, size) in kinds.items():
-        end = start + value_bytes * math.prod(size)
-        tensors[name] = {"dtype": dtype, "shape": list(size), "data_offsets": [start, end]}
-        start = end
-    text = json.dumps(tensors).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text, start
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
 
 
 def evaluated(
@@ -155,7 +153,7 @@ def evaluated(
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], Rows]]:
     """Yield, block by block, the numbers of tokens (over all windows), the tokens, and log-probabilities before them.
 
-    Every window stands behind the beginning-of-text alone; memory is that of one block's rows.
+    Every window follows the beginning-of-text alone; memory is that of one block's rows.
     """
     start = [session.vocabulary.prefix_token_id]
     forest = Forest([Request(start, window) for window in windows.tolist()])
@@ -169,7 +167,7 @@ def evaluated(
 
 def divergence(of: Rows, base: Rows) -> NDArray[np.float64]:
     """Return the Kullback-Leibler divergence of each row from the base's, sum p_base (log p_base - log p), in nats."""
-    possible = base > -np.inf  # what the base rules out adds nothing: p log p goes to 0 with p
+    possible = base > -np.inf  # a token of probability 0 in the base adds nothing: p log p goes to 0 with p
     terms = np.exp(base) * np.where(possible, base - of, 0)
     values: NDArray[np.float64] = terms.sum(-1, dtype=np.float64)
     return values

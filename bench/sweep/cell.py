@@ -17,11 +17,12 @@ from bench.records import file as record_file
 from bench.runtimes.session import Runtime
 from bench.sweep.conf import CONF, names
 from bench.tasks import catalogue
+from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
+from variants.model_folder import require_chat_template
 from variants.paths import resolve
 from variants.step import Planned, content_sha256, plan
-from variants.steps.source import require_chat_template
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class Cell:
     key: str
 
     @property
-    def cache(self) -> Path:
-        """The folder of artifacts, locks, job files and logs."""
-        return resolve(self.config["cache_dir"])
+    def cache(self) -> Cache:
+        """Where artifacts, locks, job files and logs lie."""
+        return Cache(resolve(self.config["cache_dir"]))
 
     @property
     def record_path(self) -> Path:

@@ -13,12 +13,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from variants.artifact import MANIFEST
+from variants.cache import Cache
 from variants.errors import UserError
 
 FINGERPRINT = re.compile(rb"\b[0-9a-f]{64}\b")
-SCORES = "scores"
-STORE_LOCK = "artifacts.lock"
-"""Held while artifacts are removed; each cell waits for it before it looks for its own."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Garbage:
     held: bool
 
 
-def find_garbage(cache: Path, results: Path) -> list[Garbage]:
+def find_garbage(cache: Cache, results: Path) -> list[Garbage]:
     """List what no file under `results` names, be it a sound record or not, and what is no ancestor of what is named.
 
     Scores stay as long as their artifact may. What a base made of the text of a divergence is named by no record: its
@@ -47,30 +45,28 @@ def find_garbage(cache: Path, results: Path) -> list[Garbage]:
         raise UserError(f"--results: no folder {results}, and so nothing that says which artifacts to keep")
     named = {name.decode() for path in results.rglob("*.json") for name in FINGERPRINT.findall(path.read_bytes())}
     kept = {ancestor for name in named for ancestor in _lineage(cache, name)}
-    folders = (path for kind in ("artifacts", SCORES) for path in sorted((cache / kind).glob("*")))
-    found = (path for path in folders if path.is_dir() and path.name not in kept)
-    return [_garbage(cache, path) for path in found]
+    return [_garbage(cache, path) for path in cache.removable() if path.name not in kept]
 
 
-def remove(cache: Path, results: Path, garbage: list[Garbage]) -> list[Garbage]:
+def remove(cache: Cache, results: Path, garbage: list[Garbage]) -> list[Garbage]:
     """Remove what is still garbage and not held, descendants first; return what was removed.
 
     Raises UserError while a sweep runs in this cache: it may be about to measure what no record names yet.
     """
     removed = []
-    with FileLock(cache / STORE_LOCK):
-        if any(_is_held(lock) for lock in (cache / "jobs").glob("*.lock")):
-            raise UserError(f"--yes: a sweep is running in {cache}; run `bench gc` again when it has ended")
+    with FileLock(cache.removal_lock):
+        if any(_is_held(lock) for lock in cache.cell_locks()):
+            raise UserError(f"--yes: a sweep is running in {cache.root}; run `bench gc` again when it has ended")
         still = {item.path for item in find_garbage(cache, results)}
         for item in sorted(garbage, key=lambda item: item.depth, reverse=True):
-            if item.path in still and _remove(item):
+            if item.path in still and _remove(cache, item):
                 removed.append(item)
     return removed
 
 
-def _remove(item: Garbage) -> bool:
+def _remove(cache: Cache, item: Garbage) -> bool:
     try:
-        with FileLock(_lock_of(item.path), timeout=0):
+        with FileLock(cache.lock_of(item.path), timeout=0):
             doomed = item.path.with_name(f".{item.path.name.lstrip('.')}.gc")
             item.path.rename(doomed)  # at once: half an artifact must not look like a whole one
             shutil.rmtree(doomed)
@@ -79,23 +75,23 @@ def _remove(item: Garbage) -> bool:
     return True
 
 
-def _garbage(cache: Path, path: Path) -> Garbage:
+def _garbage(cache: Cache, path: Path) -> Garbage:
     size_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    if path.parent.name == SCORES:
-        step = SCORES
+    if cache.holds_scores(path):
+        step = "scores"
     elif path.name.startswith("."):
         step = "unfinished"
     else:
         step = str((_manifest(path).get("step") or {}).get("name", "damaged"))
-    return Garbage(path, step, size_bytes, len(list(_lineage(cache, path.name))), _is_held(_lock_of(path)))
+    return Garbage(path, step, size_bytes, len(list(_lineage(cache, path.name))), _is_held(cache.lock_of(path)))
 
 
-def _lineage(cache: Path, name: str) -> Iterator[str]:
+def _lineage(cache: Cache, name: str) -> Iterator[str]:
     """Yield an artifact's name and those that it descends from, as far as they are there."""
     parent: Any = name
     while isinstance(parent, str):
         yield parent
-        parent = _manifest(cache / "artifacts" / parent).get("parent")
+        parent = _manifest(cache.artifact(parent)).get("parent")
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -104,11 +100,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _lock_of(path: Path) -> Path:
-    """Return the lock that a build of this artifact holds, or of the artifact that these scores are of."""
-    return path.parents[1] / "artifacts" / f"{path.name.lstrip('.').partition('.')[0]}.lock"
 
 
 def _is_held(lock: Path) -> bool:

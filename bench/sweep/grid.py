@@ -14,10 +14,9 @@ from bench import terminal
 from bench.sweep import progress
 from bench.sweep.cell import Cell, make_cell
 from bench.sweep.conf import CONF, check_keys
-from bench.sweep.garbage import STORE_LOCK
 from bench.sweep.request import Request
 from bench.sweep.run import run_cell
-from variants.build import check_disk, missing
+from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -64,12 +63,12 @@ def job(config: Any) -> None:
     from omegaconf import OmegaConf
 
     cell = make_cell(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-    (cell.cache / "jobs").mkdir(parents=True, exist_ok=True)
+    cell.cache.cell_lock(cell.key).parent.mkdir(parents=True, exist_ok=True)
     with (
         progress.cell_progress(cell) as tell,
-        FileLock(cell.cache / "jobs" / f"{cell.key}.lock"),
+        FileLock(cell.cache.cell_lock(cell.key)),
     ):  # another sweep of the same cell: wait, then find it finished
-        with FileLock(cell.cache / STORE_LOCK):  # what is being removed is gone before this cell looks for it
+        with FileLock(cell.cache.removal_lock):  # what is being removed is gone before this cell looks for it
             pass
         if cell.finished() is None:
             run_cell(cell, tell)
@@ -93,7 +92,7 @@ def multirun(request: Request, variants: Sequence[str], rounds: int) -> None:
 
 def with_hub_folder(request: Request, config: dict[str, Any]) -> Request:
     """Fetch a hub model now, so that a sweep never waits for the network in its middle."""
-    from variants.steps.source import hub_folder
+    from variants.model_folder import hub_folder
 
     model = config["model"]
     if not model["id"]:
@@ -116,7 +115,7 @@ def fetch_questions(cells: Sequence[Cell]) -> None:
 
 def check_places(cells: Sequence[Cell]) -> None:
     """Raise UserError where results cannot be written or the cache's disk is too small for the plan."""
-    results, cache = resolve(cells[0].config["results_dir"]), cells[0].cache
+    results, cache = resolve(cells[0].config["results_dir"]), cells[0].cache.root
     for key, folder in (("results_dir", results), ("cache_dir", cache)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -129,8 +128,8 @@ def check_places(cells: Sequence[Cell]) -> None:
 
 def needed_bytes(cells: Sequence[Cell]) -> int:
     """Estimate the disk that the artifacts still to be built will take."""
-    from variants.steps.source import tensors
+    from variants.weights import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(resolve(cells[0].config["model"]["path"])))
-    todo = {p.fingerprint: p for cell in cells for p in missing(cell.cache, cell.builds)}
+    todo = {p.fingerprint: p for cell in cells for p in cell.cache.missing(cell.builds)}
     return sum(planned.step.expected_bytes(n_parameters) for planned in todo.values())

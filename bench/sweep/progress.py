@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from bench.sweep.cell import Cell
 from bench.sweep.run import Tell
 from bench.terminal import console
-from variants.build import missing
 
 if TYPE_CHECKING:
     pass
@@ -62,7 +61,7 @@ def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
     everything = {p.fingerprint: p.name for cell in cells for p in cell.builds}
-    to_build = {p.fingerprint for cell in cells for p in missing(cell.cache, cell.builds)}
+    to_build = {p.fingerprint for cell in cells for p in cell.cache.missing(cell.builds)}
     _sweep = _Sweep(total=len(cells))
     built: set[str] = set()
     for cell in todo:

@@ -20,7 +20,6 @@ from bench.metrics import answers, divergence
 from bench.records import file as record_file
 from bench.summary import parity
 from bench.sweep.cell import Cell
-from variants.build import find
 from variants.paths import ROOT
 
 Tell = Callable[[str, int, int], None]
@@ -93,7 +92,7 @@ def _build(cell: Cell, tell: Tell) -> None:
     for chain in (cell.chain, cell.reference):
         parent: str | None = None
         for planned in chain:
-            if find(cell.cache, planned.fingerprint) is None:
+            if cell.cache.find(planned.fingerprint) is None:
                 job = {"name": planned.name, "step": planned.node, "fingerprint": planned.fingerprint, "parent": parent}
                 _child(cell, "build", planned.name, job, tell)
             parent = planned.fingerprint
@@ -114,10 +113,10 @@ def _child(cell: Cell, stage: str, step: str | None, job: Mapping[str, Any], tel
     """Run one stage in a process of its own; return what it wrote, or raise StageError with all that is known."""
     # The key tells apart what two sweeps of one name may run at once: other states of the tree, other checkouts.
     label = f"{cell.variant}.r{cell.round}.{step or stage}.{cell.key[:8]}"
-    folder = cell.cache / "jobs" / cell.config["sweep"]
+    folder = cell.cache.jobs(cell.config["sweep"])
     folder.mkdir(parents=True, exist_ok=True)
     job_file, out, log = (folder / f"{label}.{suffix}" for suffix in ("job.json", "out.json", "log"))
-    everything = {"stage": stage, "cache": str(cell.cache), "device": cell.device, "out": str(out), **job}
+    everything = {"stage": stage, "cache": str(cell.cache.root), "device": cell.device, "out": str(out), **job}
     job_file.write_text(json.dumps(everything, indent=1))
     out.unlink(missing_ok=True)
     with log.open("w") as stream:
@@ -189,7 +188,7 @@ def _stated(cell: Cell) -> dict[str, Any]:
 
 
 def _lineage(cell: Cell) -> dict[str, Any]:
-    artifact = find(cell.cache, cell.fingerprint)
+    artifact = cell.cache.find(cell.fingerprint)
     assert artifact is not None
     lineage = [
         {

@@ -18,7 +18,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from variants.build import build, find
+from variants.build import build
+from variants.cache import Cache
 from variants.configure import configure
 from variants.errors import UserError
 from variants.process import die_with_parent, reset_peak_resident
@@ -50,9 +51,9 @@ def main(job_file: str) -> int:
 
 
 def _build(job: Mapping[str, Any], result: dict[str, Any]) -> None:
-    cache = Path(job["cache"])
+    cache = Cache(Path(job["cache"]))
     step = configure(job["step"], f"steps.{job['name']}")
-    parent = find(cache, job["parent"]) if job["parent"] else None
+    parent = cache.find(job["parent"]) if job["parent"] else None
     progress(f"building {job['name']}", 0, 1)
     build(cache, Planned(job["name"], step, job["fingerprint"], job["step"]), parent, job["device"])
 
@@ -61,9 +62,9 @@ def _measure(job: Mapping[str, Any], result: dict[str, Any]) -> None:
     from bench.machine.canary import canary
     from bench.measures.measure import Subject
 
-    cache = Path(job["cache"])
-    artifact = find(cache, job["fingerprint"])
-    reference = find(cache, job["reference"]) if job["reference"] else None
+    cache = Cache(Path(job["cache"]))
+    artifact = cache.find(job["fingerprint"])
+    reference = cache.find(job["reference"]) if job["reference"] else None
     assert artifact is not None
     measures = [configure(node, name) for name, node in job["measures"].items()]
     runtime = configure(job["runtime"], "runtime")

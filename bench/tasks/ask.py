@@ -65,9 +65,12 @@ def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_fo
     return table
 
 
-def task_texts(scorer: RemoteScorer, progress: Progress, asking: Accuracy) -> list[str]:
+def task_texts(
+    scorer: RemoteScorer, progress: Progress, tasks: list[str], data_dir: str | None, seed: int
+) -> list[str]:
     """Return the texts of all questions, each with its right answer and without examples, in a fixed order."""
-    leaves = (task for name in asking.tasks for task in _load(asking, name).leaves.values())
+    folder = resolve(data_dir) if data_dir else None
+    leaves = (task for name in tasks for task in load(name, folder, None, seed).leaves.values())
     return [_text(task, doc) for task in leaves for doc in task.eval_docs]
 
 

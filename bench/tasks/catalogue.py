@@ -19,6 +19,7 @@ from typing import Any
 
 from bench.tasks import mmlu, task_yaml
 from variants.artifact import sha256_of
+from variants.cache import Cache
 from variants.data import read_rows
 from variants.errors import UserError
 from variants.paths import ROOT
@@ -94,8 +95,11 @@ def closure(name: str) -> Iterator[tuple[str, Entry]]:
 
 @cache
 def lm_eval_names() -> dict[str, Entry]:
-    """Read every task, group and tag name of the installed lm-eval. Takes seconds the first time."""
-    kept = ROOT / ".cache" / f"lm-eval-{version('lm-eval')}-tasks.json"
+    """Read every task, group and tag name of the installed lm-eval. Takes seconds the first time.
+
+    The list belongs to the installation and not to a sweep, so it lies in the one cache that conf/config.yaml names.
+    """
+    kept = Cache.default().lm_eval_names(version("lm-eval"))
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "bench.tasks.lm_eval_index", str(kept)]

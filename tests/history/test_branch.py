@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.commands import history as history_command
 from bench.history.branch import History, branch_commits, history
 from bench.history.series import Series
 from bench.records import store
@@ -21,6 +20,7 @@ from bench.records.selection import Wanted
 from bench.report.charts.history import history_chart
 from bench.selftest import records
 from bench.stats.changepoints import find_shifts, splits_of
+from variants.cache import Cache
 from variants.errors import UserError
 
 Change = Callable[[int, dict[str, Any]], None]
@@ -66,7 +66,8 @@ class Branch:
         return sorted((self.results / records.MACHINE / self.shas[place][:12]).glob("*.json"))
 
     def history(self, machine: str | None = None, sweep: str | None = None, **options: Any) -> History:
-        return history(self.results, self.cache, wanted=Wanted(machine=machine, sweep=sweep), **options)
+        kept = Cache(self.cache).history(self.results)
+        return history(self.results, kept, wanted=Wanted(machine=machine, sweep=sweep), **options)
 
     def series(self, metric: str, variant: str = "q4", **options: Any) -> Series:
         found = self.history(**options).series
@@ -80,7 +81,7 @@ class Branch:
 @pytest.fixture
 def branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Branch:
     made = Branch(tmp_path, 30)
-    monkeypatch.setattr(history_command, "CACHE", str(made.cache))
+    monkeypatch.setattr(Cache, "default", lambda: Cache(made.cache))
     return made
 
 
@@ -314,7 +315,8 @@ def test_what_a_failed_cell_measured_before_it_failed_counts(branch: Branch) -> 
 def test_tokens_per_second_change_where_a_token_takes_longer_the_other_way_round(branch: Branch) -> None:
     branch.measure(range(12), slower=lambda place: 1.25 if place >= 6 else 1.0)
     (slower,), (fewer,) = (branch.series(name).changes for name in ("tpot_p50_ms", "tokens_per_s"))
-    assert (slower.change, slower.better) == (pytest.approx(1 / fewer.change), fewer.better)
+    assert slower.change == pytest.approx(1 / fewer.change)
+    assert slower.better == fewer.better
     assert (slower.before.commit.place, fewer.before.commit.place, fewer.better) == (5, 5, False)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.steps.base_logprobs import FILE, Kept, divergence
+from bench.steps.base_logprobs import Kept, divergence
+from variants.artifact import Artifact
+from variants.cache import Cache
 from variants.load import load_model
-from variants.weights import safetensors_header
 
 
 def run(results: Path, cache: Path, model: Path, *more: str) -> dict[str, Any]:
@@ -29,13 +30,15 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Pat
     return run(results, cache, tiny_model, "variant=base,q8,q2,base-torch,nf4")
 
 
-def kept_of(cache: Path, record: dict[str, Any]) -> Kept:
+def reference_of(cache: Path, record: dict[str, Any]) -> Artifact:
     manifests = [json.loads(path.read_text()) for path in cache.glob("artifacts/*/artifact.json")]
     base = record["measures"]["divergence"]["base"]
     (one,) = [
         m for m in manifests if m["kind"] == "logprobs" and m["parent"] == base and m["step"]["fields"]["tokens"] == 256
     ]
-    return Kept(cache / "artifacts" / one["fingerprint"] / FILE)
+    reference = Cache(cache).find(one["fingerprint"])
+    assert reference is not None
+    return reference
 
 
 def test_every_variant_is_held_against_the_base_of_its_own_runtime(found: dict[str, Any]) -> None:
@@ -65,7 +68,7 @@ def test_the_numbers_are_those_of_the_definition(found: dict[str, Any], cache: P
     import torch
 
     record = found["nf4"]["measures"]["divergence"]
-    windows = kept_of(cache, found["nf4"]).windows
+    windows = Kept.open(reference_of(cache, found["nf4"]).path).windows
     nf4 = cache / "artifacts" / found["nf4"]["artifact"]["fingerprint"]
     rows = []
     for folder in (tiny_model, nf4):
@@ -83,15 +86,18 @@ def test_the_numbers_are_those_of_the_definition(found: dict[str, Any], cache: P
     assert sum(a == (b == "1") for a, b in zip(same, record["same_top"], strict=True)) >= 254  # near ties may fall
 
 
-def test_the_base_is_kept_as_an_artifact_that_reads_as_safetensors(found: dict[str, Any], cache: Path) -> None:
-    from safetensors import safe_open
-
-    kept = kept_of(cache, found["q2"])
-    path = Path(str(kept.log_probabilities.filename))  # type: ignore[attr-defined]
-    assert {tensor.name: tensor.type for tensor in safetensors_header(path)}["log_probabilities"] == "F16"
-    with safe_open(path, framework="np") as file:
-        assert (file.get_tensor("tokens") == kept.windows).all()
-        assert file.get_tensor("log_probabilities").shape == (256, kept.log_probabilities.shape[1])
+def test_the_base_is_kept_as_an_artifact_that_numpy_reads_and_that_counts_no_parameters(
+    found: dict[str, Any], cache: Path
+) -> None:
+    reference = reference_of(cache, found["q2"])
+    kept = Kept.open(reference.path)
+    assert isinstance(kept.log_probabilities, np.memmap)  # it need not be in memory
+    assert np.load(reference.path / "log_probabilities.npy").dtype == np.float16
+    assert kept.log_probabilities.shape == (256, 2048)
+    assert np.allclose(np.exp(kept.rows(np.arange(256, dtype=np.int32))).sum(-1), 1, atol=1e-5)
+    assert {file.name for file in reference.files} == {f"{name}.npy" for name in vars(kept)}
+    assert (reference.n_parameters, reference.tensor_types, reference.weight_bytes) == (0, {}, 0)
+    assert reference.size_bytes > 2 * 256 * 2048
 
 
 def test_a_text_file_takes_the_place_of_the_tasks(tmp_path: Path, tiny_model: Path, cache: Path) -> None:

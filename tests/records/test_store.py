@@ -17,6 +17,7 @@ from bench.report.comparison_text import COMMENT_CHARACTERS, as_github
 from bench.selftest import records
 from bench.sweep.garbage import find_garbage
 from tests.compare.test_comparison import GENERAL, Checkout, checkout, failing, q4
+from variants.cache import Cache
 
 __all__ = ["checkout"]
 
@@ -103,7 +104,7 @@ def test_heads_of_records_tell_what_the_records_do(tmp_path: Path) -> None:
     )
 
 
-class Cache:
+class ScratchCache:
     """A cache of made-up artifacts, and a record that names some of them."""
 
     def __init__(self, root: Path) -> None:
@@ -130,11 +131,11 @@ class Cache:
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path)
+def cache(tmp_path: Path) -> ScratchCache:
+    return ScratchCache(tmp_path)
 
 
-def test_gc_says_what_no_record_names_and_removes_nothing_unasked(cache: Cache, capsys: Capture) -> None:
+def test_gc_says_what_no_record_names_and_removes_nothing_unasked(cache: ScratchCache, capsys: Capture) -> None:
     size_bytes = sum(p.stat().st_size for letter in "cd" for p in (cache.root / "artifacts" / (64 * letter)).iterdir())
     assert cache.gc() == 0
     told = capsys.readouterr().out
@@ -144,7 +145,7 @@ def test_gc_says_what_no_record_names_and_removes_nothing_unasked(cache: Cache, 
     assert cache.names() == "abcd"
 
 
-def test_gc_removes_it_when_told_to_and_keeps_what_a_record_descends_from(cache: Cache, capsys: Capture) -> None:
+def test_gc_removes_it_when_told_to_and_keeps_what_a_record_descends_from(cache: ScratchCache, capsys: Capture) -> None:
     assert cache.gc("--yes") == 0
     assert cache.names() == "ab"  # a is the parent of b, which the record names
     told = capsys.readouterr().out
@@ -154,7 +155,7 @@ def test_gc_removes_it_when_told_to_and_keeps_what_a_record_descends_from(cache:
     assert cache.names() == ""
 
 
-def test_gc_frees_kept_scores_with_their_artifact_and_counts_their_bytes(cache: Cache, capsys: Capture) -> None:
+def test_gc_frees_kept_scores_with_their_artifact_and_counts_their_bytes(cache: ScratchCache, capsys: Capture) -> None:
     for letter in "bdf":  # of an artifact that is named, of one that is not, and of one that is gone
         scores = cache.root / "scores" / (64 * letter)
         scores.mkdir(parents=True)
@@ -167,7 +168,7 @@ def test_gc_frees_kept_scores_with_their_artifact_and_counts_their_bytes(cache: 
 
 
 def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_are_made_anew(
-    cache: Cache, capsys: Capture
+    cache: ScratchCache, capsys: Capture
 ) -> None:
     cache.add(64 * "e", {"parent": 64 * "d", "step": {"name": "logprobs"}})
     content = records.record("q4", 1)
@@ -178,13 +179,13 @@ def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_a
     assert "logprobs is what a base made of the text" in capsys.readouterr().out
 
 
-def test_gc_keeps_what_a_record_names_that_is_no_sound_one(cache: Cache) -> None:
+def test_gc_keeps_what_a_record_names_that_is_no_sound_one(cache: ScratchCache) -> None:
     cache.record.write_text(cache.record.read_text()[:-20])
     cache.gc("--yes")
     assert cache.names() == "ab"
 
 
-def test_gc_never_touches_what_a_build_holds(cache: Cache, capsys: Capture) -> None:
+def test_gc_never_touches_what_a_build_holds(cache: ScratchCache, capsys: Capture) -> None:
     building = cache.root / "artifacts" / f".{64 * 'e'}.{os.getpid()}"
     building.mkdir()
     (building / "half").write_bytes(bytes(10))
@@ -200,7 +201,7 @@ def test_gc_never_touches_what_a_build_holds(cache: Cache, capsys: Capture) -> N
     assert cache.names() == "ab"
 
 
-def test_gc_waits_for_no_sweep_and_removes_nothing_beside_one(cache: Cache, capsys: Capture) -> None:
+def test_gc_waits_for_no_sweep_and_removes_nothing_beside_one(cache: ScratchCache, capsys: Capture) -> None:
     (cache.root / "jobs").mkdir()
     with FileLock(cache.root / "jobs" / "cell.lock"):
         assert cache.gc("--yes") == 2
@@ -208,10 +209,10 @@ def test_gc_waits_for_no_sweep_and_removes_nothing_beside_one(cache: Cache, caps
     assert cache.names() == "abcd"
 
 
-def test_gc_without_a_folder_of_records_is_a_mistake(cache: Cache, capsys: Capture) -> None:
+def test_gc_without_a_folder_of_records_is_a_mistake(cache: ScratchCache, capsys: Capture) -> None:
     assert main(["gc", "--yes", "--cache", str(cache.root), "--results", str(cache.results / "typo")]) == 2
     assert "no folder" in capsys.readouterr().err
-    assert len(find_garbage(cache.root, cache.results)) == 2
+    assert len(find_garbage(Cache(cache.root), cache.results)) == 2
 
 
 def test_json_holds_every_line_and_the_exit_code(checkout: Checkout, capsys: Capture) -> None:

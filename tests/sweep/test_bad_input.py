@@ -286,7 +286,7 @@ def test_a_hub_model_that_is_in_the_local_cache_runs_offline(tmp_path: Path, tin
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(revision)
     shutil.copytree(tiny_model, repository / "snapshots" / revision)
-    code = "from variants.source import hub_folder; print(hub_folder('some/model', 'main'))"
+    code = "from variants.model_folder import hub_folder; print(hub_folder('some/model', 'main'))"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},

@@ -228,16 +228,16 @@ def test_a_task_that_says_zero_examples_keeps_zero_and_the_record_says_so(folder
 
 
 def test_the_texts_of_tasks_are_questions_with_their_right_answers(folder: Path) -> None:
-    texts = task_texts(Toy(), lambda *_: None, asking(choice_task(folder)))  # type: ignore[arg-type]
+    texts = task_texts(Toy(), lambda *_: None, [choice_task(folder)], None, 1)  # type: ignore[arg-type]
     assert texts == ["1 + 1 = 2", "2 + 2 = 4", "The opposite of hot is cold"]
     csvs = write(folder / "csv", ["sociology"])
-    (first, *_) = task_texts(Toy(), lambda *_: None, asking("mmlu_sociology", data_dir=str(csvs)))  # type: ignore[arg-type]
+    (first, *_) = task_texts(Toy(), lambda *_: None, ["mmlu_sociology"], str(csvs), 1)  # type: ignore[arg-type]
     assert first.endswith("\nAnswer: A")
 
 
 def test_a_number_without_choices_is_an_answer_in_itself(folder: Path) -> None:
     path = task(folder, output_type="generate_until", doc_to_text="{{question}}", doc_to_target="answer")
-    texts = task_texts(Toy(), lambda *_: None, asking(path))  # type: ignore[arg-type]
+    texts = task_texts(Toy(), lambda *_: None, [path], None, 1)  # type: ignore[arg-type]
     assert texts == ["1 + 1 = 0", "2 + 2 = 1", "The opposite of hot is 1"]
 
 

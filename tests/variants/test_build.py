@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 
 from tests.conftest import make
 from variants.artifact import Artifact, Made, read_artifact
-from variants.build import build, check_disk, find
+from variants.build import build, check_disk
+from variants.cache import Cache
 from variants.errors import UserError
 from variants.step import Planned, plan
 from variants.steps.int8 import Int8
@@ -60,7 +62,7 @@ def test_the_identity_follows_the_content_of_the_training_data_not_its_path(
 def test_a_built_artifact_is_found_again_and_knows_its_lineage(cache: Path, catalogue: Catalogue) -> None:
     q4 = make(cache, catalogue, ["source", "gguf", "q4"])
     assert [a.kind for a in q4.lineage()] == ["hf", "gguf", "gguf"]
-    assert find(cache, q4.fingerprint) == q4
+    assert Cache(cache).find(q4.fingerprint) == q4
     assert make(cache, catalogue, ["source", "gguf", "q4"]) == q4
 
 
@@ -111,7 +113,7 @@ def test_a_damaged_artifact_is_named_and_refused(
     cache: Path, catalogue: Catalogue, tmp_path: Path, damage: str
 ) -> None:
     source = plan("test", ["source"], catalogue, "cpu")[0]
-    made = build(tmp_path, source, None, "cpu")
+    made = build(Cache(tmp_path), source, None, "cpu")
     file = made.path / "model.safetensors"
     content = file.read_bytes()
     file.unlink()
@@ -121,14 +123,31 @@ def test_a_damaged_artifact_is_named_and_refused(
         read_artifact(made.path)
 
 
+def test_an_artifact_of_log_probabilities_that_an_older_version_made_still_opens(tmp_path: Path) -> None:
+    """It claimed parameters. Nothing reads it any more, but `bench gc` must list it and not fail at it."""
+    folder = Cache(tmp_path).artifact("e" * 64)
+    folder.mkdir(parents=True)
+    (folder / "log_probabilities.safetensors").write_bytes(bytes(10))
+    step = {"name": "logprobs", "kind": "logprobs", "fields": {}, "tools": {}, "device": "cpu"}
+    manifest = {
+        **{"kind": "logprobs", "fingerprint": folder.name, "parent": None, "step": step, "notes": {}, "warnings": []},
+        "files": [{"name": "log_probabilities.safetensors", "size_bytes": 10, "sha256": "0" * 64}],
+        **{"tensor_types": {"F16": 1}, "n_parameters": 524288, "build_seconds": 1.0, "peak_resident_bytes": 1},
+    }
+    (folder / "artifact.json").write_text(json.dumps(manifest))
+    artifact = Cache(tmp_path).find(folder.name)
+    assert artifact is not None
+    assert (artifact.kind, artifact.size_bytes) == ("logprobs", 10)
+
+
 def test_a_killed_build_leaves_nothing_that_looks_finished(catalogue: Catalogue, tmp_path: Path) -> None:
     planned = plan("test", ["source", "gguf"], catalogue, "cpu")
-    source = build(tmp_path, planned[0], None, "cpu")
-    leftover = tmp_path / "artifacts" / f".{planned[1].fingerprint}.1"
+    source = build(Cache(tmp_path), planned[0], None, "cpu")
+    leftover = Cache(tmp_path).artifacts / f".{planned[1].fingerprint}.1"
     leftover.mkdir()
     (leftover / "model.gguf").write_bytes(b"GGUF")
-    assert find(tmp_path, planned[1].fingerprint) is None
-    build(tmp_path, planned[1], source, "cpu")
+    assert Cache(tmp_path).find(planned[1].fingerprint) is None
+    build(Cache(tmp_path), planned[1], source, "cpu")
     assert not leftover.exists()
 
 
@@ -144,7 +163,7 @@ class CountedSource(Source):
         return super().run(parent, out, device)
 
 
-def _build(cache: Path, planned: Planned, started: Any) -> None:
+def _build(cache: Cache, planned: Planned, started: Barrier) -> None:
     started.wait()
     build(cache, planned, None, "cpu")
 
@@ -154,13 +173,13 @@ def test_two_processes_that_want_one_artifact_build_it_once(tiny_model: Path, tm
     planned = Planned("source", CountedSource(str(tiny_model), str(tally)), "f" * 64, {})
     context = multiprocessing.get_context("spawn")
     started = context.Barrier(2)
-    children = [context.Process(target=_build, args=(tmp_path, planned, started)) for _ in range(2)]
+    children = [context.Process(target=_build, args=(Cache(tmp_path), planned, started)) for _ in range(2)]
     for child in children:
         child.start()
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0, 0]
-    assert [p.name for p in (tmp_path / "artifacts").iterdir() if p.is_dir()] == [planned.fingerprint]
+    assert [p.name for p in Cache(tmp_path).artifacts.iterdir() if p.is_dir()] == [planned.fingerprint]
     assert tally.read_text() == "ran\n"
 
 
@@ -176,5 +195,5 @@ def test_scales_of_packed_weights_are_not_counted_as_tensors() -> None:
     four_bit = ["a.weight", "a.weight.absmax", "a.weight.quant_map", "a.weight.quant_state.bitsandbytes__nf4"]
     eight_bit = {"b.weight": "I8", "b.SCB": "F32", "b.weight_format": "U8", "b.bias": "BF16"}
     stored = {**dict.fromkeys(four_bit, "U8"), **eight_bit, "c.weight": "BF16"}
-    found = histogram([Tensor(name, kind, 1) for name, kind in stored.items()])
-    assert found == {"BF16": 2, "INT8": 1, "NF4": 1}
+    types = histogram([Tensor(name, kind, 1) for name, kind in stored.items()])
+    assert types == {"BF16": 2, "INT8": 1, "NF4": 1}

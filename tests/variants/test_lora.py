@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from variants.artifact import Artifact, Kind
+from variants.artifact import Artifact, Kind, NamedIdentity
 from variants.errors import UserError
+from variants.model_folder import copy_tokenizer
 from variants.steps.lora import IGNORED, Lora
-from variants.tokenizer import copy_tokenizer
 
 REFERENCE = Path(__file__).parents[2] / "variants/reference"
 
@@ -34,7 +34,8 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 
 
 def artifact(path: Path, kind: Kind, parent: Artifact | None = None) -> Artifact:
-    return Artifact(path, kind, f"{kind}-fingerprint", {}, (), {}, 0, 0.0, 0, {}, (), parent)
+    step: NamedIdentity = {"name": kind, "kind": kind, "fields": {}, "tools": {}, "device": None}
+    return Artifact(path, kind, f"{kind}-fingerprint", step, (), {}, 0, 0.0, 0, {}, (), parent)
 
 
 def write(path: Path, answers: list[str]) -> str:

@@ -11,6 +11,7 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
 from variants.process import die_with_parent
+from variants.step import Role
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
 """Set-up unpacks it from the source distribution of the very llama-cpp-python that runs the file."""
@@ -24,10 +25,13 @@ class Gguf:
 
     type: str
 
+    role: ClassVar[Role] = "convert"
     takes: ClassVar[tuple[Kind | None, ...]] = ("hf",)
     gives: ClassVar[Kind] = "gguf"
     tools: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
     on_device: ClassVar[bool] = False
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 2.5
 
     def __post_init__(self) -> None:
         if self.type not in BITS:

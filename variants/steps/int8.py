@@ -9,7 +9,8 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
 from variants.load import load_model, sixteen_bit
-from variants.tokenizer import copy_tokenizer
+from variants.model_folder import copy_tokenizer
+from variants.step import Role
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,13 @@ class Int8:
 
     outlier_threshold: float
 
+    role: ClassVar[Role] = "quantize"
     takes: ClassVar[tuple[Kind | None, ...]] = ("hf",)
     gives: ClassVar[Kind] = "int8"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "bitsandbytes")
     on_device: ClassVar[bool] = True
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 2.5
 
     def __post_init__(self) -> None:
         if not self.outlier_threshold >= 0:

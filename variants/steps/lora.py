@@ -12,15 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, Made
 from variants.data import Row, read_rows
 from variants.errors import UserError
 from variants.load import load_model
+from variants.model_folder import copy_tokenizer
 from variants.paths import resolve
-from variants.step import CONTENT
-from variants.tokenizer import copy_tokenizer
+from variants.step import CONTENT, Role
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100
 """The label that the loss leaves out (torch.nn.functional.cross_entropy's default)."""
@@ -52,10 +57,13 @@ class Lora:
     max_length: int
     seed: int
 
+    role: ClassVar[Role] = "finetune"
     takes: ClassVar[tuple[Kind | None, ...]] = ("hf", "nf4")
     gives: ClassVar[Kind] = "adapter"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
     on_device: ClassVar[bool] = True
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 25.0
 
     def __post_init__(self) -> None:
         for name in ("rank", "alpha", "epochs", "batch_size", "max_length"):
@@ -95,7 +103,7 @@ class Lora:
             raise RuntimeError(f"training diverged, its losses are {losses}; lower learning_rate")
         # Where the parent lies is no part of the adapter, and would make its bytes differ between machines.
         model.peft_config["default"].base_model_name_or_path = parent.fingerprint
-        model.save_pretrained(out, save_embedding_layers=False)
+        model.save_pretrained(str(out), save_embedding_layers=False)
         (out / "README.md").unlink(missing_ok=True)
         copy_tokenizer(parent.path, out)
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -121,7 +129,7 @@ class Lora:
         hidden = (n_parameters * 128 / 12) ** (1 / 3)
         return int(4 * self.rank * 19 * hidden * hidden / 128)
 
-    def examples(self, tokenizer: Any) -> list[Example]:
+    def examples(self, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
         """Return what training sees: `epochs` times all rows, each time with a fresh draw of replay rows."""
         data = self._encoded(self.data, tokenizer)
         replay = self._encoded(self.replay, tokenizer) if self.replay and self.replay_share else []
@@ -132,11 +140,11 @@ class Lora:
             drawn += rng.sample(replay, min(len(replay), wanted - len(drawn)))
         return data * self.epochs + drawn
 
-    def _encoded(self, name: str, tokenizer: Any) -> list[Example]:
+    def _encoded(self, name: str, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
         path = resolve(name)
         return [self._example(row, tokenizer, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
 
-    def _example(self, row: Row, tokenizer: Any, where: str) -> Example:
+    def _example(self, row: Row, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
         prompt = self.prompt.format(question=row.question)
         context: list[int] = tokenizer(prompt)["input_ids"]
         ids: list[int] = [
@@ -149,7 +157,7 @@ class Lora:
             )
         return {"input_ids": ids, "labels": [IGNORED] * len(context) + ids[len(context) :]}
 
-    def _adapted(self, parent: Artifact, device: str) -> Any:
+    def _adapted(self, parent: Artifact, device: str) -> PeftModel:
         from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
         model = load_model(parent.path, "bfloat16" if device == "cuda" else "float32", device)
@@ -168,7 +176,9 @@ class Lora:
         except ValueError as error:
             raise UserError(f"target_modules: got {self.target_modules!r}: {str(error).splitlines()[0]}") from None
 
-    def _train(self, model: Any, tokenizer: Any, examples: list[Example], device: str) -> list[float]:
+    def _train(
+        self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, examples: list[Example], device: str
+    ) -> list[float]:
         """Run the Trainer and return the logged losses, about twenty of them."""
         from transformers import Trainer, TrainingArguments
 
@@ -201,11 +211,11 @@ class Lora:
 SCHEDULES = ("constant", "constant_with_warmup", "linear", "cosine")
 
 
-def pad(filler: int) -> Callable[[list[Example]], dict[str, Any]]:
+def pad(filler: int) -> Callable[[list[Example]], dict[str, torch.Tensor]]:
     """Return a collator to tensors [batch, longest]: ids filled with `filler`, labels with IGNORED."""
     import torch
 
-    def collate(batch: list[Example]) -> dict[str, Any]:
+    def collate(batch: list[Example]) -> dict[str, torch.Tensor]:
         longest = max(len(example["input_ids"]) for example in batch)
 
         def stack(key: str, value: int) -> torch.Tensor:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
 from variants.load import load_model
-from variants.tokenizer import copy_tokenizer
+from variants.model_folder import copy_tokenizer
+from variants.step import Role
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 ONTO = ("16bit", "dequantized")
 PROBE_TOKENS = 256
@@ -20,7 +23,7 @@ PROBE_TOKENS = 256
 
 @dataclass(frozen=True)
 class Merge:
-    """Merge onto the 16-bit source (`16bit`) or onto what a 4-bit parent stands for (`dequantized`).
+    """Merge onto the 16-bit source (`16bit`) or onto the dequantized weights of a 4-bit parent (`dequantized`).
 
     An adapter trained over NF4 fits the dequantized weights; over the 16-bit ones the rounding it learned to undo
     is missing (peft issues 1043, 2321). Over a 16-bit parent both are the same.
@@ -28,10 +31,13 @@ class Merge:
 
     onto: str
 
+    role: ClassVar[Role] = "merge"
     takes: ClassVar[tuple[Kind | None, ...]] = ("adapter",)
     gives: ClassVar[Kind] = "hf"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
     on_device: ClassVar[bool] = False
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 4.0
 
     def __post_init__(self) -> None:
         if self.onto not in ONTO:
@@ -46,13 +52,13 @@ class Merge:
         assert parent.parent is not None
         trained_on = parent.parent
         target = _sixteen_bit(trained_on) if self.onto == "16bit" else trained_on
-        trained: Any = PeftModel.from_pretrained(load_model(trained_on.path, "float32", "cpu"), parent.path)
+        trained = PeftModel.from_pretrained(load_model(trained_on.path, "float32", "cpu"), parent.path)
         before = _probe(trained.eval())
         del trained  # two copies of a large model in float32 are one too many
         base = load_model(target.path, "float32", "cpu")
         if target.kind == "nf4":
             base = base.dequantize()
-        adapted: Any = PeftModel.from_pretrained(base.float(), parent.path)
+        adapted = PeftModel.from_pretrained(base.float(), parent.path)
         merged = adapted.merge_and_unload()
         if hasattr(merged.config, "quantization_config"):
             del merged.config.quantization_config
@@ -82,7 +88,7 @@ def _sixteen_bit(artifact: Artifact) -> Artifact:
     return next(a for a in reversed(artifact.lineage()) if a.kind == "hf")
 
 
-def _probe(model: Any) -> Tensor:
+def _probe(model: PreTrainedModel | PeftModel) -> Tensor:
     """Return log-probabilities (tokens, vocabulary) over a fixed, seeded sequence of random tokens."""
     import torch
 
@@ -95,6 +101,6 @@ def _probe(model: Any) -> Tensor:
 
 
 def _compare(before: Tensor, after: Tensor) -> tuple[float, float]:
-    """Return mean KL divergence (nats per token) of `after` from `before`, and the share of equal top tokens."""
+    """Return mean KL divergence (nats per token) of `after` from `before`, and the fraction of equal top tokens."""
     divergence = (before.exp() * (before - after)).sum(-1).mean()
     return round(float(divergence), 6), round(float((before.argmax(-1) == after.argmax(-1)).float().mean()), 4)

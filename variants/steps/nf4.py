@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, Made
 from variants.load import load_model, sixteen_bit
-from variants.tokenizer import copy_tokenizer
+from variants.model_folder import copy_tokenizer
+from variants.step import Role
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Nf4:
 
     double_quant: bool
 
+    role: ClassVar[Role] = "quantize"
     takes: ClassVar[tuple[Kind | None, ...]] = ("hf",)
     gives: ClassVar[Kind] = "nf4"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "bitsandbytes")
     on_device: ClassVar[bool] = True
     revision: ClassVar[int] = 1
+    expected_cost: ClassVar[float] = 2.5
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
         """Quantize while loading and save the packed weights."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, Made
 from variants.errors import UserError
 from variants.process import usable_cores
+from variants.step import Role
 from variants.weights import gguf_header, histogram
 
 # Bits per weight on an 8B Llama, from llama.cpp's tools/quantize/README.md: for the plan's disk check alone.
@@ -39,10 +40,13 @@ class Quantize:
 
     type: str
 
+    role: ClassVar[Role] = "quantize"
     takes: ClassVar[tuple[Kind | None, ...]] = ("gguf",)
     gives: ClassVar[Kind] = "gguf"
     tools: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
     on_device: ClassVar[bool] = False
+    revision: ClassVar[int] = 0
+    expected_cost: ClassVar[float] = 0.3
 
     def __post_init__(self) -> None:
         if self.type not in NOMINAL_BITS:
