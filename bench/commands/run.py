@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.records import file as record_file
+from bench.records.selection import Wanted
 from bench.sweep import progress
 from bench.sweep.cell import Cell, make_cell
 from bench.sweep.conf import check_name
@@ -67,13 +68,8 @@ def conclude(cells: Sequence[Cell], records: Sequence[Mapping[str, Any] | None])
         )
         out.print(f"       log {error['log']}   again: {error['reproduce']}", soft_wrap=True, markup=False)
     first = cells[0]
-    report = render(
-        results,
-        results / "report",
-        commit=first.commit["sha"],
-        machine=first.machine["id"],
-        sweep=first.config["sweep"],
-    )
+    wanted = Wanted(first.commit["sha"], first.machine["id"], first.config["sweep"])
+    report = render(results, results / "report", wanted)
     _show_outcome(report)
     out.print(f"report: {report}", soft_wrap=True)
     return 1 if failed else 0

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.summary.family import FAMILIES
-from bench.summary.rows import Row
+from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,8 +41,8 @@ STYLE: dict[str, Any] = {
 WIDTH = 13.5  # inches: 12 points of the chart are about 20 pixels where it is shown 1600 pixels wide
 
 
-def draw(rows: Sequence[Row]) -> dict[str, str]:
-    """Draw every chart that the rows have data for; returns SVG documents by name."""
+def draw(summary: Summary) -> dict[str, str]:
+    """Draw every chart that the sweep has data for; returns SVG documents by name."""
     from bench.report.charts.accuracy_size import accuracy_against_size
     from bench.report.charts.change import change_of_accuracy
     from bench.report.charts.divergence import divergence_against_bits
@@ -56,7 +56,7 @@ def draw(rows: Sequence[Row]) -> dict[str, str]:
         "subjects": accuracy_by_subject,
         "change": change_of_accuracy,
     }
-    drawn = {name: chart(name, partial(maker, rows)) for name, maker in makers.items()}
+    drawn = {name: chart(name, partial(maker, summary)) for name, maker in makers.items()}
     return {name: svg for name, svg in drawn.items() if svg}
 
 
