@@ -51,7 +51,7 @@ class VerdictLine:
     p: float | None = None
     needed: int | None = None
     why: str = ""
-    unit: Unit | Literal[""] = ""
+    unit: Unit = "1"
     scale: Scale = "ratio"
     limit: float = 0.0
 

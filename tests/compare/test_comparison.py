@@ -359,7 +359,7 @@ def test_comparing_imports_no_runtime(checkout: Checkout) -> None:
         "import bench.report.tables.comparison\n"
         f"compare(Path({str(checkout.results)!r}), 'HEAD~1')\n"
         "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'transformers', 'pandas'} & set(sys.modules)),"
-        "sorted({name for name in sys.modules if name.startswith('variants.')} - {'variants.errors', 'variants.paths'}))"
+        "sorted({one for one in sys.modules if one.startswith('variants.')} - {'variants.errors', 'variants.paths'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] []"

@@ -258,7 +258,8 @@ def test_filters_choose_lines_and_what_holm_counts(checkout: Checkout) -> None:
     for sha in (checkout.base, checkout.head):
         checkout.measure(sha)
         for name in ("base", "q8"):
-            records.write(checkout.results, {**records.record(name), "commit": {"sha": sha, "dirty": False, "tree": "clean"}})
+            commit = {"sha": sha, "dirty": False, "tree": "clean"}
+            records.write(checkout.results, {**records.record(name), "commit": commit})
     asked = Asked(variants=("q4",), metrics=("accuracy", "e2e_p50_ms"))
     found = checkout.compare(asked=asked)
     assert [(line.variant, line.metric) for line in found.lines] == [

@@ -512,7 +512,7 @@ def test_a_history_imports_no_runtime(branch: Branch) -> None:
         "import sys; from pathlib import Path; from bench.history.branch import history\n"
         f"history(Path({str(branch.results)!r}), Path({str(branch.cache)!r}))\n"
         "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'transformers', 'pandas'} & set(sys.modules)),"
-        "sorted({name for name in sys.modules if name.startswith('variants.')} - {'variants.errors', 'variants.paths'}))"
+        "sorted({one for one in sys.modules if one.startswith('variants.')} - {'variants.errors', 'variants.paths'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] []"

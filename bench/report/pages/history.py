@@ -16,7 +16,7 @@ from bench.report.charts.cache import kept
 from bench.report.charts.history import history_chart
 from bench.report.findings import Finding
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, nats, p_value, plural, points, share, sized
+from bench.report.numbers import changed, p_value, plural, with_unit
 from bench.report.pages.html import inline, rendered
 from bench.report.pages.sweep import Headline
 from bench.stats.changepoints import ALPHA, LEAST
@@ -139,7 +139,7 @@ def _levels(change: Change) -> str:
     ends = (change.before.value.value, change.after.value.value)
     if change.metric.test == "exact":
         return " → ".join(f"{value:,.0f} B" for value in ends)
-    return " → ".join(written(change.metric, value) for value in ends)
+    return " → ".join(with_unit(value, change.metric.unit) for value in ends)
 
 
 def _size_of(change: Change) -> str:
@@ -150,24 +150,13 @@ def _size_of(change: Change) -> str:
 
 
 def _by(change: Change, value: float) -> str:
-    if change.metric.scale == "ratio":
-        return f"{value:.3f}×"
-    if change.metric.scale == "points":
-        return f"{points(value)} pt"
-    return f"{'+' if value >= 0 else ''}{nats(value)} {change.metric.unit}".removesuffix(" 1")
+    return changed(value, change.metric.scale, change.metric.unit)
 
 
 def commands(changes: Sequence[Change]) -> list[str]:
     """Return the commands that find the one commit, one for all metrics of a variant that changed together."""
     first = {(c.variant, c.before.commit.sha, c.after.commit.sha): c.bisect for c in reversed(changes) if c.bisect}
     return list(first.values())[::-1]
-
-
-def written(metric: Metric, value: float) -> str:
-    """Write a value of a metric with its unit."""
-    if metric.unit in ("byte", "share"):
-        return sized(value) if metric.unit == "byte" else share(value)
-    return f"{(nats if metric.unit == 'nat' else digits)(value)} {metric.unit}".removesuffix(" 1")
 
 
 def _subject(commit: BranchCommit) -> str:
@@ -204,7 +193,8 @@ def _newest_entry(metric: Metric, series: Series | None) -> Entry:
         return NOT_MEASURED
     last, n = series.points[-1], plural(len(series.points), "commit")
     return Entry(
-        written(metric, last.value.value), f"{last.commit.sha[:8]}, {'constant over ' if series.constant else ''}{n}"
+        with_unit(last.value.value, metric.unit),
+        f"{last.commit.sha[:8]}, {'constant over ' if series.constant else ''}{n}",
     )
 
 

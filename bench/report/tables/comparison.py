@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 from bench.compare.verdict import VERDICTS, VerdictLine
-from bench.report.numbers import digits, nats, p_value, plural, points, share
+from bench.report.numbers import changed, digits, p_value, plural, with_unit
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,7 +45,7 @@ def verdict_table(comparison: Comparison) -> Table:
 def cells_of(line: VerdictLine) -> list[str]:
     """Write a line, a text for each of COLUMNS."""
     ends = (line.low, line.high)
-    interval = "" if None in ends else " to ".join(_change(line, end, unit=False) for end in ends)
+    interval = "" if None in ends else " to ".join(_change(line, end, named=False) for end in ends)
     return [
         line.variant,
         line.metric,
@@ -65,25 +65,12 @@ def _value(line: VerdictLine, value: float | str | None) -> str:
         return "–"
     if isinstance(value, str):
         return value[:12] if line.metric == "artifact" else value
-    if line.unit == "byte":
-        return f"{value:,.0f} B"  # exact: the verdict may be
-    if line.unit == "share":
-        return share(value)
-    if line.unit == "nat":
-        return f"{nats(value)} nat"
-    return digits(value) if line.unit in ("1", "") else f"{digits(value)} {line.unit}"
+    # Bytes in full: the verdict may be on a single one.
+    return f"{value:,.0f} B" if line.unit == "byte" else with_unit(value, line.unit)
 
 
-def _change(line: VerdictLine, value: float | None, unit: bool = True) -> str:
-    if value is None:
-        return ""
-    if line.scale == "points":
-        return points(value) + (" pt" if unit else "")
-    if line.scale == "ratio":
-        return f"{value:.3f}" + ("×" if unit else "")
-    if line.unit == "nat":
-        return ("+" if value >= 0 else "") + nats(value)
-    return f"{value:+.4g}".replace("-", "−")
+def _change(line: VerdictLine, value: float | None, named: bool = True) -> str:
+    return "" if value is None else changed(value, line.scale, line.unit, named)
 
 
 def footnotes(comparison: Comparison) -> list[str]:
