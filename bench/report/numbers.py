@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.metrics.metric import Unit
+from bench.metrics.metric import Scale, Unit
 from bench.stats.estimates import Estimate
 from bench.stats.proportions import Paired, Share
 
@@ -44,6 +44,22 @@ def share(value: float) -> str:
 def written(value: float, unit: Unit) -> str:
     """Write a value of a metric; `titled` names the unit where this does not."""
     return _WRITERS.get(unit, digits)(value)
+
+
+def with_unit(value: float, unit: Unit) -> str:
+    """Write a value of a metric with its unit, for where no title names it."""
+    text = written(value, unit)
+    return text if unit in ("byte", "share", "1") else f"{text} {unit}"
+
+
+def changed(value: float, scale: Scale, unit: Unit, named: bool = True) -> str:
+    """Write a change of a metric: a ratio, percentage points, or a difference in its unit; `named` adds what it is."""
+    if scale == "ratio":
+        return f"{value:.3f}" + ("×" if named else "")
+    if scale == "points":
+        return points(value) + (" pt" if named else "")
+    text = ("+" if value >= 0 else "") + nats(value) if unit == "nat" else f"{value:+.4g}".replace("-", "−")
+    return f"{text} {unit}" if named and unit != "1" else text
 
 
 _WRITERS: Mapping[Unit, Callable[[float], str]] = {

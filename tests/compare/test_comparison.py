@@ -1,4 +1,4 @@
-"""Two revisions held against each other: each verdict, each exit code, and what is missing in one line."""
+"""Two revisions compared: each verdict, each exit code, and what is missing in one line."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pytest
 
 from bench.cli import main
 from bench.compare.comparison import Comparison, compare
-from bench.compare.effects import Effect, least_n
-from bench.compare.revisions import NoComparisonError
-from bench.compare.verdict import Line, Verdict, judge, needed_n
-from bench.metrics.answers import right
-from bench.metrics.metric import SHARES
+from bench.compare.effects import Effect
+from bench.compare.verdict import Verdict, VerdictLine, judge, needed_n
+from bench.records.selection import Wanted
 from bench.selftest import records
-from bench.stats.estimates import percentile_ranks
+from bench.stats.estimates import least_n, percentile_ranks
 from bench.stats.proportions import mcnemar
+from variants.errors import UserError
 
 Change = Callable[[dict[str, Any]], None]
-MACHINE_BOUND = (*SHARES, "peak_resident_bytes")
+LATENCIES = (*(f"{name}_p{q}_ms" for name in ("ttft", "tpot", "e2e") for q in (50, 99)), "tokens_per_s")
+MACHINE_BOUND = (*LATENCIES, "peak_resident_bytes")
 STEPS, RUNTIME, SIZE, TPOT, GENERAL, HR = records.VARIANTS["q4"]
 
 
@@ -56,7 +56,7 @@ class Checkout:
     def compare(self, base: str = "HEAD~1", head: str | None = None, **options: Any) -> Comparison:
         return compare(self.results, base, head, **options)
 
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> dict[str, VerdictLine]:
         """Compare, and return the line of each metric."""
         return {line.metric: line for line in self.compare().lines}
 
@@ -121,7 +121,8 @@ def test_each_metric_has_its_verdict(checkout: Checkout, how: dict[str, Any], me
     checkout.measure(checkout.head, **how)
     found = checkout.verdicts()
     assert found[metric] == verdict
-    moved = {metric.split("_")[0]} if metric != "accuracy general" else {"accuracy general"}
+    latencies = {"ttft", "tpot", "e2e", "tokens"}  # a slower token is a slower request
+    moved = latencies if metric.startswith("e2e") else {metric.split("_")[0]}
     for other, said in found.items():
         assert said == "same" or other.split("_")[0] in moved, other
 
@@ -179,18 +180,18 @@ def test_failures_on_both_sides_are_not_comparable(checkout: Checkout) -> None:
     [
         (set_in("machine", "id", value="other-2c"), MACHINE_BOUND, f"machine: {records.MACHINE} / other-2c"),
         (set_in("session", "device", value="cuda"), MACHINE_BOUND, "device: cpu / cuda"),
-        (set_in("measures", "latency", "output_tokens", value=8), tuple(SHARES), "output_tokens: 32 / 8"),
-        (set_in("measures", "latency", "prompt_tokens", value=[1] * 140), tuple(SHARES), "prompts: one"),
+        (set_in("measures", "latency", "output_tokens", value=8), MACHINE_BOUND, "output_tokens: 32 / 8"),
+        (set_in("measures", "latency", "prompt_tokens", value=[1] * 140), MACHINE_BOUND, "prompt tokens of round 0"),
         (set_in("measures", "accuracy", "hr", "version", value=2), ("accuracy hr",), "hr version: 1 / 2"),
         (
             set_in("measures", "accuracy", "hr", "prompt_sha256", value="other words"),
             ("accuracy hr",),
-            "hr prompt_sha256: prompts of h / other words",
+            "hr prompts: prompts of h / other words",
         ),
         (
             set_in("measures", "accuracy", "hr", "question", value=["hr-999", *[f"hr-{i:03d}" for i in range(1, 400)]]),
             ("accuracy hr",),
-            "hr question: hr-000 / hr-999 at 1",
+            "hr questions: 400 (",
         ),
     ],
 )  # fmt: skip
@@ -223,7 +224,8 @@ def test_p_is_adjusted_for_every_accuracy_in_the_table(checkout: Checkout) -> No
     checkout.measure(checkout.head, **q4(general=GENERAL - 0.02))
     found = checkout.compare()
     p = {line.metric: line.p for line in found.lines}
-    marks = [right(records.record("q4", **how)["measures"]["accuracy"]["general"]) for how in (q4(), q4(general=0.88))]
+    answers = [records.record("q4", **how)["measures"]["accuracy"]["general"] for how in (q4(), q4(general=0.88))]
+    marks = [[picked == gold for picked, gold in zip(a["picked"], a["gold"], strict=True)] for a in answers]
     lost, gained = (sum(x > y for x, y in zip(*pair, strict=True)) for pair in (marks, marks[::-1]))
     assert lost > gained
     assert found.families["accuracy"] == 1  # without a flip no test of hr can reject
@@ -246,8 +248,8 @@ def test_the_base_is_of_the_sweep_and_machine_of_the_head(checkout: Checkout) ->
     checkout.measure(checkout.base, lambda c: (c["machine"].update(id="other"), c.update(started_at=late))[0])
     checkout.measure(checkout.head)
     assert checkout.compare().base.machine == records.MACHINE
-    with pytest.raises(NoComparisonError, match=r"no records for HEAD \(.*sweep smoke"):
-        checkout.compare(sweep="smoke")
+    with pytest.raises(UserError, match=r"no records for HEAD \(.*sweep smoke"):
+        checkout.compare(wanted=Wanted(sweep="smoke"))
 
 
 def effect(value: float, low: float | None, high: float | None, limit: float = 0.05, doubt: str = "") -> Effect:
@@ -356,7 +358,8 @@ def test_comparing_imports_no_runtime(checkout: Checkout) -> None:
         "import sys; from pathlib import Path; from bench.compare.comparison import compare\n"
         "import bench.report.tables.comparison\n"
         f"compare(Path({str(checkout.results)!r}), 'HEAD~1')\n"
-        "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'variants', 'transformers', 'pandas'} & set(sys.modules)))"
+        "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'transformers', 'pandas'} & set(sys.modules)),"
+        "sorted({one for one in sys.modules if one.startswith('variants.')} - {'variants.errors', 'variants.paths'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[] []"

@@ -8,10 +8,10 @@ import pytest
 
 from bench.compare.flips import flips
 from bench.compare.lines import Asked
-from bench.compare.revisions import NoComparisonError
 from bench.compare.verdict import VERDICTS
 from bench.selftest import records
 from tests.compare.test_comparison import GENERAL, SIZE, TPOT, Checkout, checkout, failing, q4, scaled, set_in
+from variants.errors import UserError
 
 __all__ = ["checkout"]
 
@@ -194,38 +194,39 @@ def test_generated_answers_are_right_or_wrong_and_their_flips_are_listed_with_th
 def test_divergence_is_judged_by_the_interval_over_windows(checkout: Checkout, head: float, verdict: str) -> None:
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(head))
-    assert checkout.verdicts()["divergence"] == verdict
+    assert checkout.verdicts()["kl_mean"] == verdict
 
 
 def test_divergences_from_other_bases_are_not_comparable(checkout: Checkout) -> None:
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(0.02, base="another"))
-    assert checkout.lines()["divergence"].why == "divergence base: artifact-bas / another"
+    assert checkout.lines()["kl_mean"].why == "divergence base: artifact-bas / another"
 
 
 def test_a_divergence_that_has_become_no_number_is_not_comparable(checkout: Checkout) -> None:
     checkout.measure(checkout.base, diverging(0.01))
     checkout.measure(checkout.head, diverging(0.01, kl=[None] + [0.01] * 159))
-    line = checkout.lines()["divergence"]
+    line = checkout.lines()["kl_mean"]
     assert (line.verdict, line.why) == ("not comparable", "tokens without a finite number: 0 / 1")
 
 
 def test_divergences_over_another_text_are_not_comparable(checkout: Checkout) -> None:
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(0.02, text="another"))
-    assert checkout.lines()["divergence"].why == "divergence text: 7e577e577e57 / another"
+    assert checkout.lines()["kl_mean"].why == "divergence text: 7e577e577e57 / another"
 
 
 def test_a_divergence_below_what_rounding_makes_by_itself_is_the_same(checkout: Checkout) -> None:
     for sha, nats in ((checkout.base, 1e-6), (checkout.head, 1.9e-6)):
         checkout.measure(sha, diverging(0.0, kl=[nats] * 160, rounding_floor=2e-6))
-    assert checkout.verdicts()["divergence"] == "same"
+    assert checkout.verdicts()["kl_mean"] == "same"
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "same"), (1.2, "worse"), (0.8, "better")])
 def test_peak_memory_is_judged_by_its_rounds(checkout: Checkout, factor: float, verdict: str) -> None:
     def peak(content: dict[str, Any]) -> None:
-        content["measures"]["memory"]["peak_resident_bytes"] *= factor
+        peak = content["measures"]["memory"]["peak_resident_bytes"]
+        content["measures"]["memory"]["peak_resident_bytes"] = round(factor * peak)
 
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, peak)
@@ -257,7 +258,8 @@ def test_filters_choose_lines_and_what_holm_counts(checkout: Checkout) -> None:
     for sha in (checkout.base, checkout.head):
         checkout.measure(sha)
         for name in ("base", "q8"):
-            records.write(checkout.results, {**records.record(name), "commit": {"sha": sha, "dirty": False}})
+            commit = {"sha": sha, "dirty": False, "tree": "clean"}
+            records.write(checkout.results, {**records.record(name), "commit": commit})
     asked = Asked(variants=("q4",), metrics=("accuracy", "e2e_p50_ms"))
     found = checkout.compare(asked=asked)
     assert [(line.variant, line.metric) for line in found.lines] == [
@@ -265,7 +267,7 @@ def test_filters_choose_lines_and_what_holm_counts(checkout: Checkout) -> None:
         ("q4", "accuracy general"),
         ("q4", "accuracy hr"),
     ]
-    assert found.families == {"rounds": 1}
+    assert found.families == {"latency": 1}
     assert {line.metric for line in checkout.compare(asked=Asked(metrics=("accuracy hr",))).lines} == {"accuracy hr"}
 
 
@@ -297,7 +299,7 @@ def test_nothing_is_normalized_by_a_canary_that_is_not_there(checkout: Checkout)
     checkout.measure(checkout.base, set_in("canary", value=None))
     checkout.measure(checkout.head)
     assert checkout.compare().drift == ()
-    with pytest.raises(NoComparisonError, match="--normalize: no copy_gb_s beside the records of both sides"):
+    with pytest.raises(UserError, match="--normalize: no copy_gb_s beside the records of both sides"):
         checkout.compare(normalize=True)
 
 
@@ -406,7 +408,7 @@ def test_a_commit_of_which_only_an_uncommitted_state_was_measured_is_told(checko
 def test_a_variant_that_neither_side_has_is_a_mistake(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head)
-    with pytest.raises(NoComparisonError, match="--variant: no records of q9; choose of: q4"):
+    with pytest.raises(UserError, match="--variant: no records of q9; choose of: q4"):
         checkout.compare(asked=Asked(variants=("q4", "q9")))
 
 

@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.history.branch import History, NoHistoryError, branch_commits, history
+from bench.history.branch import History, branch_commits, history
 from bench.history.series import Series
 from bench.records import store
+from bench.records.selection import Wanted
 from bench.report.charts.history import history_chart
 from bench.selftest import records
 from bench.stats.changepoints import find_shifts, splits_of
 from variants.cache import Cache
+from variants.errors import UserError
 
 Change = Callable[[int, dict[str, Any]], None]
 
@@ -63,8 +65,9 @@ class Branch:
     def files(self, place: int) -> list[Path]:
         return sorted((self.results / records.MACHINE / self.shas[place][:12]).glob("*.json"))
 
-    def history(self, **options: Any) -> History:
-        return history(self.results, Cache(self.cache).history(self.results), **options)
+    def history(self, machine: str | None = None, sweep: str | None = None, **options: Any) -> History:
+        kept = Cache(self.cache).history(self.results)
+        return history(self.results, kept, wanted=Wanted(machine=machine, sweep=sweep), **options)
 
     def series(self, metric: str, variant: str = "q4", **options: Any) -> Series:
         found = self.history(**options).series
@@ -199,18 +202,18 @@ def test_a_change_smaller_than_what_matters_is_none() -> None:
 @pytest.mark.parametrize(
     ("metric", "change", "why"),
     [
-        ("e2e_p50_ms", lambda c: c["measures"].get("latency", {}).update(output_tokens=64), "output_tokens: 32 → 64"),
+        ("e2e_p50_ms", lambda c: c["measures"].get("latency", {}).update(output_tokens=64), "output_tokens: 32 / 64"),
         (
             "accuracy hr",
             lambda c: "accuracy" in c["measures"] and c["measures"]["accuracy"]["hr"].update(version=2),
-            "task version: 1 → 2",
+            "hr version: 1 / 2",
         ),
         (
             "accuracy hr",
             lambda c: "accuracy" in c["measures"] and c["measures"]["accuracy"]["hr"].update(truncated=3),
-            "cut prompts: 0 → 3",
+            "hr truncated: 0 / 3",
         ),
-        ("size_bytes", lambda c: c["lineage"][0].update(fingerprint="another"), "model: reference source → reference"),
+        ("size_bytes", lambda c: c["lineage"][0].update(fingerprint="another"), "model: source / another"),
     ],
 )
 def test_another_workload_task_or_model_breaks_the_series(
@@ -226,16 +229,106 @@ def test_another_workload_task_or_model_breaks_the_series(
     )
 
 
-def test_generated_answers_are_an_accuracy_and_a_perplexity_has_no_series(branch: Branch) -> None:
+def test_generated_answers_are_an_accuracy_and_a_perplexity_is_compared_over_the_same_documents(
+    branch: Branch,
+) -> None:
     def ask(place: int, content: dict[str, Any]) -> None:
         if content["round"] == 0:
-            tasks = {"gsm8k": records.generated(0.9 if place < 2 else 0.3), "wikitext": records.rolling(2.5)}
-            content["measures"]["accuracy"] = tasks
+            text = records.rolling(2.5 if place < 3 else 2.6)
+            content["measures"]["accuracy"] = {
+                "gsm8k": records.generated(0.9 if place < 2 else 0.3),
+                "wikitext": text,
+            }
 
     branch.measure(range(4), change=ask)
     (change,) = branch.series("accuracy gsm8k").changes
     assert (change.before.commit.place, change.better) == (1, False)
-    assert not any("wikitext" in series.metric.name for series in branch.history().series)
+    (change,) = branch.series("perplexity wikitext").changes
+    ends = [point.value.value for point in (change.before, change.after)]
+    assert (change.before.commit.place, change.better) == (2, False)
+    assert change.change == pytest.approx(ends[1] / ends[0], rel=1e-5)
+    assert change.low is not None
+    assert change.high is not None
+    assert 1 < change.low < change.change < change.high
+    assert change.p is not None
+    assert change.p < 0.001
+
+
+@pytest.mark.parametrize(
+    ("after", "changes"), [(0.02, []), (0.0201, []), (0.03, [(1, 2, False)]), (0.015, [(1, 2, True)])]
+)
+def test_a_divergence_changes_where_its_windows_do_beyond_the_limit(
+    branch: Branch, after: float, changes: list[tuple[int, int, bool]]
+) -> None:
+    def diverge(place: int, content: dict[str, Any]) -> None:
+        content["measures"]["divergence"] = records.divergence(0.02 if place < 2 else after)
+
+    branch.measure(range(4), change=diverge)
+    assert branch.changes("kl_mean") == changes
+    assert len(branch.series("perplexity").points) == 4
+
+
+def test_divergences_over_another_text_break_the_series(branch: Branch) -> None:
+    def diverge(place: int, content: dict[str, Any]) -> None:
+        text = {} if place < 2 else {"text": "another"}
+        content["measures"]["divergence"] = {**records.divergence(0.02 if place < 2 else 0.03), **text}
+
+    branch.measure(range(4), change=diverge)
+    found = branch.series("kl_mean")
+    assert (found.breaks, found.changes) == (("divergence text: 7e577e577e57 / another",), ())
+
+
+def test_a_series_breaks_though_the_commit_in_between_does_not_say(branch: Branch) -> None:
+    def prompts(place: int, content: dict[str, Any]) -> None:
+        if place == 1:  # only the first round was measured
+            content["measures"].pop("latency") if content["round"] else None
+        if place == 2 and content["round"] == 1:
+            content["measures"]["latency"]["prompt_tokens"] = [1] * 60
+
+    branch.measure(range(3), change=prompts)
+    found = branch.series("e2e_p50_ms")
+    assert [len(stretch) for stretch in found.stretches] == [2, 1]
+    assert found.breaks[0].startswith("prompt tokens of round 1: ")
+
+
+def test_the_peak_of_memory_is_that_of_the_largest_round(branch: Branch) -> None:
+    def peaks(place: int, content: dict[str, Any]) -> None:
+        content["measures"]["memory"]["peak_resident_bytes"] = (70_000_000, 100_000_000)[content["round"]]
+
+    branch.measure([0, 1], change=peaks)
+    assert [point.value.value for point in branch.series("peak_resident_bytes").points] == [100_000_000] * 2
+
+
+def test_what_a_failed_cell_measured_before_it_failed_counts(branch: Branch) -> None:
+    def fails(place: int, content: dict[str, Any]) -> None:
+        if place == 1 and content["round"] == 1:
+            content |= {"status": "failed", "error": {"stage": "measure", "message": "killed"}}
+            content["measures"] = {"latency": content["measures"]["latency"]}
+            content["measures"]["latency"]["e2e_ms"] = [500.0] * 60
+
+    branch.measure([0, 1], change=fails)
+    before, after = branch.series("e2e_p99_ms").points
+    assert (before.value.n, after.value.n, after.value.value) == (120, 120, 500.0)
+    assert [commit.place for commit in branch.history().failures["q4"]] == [1]
+
+
+def test_tokens_per_second_change_where_a_token_takes_longer_the_other_way_round(branch: Branch) -> None:
+    branch.measure(range(12), slower=lambda place: 1.25 if place >= 6 else 1.0)
+    (slower,), (fewer,) = (branch.series(name).changes for name in ("tpot_p50_ms", "tokens_per_s"))
+    assert slower.change == pytest.approx(1 / fewer.change)
+    assert slower.better == fewer.better
+    assert (slower.before.commit.place, fewer.before.commit.place, fewer.better) == (5, 5, False)
+
+
+def test_metrics_are_chosen_by_name_kind_or_measure(branch: Branch) -> None:
+    branch.measure(range(2), variants=("finetuned", "q4"))
+
+    def names(*metrics: str) -> list[str]:
+        return list(dict.fromkeys(series.metric.name for series in branch.history(metrics=metrics).series))
+
+    assert names("memory", "accuracy hr") == ["peak_resident_bytes", "accuracy hr"]
+    assert names("accuracy") == ["accuracy general", "accuracy hr"]
+    assert len(names("latency")) == 7
 
 
 def test_uncommitted_states_are_no_part_of_it_and_that_is_said(branch: Branch) -> None:
@@ -364,7 +457,7 @@ def test_the_machine_is_that_of_the_newest_commit_and_others_are_named(branch: B
 
 
 def test_mistakes_are_one_line_with_what_is_allowed(branch: Branch) -> None:
-    with pytest.raises(NoHistoryError, match="no records under"):
+    with pytest.raises(UserError, match="no records under"):
         branch.history()
     branch.measure([0, 1])
     for options, said in (
@@ -374,7 +467,7 @@ def test_mistakes_are_one_line_with_what_is_allowed(branch: Branch) -> None:
         ({"metrics": ["speed"]}, "--metric: got 'speed', allowed: size_bytes"),
         ({"branch": "nonesuch"}, "--branch: git knows no commits of 'nonesuch'"),
     ):
-        with pytest.raises(NoHistoryError, match=said):
+        with pytest.raises(UserError, match=said):
             branch.history(**options)
 
 
@@ -418,7 +511,8 @@ def test_a_history_imports_no_runtime(branch: Branch) -> None:
     code = (
         "import sys; from pathlib import Path; from bench.history.branch import history\n"
         f"history(Path({str(branch.results)!r}), Path({str(branch.cache)!r}))\n"
-        "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'variants', 'transformers', 'pandas'} & set(sys.modules)))"
+        "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'transformers', 'pandas'} & set(sys.modules)),"
+        "sorted({one for one in sys.modules if one.startswith('variants.')} - {'variants.errors', 'variants.paths'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[] []"

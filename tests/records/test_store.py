@@ -269,7 +269,7 @@ def test_markdown_holds_the_table_and_the_flips(checkout: Checkout, capsys: Capt
     ("typed", "said"),
     [
         (["--fail-on", "bad"], "--fail-on: got 'bad', allowed: worse, now-fails"),
-        (["--metric", "speed"], "--metric: got 'speed', allowed: artifact, size_bytes"),
+        (["--metric", "speed"], "--metric: got 'speed', allowed: artifact, tensor_types, size_bytes"),
         (["--threshold", "e2e_p50_ms"], "--threshold: got 'e2e_p50_ms', allowed: METRIC=SHARE"),
         (["--threshold", "e2e_p50_ms=5"], "--threshold: got 'e2e_p50_ms=5', allowed: METRIC=SHARE"),
         (["--threshold", "speed=0.1"], "--threshold: got 'speed=0.1', allowed: METRIC=SHARE"),
