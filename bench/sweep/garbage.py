@@ -19,11 +19,11 @@ from variants.errors import UserError
 FINGERPRINT = re.compile(rb"\b[0-9a-f]{64}\b")
 
 
-class _Step(Struct):
+class _Step(Struct, frozen=True):
     name: str = "damaged"
 
 
-class _Manifest(Struct):
+class _Manifest(Struct, frozen=True):
     """The part of an artifact's manifest that counts here; its defaults are those of a damaged one."""
 
     parent: str | None = None
