@@ -1,7 +1,7 @@
 """The index of `bench history`: what the records of each commit come to, so that they are read once and not each time.
 
 One JSON file in the cache; the charts lie beside it. The records of a commit are summed up again where the names,
-sizes or times of its files have changed; an index that is gone, broken or of another version is built anew. Nothing
+sizes or times of its files have changed; an index that is gone, broken or of another version is built again. Nothing
 is lost with it. Uncommitted states are no part of a history, and are not read.
 """
 
@@ -20,7 +20,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-import bench
 from bench.files import write_at_once
 from bench.history.packed import pack
 from bench.history.series import Packed, Value
@@ -138,7 +137,7 @@ def _digest(text: str) -> str:
 @cache
 def _version() -> str:
     """Return a digest of the code that sums up: another code, another index."""
-    root = Path(str(bench.__file__)).parent
+    root = Path(__file__).parent.parent
     sources = sorted(path for room in ROOMS for path in (root / room).glob("*.py"))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
