@@ -127,13 +127,13 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
         return list_names()
     if arguments.command == "list":
-        from bench.commands.list import tell_stored
+        from bench.commands.list import show_stored
 
-        return tell_stored(arguments)
+        return show_stored(arguments)
     if arguments.command == "gc":
-        from bench.commands.gc import tell_garbage
+        from bench.commands.gc import show_garbage
 
-        return tell_garbage(arguments)
+        return show_garbage(arguments)
     from bench.commands.doctor import doctor
 
     return doctor()

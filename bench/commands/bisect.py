@@ -22,9 +22,10 @@ import msgspec
 
 from bench.commands.worktree import NO_HOOKS, worktree
 from bench.compare.verdict import VerdictLine
-from bench.machine.git import commit_of, git
+from bench.machine.git import commit_of, run_git
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric
+from bench.sweep.request import keys
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import ROOT
@@ -78,7 +79,7 @@ def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[s
     Raises UserError where there is nothing to find: unknown names, no line of descent, or ends that do not differ.
     """
     ends = [_commit(name) for name in (good, bad)]
-    if git(ROOT, "merge-base", "--is-ancestor", *ends) is None or ends[0] == ends[1]:
+    if run_git(ROOT, "merge-base", "--is-ancestor", *ends) is None or ends[0] == ends[1]:
         raise UserError(
             f"GOOD {good} is no ancestor of BAD {bad}: a bisection goes from an older commit to a newer one"
         )
@@ -101,8 +102,8 @@ def _commit(name: str) -> str:
 
 def _needed(metric: Metric, overrides: Sequence[str]) -> list[str]:
     """Return the overrides that measure what the metric needs and no more, unless the user typed them."""
-    keys = {override.partition("=")[0] for override in overrides}
-    if own := sorted(keys & set(OWN)):
+    typed = keys(overrides)
+    if own := sorted(typed & set(OWN)):
         place = Cache.default().bisect
         raise UserError(f"{own[0]}: not yours to set in a bisection; it is part of the command, or kept in {place}")
     # A peak of memory is that of serving: it takes requests.
@@ -110,7 +111,7 @@ def _needed(metric: Metric, overrides: Sequence[str]) -> list[str]:
     needed = {"suite.measures": f"[{measures}]"}
     if metric.test != "rounds":
         needed["suite.rounds"] = "1"  # the same in every round: a second one says nothing new
-    return [f"{key}={value}" for key, value in needed.items() if key not in keys]
+    return [f"{key}={value}" for key, value in needed.items() if key not in typed]
 
 
 def _metric(name: str) -> Metric:
@@ -125,7 +126,7 @@ def _metric(name: str) -> Metric:
 
 
 def _print_environment(good: str, bad: str) -> None:
-    if changed := (git(ROOT, "diff", "--name-only", good, bad, "--", *ENVIRONMENT) or "").split():
+    if changed := (run_git(ROOT, "diff", "--name-only", good, bad, "--", *ENVIRONMENT) or "").split():
         print(f"note: {', '.join(changed)} changed in between: every commit runs in this checkout's environment")
 
 
@@ -180,7 +181,7 @@ def _drive(command: Sequence[str], folder: Path, environment: Mapping[str, str],
 
 
 def _git(job: Job, *arguments: str) -> str:
-    output = git(job.tree, *NO_HOOKS, *arguments)
+    output = run_git(job.tree, *NO_HOOKS, *arguments)
     if output is None:
         raise UserError(f"git {shlex.join(arguments)} failed in {job.tree}")
     return output
@@ -244,7 +245,7 @@ def _print(step: Step) -> None:
 
 
 def _subject(sha: str) -> str:
-    return (git(ROOT, "show", "--no-patch", "--format=%s", sha) or "").strip()
+    return (run_git(ROOT, "show", "--no-patch", "--format=%s", sha) or "").strip()
 
 
 if __name__ == "__main__":

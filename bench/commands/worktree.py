@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from bench.machine.git import git
+from bench.machine.git import run_git
 from variants.errors import UserError
 from variants.paths import ROOT
 
@@ -27,7 +27,7 @@ def worktree(place: Path, sha: str) -> Iterator[Path]:
         with FileLock(place / ".lock", timeout=0), _terminated_like_interrupted():
             _remove(place)  # what a kill left behind
             try:
-                if git(ROOT, *NO_HOOKS, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
+                if run_git(ROOT, *NO_HOOKS, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
                     raise UserError(f"git could not make a worktree of {sha[:12]} in {place}")
                 yield place
             finally:
@@ -49,10 +49,10 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def _remove(place: Path) -> None:
-    git(ROOT, "worktree", "remove", "--force", "--force", str(place / "tree"))
+    run_git(ROOT, "worktree", "remove", "--force", "--force", str(place / "tree"))
     for name in ("tree", "artifacts"):
         shutil.rmtree(place / name, ignore_errors=True)
-    common = ROOT / (git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
+    common = ROOT / (run_git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
     for known in common.glob("worktrees/*/gitdir"):  # git keeps one that was interrupted while it was made
         if Path(known.read_text().strip()) == place / "tree" / ".git":
             shutil.rmtree(known.parent)

@@ -55,8 +55,8 @@ def find_side(results: Path, revision: str | None, wanted: Sequence[Wanted]) -> 
 def _commit(revision: str, folder: Path) -> tuple[str, str | None]:
     """Return the sha that a revision names, and which uncommitted state of it: None for none, empty for any."""
     if revision == "worktree":
-        now = git.state(folder) if folder.exists() else {"sha": None}
-        return (str(now["sha"]), f"-{now['tree']}" if now["dirty"] else "") if now["sha"] else ("no-commit", "")
+        now = git.state(folder) if folder.exists() else None
+        return (now.sha, f"-{now.tree}" if now.dirty else "") if now and now.sha else ("no-commit", "")
     name, dirty, tree = revision.partition("-dirty")
     for asked, state in ((revision, None), (name, tree)) if dirty else ((revision, None),):
         sha = git.commit_of(folder, asked)
@@ -92,6 +92,6 @@ def _notes(revision: str | None, selection: Selection, folder: Path) -> list[str
         return []
     if revision != "worktree":
         return [f"{revision}: its commit was not measured, {selection.label} with uncommitted changes stands for it"]
-    if selection.records[0].commit.tree == git.state(folder)["tree"]:
+    if selection.records[0].commit.tree == git.state(folder).tree:
         return []
     return [f"worktree: the checkout has changed since {selection.label} was measured, which is the newest there is"]

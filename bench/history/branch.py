@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.history.changes import with_changes
 from bench.history.index import CommitValues, read_values
 from bench.history.series import BranchCommit, Change, Point, Series, Value
-from bench.machine.git import git
+from bench.machine.git import run_git
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric, difference
 from bench.records.selection import Wanted
@@ -75,7 +75,7 @@ def history(
     failures = {name: tuple(commits[v.sha] for v in chosen if v.variant == name and v.failures) for name in names}
     places = {commits[values.sha].place for values in chosen}
     return History(
-        branch=(git(results, "rev-parse", "--abbrev-ref", branch) or "").strip() or branch,
+        branch=(run_git(results, "rev-parse", "--abbrev-ref", branch) or "").strip() or branch,
         machine=machine,
         sweep=sweep,
         commits=tuple(line[min(places) : max(places) + 1]),
@@ -90,7 +90,7 @@ def history(
 def branch_commits(folder: Path, branch: str) -> list[BranchCommit]:
     """Return the commits of a branch along first parents, oldest first; none where git does not know it."""
     asked = ("log", "--first-parent", "--topo-order", "--decorate-refs=refs/tags", "--format=%H%x09%D%x09%s")
-    lines = (git(folder, *asked, "--end-of-options", branch, "--") or "").splitlines()
+    lines = (run_git(folder, *asked, "--end-of-options", branch, "--") or "").splitlines()
     commits = []
     for place, line in enumerate(reversed(lines)):
         sha, names, subject = line.split("\t", 2)

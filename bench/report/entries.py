@@ -43,20 +43,20 @@ class Column:
 
 
 def columns_of(summary: Summary) -> list[Column]:
-    """Return the columns of the metrics that any variant has a value of, those of tasks last.
+    """Return the columns of the metrics that any variant has a value of, all where none has one; those of tasks last.
 
     A metric without a title for its column is shown elsewhere, unless its whole measure has none: then its own title
     is the column's.
     """
-    measured = [metric for metric in summary.metrics if summary.measured(metric.name)] or summary.metrics
+    metrics = sorted((metric for metric in summary.metrics if metric.measure), key=lambda metric: metric.task != "")
     groups: dict[tuple[str, str], list[Metric]] = {}
-    for metric in sorted(measured, key=lambda metric: metric.task != ""):
+    for metric in [metric for metric in metrics if summary.measured(metric.name)] or metrics:
         groups.setdefault((metric.measure, metric.task), []).append(metric)
     return [column for (measure, _), group in groups.items() for column in _columns(measure, group)]
 
 
 def _columns(measure: str, group: Sequence[Metric]) -> list[Column]:
-    shown_elsewhere = {"", *(metric.measure for metric in templates() if metric.column)}
+    shown_elsewhere = {metric.measure for metric in templates() if metric.column}
     values: dict[str, list[Metric]] = {}
     changes: dict[str, list[Metric]] = {}
     for metric in group:

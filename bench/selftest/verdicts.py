@@ -1,6 +1,6 @@
 """How often the comparison is wrong, and how often it finds what is there: pairs of commits made up from a seed.
 
-The noise is that of a quiet machine, stated in `Noise`; the judging is what `bench compare` does, on arrays.
+The noise is that of a quiet machine, stated in `Noise`; the verdicts are those of `bench compare`, on arrays.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ ACCURACY, SIZE = BY_NAME["accuracy"], BY_NAME["size_bytes"]
 def simulate(
     pairs: int, seed: int, grid: Grid = Grid(), noise: Noise = Noise(), planted: Planted = Planted()
 ) -> Rates:  # fmt: skip
-    """Judge that many pairs of made-up commits."""
+    """Compare that many pairs of made-up commits."""
     rng = np.random.default_rng(seed)
     false_worse, counts = 0, Counter[Place]()
     for _ in range(pairs):

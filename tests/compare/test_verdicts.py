@@ -374,11 +374,13 @@ def test_only_the_records_of_the_two_commits_are_read(checkout: Checkout) -> Non
 
 
 def test_worktree_is_the_uncommitted_state_of_head(checkout: Checkout) -> None:
+    from dataclasses import asdict
+
     from bench.machine.git import state
 
     checkout.measure(checkout.head)
     (checkout.root / "recipe.yaml").write_text("rank: 1\n")
-    now = state(checkout.root)
+    now = asdict(state(checkout.root))
     late = "2026-11-24T00:00:00+00:00"
     checkout.measure(checkout.head, set_in("commit", value=now))
     checkout.measure(checkout.head, lambda c: c.update(started_at=late, commit={**now, "tree": "other"}))
