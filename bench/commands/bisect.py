@@ -101,7 +101,7 @@ def _commit(name: str) -> str:
 
 
 def _needed(metric: Metric, overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that measure what the metric needs and no more, where the user has not said otherwise."""
+    """Return the overrides that measure what the metric needs and no more, unless the user typed them."""
     typed = keys(overrides)
     if own := sorted(typed & set(OWN)):
         place = Cache.default().bisect
@@ -147,7 +147,7 @@ def _check_ends(job: Job, good: str, bad: str) -> None:
 
 
 def _run(job: Job, good: str, bad: str) -> int:
-    """Let git drive, then say what it found. Raises UserError where skipped commits leave more than one."""
+    """Let git drive, then print the first bad commit. Raises UserError where skipped commits leave more than one."""
     _git(job, "bisect", "start", bad, good)
     judge = [sys.executable, "-P", "-m", "bench.commands.bisect", str(job.file)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

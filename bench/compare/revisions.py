@@ -74,8 +74,10 @@ def _beside(selection: Selection, left_out: Sequence[LeftOut], results: Path) ->
     """Return, by variant, the unsound files that lie where the records of a side lie: they may be some of them."""
     first = selection.records[0]
     stock = record_path(results, first.machine.id, first.commit, "", first.variant, first.round)
-    folders = {stock.parent, stock.with_name(f"{first.sha[:12]}-dirty")}
-    sweep = "" if stock.exists() else selection.sweep
+    folders = {stock.parent}
+    if selection.dirty:  # how dirty states were kept before each had a folder of its own
+        folders.add(stock.parent.with_name(f"{first.sha[:12]}-dirty"))
+    sweep = "" if any((folder / stock.name).exists() for folder in folders) else selection.sweep
     files: dict[str, list[LeftOut]] = {}
     for file in left_out:
         variant, _, named = file.path.name.removesuffix(".json").rpartition(".r")[0].partition("~")

@@ -1,7 +1,7 @@
 """The index of `bench history`: what the records of each commit come to, so that they are read once and not each time.
 
 One JSON file in the cache; the charts lie beside it. The records of a commit are summed up again where the names,
-sizes or times of its files have changed; an index that is gone, broken or of another version is built anew. Nothing
+sizes or times of its files have changed; an index that is gone, broken or of another version is built again. Nothing
 is lost with it. Uncommitted states are no part of a history, and are not read.
 """
 

@@ -119,31 +119,31 @@ def set_in(*path: str, value: Any) -> Change:
 def test_each_metric_has_its_verdict(checkout: Checkout, how: dict[str, Any], metric: str, verdict: Verdict) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, **how)
-    found = checkout.verdicts()
-    assert found[metric] == verdict
+    verdicts = checkout.verdicts()
+    assert verdicts[metric] == verdict
     latencies = {"ttft", "tpot", "e2e", "tokens"}  # a slower token is a slower request
     moved = latencies if metric.startswith("e2e") else {metric.split("_")[0]}
-    for other, said in found.items():
+    for other, said in verdicts.items():
         assert said == "same" or other.split("_")[0] in moved, other
 
 
 def test_a_p99_of_few_requests_is_undecided_and_says_how_many_it_needs(checkout: Checkout) -> None:
     checkout.measure(checkout.base, requests=122)
     checkout.measure(checkout.head, requests=122)
-    found = checkout.lines()["e2e_p99_ms"]
-    assert (found.n, found.low is None or found.high is None, found.verdict) == (366, True, "undecided")
-    assert found.why == "n too small: a P99 needs 368 requests on each side"
+    line = checkout.lines()["e2e_p99_ms"]
+    assert (line.n, line.low is None or line.high is None, line.verdict) == (366, True, "undecided")
+    assert line.why == "n too small: a P99 needs 368 requests on each side"
 
 
 def test_new_and_gone_variants_are_lines_of_their_own(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, change=set_in("variant", value="q4-mine"))
-    found = checkout.compare()
-    assert {(line.variant, line.verdict, line.artifact) for line in found.lines} == {
+    comparison = checkout.compare()
+    assert {(line.variant, line.verdict, line.artifact) for line in comparison.lines} == {
         ("q4-mine", "new", ""),
         ("q4", "gone", ""),
     }
-    assert found.exit_code == 2
+    assert comparison.exit_code == 2
 
 
 @pytest.mark.parametrize(("sides", "verdict"), [((None, failing), "now fails"), ((failing, None), "fixed")])
@@ -152,27 +152,27 @@ def test_a_failure_on_one_side_alone(
 ) -> None:
     checkout.measure(checkout.base, sides[0])
     checkout.measure(checkout.head, sides[1])
-    found = checkout.compare()
-    assert {line.verdict for line in found.lines} == {verdict}
-    assert "out of memory" in found.lines[0].why
-    assert found.exit_code == (1 if verdict == "now fails" else 0)
+    comparison = checkout.compare()
+    assert {line.verdict for line in comparison.lines} == {verdict}
+    assert "out of memory" in comparison.lines[0].why
+    assert comparison.exit_code == (1 if verdict == "now fails" else 0)
 
 
 def test_one_failed_round_is_told_though_every_metric_has_a_number(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, lambda content: failing(content) if content["round"] == 2 else None)
-    found = checkout.compare()
-    run = next(line for line in found.lines if line.metric == "run")
-    assert (run.verdict, found.exit_code) == ("now fails", 1)
+    comparison = checkout.compare()
+    run = next(line for line in comparison.lines if line.metric == "run")
+    assert (run.verdict, comparison.exit_code) == ("now fails", 1)
     assert run.why.startswith("round 2 failed at build lora")
 
 
 def test_failures_on_both_sides_are_not_comparable(checkout: Checkout) -> None:
     checkout.measure(checkout.base, failing)
     checkout.measure(checkout.head, failing)
-    found = checkout.compare()
-    assert [(line.metric, line.verdict) for line in found.lines] == [("run", "not comparable")]
-    assert found.exit_code == 2
+    comparison = checkout.compare()
+    assert [(line.metric, line.verdict) for line in comparison.lines] == [("run", "not comparable")]
+    assert comparison.exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_another_artifact_under_the_same_name_is_marked_and_still_judged(checkou
 
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, rebuilt, **q4(size=SIZE + 1000))
-    found = checkout.lines()
-    assert {line.artifact for line in found.values()} == {"changed"}
-    assert found["size_bytes"].verdict == "worse"
+    lines = checkout.lines()
+    assert {line.artifact for line in lines.values()} == {"changed"}
+    assert lines["size_bytes"].verdict == "worse"
     checkout.measure(checkout.head)
     assert {line.artifact for line in checkout.compare().lines} == {"same"}
 
@@ -222,13 +222,13 @@ def test_another_artifact_under_the_same_name_is_marked_and_still_judged(checkou
 def test_p_is_adjusted_for_every_accuracy_in_the_table(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, **q4(general=GENERAL - 0.02))
-    found = checkout.compare()
-    p = {line.metric: line.p for line in found.lines}
+    comparison = checkout.compare()
+    p = {line.metric: line.p for line in comparison.lines}
     answers = [records.record("q4", **how)["measures"]["accuracy"]["general"] for how in (q4(), q4(general=0.88))]
     marks = [[picked == gold for picked, gold in zip(a["picked"], a["gold"], strict=True)] for a in answers]
     lost, gained = (sum(x > y for x, y in zip(*pair, strict=True)) for pair in (marks, marks[::-1]))
     assert lost > gained
-    assert found.families["accuracy"] == 1  # without a flip no test of hr can reject
+    assert comparison.families["accuracy"] == 1  # without a flip no test of hr can reject
     assert p["accuracy general"] == pytest.approx(mcnemar(gained, lost))
     assert p["accuracy hr"] == 1.0
 
@@ -236,8 +236,8 @@ def test_p_is_adjusted_for_every_accuracy_in_the_table(checkout: Checkout) -> No
 def test_a_named_commit_is_its_clean_state_and_head_by_default_its_newest(checkout: Checkout) -> None:
     checkout.measure(checkout.head)
     checkout.measure(checkout.head, dirty=True, change=set_in("started_at", value="2026-11-24T00:00:00+00:00"))
-    found = checkout.compare("HEAD")
-    assert (found.base.dirty, found.head.dirty) == (False, True)
+    comparison = checkout.compare("HEAD")
+    assert (comparison.base.dirty, comparison.head.dirty) == (False, True)
     again = checkout.compare(f"{checkout.head[:12]}-dirty", "HEAD")
     assert (again.base.dirty, again.head.dirty) == (True, False)
 
@@ -257,7 +257,7 @@ def effect(value: float, low: float | None, high: float | None, limit: float = 0
 
 
 @pytest.mark.parametrize(
-    ("found", "p", "verdict"),
+    ("change", "p", "verdict"),
     [
         (effect(0.06, 0.001, 0.12), 0.049, "worse"),
         (effect(0.06, 0.001, 0.12), 0.051, "undecided"),
@@ -270,13 +270,13 @@ def effect(value: float, low: float | None, high: float | None, limit: float = 0
     ],
 )
 def test_a_change_is_worse_only_beyond_chance_and_the_limit_and_same_only_when_shown(
-    found: Effect, p: float, verdict: Verdict
+    change: Effect, p: float, verdict: Verdict
 ) -> None:
-    assert judge(found, p) == verdict
+    assert judge(change, p) == verdict
 
 
 @pytest.mark.parametrize(
-    ("found", "needed"),
+    ("change", "needed"),
     [
         (effect(0.01, -0.07, 0.09), 12),  # 3 rounds, half a width of 0.08, 0.04 of room: 3 * 2^2
         (effect(0.10, -0.10, 0.30), 12),  # beyond the limit: 0 has to be out of it
@@ -284,8 +284,8 @@ def test_a_change_is_worse_only_beyond_chance_and_the_limit_and_same_only_when_s
         (effect(0.7, 0.4, None), None),
     ],
 )
-def test_the_n_that_would_decide_follows_from_the_width_of_the_interval(found: Effect, needed: int | None) -> None:
-    assert needed_n(found, family=1) == needed
+def test_the_n_that_would_decide_follows_from_the_width_of_the_interval(change: Effect, needed: int | None) -> None:
+    assert needed_n(change, family=1) == needed
 
 
 def test_least_n_is_where_an_interval_of_the_percentile_begins() -> None:
@@ -312,11 +312,11 @@ def test_the_command_prints_a_table_and_a_summary_line(
         broken = checkout.results / records.MACHINE / checkout.head[:12] / "q8.r0.json"
         broken.write_text(json.dumps({"schema": 9}))
     assert main(["compare", "HEAD~1", "--results", str(checkout.results)]) == code
-    told = capsys.readouterr()
-    assert "e2e_p99_ms" in told.out
-    assert told.out.splitlines()[-1].endswith(said)
-    assert told.out.splitlines()[-1].startswith(f"{checkout.base[:12]} → {checkout.head[:12]}, ")
-    assert ("q8.r0.json: schema 9 is unknown" in told.err) == unsound
+    output = capsys.readouterr()
+    assert "e2e_p99_ms" in output.out
+    assert output.out.splitlines()[-1].endswith(said)
+    assert output.out.splitlines()[-1].startswith(f"{checkout.base[:12]} → {checkout.head[:12]}, ")
+    assert ("q8.r0.json: schema 9 is unknown" in output.err) == unsound
 
 
 def test_what_cannot_be_compared_is_one_line_and_exit_code_2(
@@ -324,10 +324,10 @@ def test_what_cannot_be_compared_is_one_line_and_exit_code_2(
 ) -> None:
     def said(*arguments: str) -> str:
         assert main(["compare", *arguments, "--results", str(checkout.results)]) == 2
-        told = capsys.readouterr()
-        assert told.out == ""
-        assert len(told.err.splitlines()) == 1
-        return told.err
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert len(output.err.splitlines()) == 1
+        return output.err
 
     assert "run `make bench`" in said("HEAD~1")
     checkout.measure(checkout.base)

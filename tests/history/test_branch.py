@@ -70,12 +70,12 @@ class Branch:
         return history(self.results, kept, wanted=Wanted(machine=machine, sweep=sweep), **options)
 
     def series(self, metric: str, variant: str = "q4", **options: Any) -> Series:
-        found = self.history(**options).series
-        return next(series for series in found if (series.variant, series.metric.name) == (variant, metric))
+        shown = self.history(**options).series
+        return next(series for series in shown if (series.variant, series.metric.name) == (variant, metric))
 
     def changes(self, metric: str) -> list[tuple[int, int, bool]]:
-        found = self.series(metric).changes
-        return [(c.before.commit.place, c.after.commit.place, c.better) for c in found]
+        shown = self.series(metric).changes
+        return [(c.before.commit.place, c.after.commit.place, c.better) for c in shown]
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ def test_a_merged_branch_is_one_step_and_its_own_commits_are_told(branch: Branch
     branch.git("merge", "-q", "--no-ff", "-m", "merge", "side")
     branch.shas += [aside, branch.git("rev-parse", "HEAD")]
     branch.measure([29, 30, 31])
-    found = branch.history()
-    assert [commit.sha for commit in found.commits] == [main_line, branch.shas[31]]
-    assert any("1 commit with records not on this branch" in note and aside[:12] in note for note in found.notes)
+    shown = branch.history()
+    assert [commit.sha for commit in shown.commits] == [main_line, branch.shas[31]]
+    assert any("1 commit with records not on this branch" in note and aside[:12] in note for note in shown.notes)
     assert [point.commit.sha for point in branch.series("size_bytes", branch="side").points] == [main_line, aside]
 
 
@@ -165,11 +165,11 @@ def test_a_loss_of_accuracy_is_found_by_the_answers_of_neighbours(branch: Branch
             ]
 
     branch.measure([3, 4, 5, 6, 8], change=forgets, variants=("finetuned", "q4"))
-    found = branch.series("accuracy hr", "finetuned").changes
-    assert [(c.before.commit.place, c.after.commit.place) for c in found] == [(4, 5)]
-    assert found[0].change == pytest.approx(-0.09, abs=0.015)
-    assert found[0].p is not None
-    assert found[0].p < 0.001
+    changes = branch.series("accuracy hr", "finetuned").changes
+    assert [(c.before.commit.place, c.after.commit.place) for c in changes] == [(4, 5)]
+    assert changes[0].change == pytest.approx(-0.09, abs=0.015)
+    assert changes[0].p is not None
+    assert changes[0].p < 0.001
 
 
 def test_flat_noise_has_no_change_points_but_in_one_page_of_twenty() -> None:
@@ -220,10 +220,10 @@ def test_another_workload_task_or_model_breaks_the_series(
     branch: Branch, metric: str, change: Callable[[dict[str, Any]], Any], why: str
 ) -> None:
     branch.measure(range(16), lambda p: 1.5 if p >= 8 else 1.0, lambda p, content: change(content) if p >= 8 else None)
-    found = branch.series(metric)
-    assert [len(stretch) for stretch in found.stretches] == [8, 8]
-    assert why in found.breaks[0]
-    assert found.changes == ()
+    series = branch.series(metric)
+    assert [len(stretch) for stretch in series.stretches] == [8, 8]
+    assert why in series.breaks[0]
+    assert series.changes == ()
     assert len(branch.series("tpot_p50_ms" if metric == "accuracy hr" else "accuracy general").changes) == (
         1 if metric == "accuracy hr" else 0
     )
@@ -274,8 +274,8 @@ def test_divergences_over_another_text_break_the_series(branch: Branch) -> None:
         content["measures"]["divergence"] = {**raw_values.divergence(0.02 if place < 2 else 0.03), **text}
 
     branch.measure(range(4), change=diverge)
-    found = branch.series("kl_mean")
-    assert (found.breaks, found.changes) == (("divergence text: 7e577e577e57 / another",), ())
+    series = branch.series("kl_mean")
+    assert (series.breaks, series.changes) == (("divergence text: 7e577e577e57 / another",), ())
 
 
 def test_a_series_breaks_though_the_commit_in_between_does_not_say(branch: Branch) -> None:
@@ -286,9 +286,9 @@ def test_a_series_breaks_though_the_commit_in_between_does_not_say(branch: Branc
             content["measures"]["latency"]["prompt_tokens"] = [1] * 60
 
     branch.measure(range(3), change=prompts)
-    found = branch.series("e2e_p50_ms")
-    assert [len(stretch) for stretch in found.stretches] == [2, 1]
-    assert found.breaks[0].startswith("prompt tokens of round 1: ")
+    series = branch.series("e2e_p50_ms")
+    assert [len(stretch) for stretch in series.stretches] == [2, 1]
+    assert series.breaks[0].startswith("prompt tokens of round 1: ")
 
 
 def test_the_peak_of_memory_is_that_of_the_largest_round(branch: Branch) -> None:
@@ -335,17 +335,17 @@ def test_uncommitted_states_are_no_part_of_it_and_that_is_said(branch: Branch) -
     branch.measure([0, 1, 2])
     clean = branch.files(2)[0].parent
     clean.rename(clean.with_name(f"{clean.name}-dirty-abc"))
-    found = branch.history()
-    assert found.measured == 2
-    assert "1 uncommitted state with records: not part of a history" in found.notes
+    shown = branch.history()
+    assert shown.measured == 2
+    assert "1 uncommitted state with records: not part of a history" in shown.notes
 
 
 def test_a_failed_commit_is_no_point_and_is_told(branch: Branch) -> None:
     def fails(place: int, content: dict[str, Any]) -> None:
         if place == 1:
-            told = records.failed("q4", content["round"])
+            fields = records.failed("q4", content["round"])
             content.update(
-                {key: told[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")}
+                {key: fields[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")}
             )
 
     branch.measure([0, 1, 2], change=fails)
@@ -450,9 +450,9 @@ def test_the_machine_is_that_of_the_newest_commit_and_others_are_named(branch: B
     folder = branch.files(4)[0].parent
     (branch.results / "other").mkdir()
     folder.rename(branch.results / "other" / folder.name)
-    found = branch.history()
-    assert (found.machine, found.measured) == ("other", 1)
-    assert any(f"{records.MACHINE} (4 commits)" in note for note in found.notes)
+    shown = branch.history()
+    assert (shown.machine, shown.measured) == ("other", 1)
+    assert any(f"{records.MACHINE} (4 commits)" in note for note in shown.notes)
     assert branch.history(machine=records.MACHINE).measured == 4
 
 
@@ -477,9 +477,9 @@ def test_the_command_writes_the_page_the_charts_and_the_points(
     branch.measure(range(12), slower=lambda place: 1.2 if place >= 6 else 1.0, variants=("q4", "q8"))
     arguments = ["history", "--results", str(branch.results), "--variant", "q4", "--metric", "e2e_p50_ms,accuracy hr"]
     assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert "main: 12 of 12 commits measured" in told
-    assert "2 series, 0 breaks: 1 changes for the worse, 0 for the better" in told
+    output = capsys.readouterr().out
+    assert "main: 12 of 12 commits measured" in output
+    assert "2 series, 0 breaks: 1 changes for the worse, 0 for the better" in output
     written = branch.results / "report"
     assert {path.name for path in written.iterdir()} == {"history.html", "history.csv", "history-e2e_p50_ms.svg"}
     page = (written / "history.html").read_text()

@@ -34,8 +34,8 @@ def results(tmp_path: Path) -> Path:
         if content["variant"] == "finetuned":
             content["measures"]["latency"]["output_tokens"] = 64
         if content["variant"] == "finetuned-q4":
-            told = records.failed("finetuned-q4", content["round"])
-            content |= {key: told[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")}
+            fields = records.failed("finetuned-q4", content["round"])
+            content |= {key: fields[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")}
         path.write_text(json.dumps(content))
     return folder
 
