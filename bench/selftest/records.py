@@ -14,6 +14,15 @@ from bench.records.file import record_path
 from bench.records.types import Commit
 from bench.selftest import raw_values
 
+SESSION = {
+    "device": "cpu",
+    "device_name": "Test CPU",
+    "dtype": "f32",
+    "gpu_layers": 0,
+    "layers": 4,
+    "threads": 2,
+    "n_ctx": 512,
+}
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MACHINE = "test-cpu-2c"
 TARGETS = {
@@ -112,10 +121,7 @@ def record(
         "config": config(name, steps, runtime, requests),
         "lineage": [lineage(steps[: place + 1], size) for place in range(len(steps))],
         "artifact": {"fingerprint": "/".join(steps), "kind": KINDS.get(steps[-1], "gguf")},
-        "session": {
-            "runtime": runtime, "device": "cpu", "device_name": "Test CPU", "dtype": "f32",
-            "gpu_layers": 0, "layers": 4, "threads": 2, "n_ctx": 512,
-        },
+        "session": {**SESSION, "runtime": runtime},
         "measures": measures,
         "canary": {when: canary(rng) for when in ("before", "after")},
         "warnings": [],
