@@ -80,7 +80,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare.add_argument("--machine", default=None, help="a machine id, where several have records")
     compare.add_argument("--sweep", default=None, help="a sweep's name (default: the newest of HEAD)")
     compare.add_argument("--variant", default="", help="variants, with commas between (default: all)")
-    compare.add_argument("--metric", default="", help="metrics, such as e2e_p50_ms,accuracy (default: all)")
+    compare.add_argument("--metric", default="", help="metrics or measures, such as e2e_p50_ms,accuracy (default: all)")
     compare.add_argument("--threshold", default="", help="limits, such as e2e_p50_ms=0.05,accuracy=0.01")
     compare.add_argument("--fail-on", default="worse,now-fails", help="verdicts that exit 1 (default: worse,now-fails)")
     compare.add_argument("--format", default="table", choices=("table", "html", "md", "json", "github"))
@@ -111,9 +111,9 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
         return render_report(arguments)
     if arguments.command == "compare":
-        from bench.commands.compare import tell_comparison
+        from bench.commands.compare import show_comparison
 
-        return tell_comparison(arguments)
+        return show_comparison(arguments)
     if arguments.command == "history":
         from bench.commands.history import show_history
 
@@ -127,13 +127,13 @@ def _dispatch(arguments: argparse.Namespace) -> int:
 
         return list_names()
     if arguments.command == "list":
-        from bench.commands.list import tell_stored
+        from bench.commands.list import show_stored
 
-        return tell_stored(arguments)
+        return show_stored(arguments)
     if arguments.command == "gc":
-        from bench.commands.gc import tell_garbage
+        from bench.commands.gc import show_garbage
 
-        return tell_garbage(arguments)
+        return show_garbage(arguments)
     from bench.commands.doctor import doctor
 
     return doctor()

@@ -1,4 +1,4 @@
-"""Writing a file at once: a reader, or another process that writes it too, sees all of one version or of the other."""
+"""Write files atomically: readers and concurrent writers see the old version or the new one, never a mix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_at_once(path: Path, content: str | bytes) -> Path:
-    """Write under a temporary name of its own, read it back, and rename it. Raises OSError where that fails."""
+    """Write under a temporary name, read it back, rename it, and return the path. Raises OSError where that fails."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     data = content.encode() if isinstance(content, str) else content

@@ -50,11 +50,10 @@ def catalogue(tiny_model: Path) -> dict[str, dict[str, Any]]:
 
 def steps_of(model: Path) -> dict[str, dict[str, Any]]:
     """Compose conf/steps for a model folder."""
-    from bench.sweep.grid import compose
+    from bench.sweep.compose import compose
     from bench.sweep.request import parse
 
-    steps: dict[str, dict[str, Any]] = compose(parse([f"model={model}"]), "base", 0)["steps"]
-    return steps
+    return compose(parse([f"model={model}"]), "base", 0).steps
 
 
 def make(cache: Path, catalogue: dict[str, dict[str, Any]], names: Sequence[str]) -> Artifact:

@@ -17,62 +17,50 @@ if TYPE_CHECKING:
     from bench.compare.verdict import Verdict
 
 
-def tell_comparison(arguments: argparse.Namespace) -> int:
+def show_comparison(arguments: argparse.Namespace) -> int:
     """Print what `bench compare` asks for; return its exit code. Raises UserError where there is nothing to compare."""
     from bench.compare.comparison import compare
     from bench.compare.flips import flips
     from bench.compare.lines import Asked
-    from bench.compare.revisions import NoComparisonError
+    from bench.records.selection import Wanted
 
     fail_on = frozenset(_verdict(name) for name in _listed(arguments.fail_on))
     asked = Asked(_listed(arguments.variant), _metrics(arguments.metric), _thresholds(arguments.threshold))
-    results = resolve(arguments.results)
-    try:
-        found = compare(
-            results,
-            arguments.base,
-            arguments.head,
-            arguments.machine,
-            arguments.sweep,
-            asked,
-            arguments.normalize,
-            fail_on,
-        )
-    except NoComparisonError as error:
-        raise UserError(str(error)) from None
-    for line in found.left_out:
+    results, wanted = resolve(arguments.results), Wanted(machine=arguments.machine, sweep=arguments.sweep)
+    comparison = compare(results, arguments.base, arguments.head, wanted, asked, arguments.normalize, fail_on)
+    for line in comparison.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
-    flipped = list(flips(found)) if arguments.flips else None
+    flipped = list(flips(comparison)) if arguments.flips else None
     if arguments.format in ("table", "html"):
-        _tell_table(found, flipped)
+        _print_table(comparison, flipped)
     if arguments.format == "html":
         from bench.report.pages.comparison import write_comparison
 
-        print(f"page: {write_comparison(found, list(flips(found)), results / 'report')}")
+        print(f"page: {write_comparison(comparison, list(flips(comparison)), results / 'report')}")
     elif arguments.format != "table":
         from bench.report.comparison_text import FORMATS
 
-        print(FORMATS[arguments.format](found, flipped).rstrip("\n"))
-    return found.exit_code
+        print(FORMATS[arguments.format](comparison, flipped).rstrip("\n"))
+    return comparison.exit_code
 
 
-def _tell_table(found: Comparison, flipped: Sequence[Flip] | None) -> None:
+def _print_table(comparison: Comparison, flipped: Sequence[Flip] | None) -> None:
     from rich.table import Table
 
     from bench.report.comparison_text import flip_cells
     from bench.report.tables.comparison import footnotes, summary, verdict_table
 
     out = console()
-    out.print(verdict_table(found))
+    out.print(verdict_table(comparison))
     if flipped is not None:
         table = Table("variant", "task", "question", "subject", "right", "base", "head", "flip", box=None)
         for flip in flipped:
             table.add_row(*flip_cells(flip))
         out.print(f"\n{len(flipped)} flipped questions; choices are counted from 0")
         out.print(table)
-    for line in footnotes(found):
+    for line in footnotes(comparison):
         out.print(line, soft_wrap=True, markup=False)
-    out.print(summary(found), soft_wrap=True, markup=False)
+    out.print(summary(comparison), soft_wrap=True, markup=False)
 
 
 def _verdict(name: str) -> Verdict:
@@ -84,33 +72,37 @@ def _verdict(name: str) -> Verdict:
     raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(v.replace(' ', '-') for v in VERDICTS)}")
 
 
-def _listed(asked: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in asked.split(",") if name.strip())
+def _listed(typed: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in typed.split(",") if name.strip())
 
 
-def _metrics(asked: str) -> tuple[str, ...]:
-    from bench.compare.lines import METRICS
+def _metrics(typed: str) -> tuple[str, ...]:
+    """Return the names of metrics, kinds and measures that were typed. Raises UserError for any other."""
+    from bench.compare.lines import TEXTS
+    from bench.metrics.catalogue import kinds, measures
 
-    for name in _listed(asked):
-        if name.partition(" ")[0] not in METRICS:
-            raise UserError(f"--metric: got {name!r}, allowed: {', '.join(METRICS)}, 'accuracy TASK' and so on")
-    return _listed(asked)
+    names = tuple(dict.fromkeys([*TEXTS, *kinds(), *measures()]))
+    for name in _listed(typed):
+        if name.partition(" ")[0] not in names:
+            raise UserError(f"--metric: got {name!r}, allowed: {', '.join(names)}, 'accuracy TASK' and so on")
+    return _listed(typed)
 
 
-def _thresholds(asked: str) -> dict[str, float]:
-    from bench.metrics.metric import THRESHOLDS
+def _thresholds(typed: str) -> dict[str, float]:
+    from bench.compare.lines import Asked
 
-    found = {}
-    for argument in _listed(asked):
+    known = Asked().limits
+    limits = {}
+    for argument in _listed(typed):
         name, _, value = argument.partition("=")
         try:
             limit = float(value)
         except ValueError:
             limit = 0.0
-        if name not in THRESHOLDS or not 0 < limit < 1:
+        if name not in known or not 0 < limit < 1:
             raise UserError(
                 f"--threshold: got {argument!r}, allowed: METRIC=SHARE with a share between 0 and 1, such as "
-                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(THRESHOLDS)}"
+                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(known)}"
             )
-        found[name] = limit
-    return found
+        limits[name] = limit
+    return limits

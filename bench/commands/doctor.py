@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.machine.hardware import commit, gpu_names, machine, versions
+from bench.machine.gpu import gpu_names
+from bench.machine.hardware import commit, machine, versions
 from variants.paths import ROOT
 from variants.process import available_bytes
 from variants.steps.gguf import CONVERTER
@@ -21,10 +22,10 @@ MARKS = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "bad": "[red]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found, and whether the embedded suite can live with it."""
+    """One line: what was looked at, what is there, and whether the embedded suite can run with it."""
 
     name: str
-    found: str
+    text: str
     mark: Mark
 
 
@@ -40,10 +41,10 @@ def doctor() -> int:
     out = console()
     findings = [_look(look) for look in looks]
     for finding in findings:
-        out.print(f"{MARKS[finding.mark]} {finding.name:<13} {escape(finding.found)}", soft_wrap=True)
+        out.print(f"{MARKS[finding.mark]} {finding.name:<13} {escape(finding.text)}", soft_wrap=True)
     ready = all(finding.mark != "bad" for finding in findings)
     out.print(
-        "the embedded suite can run here" if ready else "the embedded suite cannot run here: see the lines marked ✗"
+        "the embedded suite can run here" if ready else "the embedded suite cannot run here: see the lines with ✗"
     )
     return 0 if ready else 1
 
@@ -56,8 +57,8 @@ def python() -> Finding:
 
 def compiler() -> Finding:
     """Look for the C++ compiler that set-up builds llama.cpp with."""
-    found = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-    return Finding("C++ compiler", found or "none: set-up could not build llama.cpp again", "ok" if found else "note")
+    path = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+    return Finding("C++ compiler", path or "none: set-up could not build llama.cpp again", "ok" if path else "note")
 
 
 def torch_device() -> Finding:
@@ -125,17 +126,17 @@ def disk() -> Finding:
 def memory() -> Finding:
     """Look at the memory that processes can still get."""
     available = available_bytes()
-    text = f"{available / 1e9:.1f} GB available, {machine()['cores']} cores"
+    text = f"{available / 1e9:.1f} GB available, {machine().cores} cores"
     return Finding("memory", text, "ok" if available >= NEEDED_MEMORY_BYTES else "bad")
 
 
 def checkout() -> Finding:
     """Look at the commit that results will be kept under."""
-    found = commit()
-    if not found["sha"]:
+    now = commit()
+    if not now.sha:
         return Finding("git", "no commit: results are kept under no-commit and cannot be compared", "note")
-    state = "dirty: results are kept apart, under -dirty" if found["dirty"] else "clean"
-    return Finding("git", f"{found['sha'][:12]} {state}", "note" if found["dirty"] else "ok")
+    state = "dirty: results are kept apart, under -dirty" if now.dirty else "clean"
+    return Finding("git", f"{now.sha[:12]} {state}", "note" if now.dirty else "ok")
 
 
 def _look(look: Callable[[], Finding]) -> Finding:

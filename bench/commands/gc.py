@@ -9,23 +9,23 @@ from variants.cache import Cache
 from variants.paths import resolve
 
 
-def tell_garbage(arguments: argparse.Namespace) -> int:
-    """Print which artifacts no record names and how large they are, and with `--yes` remove them then."""
+def show_garbage(arguments: argparse.Namespace) -> int:
+    """Print which artifacts no record refers to and how large they are, and with `--yes` remove them then."""
     from bench.report.numbers import plural
     from bench.sweep.garbage import find_garbage, remove
 
     cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
     results = resolve(arguments.results)
-    found = find_garbage(cache, results)
+    garbage = find_garbage(cache, results)
     out = console()
-    for item in found:
+    for item in garbage:
         held = "  held by a running build: stays" if item.held else ""
         out.print(f"{item.size_bytes:>15,} bytes  {item.step:<12} {item.path.name}{held}", soft_wrap=True)
-    free = [item for item in found if not item.held]
+    free = [item for item in garbage if not item.held]
     what = f"{plural(len(free), 'folder')}, {sum(item.size_bytes for item in free):,} bytes"
     out.print(f"no record under {results} names {what} in {cache.root}", soft_wrap=True)
-    if any(item.step == "logprobs" for item in found):
-        out.print("logprobs is what a base made of the text of a divergence: measuring another one makes it anew")
+    if any(item.step == "logprobs" for item in garbage):
+        out.print("logprobs is what a base made of the text of a divergence: measuring another one builds it again")
     if not arguments.yes:
         out.print("nothing was removed; --yes removes it" if free else "")
         return 0

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from bench.files import write_at_once
-from bench.history.branch import History, NoHistoryError, history
+from bench.history.branch import History, history
+from bench.records.selection import Wanted
 from bench.report.history_csv import comma_separated
 from bench.terminal import console
 from variants.cache import Cache
@@ -32,44 +33,42 @@ def _show(arguments: argparse.Namespace) -> int:
     if unknown := [name for name in formats if name not in FORMATS]:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
     results = resolve(arguments.results)
-    cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
-    kept = cache.history(results)
-    asked = [
+    variants, metrics = (
         [part.strip() for part in (text or "").split(",") if part.strip()]
         for text in (arguments.variant, arguments.metric)
-    ]
-    try:
-        found = history(results, kept, arguments.branch, arguments.machine, arguments.sweep, *asked)
-    except NoHistoryError as error:
-        raise UserError(str(error)) from None
-    for line in found.left_out:
+    )
+    wanted = Wanted(machine=arguments.machine, sweep=arguments.sweep)
+    cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
+    kept = cache.history(results)
+    branch = history(results, kept, arguments.branch, wanted, variants, metrics)
+    for line in branch.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
     out = Path(arguments.out) if arguments.out else results / "report"
-    files = _write(found, out, formats, kept)
-    _print(found)
+    files = _write(branch, out, formats, kept)
+    _print(branch)
     print(f"history: {next((file for file in files if file.suffix == '.html'), files[0])}")
     return 0
 
 
-def _write(found: History, out: Path, formats: tuple[str, ...], kept_charts: Path) -> list[Path]:
+def _write(branch: History, out: Path, formats: tuple[str, ...], kept_charts: Path) -> list[Path]:
     from bench.report.pages.history import history_charts, history_page
     from bench.report.pages.html import link_pages
 
-    charts = history_charts(found, kept_charts) if {"html", "svg"} & set(formats) else {}
+    charts = history_charts(branch, kept_charts) if {"html", "svg"} & set(formats) else {}
     files: dict[str, str] = {}
     if "html" in formats:
-        files["history.html"] = history_page(found, charts)
+        files["history.html"] = history_page(branch, charts)
     if "svg" in formats:
         files |= {f"{name}.svg": svg for name, svg in charts.items()}
     if "csv" in formats:
-        files["history.csv"] = comma_separated(found)
+        files["history.csv"] = comma_separated(branch)
     out.mkdir(parents=True, exist_ok=True)
     written = [write_at_once(out / name, text) for name, text in files.items()]
     link_pages(out)
     return written
 
 
-def _print(found: History) -> None:
+def _print(branch: History) -> None:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -77,12 +76,11 @@ def _print(found: History) -> None:
     from bench.report.pages.history import change_grid, commands
 
     out = console()
-    out.print(
-        f"{found.branch}: {found.measured:,} of {len(found.commits):,} commits measured, {found.sweep}, {found.machine}"
-    )
-    for note in found.notes:
+    measured = f"{branch.measured:,} of {len(branch.commits):,} commits measured"
+    out.print(f"{branch.branch}: {measured}, {branch.sweep}, {branch.machine}")
+    for note in branch.notes:
         out.print(f"note: {escape(note)}", soft_wrap=True)
-    changes = found.changes
+    changes = branch.changes
     grid = change_grid(changes)
     if changes:
         table = Table(*grid.columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -91,7 +89,7 @@ def _print(found: History) -> None:
         out.print(table)
     for command in commands(changes):
         out.print(escape(command), soft_wrap=True)
-    breaks = sum(len(series.breaks) for series in found.series)
+    breaks = sum(len(series.breaks) for series in branch.series)
     worse = sum(not change.better for change in changes)
     verdict = f"{worse} changes for the worse, {len(changes) - worse} for the better"
-    out.print(f"{len(found.series)} series, {breaks} breaks: {verdict}")
+    out.print(f"{len(branch.series)} series, {breaks} breaks: {verdict}")

@@ -21,7 +21,7 @@ def list_names() -> int:
     return 0
 
 
-def tell_stored(arguments: argparse.Namespace) -> int:
+def show_stored(arguments: argparse.Namespace) -> int:
     """Print what `results/` holds, the newest commits first; return 0, or 1 where a file is no sound record."""
     from rich import box
     from rich.markup import escape
@@ -31,8 +31,8 @@ def tell_stored(arguments: argparse.Namespace) -> int:
     from bench.records.store import read
 
     results = resolve(arguments.results)
-    found = folders(results)
-    shown = found if arguments.all else found[: arguments.limit]
+    commits = folders(results)
+    shown = commits if arguments.all else commits[: arguments.limit]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for name in ("commit", "machine", "sweep", "measured"):
         table.add_column(name, no_wrap=True)
@@ -51,10 +51,10 @@ def tell_stored(arguments: argparse.Namespace) -> int:
     if arguments.check:
         unsound = read(results)[1]
     out = console()
-    out.print(table if found else f"no records under {results}: run `make bench`")
-    if len(shown) < len(found):
-        rest = sum(map(n_records, found[len(shown) :]))
-        out.print(f"and {len(found) - len(shown):,} more commits with {rest:,} records: --all shows them")
+    out.print(table if commits else f"no records under {results}: run `make bench`")
+    if len(shown) < len(commits):
+        rest = sum(map(n_records, commits[len(shown) :]))
+        out.print(f"and {len(commits) - len(shown):,} more commits with {rest:,} records: --all shows them")
     for line in unsound:
         print(f"bench: left out: {line}", file=sys.stderr)
     return 1 if unsound else 0

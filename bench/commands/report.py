@@ -5,27 +5,54 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench.records.selection import Wanted
 from bench.terminal import console
 from variants.errors import UserError
+from variants.paths import ROOT, resolve
+
+if TYPE_CHECKING:
+    from bench.records.questions import Questions
 
 
 def render_report(arguments: argparse.Namespace) -> int:
     """Render the report that `bench report` asks for. Raises UserError for an unknown format or without a record."""
     from bench.report import FORMATS, render
-    from variants.paths import resolve
 
     results = resolve(arguments.results)
     formats = tuple(name.strip() for name in arguments.format.split(","))
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
-    chosen = {"commit": arguments.commit, "machine": arguments.machine, "sweep": arguments.sweep}
-    report = render(results, Path(arguments.out) if arguments.out else results / "report", formats=formats, **chosen)
+    wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
+    out = Path(arguments.out) if arguments.out else results / "report"
+    report = render(results, out, wanted, formats, stated_questions())
     for line in report.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
     if report.selection is None:
-        asked = ", ".join(f"--{key} {value}" for key, value in chosen.items() if value)
-        raise UserError(f"no records{f' for {asked}' if asked else ''} under {results}: run `make bench`")
+        asked = f" for {wanted}" if str(wanted) else ""
+        raise UserError(f"no records{asked} under {results}: run `make bench`")
     console().print(f"report: {report}", soft_wrap=True)
     return 0
+
+
+def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:
+    """Return the questions of this checkout's suites by name, for records of before records stated them.
+
+    Raises UserError, naming the file and the key, for questions of another shape.
+    """
+    import msgspec
+    import yaml
+
+    from bench.records.questions import Questions
+
+    stated = {}
+    for file in sorted(folder.glob("*.yaml")):
+        suite = yaml.safe_load(file.read_text(encoding="utf-8")).get("suite", {})
+        if questions := suite.get("questions"):
+            try:
+                stated[str(suite.get("name", file.stem))] = msgspec.convert(questions, Questions)
+            except msgspec.ValidationError as error:
+                raise UserError(f"{file}: suite.questions: {error}") from None
+    return stated

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.compare.lines import Asked, compare_rows
-from bench.compare.revisions import NoComparisonError, _pick
-from bench.compare.verdict import JUDGED, REGRESSIONS, Line, Verdict
-from bench.records.listing import RECORDS, labels_told
-from bench.records.selection import Selection
-from bench.records.store import LeftOut, Record
-from bench.summary.rows import rows_alone
+from bench.compare.lines import Asked, compare_records
+from bench.compare.revisions import Side, find_side
+from bench.compare.verdict import JUDGED, REGRESSIONS, Verdict, VerdictLine
+from bench.metrics import canary
+from bench.metrics.metric import Records
+from bench.records.listing import choices
+from bench.records.selection import Selection, Wanted
+from bench.records.store import RECORDS
+from variants.errors import UserError
 
-NORMALIZED_BY = "copy_gb_s"
-"""The canary that latencies are normalized by: decoding is bound by how fast memory is read."""
+ANY, EVERYTHING = Wanted(), Asked()
+"""What is compared where nothing else was asked for."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ class Drift:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sweeps and the verdicts between them; `families` are the sizes that Holm's p stand for, by kind of test.
+    """Two sweeps and the verdicts between them; `families` are the sizes that Holm's p stand for, by name.
 
     `left_out` names the files of either side that are no sound records: their variants could not be compared.
     """
 
     base: Selection
     head: Selection
-    lines: tuple[Line, ...]
+    lines: tuple[VerdictLine, ...]
     families: dict[str, int]
     drift: tuple[Drift, ...]
     left_out: tuple[str, ...]
@@ -59,79 +60,76 @@ class Comparison:
 
 
 def compare(
-    records_dir: Path,
+    results: Path,
     base: str,
     head: str | None = None,
-    machine: str | None = None,
-    sweep: str | None = None,
-    asked: Asked | None = None,
+    wanted: Wanted = ANY,
+    asked: Asked = EVERYTHING,
     normalize: bool = False,
     fail_on: Iterable[Verdict] = REGRESSIONS,
 ) -> Comparison:
-    """Compare the sweeps of two revisions. Raises NoComparisonError where one of them has no records.
+    """Compare the sweeps of two revisions. Raises UserError where one of them has no records.
 
     A revision is what git takes it for; `worktree` means the uncommitted state of HEAD, `<rev>-dirty` that of another
-    commit. `head` None is HEAD in the state measured last. The base is taken from the head's sweep, and from its
-    machine where that has measured the base too. Only the records of the two commits are read.
+    commit. `head` None is HEAD in the state measured last; `wanted` has its machine and sweep. The base is taken from
+    the head's sweep, and from its machine where that has measured the base too. Only the records of the two commits
+    are read.
     """
-    if not any(records_dir.glob(f"*/*/{RECORDS}")):
-        raise NoComparisonError(f"no records under {records_dir}: run `make bench`")
-    asked = asked or Asked()
-    after, after_left_out, notes = _pick(records_dir, head, [machine], sweep)
-    machines = [machine] if machine else [after.machine, None]
-    before, before_left_out, more = _pick(records_dir, base, machines, after.sweep)
-    if (before.label, before.machine) == (after.label, after.machine):
-        raise NoComparisonError(
-            f"both sides are the records of {after.label}: choose two of: {labels_told(records_dir)}"
-        )
-    drift = _drift(before.records, after.records)
+    if not any(results.glob(f"*/*/{RECORDS}")):
+        raise UserError(f"no records under {results}: run `make bench`")
+    after = find_side(results, head, [wanted])
+    before = find_side(results, base, _base_of(after.selection, wanted))
+    sides = before.selection, after.selection
+    if (sides[0].label, sides[0].machine) == (sides[1].label, sides[1].machine):
+        raise UserError(f"both sides are the records of {sides[1].label}: choose two of: {choices(results)}")
+    drift = _drift(sides[0].records, sides[1].records)
+    notes = [*before.notes, *after.notes]
     if normalize:
-        asked, said = _normalized(asked, drift)
-        notes.append(said)
-    unread = [*_of_selection(before, before_left_out), *_of_selection(after, after_left_out)]
-    unread = [file for file in unread if not asked.variants or _name(file.path)[0] in asked.variants]
-    broken = {_name(file.path)[0]: f"left out: {file}" for file in unread}
-    rows = [[row for row in rows_alone(side.records) if row.variant not in broken] for side in (before, after)]
-    known = {row.variant for side in rows for row in side} | broken.keys()
+        asked, note = _normalized(asked, drift)
+        notes.append(note)
+    broken = _left_out(before, after, asked)
+    kept = [[record for record in side.records if record.variant not in broken] for side in sides]
+    _check_variants(asked, {record.variant for side in kept for record in side} | broken.keys())
+    families, lines = compare_records(kept[0], kept[1], asked)
+    lines += [
+        VerdictLine(name, "", "record", "not comparable", why=f"left out: {files[-1]}")
+        for name, files in broken.items()
+    ]
+    left_out = tuple(file for files in broken.values() for file in files)
+    return Comparison(
+        *sides, tuple(lines), families, drift, left_out, tuple(dict.fromkeys(notes)), asked, frozenset(fail_on)
+    )
+
+
+def _base_of(head: Selection, wanted: Wanted) -> list[Wanted]:
+    machines = [wanted.machine] if wanted.machine else [head.machine, None]
+    return [Wanted(machine=machine, sweep=head.sweep) for machine in machines]
+
+
+def _left_out(before: Side, after: Side, asked: Asked) -> dict[str, list[str]]:
+    """Return the unsound files of both sides by their variant, as far as it was asked for."""
+    files: dict[str, list[str]] = {}
+    for side in (before, after):
+        for variant, unsound in side.left_out.items():
+            if not asked.variants or variant in asked.variants:
+                files.setdefault(variant, []).extend(map(str, unsound))
+    return files
+
+
+def _check_variants(asked: Asked, known: set[str]) -> None:
     if unknown := [name for name in asked.variants if name not in known]:
-        raise NoComparisonError(f"--variant: no records of {', '.join(unknown)}; choose of: {', '.join(sorted(known))}")
-    families, lines = compare_rows(rows[0], rows[1], asked)
-    lines += [Line(name, "", "record", "not comparable", why=why) for name, why in broken.items()]
-    left_out, told = tuple(map(str, unread)), tuple(dict.fromkeys([*more, *notes]))
-    return Comparison(before, after, tuple(lines), families, drift, left_out, told, asked, frozenset(fail_on))
+        raise UserError(f"--variant: no records of {', '.join(unknown)}; choose of: {', '.join(sorted(known))}")
 
 
-def _drift(before: Sequence[Record], after: Sequence[Record]) -> tuple[Drift, ...]:
-    sides = [_canaries(side) for side in (before, after)]
+def _drift(before: Records, after: Records) -> tuple[Drift, ...]:
+    sides = canary.medians(before), canary.medians(after)
     return tuple(Drift(name, sides[0][name], sides[1][name]) for name in sides[0] if name in sides[1])
-
-
-def _canaries(records: Sequence[Record]) -> dict[str, float]:
-    readings: dict[str, list[float]] = {}
-    for record in records:
-        for reading in (record.data.get("canary") or {}).values():
-            for name, value in (reading or {}).items():
-                readings.setdefault(name, []).append(float(value))
-    return {name: statistics.median(found) for name, found in readings.items()}
 
 
 def _normalized(asked: Asked, drift: Sequence[Drift]) -> tuple[Asked, str]:
     """Have the head's latencies divided by how much slower the machine itself was."""
-    found = next((canary for canary in drift if canary.name == NORMALIZED_BY), None)
-    if found is None:
-        raise NoComparisonError(f"--normalize: no {NORMALIZED_BY} beside the records of both sides")
-    slowdown = found.base / found.head
+    bandwidth = next((reading for reading in drift if reading.name == canary.BANDWIDTH), None)
+    if bandwidth is None:
+        raise UserError(f"--normalize: no {canary.BANDWIDTH} beside the records of both sides")
+    slowdown = bandwidth.base / bandwidth.head
     return replace(asked, slowdown=slowdown), f"normalized: latencies of the head are divided by {slowdown:.3f}"
-
-
-def _of_selection(side: Selection, left_out: Sequence[LeftOut]) -> list[LeftOut]:
-    """Return the unsound files that lie where the records of a side lie: they may be some of them."""
-    folders = {record.path.parent for record in side.records}
-    sweeps = {_name(record.path)[1] for record in side.records}
-    return [file for file in left_out if file.path.parent in folders and _name(file.path)[1] in sweeps]
-
-
-def _name(path: Path) -> tuple[str, str]:
-    """Return the variant and the sweep that a file's name tells of."""
-    variant, _, sweep = path.name.removesuffix(".json").rpartition(".r")[0].partition("~")
-    return variant, sweep

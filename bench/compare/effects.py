@@ -1,24 +1,17 @@
-"""The effect of a change on one metric, with its test."""
+"""The effect of a change on one metric, with its test: one function per kind of sample."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from bench.metrics.answers import documents, higher_is_better, is_perplexity
-from bench.metrics.metric import SHARES, THRESHOLDS
-from bench.records.schema import Answers
-from bench.stats import estimates
-from bench.stats.estimates import CONFIDENCE
+from bench.metrics.metric import Clusters, Marks, Metric, Rounds
+from bench.stats import estimates, proportions
 from bench.stats.proportions import FEW_PAIRS, Paired
 from bench.stats.rounds import RoundsChange
 
 Counted = Literal["rounds", "questions", "documents", "windows"]
-
-
-Scale = Literal["as is", "negated", "log"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +21,8 @@ class Effect:
     An end of the interval that the sample is too small for is None. `n` is what was counted, of which `units` are
     independent: `counted` says what these are. `family` names the tests that Holm's correction counts with this one,
     None where the test cannot reject whatever the data (Tarone 1990, Biometrics 46:515): it costs the others nothing.
-    `doubt` is why the change is undecided whatever the test says. `scale` is what the value is on the scale that the
-    metric is read on: its log, its negative, or itself.
+    `doubt` is why the change is undecided whatever the test says. `sign` is -1 where the metric falls as it gets
+    worse; where `is_log` the scale is the log of a ratio.
     """
 
     value: float
@@ -43,90 +36,104 @@ class Effect:
     counted: Counted
     family: str | None
     doubt: str = ""
-    scale: Scale = "as is"
+    sign: int = 1
+    is_log: bool = False
+
+    def change(self) -> tuple[float, float | None, float | None]:
+        """Return the change and the ends of its interval as the metric is read: head / base, or head - base."""
+        low, high = (self.low, self.high) if self.sign > 0 else (self.high, self.low)
+        return self._read(self.value), self._end(low), self._end(high)
+
+    def _end(self, value: float | None) -> float | None:
+        return None if value is None else self._read(value)
+
+    def _read(self, value: float) -> float:
+        return math.exp(self.sign * value) if self.is_log else self.sign * value
 
 
-def rounds_effect(found: RoundsChange, metric: str, thresholds: Mapping[str, float] = THRESHOLDS) -> Effect:
-    """Make the effect on a latency's percentile or a peak of memory: the log of a ratio, its rounds the units."""
-    share, half = SHARES.get(metric), found.half_width()
-    doubt = "" if found.agree else "rounds of the two sides overlap: one slow round is no regression"
+def sign_of(metric: Metric) -> int:
+    """Return 1 where a metric is worse when it rises, -1 where it is worse when it falls."""
+    return -1 if metric.better == "higher" else 1
+
+
+def family_of(metric: Metric) -> str:
+    """Return the name of the family of tests that Holm's correction counts a metric with."""
+    return metric.family or metric.measure
+
+
+def effect_of(metric: Metric, before: object, after: object, limit: float) -> Effect:
+    """Make the effect between two samples that need no other variant; `limit` as in `Metric.limit`."""
+    if isinstance(before, Marks) and isinstance(after, Marks):
+        return questions_effect(metric, proportions.paired_difference(before.right, after.right), limit)
+    if isinstance(before, Clusters) and isinstance(after, Clusters):
+        return clusters_effect(metric, before, after, limit)
+    raise TypeError(f"{metric.name}: no test for {type(before).__name__} and {type(after).__name__}")
+
+
+def rounds_effect(metric: Metric, sample: Rounds, change: RoundsChange, limit: float) -> Effect:
+    """Make the effect on a percentile, such as that of a latency or the peak of a memory; the rounds are the units.
+
+    `change` is that of the values in `sample`; a metric that is their reciprocal moves the other way.
+    """
+    half = change.half_width()
+    doubt = "" if change.agree else "rounds of the two sides overlap: one slow round is no regression"
     if math.isinf(half):
         doubt = "one round on a side: it takes two to show how much rounds differ"
-    elif share is not None and found.n < least_n(share):
-        doubt, half = f"n too small: a P{share * 100:.0f} needs {least_n(share)} requests on each side", math.inf
-    unknown = math.isinf(half)
+    elif change.n < sample.least_n:
+        doubt, half = f"n too small: a P{sample.q * 100:.0f} needs {sample.least_n} requests on each side", math.inf
+    unknown, sign = math.isinf(half), sign_of(metric)
+    value = sign * (-change.log_ratio if sample.reciprocal else change.log_ratio)
     return Effect(
-        value=found.log_ratio,
-        low=None if unknown else found.log_ratio - half,
-        high=None if unknown else found.log_ratio + half,
-        p=1.0 if unknown else found.p,
-        limit=math.log1p(thresholds[metric]),
+        value=value,
+        low=None if unknown else value - half,
+        high=None if unknown else value + half,
+        p=1.0 if unknown else change.p,
+        limit=math.log1p(limit),
         test="t over rounds",
-        n=found.n,
-        units=found.rounds,
+        n=change.n,
+        units=change.rounds,
         counted="rounds",
-        family=None if unknown else "rounds",
+        family=None if unknown else family_of(metric),
         doubt=doubt,
-        scale="log",
+        sign=sign,
+        is_log=True,
     )
 
 
-def accuracy_effect(found: Paired, thresholds: Mapping[str, float] = THRESHOLDS) -> Effect:
-    """Make the effect on accuracy, worse where it is lower: a difference of shares of the same questions."""
-    ends, limit = (-found.difference, -found.high, -found.low), thresholds["accuracy"]
-    family = "accuracy" if found.gained + found.lost >= FEW_PAIRS else None
-    return Effect(*ends, found.p, limit, "exact McNemar", found.n, found.n, "questions", family, scale="negated")
+def questions_effect(metric: Metric, change: Paired, limit: float) -> Effect:
+    """Make the effect on a share of right answers: the difference of two shares of the same questions."""
+    sign = sign_of(metric)
+    low, high = sorted((sign * change.low, sign * change.high))
+    family = family_of(metric) if change.gained + change.lost >= FEW_PAIRS else None
+    value, n = sign * change.difference, change.n
+    return Effect(value, low, high, change.p, limit, "exact McNemar", n, n, "questions", family, sign=sign)
 
 
-def score_effect(before: Answers, after: Answers, thresholds: Mapping[str, float] = THRESHOLDS) -> Effect:
-    """Make the effect on a task's number that is no share of right answers; the documents pair and are the units.
+def clusters_effect(metric: Metric, before: Clusters, after: Clusters, limit: float) -> Effect:
+    """Make the effect on a mean over documents or windows of the same text, which pair and are the units.
 
-    Of a perplexity it is the log of the ratio, of anything else the difference; `bench.answers.higher_is_better` has
-    to know which way is worse.
+    The limit is a share of the mean before, and never below the floor that either side states.
     """
-    (values, weights), (others, _) = documents(before), documents(after)
-    towards_worse = -1 if higher_is_better(before) else 1
-    moved = [towards_worse * (b - a) for a, b in zip(values, others, strict=True)]
-    if is_perplexity(before):
-        return _paired(moved, weights, math.log1p(thresholds["perplexity"]), len(moved), "documents", "log")
-    limit = thresholds["score"] * abs(estimates.ratio_mean(values, weights).value)
-    return _paired(moved, weights, limit, len(moved), "documents", "negated" if towards_worse < 0 else "as is")
-
-
-def divergence_effect(
-    before: Mapping[str, Any], after: Mapping[str, Any], thresholds: Mapping[str, float] = THRESHOLDS
-) -> Effect:
-    """Make the effect on the mean KL of the same tokens, in nats per token; windows of the text are the units.
-
-    No limit is below what keeping the base in half precision makes by itself.
-    """
-    moved = [b - a for a, b in zip(before["kl"], after["kl"], strict=True)]
-    limit = thresholds["divergence"] * abs(sum(before["kl"]) / len(moved))
-    limit = max(limit, *(side.get("rounding_floor") or 0.0 for side in (before, after)))
-    return _paired(*estimates.windows(moved, before["window"]), limit, len(moved), "windows", "as is")
-
-
-def _paired(
-    sums: Sequence[float], weights: Sequence[float], limit: float, n: int, counted: Counted, scale: Scale
-) -> Effect:
-    found = estimates.ratio_mean(sums, weights)
-    known = found.low is not None
+    sign, counted = sign_of(metric), _counted(metric)
+    moved = [sign * (b - a) for a, b in zip(before.sums, after.sums, strict=True)]
+    mean = estimates.ratio_mean(moved, before.weights)
+    known = mean.low is not None
     return Effect(
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        p=estimates.ratio_p(sums, weights),
-        limit=limit,
+        value=mean.value,
+        low=mean.low,
+        high=mean.high,
+        p=estimates.ratio_p(moved, before.weights),
+        limit=max(before.limit(limit), after.floor),
         test=f"paired t over {counted}",
-        n=n,
-        units=found.n,
+        n=round(sum(before.weights)) if counted == "windows" else len(moved),
+        units=mean.n,
         counted=counted,
-        family=None if not known else "divergence" if counted == "windows" else "accuracy",
+        family=None if not known else family_of(metric),
         doubt="" if known else f"a single {counted.removesuffix('s')}: it takes two to show how much they differ",
-        scale=scale,
+        sign=sign,
+        is_log=before.log,
     )
 
 
-def least_n(share: float, confidence: float = CONFIDENCE) -> int:
-    """Return the smallest sample whose extremes enclose a percentile: max(q, 1 - q)^n is at most half of alpha."""
-    return math.ceil(math.log((1 - confidence) / 2) / math.log(max(share, 1 - share)))
+def _counted(metric: Metric) -> Counted:
+    return "windows" if metric.test == "windows" else "documents"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.compare.comparison import Comparison
-from bench.metrics.answers import right
-from bench.records.schema import Answers
-from bench.records.store import Record
+from bench.metrics.accuracy import answers_of
+from bench.metrics.answers import Value, right, values_of
+from bench.records.values import Answers
 
 
 @dataclass(frozen=True)
@@ -25,31 +24,33 @@ class Flip:
     question: str
     subject: str
     gold: int | None
-    base: int | float | str | None
-    head: int | float | str | None
+    base: Value | str
+    head: Value | str
     lost: bool
 
 
-def flips(found: Comparison) -> Iterator[Flip]:
+def flips(comparison: Comparison) -> Iterator[Flip]:
     """Yield the flipped questions behind every accuracy of a comparison that could be compared."""
-    for line in found.lines:
+    for line in comparison.lines:
         kind, _, task = line.metric.partition(" ")
         if kind == "accuracy" and line.p is not None:
-            sides = [_answers(side.records, line.variant, task) for side in (found.base, found.head)]
-            marks = zip(*map(right, sides), strict=True)
-            gold = sides[0].get("gold") or [None] * len(sides[0]["question"])
-            columns = [sides[0]["question"], sides[0]["subject"], gold, *map(_said, sides), marks]
-            for question, subject, wanted, before, after, (was, now) in zip(*columns, strict=True):
-                if was != now:
-                    yield Flip(line.variant, task, question, subject, wanted, before, after, lost=was)
+            sides = [
+                answers_of([record for record in side.records if record.variant == line.variant], task)
+                for side in (comparison.base, comparison.head)
+            ]
+            if sides[0] and sides[1]:
+                yield from _flips(line.variant, task, sides[0], sides[1])
 
 
-def _said(answers: Answers) -> list[Any]:
+def _flips(variant: str, task: str, before: Answers, after: Answers) -> Iterator[Flip]:
+    golds: Sequence[int | None] = before.gold or [None] * len(before.question)
+    columns = zip(before.question, before.subject, golds, _answered(before), _answered(after), strict=True)
+    marks = zip(right(before), right(after), strict=True)
+    for (question, subject, gold, base, head), (was, now) in zip(columns, marks, strict=True):
+        if was != now:
+            yield Flip(variant, task, question, subject, gold, base, head, lost=was)
+
+
+def _answered(answers: Answers) -> Sequence[Value | str]:
     """Return what was answered to each question, as far as the record has it."""
-    found: list[Any] = next(answers[name] for name in ("picked", "answer", "value") if answers.get(name) is not None)
-    return found
-
-
-def _answers(records: tuple[Record, ...], variant: str, task: str) -> Answers:
-    of = (record.measures.get("accuracy", {}) for record in records if record.variant == variant)
-    return next(tasks[task] for tasks in of if task in tasks)
+    return answers.picked or answers.answer or values_of(answers)

@@ -1,225 +1,235 @@
-"""Hold two sweeps against each other: join their variants, test every metric, one verdict each."""
+"""Compare two sweeps: join them by variant, test every metric, give one verdict each."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from bench.compare import comparable
-from bench.compare.effects import Effect, Scale, accuracy_effect, divergence_effect, rounds_effect, score_effect
-from bench.compare.verdict import Line, Mark, Verdict, holm_by_family, judge, judge_size, needed_n
-from bench.metrics.accuracy import scores_of
-from bench.metrics.answers import is_perplexity, right
-from bench.metrics.metric import SHARES, THRESHOLDS
-from bench.stats import estimates, proportions
-from bench.stats.rounds import Rounds, compare_rounds
-from bench.summary.rows import Row, latency_rounds
+from bench.compare.effects import Effect, effect_of, rounds_effect
+from bench.compare.verdict import Mark, Verdict, VerdictLine, holm_by_family, judge, judge_exact, needed_n
+from bench.metrics.catalogue import metrics_of, templates
+from bench.metrics.metric import Metric, Records, Rounds
+from bench.stats import rounds
+from bench.summary.rows import Row
+from bench.summary.summarize import rows_alone
 
-MEMORIES = ("peak_resident_bytes", "peak_device_bytes")
-EXACT = ("artifact", "size_bytes", "tensor_types")
-METRICS = (*EXACT, *SHARES, *MEMORIES, "accuracy", "perplexity", "score", "divergence")
-"""What a line is on; accuracy, perplexity and score are told of each task: `accuracy hr`."""
+TEXTS = {"artifact": "artifact", "tensor_types": "size"}
+"""The lines on what is no number, and the measure that each is of: the bytes, and the types of the tensors in them."""
+OF_FAILURES: frozenset[Verdict] = frozenset({"now fails", "fixed"})
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: variants and metrics (empty: all), the thresholds, and what the head's latencies are divided by.
+    """What to compare: variants and metrics (empty: all), limits by kind, and a divisor of the head's latencies.
 
-    A metric is named as its line is, or by its kind: `accuracy` is that of every task.
+    A metric is named as its line is, by its kind, or by its measure: `accuracy` is that of every task, `latency` are
+    all percentiles.
     """
 
     variants: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
-    thresholds: Mapping[str, float] | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     slowdown: float = 1.0
 
-    def wants(self, metric: str) -> bool:
-        """Say whether a metric was asked for."""
-        return not self.metrics or bool({metric, metric.partition(" ")[0]} & set(self.metrics))
+    def wants(self, *names: str) -> bool:
+        """Say whether what goes by any of these names was asked for."""
+        return not self.metrics or not set(names).isdisjoint(self.metrics)
+
+    def limit(self, metric: Metric) -> float:
+        """Return the smallest change of a metric that matters."""
+        return self.thresholds.get(metric.kind, metric.limit)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Return the limit of each kind of metric that has one."""
+        return {metric.kind: self.limit(metric) for metric in templates() if metric.test and metric.limit}
 
 
-_SCALES: dict[Scale, Callable[[float], float]] = {"log": math.exp, "negated": lambda worse: -worse, "as is": float}
-"""How an effect is written for a reader: as a ratio, a gain, or as it is."""
-Told = tuple[str, str]
-"""A variant and a metric."""
+@dataclass(frozen=True)
+class Pair:
+    """A variant on both sides; None is a side that does not have it."""
+
+    variant: str
+    base: Row | None
+    head: Row | None
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Return the sides that have the variant, the head first."""
+        return tuple(row for row in (self.head, self.base) if row)
 
 
-def compare_rows(base: Sequence[Row], head: Sequence[Row], asked: Asked) -> tuple[dict[str, int], list[Line]]:
+Place = tuple[str, str]
+"""A variant, and the name of a metric."""
+Tested = Effect | str
+"""The effect of a change, or why there is none to test."""
+
+
+def compare_records(base: Records, head: Records, asked: Asked) -> tuple[dict[str, int], list[VerdictLine]]:
     """Join two sweeps on the variant's name; return the sizes of the families of tests, and the lines."""
-    before, after = ({row.variant: row for row in side} for side in (base, head))
-    names = [name for name in dict.fromkeys([*after, *before]) if not asked.variants or name in asked.variants]
-    for name in before.keys() & after.keys():
-        before[name], after[name] = _alike(before[name], after[name]), _alike(after[name], before[name])
-    both = {name: (before[name], after[name]) for name in after if name in before}
-    tested = {told: found for told, found in _tested(both, asked) if told[0] in names}
-    refused = {told: found for told, found in tested.items() if isinstance(found, str)}
-    effects = {told: found for told, found in tested.items() if isinstance(found, Effect)}
+    judged = [metric for metric in metrics_of([*base, *head]) if metric.test]
+    before, after = ({row.variant: row for row in rows_alone(side, judged)} for side in (base, head))
+    pairs = [Pair(name, before.get(name), after.get(name)) for name in dict.fromkeys([*after, *before])]
+    metrics = [metric for metric in judged if asked.wants(metric.name, metric.kind, metric.measure)]
+    wanted = [pair for pair in pairs if not asked.variants or pair.variant in asked.variants]
+    names = {pair.variant for pair in wanted}
+    tested = {place: result for place, result in _tested(pairs, metrics, asked) if place[0] in names}
+    effects = {place: result for place, result in tested.items() if isinstance(result, Effect)}
     adjusted, sizes = holm_by_family(list(effects.values()))
     p_holm = dict(zip(effects, adjusted, strict=True))
     lines = []
-    for name in names:
-        for line in _variant(name, before.get(name), after.get(name), asked):
-            told = name, line.metric
-            if told in refused:
-                line = replace(line, verdict="not comparable", change=None, why=refused[told])
-            elif told in effects:
-                line = _judged(line, effects[told], p_holm[told], sizes)
+    for pair in wanted:
+        for line in _lines(pair, metrics, asked):
+            place = pair.variant, line.metric
+            result = tested.get(place)
+            if isinstance(result, str):
+                line = replace(line, verdict="not comparable", change=None, why=result)
+            elif result is not None:
+                line = _judged(line, result, p_holm[place], sizes)
             lines.append(line)
     return sizes, lines
 
 
-def _tested(both: Mapping[str, tuple[Row, Row]], asked: Asked) -> Iterator[tuple[Told, Effect | str]]:
+def _tested(pairs: Sequence[Pair], metrics: Sequence[Metric], asked: Asked) -> Iterator[tuple[Place, Tested]]:
     """Yield every metric that both sides have: its effect, or why it is not comparable.
 
-    Of all variants, asked for or not: together they tell how much the rounds of these sweeps differ.
+    Of all variants, asked for or not: together they show how much the rounds of these sweeps differ.
     """
-    thresholds = {**THRESHOLDS, **(asked.thresholds or {})}
-    comparable_rows: dict[str, dict[str, tuple[Rounds, Rounds]]] = {}
-    for name, (base, head) in both.items():
-        model = comparable.model_difference(base, head)
-        for metric in filter(asked.wants, values(base).keys() & values(head).keys()):
-            told, why = (name, metric), model or _difference(metric, base, head)
-            if metric == "artifact" or (not why and metric in EXACT):
+    for metric in metrics:
+        limit = asked.limit(metric)
+        in_rounds: dict[str, tuple[Rounds, Rounds]] = {}
+        for pair in pairs:
+            if not pair.base or not pair.head or not _measured(metric, pair.base) or not _measured(metric, pair.head):
                 continue
-            if why:
-                yield told, why
-            elif metric in SHARES or metric in MEMORIES:
-                rounds = _rounds(base, metric), _rounds(head, metric, asked.slowdown)
-                comparable_rows.setdefault(metric, {})[name] = rounds
-            elif metric == "divergence":
-                yield told, divergence_effect(_divergence(base), _divergence(head), thresholds)
-            else:
-                kind, _, task = metric.partition(" ")
-                before, after = (row.answers[task] for row in (base, head))
-                if kind == "accuracy":
-                    yield told, accuracy_effect(proportions.paired_difference(right(before), right(after)), thresholds)
-                else:
-                    yield told, score_effect(before, after, thresholds)
-    for metric, sides in comparable_rows.items():
-        for name, change in compare_rounds(sides, SHARES.get(metric, 0.5)).items():
-            yield (name, metric), rounds_effect(change, metric, thresholds)
+            sides = pair.base.records, pair.head.records
+            if why := comparable.why_not_comparable(metric, *sides):
+                yield (pair.variant, metric.name), why
+                continue
+            before, after = (metric.sample(records) if metric.sample else None for records in sides)
+            if isinstance(before, Rounds) and isinstance(after, Rounds):
+                in_rounds[pair.variant] = before, _normalized(after, metric, asked.slowdown)
+            elif before and after:
+                yield (pair.variant, metric.name), effect_of(metric, before, after, limit)
+        yield from _tested_together(metric, in_rounds, limit)
 
 
-def _difference(metric: str, base: Row, head: Row) -> str:
-    """Name what makes a metric's two numbers those of different things."""
-    if metric in SHARES:
-        return comparable.machine_difference(base, head, "latency") or comparable.workload_difference(base, head)
-    if metric in MEMORIES:
-        return comparable.machine_difference(base, head, "memory")
-    if metric == "divergence":
-        return comparable.divergence_difference(_divergence(base), _divergence(head))
-    kind, _, task = metric.partition(" ")
-    if not task:
-        return ""
-    before, after = (row.answers[task] for row in (base, head))
-    found = comparable.task_difference(before, after)
-    if not found and kind != "accuracy":
-        found = comparable.score_difference(before, after)
-    return f"{task} {found}" if found else ""
+def _tested_together(
+    metric: Metric, in_rounds: Mapping[str, tuple[Rounds, Rounds]], limit: float
+) -> Iterator[tuple[Place, Effect]]:
+    if not in_rounds:
+        return
+    q = next(before.q for before, _ in in_rounds.values())
+    blocks = {name: (before.blocks, after.blocks) for name, (before, after) in in_rounds.items()}
+    for name, change in rounds.compare_rounds(blocks, q).items():
+        yield (name, metric.name), rounds_effect(metric, in_rounds[name][0], change, limit)
 
 
-def values(row: Row | None) -> dict[str, float | str]:
-    """Return what a variant has of each metric over all rounds, in the units of the metric's name, else as text."""
+def _measured(metric: Metric, row: Row) -> bool:
+    """Say whether a side has the metric, though it be no finite number."""
+    return metric.name in row.values or _without_number(metric, row)
+
+
+def _without_number(metric: Metric, row: Row) -> bool:
+    if metric.test not in ("documents", "windows") or metric.name in row.values:
+        return False
+    return metric.task in row.answers if metric.task else any(metric.measure in r.measures for r in row.records)
+
+
+def _normalized(sample: Rounds, metric: Metric, slowdown: float) -> Rounds:
+    """Divide the latencies of the head by how much slower the machine itself was."""
+    if slowdown == 1.0 or metric.measure != "latency":
+        return sample
+    return replace(sample, blocks=[[value / slowdown for value in block] for block in sample.blocks])
+
+
+def _lines(pair: Pair, metrics: Sequence[Metric], asked: Asked) -> list[VerdictLine]:
+    """Make the lines of a variant with its values and exact verdicts; what takes a test is judged elsewhere."""
+    texts = [_texts(row) for row in (pair.base, pair.head)]
+    artifacts = [side.get("artifact") for side in texts]
+    mark: Mark = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
+    lines = []
+    for name, measure in TEXTS.items():
+        before, after = (side.get(name) for side in texts)
+        if asked.wants(name, measure) and (before or after):
+            lines.append(_text_line(pair, mark, name, before, after))
+    for metric in metrics:
+        base, head = (_value(metric, row) for row in (pair.base, pair.head))
+        if base is not None or head is not None:
+            lines.append(_metric_line(pair, mark, metric, base, head, asked.limit(metric)))
+    return lines + _run_lines(pair, mark, lines, asked)
+
+
+def _texts(row: Row | None) -> dict[str, str]:
+    """Return what a variant has of each of TEXTS."""
     if row is None:
         return {}
-    found: dict[str, float | str] = {}
-    fingerprint = next((record.fingerprint for record in row.records if record.fingerprint), None)
-    if fingerprint:
-        found["artifact"] = fingerprint
-    if row.size_bytes is not None:
-        found["size_bytes"] = row.size_bytes
-    if row.tensor_types:
-        found["tensor_types"] = ", ".join(f"{n} {kind}" for kind, n in sorted(row.tensor_types.items()))
-    for metric, share in {**SHARES, **dict.fromkeys(MEMORIES, 0.5)}.items():
-        measured = [value for block in _rounds(row, metric) for value in block]
-        if measured:
-            found[metric] = estimates.percentile(measured, share)
-    found |= {f"accuracy {task}": answers.share.value for task, answers in row.accuracy.items()}
-    for task, score in row.scores.items():
-        kind = "perplexity" if is_perplexity(score.answers) else "score"
-        found[f"{kind} {task}"] = score.found.value if score.found else "not finite"
-    if _divergence(row):
-        found["divergence"] = row.divergence.kl_mean.value if row.divergence else "not finite"
-    return found
+    fingerprint = next((record.fingerprint for record in row.records if record.fingerprint), "")
+    types = ", ".join(f"{n} {kind}" for kind, n in sorted(row.tensor_types.items()))
+    return {name: text for name, text in (("artifact", fingerprint), ("tensor_types", types)) if text}
 
 
-def _alike(row: Row, other: Row) -> Row:
-    """Read as a number what is one on the other side, and here happens to be 0 or 1 in every document."""
-    moved = {task for task in row.accuracy if task in other.scores and "metric" in row.answers[task]}
-    accuracy = {task: found for task, found in row.accuracy.items() if task not in moved}
-    numbers = scores_of({task: row.answers[task] for task in moved}, also_marked=True)
-    return replace(row, accuracy=accuracy, scores={**row.scores, **numbers}) if moved else row
+def _value(metric: Metric, row: Row | None) -> float | str | None:
+    if row is None:
+        return None
+    return "not finite" if _without_number(metric, row) else row.value(metric.name)
 
 
-def _rounds(row: Row, metric: str, divisor: float = 1.0) -> list[list[float]]:
-    if metric in SHARES:
-        return [[value / divisor for value in block] for block in latency_rounds(row, "e2e_ms")]
-    peaks = [(record.measures.get("memory") or {}).get(metric) for record in row.records]
-    return [[float(peak)] for peak in peaks if peak is not None]
+def _text_line(pair: Pair, mark: Mark, name: str, before: str | None, after: str | None) -> VerdictLine:
+    line = VerdictLine(pair.variant, mark, name, "same", base=before, head=after, test="exact")
+    if not pair.base or not pair.head or before is None or after is None:
+        return _one_sided(line, pair, gone=after is None)
+    sides = pair.base.records, pair.head.records
+    if name != "artifact" and (why := comparable.model_difference(*sides)):
+        return replace(line, verdict="not comparable", why=why)
+    if before == after:
+        return line
+    return replace(line, verdict="changed", why=comparable.recipe_difference(*sides) if name == "artifact" else "")
 
 
-def _divergence(row: Row) -> dict[str, Any]:
-    return next((record.measures["divergence"] for record in row.records if "divergence" in record.measures), {})
+def _metric_line(
+    pair: Pair, mark: Mark, metric: Metric, before: float | str | None, after: float | str | None, limit: float
+) -> VerdictLine:
+    line = VerdictLine(pair.variant, mark, metric.name, "undecided", base=before, head=after)
+    line = replace(line, unit=metric.unit, scale=metric.scale, limit=limit)
+    if before is None or after is None:
+        return _one_sided(line, pair, gone=after is None)
+    if metric.test != "exact" or isinstance(before, str) or isinstance(after, str):
+        return line  # until its test is known
+    verdict = judge_exact(before, after, metric.better)
+    return replace(line, verdict=verdict, change=after / before if before else None, test="exact")
 
 
-def _variant(name: str, base: Row | None, head: Row | None, asked: Asked) -> list[Line]:
-    """Make the lines of a variant with its values and exact verdicts; what takes a test is judged elsewhere."""
-    before, after = values(base), values(head)
-    artifacts = [side.get("artifact") for side in (before, after)]
-    mark: Mark = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
-    line = partial(Line, name, mark)
-    lines = []
-    for metric in filter(asked.wants, dict.fromkeys([*after, *before])):
-        if base and head and metric in before and metric in after:
-            told = _exact(metric, base, head, before[metric], after[metric])
-        else:
-            told = _one_sided(base, head, gone=metric not in after)
-        lines.append(line(metric, base=before.get(metric), head=after.get(metric), **told))
-    fails = [bool(row and row.failures) for row in (base, head)]
-    if not lines and base and head and not any(fails):
-        why = "not measured on either side"
-        return [line(", ".join(asked.metrics) or "run", verdict="not comparable", why=why)]
-    if not lines or (fails[0] != fails[1] and not {line.verdict for line in lines} & {"now fails", "fixed"}):
-        lines.append(line("run", **_one_sided(base, head, gone=fails[1])))
-    return lines
+def _run_lines(pair: Pair, mark: Mark, lines: Sequence[VerdictLine], asked: Asked) -> list[VerdictLine]:
+    """Return the line of a variant without any, and of a failure on one side that no metric shows."""
+    fails = [bool(row and row.failures) for row in (pair.base, pair.head)]
+    if not lines and pair.base and pair.head and not any(fails):
+        name, why = ", ".join(asked.metrics) or "run", "not measured on either side"
+        return [VerdictLine(pair.variant, mark, name, "not comparable", why=why)]
+    shown = {line.verdict for line in lines} & OF_FAILURES
+    if not lines or (fails[0] != fails[1] and not shown):
+        return [_one_sided(VerdictLine(pair.variant, mark, "run", "gone"), pair, gone=fails[1])]
+    return []
 
 
-def _exact(metric: str, base: Row, head: Row, before: float | str, after: float | str) -> dict[str, Any]:
-    if metric not in EXACT:
-        return {"verdict": "undecided"}  # until its test is known
-    verdict: Verdict = "same" if before == after else "changed"
-    told: dict[str, Any] = {"test": "exact"}
-    if metric == "artifact" and verdict == "changed":
-        told["why"] = comparable.recipe_difference(base, head)
-    if metric == "size_bytes":
-        assert isinstance(before, int | float)
-        assert isinstance(after, int | float)
-        verdict = judge_size(before, after)
-        told["change"] = after / before if before else None
-    return {"verdict": verdict, **told}
-
-
-def _one_sided(base: Row | None, head: Row | None, gone: bool) -> dict[str, Any]:
+def _one_sided(line: VerdictLine, pair: Pair, gone: bool) -> VerdictLine:
     """Say why a side has no number; `gone` says that it is the head's."""
-    said = [f"round {f.round} failed at {f.stage}: {f.message}" for row in (head, base) if row for f in row.failures]
-    why = {"why": said[0] if said else "not measured"}
-    if base is None or head is None:
-        return {"verdict": "new" if base is None else "gone", "why": said[0] if said else ""}
-    if base.failures and head.failures:
-        return {"verdict": "not comparable", "why": f"both sides failed; {why['why']}"}
+    failures = [f"round {f.round} failed at {f.stage}: {f.message}" for row in pair.rows for f in row.failures]
+    line, why = replace(line, test=""), failures[0] if failures else "not measured"
+    if pair.base is None or pair.head is None:
+        verdict: Verdict = "new" if pair.base is None else "gone"
+        return replace(line, verdict=verdict, why=failures[0] if failures else "")
+    fails = bool(pair.base.failures), bool(pair.head.failures)
+    if all(fails):
+        return replace(line, verdict="not comparable", why=f"both sides failed; {why}")
     if gone:
-        return {"verdict": "now fails", **why} if head.failures else {"verdict": "gone", **why}
-    return {"verdict": "fixed", **why} if base.failures else {"verdict": "new", **why}
+        return replace(line, verdict="now fails" if fails[1] else "gone", why=why)
+    return replace(line, verdict="fixed" if fails[0] else "new", why=why)
 
 
-def _judged(line: Line, effect: Effect, p_holm: float, sizes: Mapping[str, int]) -> Line:
+def _judged(line: VerdictLine, effect: Effect, p_holm: float, sizes: Mapping[str, int]) -> VerdictLine:
     """Complete a line with its test; change and interval are written on the scale that the metric is read on."""
-    scale = _SCALES[effect.scale]
-    ends = [None if end is None else scale(end) for end in (effect.low, effect.high)]
-    low, high = ends[::-1] if effect.scale == "negated" else ends
+    change, low, high = effect.change()
     verdict, needed, why = judge(effect, p_holm), None, ""
     if verdict == "undecided":
         needed = None if effect.doubt else needed_n(effect, sizes.get(effect.family or "", 1))
@@ -227,7 +237,7 @@ def _judged(line: Line, effect: Effect, p_holm: float, sizes: Mapping[str, int])
     return replace(
         line,
         verdict=verdict,
-        change=scale(effect.value),
+        change=change,
         low=low,
         high=high,
         test=effect.test,

@@ -4,47 +4,59 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from bench.machine import git
-from bench.records.listing import labels_told
-from bench.records.selection import Selection, select
+from bench.records.file import record_path
+from bench.records.listing import choices
+from bench.records.selection import Selection, Wanted, select
 from bench.records.store import LeftOut, read
+from variants.errors import UserError
 
 
-class NoComparisonError(ValueError):
-    """Say in one line which records are missing, and which there are."""
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: its records, the unsound files that may be some of them, and what a reader must know.
+
+    `left_out` has the reason why each variant that an unsound file is of cannot be compared.
+    """
+
+    selection: Selection
+    left_out: dict[str, list[LeftOut]]
+    notes: tuple[str, ...]
 
 
-def _pick(
-    folder: Path, revision: str | None, machines: Sequence[str | None], sweep: str | None
-) -> tuple[Selection, list[LeftOut], list[str]]:
-    """Return the records that stand for a revision, the unsound files beside them, and what a reader must be told."""
-    sha, dirty = _commit(revision or "HEAD", folder)
-    records, left_out = read(folder, f"{sha[:12]}*")
+def find_side(results: Path, revision: str | None, wanted: Sequence[Wanted]) -> Side:
+    """Return the records that stand for a revision, of the first of `wanted` (machine and sweep) that has any.
+
+    Raises UserError where there are none.
+    """
+    sha, dirty = _commit(revision or "HEAD", results)
+    records, left_out = read(results, f"{sha[:12]}*")
     records = [record for record in records if record.sha.startswith(sha)]
-    clean = [record for record in records if not record.dirty]
+    clean = [record for record in records if not record.commit.dirty]
     states = [records] if dirty is not None or revision is None else [clean, records]
-    wanted_states = [sha] if dirty is None else [f"{sha}-dirty{dirty}"]
-    wanted_states += [f"{sha}-dirty"] if revision == "worktree" else []
-    for machine, wanted_state, state in product(machines, wanted_states, states):
-        found = select(state, wanted_state, machine, sweep)
-        if found is not None:
-            return found, left_out, _notes(revision, found, folder)
-    wanted = "".join(f", {what} {name}" for what, name in (("sweep", sweep), ("machine", machines[-1])) if name)
+    commits = [sha] if dirty is None else [f"{sha}-dirty{dirty}"]
+    commits += [f"{sha}-dirty"] if revision == "worktree" else []
+    for one, commit, state in product(wanted, commits, states):
+        selection = select(state, replace(one, commit=commit), results)
+        if selection is not None:
+            return Side(selection, _beside(selection, left_out, results), tuple(_notes(revision, selection, results)))
+    where = "".join(f", {name} {value}" for name in ("sweep", "machine") if (value := getattr(wanted[-1], name)))
     unsound = f", {len(left_out)} left out ({left_out[0]})" if left_out else ""
-    raise NoComparisonError(
-        f"no records for {revision or 'HEAD'} ({sha[:12]}{wanted}) under {folder}{unsound}: "
-        f"run `make bench` there, or choose one of: {labels_told(folder)}"
+    raise UserError(
+        f"no records for {revision or 'HEAD'} ({sha[:12]}{where}) under {results}{unsound}: "
+        f"run `make bench` there, or choose one of: {choices(results)}"
     )
 
 
 def _commit(revision: str, folder: Path) -> tuple[str, str | None]:
     """Return the sha that a revision names, and which uncommitted state of it: None for none, empty for any."""
     if revision == "worktree":
-        now = git.state(folder) if folder.exists() else {"sha": None}
-        return (str(now["sha"]), f"-{now['tree']}" if now["dirty"] else "") if now["sha"] else ("no-commit", "")
+        now = git.state(folder) if folder.exists() else None
+        return (now.sha, f"-{now.tree}" if now.dirty else "") if now and now.sha else ("no-commit", "")
     name, dirty, tree = revision.partition("-dirty")
     for asked, state in ((revision, None), (name, tree)) if dirty else ((revision, None),):
         sha = git.commit_of(folder, asked)
@@ -55,15 +67,31 @@ def _commit(revision: str, folder: Path) -> tuple[str, str | None]:
         recorded = {path.name.partition("-dirty")[0] for path in folder.glob(f"*/{asked[:12]}*") if is_sha}
         if len(recorded) == 1:
             return recorded.pop(), state
-    raise NoComparisonError(f"unknown revision {revision!r}: choose one of: {labels_told(folder)}")
+    raise UserError(f"unknown revision {revision!r}: choose one of: {choices(folder)}")
 
 
-def _notes(revision: str | None, found: Selection, folder: Path) -> list[str]:
-    """Tell where the records are of another state than the revision's own."""
-    if revision is None or not found.dirty or "-dirty" in revision:
+def _beside(selection: Selection, left_out: Sequence[LeftOut], results: Path) -> dict[str, list[LeftOut]]:
+    """Return, by variant, the unsound files that lie where the records of a side lie: they may be some of them."""
+    first = selection.records[0]
+    stock = record_path(results, first.machine.id, first.commit, "", first.variant, first.round)
+    folders = {stock.parent}
+    if selection.dirty:  # how dirty states were kept before each had a folder of its own
+        folders.add(stock.parent.with_name(f"{first.sha[:12]}-dirty"))
+    sweep = "" if any((folder / stock.name).exists() for folder in folders) else selection.sweep
+    files: dict[str, list[LeftOut]] = {}
+    for file in left_out:
+        variant, _, named = file.path.name.removesuffix(".json").rpartition(".r")[0].partition("~")
+        if file.path.parent in folders and named == sweep:
+            files.setdefault(variant, []).append(file)
+    return files
+
+
+def _notes(revision: str | None, selection: Selection, folder: Path) -> list[str]:
+    """Say where the records are of another state than the revision's own."""
+    if revision is None or not selection.dirty or "-dirty" in revision:
         return []
     if revision != "worktree":
-        return [f"{revision}: its commit was not measured, {found.label} with uncommitted changes stands for it"]
-    if found.records[0].data["commit"].get("tree") == git.state(folder)["tree"]:
+        return [f"{revision}: its commit was not measured, {selection.label} with uncommitted changes stands for it"]
+    if selection.records[0].commit.tree == git.state(folder).tree:
         return []
-    return [f"worktree: the checkout has changed since {found.label} was measured, which is the newest there is"]
+    return [f"worktree: the checkout has changed since {selection.label} was measured, which is the newest there is"]

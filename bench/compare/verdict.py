@@ -1,4 +1,4 @@
-"""What a change amounts to: the verdicts, the thresholds they go by, and the one rule that judges every test."""
+"""The verdicts, and the one rule that judges every test."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.compare.effects import Effect
+from bench.metrics.metric import Better, Scale, Unit
 from bench.stats import estimates, proportions
 from bench.stats.estimates import CONFIDENCE
 
@@ -27,14 +28,13 @@ MANY = 1_000_000
 
 
 @dataclass(frozen=True)
-class Line:
+class VerdictLine:
     """One metric of one variant on both sides; None is what a side or the test does not have.
 
-    `change` is head / base of a latency, a memory, a size or a perplexity, and head - base of an accuracy (share of
-    1), of a score by another metric or of a divergence (nats per token); `low` and `high` are the ends of its 95 %
-    interval, `p` is Holm's. `n` counts the smaller side; `needed` is the n that would decide what is undecided, were
-    the change what it looks like.
-    `artifact` says whether the name still means the same bytes.
+    `base` and `head` are in `unit`. `change` is head / base where `scale` is `ratio`, else head - base (of a share of
+    right answers in shares of 1); `low` and `high` are the ends of its 95 % interval, `p` is Holm's, `limit` the
+    smallest change that matters, as in `Metric.limit`. `n` counts the smaller side; `needed` is the n that would decide
+    what is undecided, were the change what it looks like. `artifact` says whether the name still means the same bytes.
     """
 
     variant: str
@@ -51,6 +51,9 @@ class Line:
     p: float | None = None
     needed: int | None = None
     why: str = ""
+    unit: Unit = "1"
+    scale: Scale = "ratio"
+    limit: float = 0.0
 
 
 def judge(effect: Effect, p_holm: float) -> Verdict:
@@ -65,16 +68,17 @@ def judge(effect: Effect, p_holm: float) -> Verdict:
     return "same" if effect.low >= -effect.limit and effect.high <= effect.limit else "undecided"
 
 
-def judge_size(before: float, after: float) -> Verdict:
-    """Judge a size, which is exact: any byte counts."""
-    return "same" if after == before else "better" if after < before else "worse"
+def judge_exact(before: float, after: float, better: Better | None = "lower") -> Verdict:
+    """Judge a number that is exact, such as a size: any byte counts."""
+    if after == before:
+        return "same"
+    return "better" if (after > before) == (better == "higher") else "worse"
 
 
 def holm_by_family(effects: Sequence[Effect]) -> tuple[list[float], dict[str, int]]:
     """Return every test's p adjusted within its family (Holm 1979), and the size of each family.
 
-    One family per kind of test: a false `worse` is one of two directions, so each family lets one through in at most
-    2.5 % of all comparisons.
+    A false `worse` is one of two directions, so each family lets one through in at most 2.5 % of all comparisons.
     """
     adjusted, sizes = [effect.p for effect in effects], {}
     for family in dict.fromkeys(effect.family for effect in effects if effect.family):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cache
 from pathlib import Path
 
 from bench.history.changes import with_changes
-from bench.history.index import Summary, summaries
-from bench.history.series import Change, Commit, Point, Series
-from bench.machine.git import git
-from bench.metrics.metric import Metric, metric_of
-from bench.report.numbers import plural
+from bench.history.index import CommitValues, read_values
+from bench.history.series import BranchCommit, Change, Point, Series, Value
+from bench.machine.git import run_git
+from bench.metrics.catalogue import templates
+from bench.metrics.metric import Metric, difference
+from bench.records.selection import Wanted
+from variants.errors import UserError
+
+ANY = Wanted()
+"""The machine and the sweep that the newest commit was measured with."""
 
 
 @dataclass(frozen=True)
@@ -23,34 +28,29 @@ class History:
     branch: str
     machine: str
     sweep: str
-    commits: tuple[Commit, ...]
+    commits: tuple[BranchCommit, ...]
     measured: int
     series: tuple[Series, ...]
-    failures: Mapping[str, tuple[Commit, ...]]
+    failures: Mapping[str, tuple[BranchCommit, ...]]
     notes: tuple[str, ...]
     left_out: tuple[str, ...]
 
     @property
     def changes(self) -> list[Change]:
         """Return every change point, the newest first."""
-        found = [change for series in self.series for change in series.changes]
-        return sorted(found, key=lambda change: -change.after.commit.place)
-
-
-class NoHistoryError(ValueError):
-    """Say in one line why there is nothing to draw."""
+        changes = [change for series in self.series for change in series.changes]
+        return sorted(changes, key=lambda change: -change.after.commit.place)
 
 
 def history(
     results: Path,
     kept: Path,
     branch: str = "HEAD",
-    machine: str | None = None,
-    sweep: str | None = None,
+    wanted: Wanted = ANY,
     variants: Sequence[str] = (),
     metrics: Sequence[str] = (),
 ) -> History:
-    """Read the records of a branch's commits into series. Raises NoHistoryError where there are none.
+    """Read the records of a branch's commits into series. Raises UserError where there are none.
 
     `kept` is the folder of the index that is kept for the next time.
 
@@ -58,71 +58,76 @@ def history(
     machine or sweep it is the one that the newest commit was measured on, and of those the one with most commits.
     """
     if not results.is_dir():
-        raise NoHistoryError(f"no records under {results}: run `make bench`")
+        raise UserError(f"no records under {results}: run `make bench`")
     line = branch_commits(results, branch)
     if not line:
-        raise NoHistoryError(f"--branch: git knows no commits of {branch!r} in {results}")
+        raise UserError(f"--branch: git knows no commits of {branch!r} in {results}")
     commits = {commit.sha: commit for commit in line}
-    everything, left_out = summaries(results, kept)
-    found = [summary for summary in everything if summary.sha in commits]
-    machine, others = _choose("machine", [s for s in found if sweep in (None, s.sweep)], commits, machine)
-    sweep, more = _choose("sweep", [s for s in found if s.machine == machine], commits, sweep)
-    found = [s for s in found if (s.machine, s.sweep) == (machine, sweep)]
-    names = _asked("variant", variants, (summary.variant for summary in found))
-    allowed = _asked("metric", metrics, (metric for summary in found for metric in summary.values))
-    chosen = sorted((s for s in found if s.variant in names), key=lambda summary: commits[summary.sha].place)
-    series = _series(chosen, commits, allowed)
-    failures = {name: tuple(commits[s.sha] for s in chosen if s.variant == name and s.failures) for name in names}
-    places = {commits[summary.sha].place for summary in chosen}
+    everything, left_out = read_values(results, kept)
+    on_branch = [values for values in everything if values.sha in commits]
+    fitting = [values for values in on_branch if wanted.sweep in (None, values.sweep)]
+    machine, others = _choose("machine", fitting, commits, wanted.machine)
+    sweep, more = _choose("sweep", [v for v in on_branch if v.machine == machine], commits, wanted.sweep)
+    measured = [values for values in on_branch if (values.machine, values.sweep) == (machine, sweep)]
+    names = _asked("variant", variants, (values.variant for values in measured))
+    chosen = sorted((v for v in measured if v.variant in names), key=lambda values: commits[values.sha].place)
+    series = _series(chosen, commits, _metrics(measured, metrics))
+    failures = {name: tuple(commits[v.sha] for v in chosen if v.variant == name and v.failures) for name in names}
+    places = {commits[values.sha].place for values in chosen}
     return History(
-        branch=(git(results, "rev-parse", "--abbrev-ref", branch) or "").strip() or branch,
+        branch=(run_git(results, "rev-parse", "--abbrev-ref", branch) or "").strip() or branch,
         machine=machine,
         sweep=sweep,
         commits=tuple(line[min(places) : max(places) + 1]),
         measured=len(places),
-        series=tuple(sorted(with_changes(series), key=lambda one: one.metric.place)),
+        series=tuple(with_changes(series)),
         failures={name: failed for name, failed in failures.items() if failed},
         notes=(*_not_on_branch(everything, commits, results), *others, *more),
         left_out=tuple(left_out),
     )
 
 
-def branch_commits(folder: Path, branch: str) -> list[Commit]:
+def branch_commits(folder: Path, branch: str) -> list[BranchCommit]:
     """Return the commits of a branch along first parents, oldest first; none where git does not know it."""
     asked = ("log", "--first-parent", "--topo-order", "--decorate-refs=refs/tags", "--format=%H%x09%D%x09%s")
-    lines = (git(folder, *asked, "--end-of-options", branch, "--") or "").splitlines()
+    lines = (run_git(folder, *asked, "--end-of-options", branch, "--") or "").splitlines()
     commits = []
     for place, line in enumerate(reversed(lines)):
         sha, names, subject = line.split("\t", 2)
         tags = tuple(name.removeprefix("tag: ") for name in names.split(", ") if name)
-        commits.append(Commit(sha, place, subject, tags))
+        commits.append(BranchCommit(sha, place, subject, tags))
     return commits
 
 
-def _not_on_branch(found: Sequence[Summary], commits: Mapping[str, Commit], results: Path) -> list[str]:
-    notes = []
-    others = {summary.sha for summary in found if summary.sha not in commits}
+def _not_on_branch(
+    everything: Sequence[CommitValues], commits: Mapping[str, BranchCommit], results: Path
+) -> Iterator[str]:
+    """Say which records are no part of the history."""
+    others = sorted({values.sha for values in everything if values.sha not in commits})
     if others:
-        some = ", ".join(sha[:12] for sha in sorted(others)[:3])
-        notes.append(
-            f"{plural(len(others), 'commit')} with records not on this branch's first-parent line ({some}"
-            f"{' …' if len(others) > 3 else ''}): merged, rebased, or of another branch"
+        some = ", ".join(sha[:12] for sha in others[:3]) + (" …" if len(others) > 3 else "")
+        yield (
+            f"{_count(len(others), 'commit')} with records not on this branch's first-parent line ({some}): merged, "
+            "rebased, or of another branch"
         )
     if dirty := len(list(results.glob("*/*-dirty*"))):
-        notes.append(f"{plural(dirty, 'uncommitted state')} with records: not part of a history")
-    return notes
+        yield f"{_count(dirty, 'uncommitted state')} with records: not part of a history"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _choose(
-    what: str, found: Sequence[Summary], commits: Mapping[str, Commit], asked: str | None
+    what: str, values: Sequence[CommitValues], commits: Mapping[str, BranchCommit], asked: str | None
 ) -> tuple[str, list[str]]:
     measured: dict[str, set[int]] = defaultdict(set)
-    for summary in found:
-        measured[getattr(summary, what)].add(commits[summary.sha].place)
+    for one in values:
+        measured[getattr(one, what)].add(commits[one.sha].place)
     if not measured:
-        raise NoHistoryError("no records of committed states of this branch: run `make bench` at some of its commits")
+        raise UserError("no records of committed states of this branch: run `make bench` at some of its commits")
     if asked is not None and asked not in measured:
-        raise NoHistoryError(f"--{what}: got {asked!r}, allowed: {', '.join(sorted(measured))}")
+        raise UserError(f"--{what}: got {asked!r}, allowed: {', '.join(sorted(measured))}")
     chosen = asked or max(measured, key=lambda name: (max(measured[name]), len(measured[name]), name))
     others = {name: places for name, places in measured.items() if name != chosen}
     if asked or not others:
@@ -131,36 +136,62 @@ def _choose(
     return chosen, [f"{what} {chosen}, the one that the newest commit was measured with; not shown: {rest}"]
 
 
-def _asked(what: str, asked: Sequence[str], there: Iterable[str]) -> list[str]:
-    """Return the names asked for, or all there are, in the order in which metrics and variants are told."""
-    known = list(dict.fromkeys(there))
+def _asked(what: str, asked: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Return the names asked for, or all there are."""
+    known = list(dict.fromkeys(names))
     if unknown := [name for name in asked if name not in known]:
-        raise NoHistoryError(f"--{what}: got {', '.join(map(repr, unknown))}, allowed: {', '.join(known)}")
+        raise UserError(f"--{what}: got {', '.join(map(repr, unknown))}, allowed: {', '.join(known)}")
     return sorted(name for name in known if not asked or name in asked)
 
 
-def _series(chosen: Sequence[Summary], commits: Mapping[str, Commit], allowed: Sequence[str]) -> list[Series]:
+def _metrics(measured: Sequence[CommitValues], asked: Sequence[str]) -> dict[str, Metric]:
+    """Return the metrics asked for (by name, kind or measure), or all there are, in the order of the catalogue."""
+    values: dict[str, Value] = {}
+    for one in measured:
+        values |= one.values
+    places = sorted(values, key=lambda name: (values[name].template, name))
+    metrics = {name: _metric(name, values[name].template) for name in places}
+    allowed = {alias for metric in metrics.values() for alias in (metric.name, metric.kind, metric.measure)}
+    if unknown := [name for name in asked if name not in allowed]:
+        raise UserError(f"--metric: got {', '.join(map(repr, unknown))}, allowed: {', '.join(metrics)}")
+    return {
+        name: metric
+        for name, metric in metrics.items()
+        if not asked or not {name, metric.kind, metric.measure}.isdisjoint(asked)
+    }
+
+
+@cache
+def _metric(name: str, template: int) -> Metric:
+    task = name.partition(" ")[2]
+    return templates()[template].of(task) if task else templates()[template]
+
+
+def _series(
+    chosen: Sequence[CommitValues], commits: Mapping[str, BranchCommit], metrics: Mapping[str, Metric]
+) -> list[Series]:
+    """Return the series by metric, and of each metric by variant."""
     points: dict[tuple[str, str], list[Point]] = defaultdict(list)
-    for summary in chosen:
-        commit = commits[summary.sha]
-        for metric, value in summary.values.items():
-            points[summary.variant, metric].append(Point(commit, value, summary.artifact, summary.copy_gb_s))
-    ordered = sorted(points.items(), key=lambda item: item[0][0])  # by variant; metrics as they came
-    return [_broken(variant, metric_of(name), found) for (variant, name), found in ordered if name in allowed]
+    for values in chosen:
+        for name, value in values.values.items():
+            if name in metrics:
+                point = Point(commits[values.sha], value, values.artifact, values.copy_gb_s)
+                points[name, values.variant].append(point)
+    places = {name: place for place, name in enumerate(metrics)}
+    ordered = sorted(points.items(), key=lambda item: (places[item[0][0]], item[0][1]))
+    return [_broken(variant, metrics[name], series) for (name, variant), series in ordered]
 
 
 def _broken(variant: str, metric: Metric, points: Sequence[Point]) -> Series:
-    """Break a series where what was measured is no longer the same thing."""
-    stretches = [[points[0]]]
+    """Break a series where what was measured is no longer the same thing as before in the stretch."""
+    stretches: list[list[Point]] = [[]]
     breaks = []
-    for before, after in pairwise(points):
-        if before.value.identity != after.value.identity:
-            breaks.append(_differing(before.value.identity, after.value.identity))
+    known: dict[str, str] = {}
+    for point in points:
+        if differing := difference(known, point.value.identity):
+            breaks.append(differing)
             stretches.append([])
-        stretches[-1].append(after)
+            known = {}
+        stretches[-1].append(point)
+        known = {**known, **point.value.identity}
     return Series(variant, metric, tuple(map(tuple, stretches)), tuple(breaks))
-
-
-def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return "; ".join(f"{name}: {before.get(name)} → {after.get(name)}" for name in names)

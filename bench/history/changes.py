@@ -1,69 +1,97 @@
-"""Where a series changed its level: exact values, answers to questions, and noise, each by a test of its own."""
+"""Where a series changed its level: exact values, the same questions or text, and noise, each by a test of its own."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
+from bench.history.packed import clusters, marks
+from bench.history.series import Change, Point, Series, Value
+from bench.metrics.metric import Metric, Test
+from bench.stats import changepoints, estimates, proportions
 
-from bench.history.series import Change, Point, Series
-from bench.metrics.metric import Metric, Value
-from bench.stats import changepoints, proportions
+
+@dataclass(frozen=True)
+class _Step:
+    """From one measured commit to the next: the change on the scale of the metric, and whether it is large enough."""
+
+    change: float
+    low: float | None
+    high: float | None
+    p: float
+    matters: bool
+
+
+Place = tuple[str, str, int]
+"""A variant, a metric, and the place of the commit after a step."""
 
 
 def with_changes(series: Sequence[Series]) -> list[Series]:
     """Find the change points of all series of a page together: each p stands for all that was looked at.
 
-    Sizes are exact, and every difference is a change. Accuracies are answers to the same questions, and neighbours are
-    held against each other by exact McNemar with Holm over all neighbours that differ. What a clock gave, or a peak of
-    memory, is noise around a level: see `bench.stats.changepoints`.
+    Exact values, such as a size: every difference is a change. Answers to the same questions: neighbours are compared
+    by exact McNemar. Documents or windows of the same text: neighbours are compared by a paired t. Each of the two
+    with Holm over all neighbours that differ. What a clock gave, or a peak of memory, is noise around a level: see
+    `bench.stats.changepoints`.
     """
-    splits = sum(changepoints.splits_of(len(part)) for s in series if _noisy(s.metric) for part in s.stretches)
-    pairs = [
-        (before.value, after.value)
+    splits = sum(changepoints.splits_of(len(part)) for s in series if s.metric.test == "rounds" for part in s.stretches)
+    steps = {**_steps(series, {"questions": _questions}), **_steps(series, {"documents": _means, "windows": _means})}
+    return [
+        replace(s, changes=tuple(change for part in s.stretches for change in _changes(s, part, splits, steps)))
         for s in series
-        if s.metric.unit == "share"
+    ]
+
+
+def _steps(
+    series: Sequence[Series], tests: Mapping[Test, Callable[[Metric, Value, Value], _Step]]
+) -> dict[Place, tuple[_Step, float]]:
+    """Compare all neighbours that differ; return each step with its p, adjusted for all of them."""
+    steps = {
+        (s.variant, s.metric.name, after.commit.place): tests[s.metric.test](s.metric, before.value, after.value)
+        for s in series
+        if s.metric.test and s.metric.test in tests
         for part in s.stretches
         for before, after in pairwise(part)
-        if before.value.answers != after.value.answers
-    ]
-    tested = [_flips(before, after) for before, after in pairs]
-    adjusted = dict(zip(tested, proportions.holm([proportions.mcnemar(*flips) for flips in tested]), strict=True))
-    return [
-        replace(s, changes=tuple(change for part in s.stretches for change in _changes(s, part, splits, adjusted)))
-        for s in series
-    ]
+        if before.value.sample != after.value.sample
+    }
+    adjusted = proportions.holm([step.p for step in steps.values()])
+    return {place: (step, p) for (place, step), p in zip(steps.items(), adjusted, strict=True)}
 
 
-def _noisy(metric: Metric) -> bool:
-    return metric.relative and metric.threshold > 0
+def _questions(metric: Metric, before: Value, after: Value) -> _Step:
+    pair = proportions.paired_difference(marks(before), marks(after))
+    return _Step(pair.difference, pair.low, pair.high, pair.p, abs(pair.difference) > metric.limit)
+
+
+def _means(metric: Metric, before: Value, after: Value) -> _Step:
+    one, other = clusters(metric, before), clusters(metric, after)
+    moved = [b - a for a, b in zip(one.sums, other.sums, strict=True)]
+    mean = estimates.ratio_mean(moved, one.weights)
+    matters = abs(mean.value) > max(one.limit(metric.limit), other.floor) and mean.low is not None
+    mean = estimates.exponential(mean) if one.log else mean
+    return _Step(mean.value, mean.low, mean.high, estimates.ratio_p(moved, one.weights), matters)
 
 
 def _changes(
-    series: Series, part: Sequence[Point], splits: int, adjusted: Mapping[tuple[int, int], float]
-) -> list[Change]:
-    told = series.variant, series.metric
-    if _noisy(series.metric):
-        return [
-            Change(
-                *told, part[s.place - 1], part[s.place], math.exp(s.difference), math.exp(s.low), math.exp(s.high), s.p
-            )
-            for s in _shifts(series.metric, part, splits)
-        ]
-    neighbours = [pair for pair in pairwise(part) if pair[0].value.value != pair[1].value.value]
-    if series.metric.unit == "byte":
-        return [Change(*told, a, b, b.value.value / a.value.value, None, None, None) for a, b in neighbours]
-    found = []
-    for before, after in neighbours:
-        p = adjusted[_flips(before.value, after.value)]
-        pair = proportions.paired_difference(_marks(before.value), _marks(after.value))
-        if p < changepoints.ALPHA and abs(pair.difference) > series.metric.threshold:
-            found.append(Change(*told, before, after, pair.difference, pair.low, pair.high, p))
-    return found
+    series: Series, part: Sequence[Point], splits: int, steps: Mapping[Place, tuple[_Step, float]]
+) -> Iterator[Change]:
+    variant, metric = series.variant, series.metric
+    if metric.better is None:
+        return
+    if metric.test == "rounds":
+        for shift in _shifts(metric, part, splits):
+            ends = part[shift.place - 1], part[shift.place]
+            low, high = math.exp(shift.low), math.exp(shift.high)
+            yield Change(variant, metric, *ends, math.exp(shift.difference), low, high, shift.p)
+        return
+    for before, after in pairwise(part):
+        if metric.test == "exact" and before.value.value != after.value.value:
+            yield Change(variant, metric, before, after, after.value.value / before.value.value, None, None, None)
+        step, p = steps.get((variant, metric.name, after.commit.place), (None, 1.0))
+        if step and step.matters and p < changepoints.ALPHA:
+            yield Change(variant, metric, before, after, step.change, step.low, step.high, p)
 
 
 def _shifts(metric: Metric, part: Sequence[Point], splits: int) -> list[changepoints.Shift]:
@@ -72,15 +100,4 @@ def _shifts(metric: Metric, part: Sequence[Point], splits: int) -> list[changepo
     usual = counts[len(counts) // 2]
     weights = [min(1.0, (point.value.n or 1) / usual) for point in part]
     values = [math.log(point.value.value) for point in part]
-    return changepoints.find_shifts(values, weights, math.log1p(metric.threshold), splits)
-
-
-def _marks(value: Value) -> list[bool]:
-    packed = np.frombuffer(bytes.fromhex(value.answers or ""), dtype=np.uint8)
-    return [bool(mark) for mark in np.unpackbits(packed, count=value.n)]
-
-
-def _flips(before: Value, after: Value) -> tuple[int, int]:
-    """Return how many questions were gained and lost."""
-    flips = Counter(zip(_marks(before), _marks(after), strict=True))
-    return flips[False, True], flips[True, False]
+    return changepoints.find_shifts(values, weights, math.log1p(metric.limit), splits)

@@ -1,7 +1,7 @@
 """The index of `bench history`: what the records of each commit come to, so that they are read once and not each time.
 
 One JSON file in the cache; the charts lie beside it. The records of a commit are summed up again where the names,
-sizes or times of its files have changed; an index that is gone, broken or of another version is built anew. Nothing
+sizes or times of its files have changed; an index that is gone, broken or of another version is built again. Nothing
 is lost with it. Uncommitted states are no part of a history, and are not read.
 """
 
@@ -14,28 +14,30 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import orjson
+import msgspec
+from msgspec import Struct
 
 from bench.files import write_at_once
-from bench.metrics import answers as answered
-from bench.metrics import metric as metric_nouns
-from bench.metrics.metric import PERCENTILES, Value
-from bench.records import file as record_file
-from bench.records import schema, store
-from bench.records.store import Record
-from bench.stats import estimates, proportions
+from bench.history.packed import pack
+from bench.history.series import Packed, Value
+from bench.metrics import canary
+from bench.metrics.catalogue import metrics_of, templates
+from bench.metrics.metric import Metric, Records, identity_of
+from bench.records import store
+from bench.records.types import Record
+from variants.paths import ROOT
 
 FEW_COMMITS = 40
 """Below this many a second process costs more than it saves."""
+ROOMS = ("history", "metrics", "records", "stats")
+"""The code that has a say in what records come to."""
 
 
 @dataclass(frozen=True)
-class Summary:
+class CommitValues:
     """What the records of one variant of one sweep at one commit come to; `failures` counts its failed rounds."""
 
     machine: str
@@ -48,17 +50,61 @@ class Summary:
     values: Mapping[str, Value]
 
 
-@dataclass(frozen=True)
-class _Commit:
+class _Number(Struct, array_like=True):
+    """A value; its identity and its sample are places in what is shared."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    template: int
+    identity: int
+    sample: int | None
+
+
+class _Variant(Struct):
+    machine: str
+    sha: str
+    sweep: str
+    variant: str
+    artifact: str | None
+    failures: int
+    copy_gb_s: float | None
+    values: dict[str, _Number]
+
+
+class _Commit(Struct):
     """The records of one commit; `listing` is what their files looked like when they were read."""
 
     listing: str
-    summaries: tuple[Summary, ...]
+    variants: list[_Variant]
+    left_out: list[str]
+
+
+class _Shared(Struct):
+    """What many values have alike, each once."""
+
+    identities: list[dict[str, str]]
+    samples: list[Packed]
+
+
+class _Index(Struct):
+    version: str
+    shared: _Shared
+    commits: dict[str, _Commit]
+
+
+@dataclass(frozen=True)
+class _Summed:
+    """The values of one commit, as `_Commit` keeps them."""
+
+    listing: str
+    variants: tuple[CommitValues, ...]
     left_out: tuple[str, ...]
 
 
-def summaries(results: Path, kept: Path) -> tuple[list[Summary], list[str]]:
-    """Return the summaries of all committed states under a folder of records, and which files were left out and why.
+def read_values(results: Path, kept: Path) -> tuple[list[CommitValues], list[str]]:
+    """Return the values of all committed states under a folder of records, and which files were left out and why.
 
     `kept` is the folder of the index, for the next time.
     """
@@ -70,8 +116,8 @@ def summaries(results: Path, kept: Path) -> tuple[list[Summary], list[str]]:
         fresh = dict(zip(todo, _sum_up(results, {label: listings[label] for label in todo}), strict=True))
         known = {label: fresh[label] if label in fresh else known[label] for label in listings}
         _save(path, known)
-    found = [summary for commit in known.values() for summary in commit.summaries]
-    return found, [line for commit in known.values() for line in commit.left_out]
+    values = [values for commit in known.values() for values in commit.variants]
+    return values, [line for commit in known.values() for line in commit.left_out]
 
 
 def _listings(results: Path) -> dict[str, str]:
@@ -80,8 +126,8 @@ def _listings(results: Path) -> dict[str, str]:
     for folder in sorted(results.glob("*/*/")):
         if "-dirty" not in folder.name:
             with os.scandir(folder) as entries:
-                found = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".json")]
-            files[folder.name] += [(str(folder.parent), name, s.st_size, s.st_mtime_ns) for name, s in found]
+                stats = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".json")]
+            files[folder.name] += [(str(folder.parent), name, s.st_size, s.st_mtime_ns) for name, s in stats]
     return {label: _digest(repr(sorted(listed))) for label, listed in files.items() if listed}
 
 
@@ -92,60 +138,69 @@ def _digest(text: str) -> str:
 @cache
 def _version() -> str:
     """Return a digest of the code that sums up: another code, another index."""
-    parts = [
-        Path(str(module.__file__)).read_bytes()
-        for module in (record_file, schema, estimates, proportions, store, answered, metric_nouns)
-    ]
-    return hashlib.sha256(b"".join([*parts, Path(__file__).read_bytes()])).hexdigest()[:16]
+    root = ROOT / "bench"
+    sources = sorted(path for room in ROOMS for path in (root / room).glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
-def _load(path: Path) -> dict[str, _Commit]:
+def _load(path: Path) -> dict[str, _Summed]:
     try:
-        index = orjson.loads(path.read_bytes())
-        if index["version"] != _version():
+        index = msgspec.json.decode(path.read_bytes(), type=_Index)
+        if index.version != _version():
             return {}
-        shared = index["shared"]
         return {
-            label: _Commit(
-                commit["listing"], tuple(_unpacked(s, shared) for s in commit["summaries"]), tuple(commit["left_out"])
+            label: _Summed(
+                commit.listing,
+                tuple(_with_shared(variant, index.shared) for variant in commit.variants),
+                tuple(commit.left_out),
             )
-            for label, commit in index["commits"].items()
+            for label, commit in index.commits.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+    except (OSError, ValueError, IndexError):
         return {}
 
 
-def _unpacked(summary: dict[str, Any], shared: Sequence[Any]) -> Summary:
+def _with_shared(variant: _Variant, shared: _Shared) -> CommitValues:
     values = {
-        metric: Value._make([*numbers, shared[identity], shared[answers]])
-        for metric, (*numbers, identity, answers) in summary.pop("values").items()
+        name: Value(
+            number.value,
+            number.low,
+            number.high,
+            number.n,
+            number.template,
+            shared.identities[number.identity],
+            None if number.sample is None else shared.samples[number.sample],
+        )
+        for name, number in variant.values.items()
     }
-    return Summary(**summary, values=values)
+    head = variant.machine, variant.sha, variant.sweep, variant.variant, variant.artifact
+    return CommitValues(*head, variant.failures, variant.copy_gb_s, values)
 
 
-def _save(path: Path, commits: Mapping[str, _Commit]) -> None:
+def _save(path: Path, commits: Mapping[str, _Summed]) -> None:
     """Write the index under a temporary name and rename it; what many values share is written once."""
-    places: dict[bytes, int] = {}
+    identities: dict[tuple[tuple[str, str], ...], int] = {}
+    samples: dict[Packed, int] = {}
 
-    def place(content: Any) -> int:
-        return places.setdefault(orjson.dumps(content), len(places))
+    def number(value: Value) -> _Number:
+        identity = identities.setdefault(tuple(value.identity.items()), len(identities))
+        sample = None if value.sample is None else samples.setdefault(value.sample, len(samples))
+        return _Number(*value[:5], identity, sample)
 
-    def packed(summary: Summary) -> dict[str, Any]:
-        values = {
-            metric: [*value[:4], place(value.identity), place(value.answers)]
-            for metric, value in summary.values.items()
-        }
-        return {**vars(summary), "values": values}
+    def variant(values: CommitValues) -> _Variant:
+        numbers = {name: number(value) for name, value in values.values.items()}
+        return _Variant(**{**vars(values), "values": numbers})
 
-    told = {
-        label: {**vars(commit), "summaries": [packed(s) for s in commit.summaries]} for label, commit in commits.items()
+    kept = {
+        label: _Commit(commit.listing, [variant(values) for values in commit.variants], list(commit.left_out))
+        for label, commit in commits.items()
     }
-    index = {"version": _version(), "shared": [orjson.loads(text) for text in places], "commits": told}
+    index = _Index(_version(), _Shared([dict(identity) for identity in identities], list(samples)), kept)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_at_once(path, orjson.dumps(index).decode())
+    write_at_once(path, msgspec.json.encode(index).decode())
 
 
-def _sum_up(results: Path, listings: Mapping[str, str]) -> Iterator[_Commit]:
+def _sum_up(results: Path, listings: Mapping[str, str]) -> Iterator[_Summed]:
     one = partial(_commit, results)
     if len(listings) < FEW_COMMITS:
         yield from map(one, listings.items())
@@ -154,115 +209,52 @@ def _sum_up(results: Path, listings: Mapping[str, str]) -> Iterator[_Commit]:
         yield from pool.map(one, listings.items(), chunksize=16)
 
 
-def _commit(results: Path, listed: tuple[str, str]) -> _Commit:
+def _commit(results: Path, listed: tuple[str, str]) -> _Summed:
     """Sum up the records of one commit: its variants, and a line for each file that is no sound record."""
     label, listing = listed
     records, left_out = store.read(results, label)
-    groups: dict[tuple[str, str, str], list[Record]] = defaultdict(list)
+    sweeps: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in records:
-        groups[record.machine, record.sweep, record.variant].append(record)
-    return _Commit(listing, tuple(_sum(same) for same in groups.values()), tuple(map(str, left_out)))
+        sweeps[record.machine.id, record.sweep].append(record)
+    variants = [values for sweep in sweeps.values() for values in _sweep(sweep)]
+    return _Summed(listing, tuple(variants), tuple(map(str, left_out)))
 
 
-def _sum(records: Sequence[Record]) -> Summary:
-    first = records[0]
-    sound = [record for record in records if not record.failed]
-    readings = [
-        reading["copy_gb_s"]
-        for record in sound
-        for reading in (record.data.get("canary") or {}).values()
-        if "copy_gb_s" in reading
-    ]
-    return Summary(
-        machine=first.machine,
-        sha=first.sha,
-        sweep=first.sweep,
-        variant=first.variant,
-        artifact=next((record.fingerprint for record in sound), None),
-        failures=len(records) - len(sound),
-        copy_gb_s=sum(readings) / len(readings) if readings else None,
-        values={**_size(sound), **_memory(sound), **_latency(sound), **_accuracy(sound)},
-    )
-
-
-def _size(records: Sequence[Record]) -> dict[str, Value]:
-    found = [record for record in records if (record.measures.get("size") or {}).get("size_bytes") is not None]
-    if not found:
-        return {}
-    return {"size_bytes": Value(found[0].measures["size"]["size_bytes"], None, None, None, _model(found[0]))}
-
-
-def _memory(records: Sequence[Record]) -> dict[str, Value]:
-    name = "peak_resident_bytes"
-    found = [record for record in records if (record.measures.get("memory") or {}).get(name) is not None]
-    if not found:
-        return {}
-    largest = max(record.measures["memory"][name] for record in found)
-    return {name: Value(largest, None, None, len(found), _workload(found))}
-
-
-def _latency(records: Sequence[Record]) -> dict[str, Value]:
-    timed = [record for record in records if "latency" in record.measures]
-    if not timed:
-        return {}
-    identity = _workload(timed)
-    found = {}
-    for metric, (name, share) in PERCENTILES.items():
-        values = [value for record in timed for value in record.measures["latency"][name]]
-        estimate = estimates.percentile_estimate(values, share)
-        found[metric] = Value(estimate.value, estimate.low, estimate.high, estimate.n, identity)
-    return found
-
-
-def _accuracy(records: Sequence[Record]) -> dict[str, Value]:
-    found = {}
+def _sweep(records: Records) -> Iterator[CommitValues]:
+    metrics = [metric for metric in metrics_of(records) if metric.test]
+    variants: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        for task, answers in (record.measures.get("accuracy") or {}).items():
-            if not answered.marked(answers):
-                continue
-            marks = answered.right(answers)
-            share = proportions.wilson(sum(marks), len(marks))
-            asked = _content(tuple(answers["question"]), tuple(answers.get("gold") or ()))
-            identity = {
-                **_model(record),
-                "task version": str(answers.get("version")),
-                **{name: str(answers.get(name)) for name in ("scorer", "metric", "num_fewshot", "chat_template")},
-                "cut prompts": str(answers.get("truncated")),
-                "prompts": str(answers.get("prompt_sha256"))[:12],
-                "questions": f"{len(marks)} ({asked})",
-            }
-            bits = np.packbits(marks).tobytes().hex()
-            found[f"accuracy {task}"] = Value(share.value, share.low, share.high, len(marks), identity, bits)
-    return found
+        variants[record.variant].append(record)
+    for variant, rounds in variants.items():
+        yield CommitValues(
+            machine=rounds[0].machine.id,
+            sha=rounds[0].sha,
+            sweep=rounds[0].sweep,
+            variant=variant,
+            artifact=next((record.fingerprint for record in rounds if record.fingerprint), None),
+            failures=sum(record.failed for record in rounds),
+            copy_gb_s=canary.medians(rounds).get(canary.BANDWIDTH),
+            values=dict(_values(metrics, rounds)),
+        )
 
 
-@lru_cache(maxsize=64)
-def _content(*columns: tuple[Any, ...]) -> str:
-    """Return a digest of what most records have alike, which is why it is remembered."""
-    return _digest(repr(columns))[:8]
+def _values(metrics: Sequence[Metric], rounds: Records) -> Iterator[tuple[str, Value]]:
+    identities: dict[object, dict[str, str]] = {}
+    for metric in metrics:
+        estimate = metric.value(rounds)
+        if estimate is None:
+            continue
+        identity = identities.get((metric.identity, metric.measure))
+        if identity is None:
+            identity = identities[metric.identity, metric.measure] = identity_of(metric, rounds)
+        numbers = estimate.value, estimate.low, estimate.high, estimate.n
+        yield metric.name, Value(*numbers, _places()[_key(metric)], identity, pack(metric, rounds))
 
 
-def _model(record: Record) -> dict[str, str]:
-    """Name the model that the variant starts from: another one, or another revision of it, is another series."""
-    model = record.data["config"].get("model") or {}
-    return {"model": f"{model.get('name')} {(record.source or '')[:12]}"}
+@cache
+def _places() -> dict[tuple[str | None, ...], int]:
+    return {_key(template): place for place, template in enumerate(templates())}
 
 
-def _workload(records: Sequence[Record]) -> dict[str, str]:
-    """Name the requests that were timed, and in what; rounds that differ are told with all their values."""
-    told: dict[str, list[str]] = defaultdict(list)
-    for record in records:
-        latency = record.measures.get("latency") or {}
-        asked = (record.data["config"].get("measures") or {}).get("latency") or {}
-        session = record.data.get("session") or {}
-        for name, value in (
-            *_model(record).items(),
-            ("runtime", record.runtime),
-            ("device", session.get("device")),
-            ("loop", latency.get("loop")),
-            ("output_tokens", latency.get("output_tokens")),
-            ("prompt tokens", _content(tuple(latency.get("prompt_tokens") or ()))),
-            *((f"latency.{key}", asked.get(key)) for key in ("prompts", "prompt", "seed")),
-        ):
-            told[name].append(str(value))
-    return {name: " | ".join(dict.fromkeys(values)) for name, values in told.items()}
+def _key(metric: Metric) -> tuple[str | None, ...]:
+    return metric.measure, metric.kind, metric.unit, metric.better

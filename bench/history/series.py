@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from bench.metrics.metric import UNJUDGED, Metric, Value
+from msgspec import Struct
+
+from bench.metrics.metric import Metric
+
+
+class Packed(Struct, frozen=True, array_like=True):
+    """What a test of two neighbours takes: the bits of right answers, or the sums and weights of clusters, as text.
+
+    The sums and weights are of 32 bits: seven digits, where the smallest change that matters is in the third.
+    """
+
+    right: str = ""
+    sums: str = ""
+    weights: str = ""
+    floor: float = 0.0
+
+
+class Value(NamedTuple):
+    """A metric of a variant over all rounds of one commit; `n` is 0 where it is exact.
+
+    `template` is the place of its metric in `catalogue.templates`, `identity` what was measured, in words.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    template: int
+    identity: Mapping[str, str]
+    sample: Packed | None
 
 
 @dataclass(frozen=True)
-class Commit:
+class BranchCommit:
     """A commit of the branch; `place` counts from its first commit, and `tags` are the releases that it is."""
 
     sha: str
@@ -20,9 +51,9 @@ class Commit:
 
 @dataclass(frozen=True)
 class Point:
-    """A metric measured at a commit."""
+    """A metric measured at a commit; `copy_gb_s` is the memory bandwidth of the machine beside it."""
 
-    commit: Commit
+    commit: BranchCommit
     value: Value
     artifact: str | None
     copy_gb_s: float | None
@@ -32,8 +63,9 @@ class Point:
 class Change:
     """A change of level after the commit `before` and up to the commit `after`, with what shows it.
 
-    `change` is after / before of a relative metric, and after - before of an accuracy (share of 1); `low` and `high`
-    are the ends of its 95 % interval, absent where the values are exact. `p` is adjusted for all that was looked at.
+    `change` is after / before where the metric's scale is `ratio`, else after - before (of a share of right answers in
+    shares of 1); `low` and `high` are the ends of its 95 % interval, absent where the values are exact. `p` is adjusted
+    for all that was looked at.
     """
 
     variant: str
@@ -48,8 +80,8 @@ class Change:
     @property
     def better(self) -> bool:
         """Say whether the change is for the better."""
-        grew = self.change > (1 if self.metric.relative else 0)
-        return grew == self.metric.higher_is_better
+        grew = self.change > (1 if self.metric.scale == "ratio" else 0)
+        return grew == (self.metric.better == "higher")
 
     @property
     def commits(self) -> int:
@@ -58,8 +90,8 @@ class Change:
 
     @property
     def bisect(self) -> str:
-        """Return the command that finds the one commit: empty where it is known, or where that has no judge."""
-        if self.commits == 1 or self.better or self.metric.name in UNJUDGED:
+        """Return the command that finds the one commit: empty where it is known, or where nothing became worse."""
+        if self.commits == 1 or self.better:
             return ""
         good, bad = self.before.commit.sha[:12], self.after.commit.sha[:12]
         return f"bench bisect {shlex.quote(self.metric.name)} {self.variant} {good} {bad}"

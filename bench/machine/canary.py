@@ -1,20 +1,20 @@
-"""The canary: how fast this machine copies and multiplies at this moment."""
+"""The canary, a check of the machine: how fast it copies and multiplies at this moment."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
 
 
 def canary() -> dict[str, float]:
-    """Time a copy and a matrix product of fixed size, the best of a few: what the machine gives at this moment."""
+    """Time a copy and a matrix product of fixed size, the best of a few: memory bandwidth and arithmetic right now."""
     import numpy as np
 
     source = np.ones(8_000_000)
     target = np.empty_like(source)
     left = np.ones((512, 512), dtype=np.float32)
 
-    def best_seconds(work: Any) -> float:
+    def best_seconds(work: Callable[[], object]) -> float:
         seconds = []
         for _ in range(7):
             start = time.perf_counter()

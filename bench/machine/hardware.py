@@ -1,18 +1,18 @@
-"""What this machine is, what it can do, and which commit of the project it runs."""
+"""What this machine is, which device a run uses, and which versions and commit of the project it runs."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-from bench.machine.git import state
+from bench.machine.git import State, state
+from bench.machine.gpu import gpu_names
 from variants.errors import UserError
 from variants.paths import ROOT
 from variants.process import usable_cores
@@ -22,22 +22,35 @@ PACKAGES = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Machine:
+    """A machine; `id` is readable and stable: CPU model, cores, GPUs."""
+
+    id: str
+    cpu: str
+    cores: int
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    os: str
+    python: str
+
+
 @cache
-def machine() -> dict[str, Any]:
-    """Describe the machine; `id` is readable and stable: CPU model, cores, GPUs."""
+def machine() -> Machine:
+    """Return what this machine is."""
     cpu = cpu_name()
     cores = usable_cores()
     gpus = gpu_names()
     parts = [cpu, f"{cores}c", *(f"{gpus.count(name)}x {name}" for name in sorted(set(gpus)))]
-    return {
-        "id": re.sub(r"[^a-z0-9.]+", "-", " ".join(parts).lower()).strip("-"),
-        "cpu": cpu,
-        "cores": cores,
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": list(gpus),
-        "os": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-    }
+    return Machine(
+        id=re.sub(r"[^a-z0-9.]+", "-", " ".join(parts).lower()).strip("-"),
+        cpu=cpu,
+        cores=cores,
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=gpus,
+        os=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+    )
 
 
 def cpu_name() -> str:
@@ -47,20 +60,6 @@ def cpu_name() -> str:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
     return re.sub(r"\((?:R|TM)\)|\bCPU\b|@.*| \d+-Core Processor| Processor", "", name).strip()
-
-
-@cache
-def gpu_names() -> tuple[str, ...]:
-    """List the NVIDIA GPUs by their devices; a compiler such as nvcc proves nothing."""
-    if not any(Path("/dev").glob("nvidia[0-9]*")):
-        return ()
-    try:
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        done = subprocess.run(query, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return ()
-    names = done.stdout.splitlines() if done.returncode == 0 else []
-    return tuple(name.strip() for name in names if name.strip())
 
 
 def resolve_device(asked: str) -> str:
@@ -78,16 +77,16 @@ def resolve_device(asked: str) -> str:
 
 def versions(names: Iterable[str] = PACKAGES) -> dict[str, str | None]:
     """Return the installed version of each package, None for one that is not there."""
-    found: dict[str, str | None] = {}
+    installed: dict[str, str | None] = {}
     for name in names:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            installed[name] = None
+    return installed
 
 
 @cache
-def commit() -> dict[str, Any]:
-    """Describe the checkout as this process first saw it: commit, whether it is dirty, and a digest of the dirt."""
+def commit() -> State:
+    """Return the state of this checkout as this process first saw it."""
     return state(ROOT)

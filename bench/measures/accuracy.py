@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 from bench.measures.measure import Subject
-from bench.scoring.lm_eval_process import judged
+from bench.scoring.lm_eval_process import with_lm_eval
 from bench.scoring.scorer import Progress, Scorer
 from bench.tasks import catalogue
+from bench.tasks import fetch as hub
+from bench.tasks.questions import TaskQuestions
 from variants.errors import UserError
+from variants.model_folder import require_chat_template
 from variants.paths import resolve
 
 
@@ -33,6 +38,7 @@ class Accuracy:
 
     name: ClassVar[str] = "accuracy"
     tools: ClassVar[tuple[str, ...]] = ("lm-eval", "datasets", "transformers")
+    expected_cost: ClassVar[float] = 3.0
 
     def __post_init__(self) -> None:
         for field, least in (("limit", 1), ("limit_per_subject", 1), ("num_fewshot", 0)):
@@ -50,11 +56,31 @@ class Accuracy:
             raise UserError(f"data_dir: got {self.data_dir}, no such folder; relative ones start at the project's")
         catalogue.check(self.tasks, folder, self.num_fewshot)
 
-    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+    def check(self, model: Path) -> None:
+        """Raise UserError where prompts go into the model's chat template and it has none."""
+        if self.chat_template:
+            require_chat_template(model)
+
+    def fetch(self) -> None:
+        """Fetch the questions that come from the hub. Raises UserError where they are unavailable."""
+        hub.fetch(hub.from_hub(self.tasks, self.data_dir), self.data_dir)
+
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return, per task, the columns of `bench.tasks.ask.ask`; log-likelihoods in nats."""
         from bench.tasks.ask import ask
 
         artifact = subject.artifact
         converted = artifact.lineage()[0].path if artifact.kind == "gguf" else None
-        columns: dict[str, Any] = judged(Scorer(subject.session, artifact, progress), ask, self, converted)
-        return columns
+        return with_lm_eval(Scorer(subject.session, artifact, progress), ask, self.questions(), converted)
+
+    def questions(self) -> TaskQuestions:
+        """Return which questions are asked, and how they are put."""
+        return TaskQuestions(
+            tasks=tuple(self.tasks),
+            seed=self.seed,
+            data_dir=self.data_dir,
+            num_fewshot=self.num_fewshot,
+            limit=self.limit,
+            limit_per_subject=self.limit_per_subject,
+            chat_template=self.chat_template,
+        )

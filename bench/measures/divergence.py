@@ -7,15 +7,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.measures.measure import Subject
-from bench.scoring.scorer import Progress
+from bench.measures.measure import Progress, Reference, Subject
 from bench.steps.base_logprobs import Kept, LogProbs, divergence, evaluated
 from bench.tasks import catalogue
+from bench.tasks import fetch as hub
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.step import CONTENT
@@ -23,9 +23,9 @@ from variants.step import CONTENT
 
 @dataclass(frozen=True)
 class Divergence:
-    """Hold the next-token distributions over a text against the base's (as llama.cpp's perplexity --kl-divergence).
+    """Compare the next-token distributions over a text with the base's (as llama.cpp's perplexity --kl-divergence).
 
-    `base` names the variant of each runtime that the others are held against. The text is a file, or where `text` is
+    `base` names the variant of each runtime that the others are compared with. The text is a file, or where `text` is
     null the questions and right answers of `tasks`: `tokens` of it, in windows of `window` drawn by `seed`.
     """
 
@@ -59,14 +59,26 @@ class Divergence:
                 f"text: got {self.text}, allowed: UTF-8, which it is not from byte {error.start:,} on"
             ) from None
 
-    def reference_step(self, variant: str, runtime: Mapping[str, Any], content: Mapping[str, str]) -> dict[str, Any]:
-        """Return the configuration of the step that evaluates the base; `content` identifies the text of the tasks."""
-        shared = {name: getattr(self, name) for name in ("text", "tasks", "data_dir", "tokens", "window", "seed")}
-        identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        target = f"{LogProbs.__module__}.{LogProbs.__name__}"
-        return {"_target_": target, "variant": variant, "runtime": dict(runtime), "content": identity, **shared}
+    def fetch(self) -> None:
+        """Fetch the text of the tasks where it comes from the hub. Raises UserError where it is unavailable."""
+        if self.text is None:
+            hub.fetch(hub.from_hub(self.tasks, self.data_dir), self.data_dir)
 
-    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+    def reference(self, runtime: str, node: Mapping[str, object]) -> Reference:
+        """Return the step that evaluates the base of a runtime; its `content` identifies the text of the tasks."""
+        variant = self.base.get(runtime, "null")
+        folder = resolve(self.data_dir) if self.data_dir else None
+        content = {} if self.text else catalogue.content(self.tasks, folder)
+        step = {
+            "_target_": f"{LogProbs.__module__}.{LogProbs.__name__}",
+            "variant": variant,
+            "runtime": dict(node),
+            "content": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
+            **{name: getattr(self, name) for name in ("text", "tasks", "data_dir", "tokens", "window", "seed")},
+        }
+        return Reference(f"{self.name}.base.{runtime}", variant, "logprobs", step)
+
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return, per token, kl (nats), nll and base_nll (-log p of the token), and whether the top token is the same.
 
         Windows of `window` consecutive entries are evaluated apart from each other. `rounding_floor` is the mean KL
@@ -102,5 +114,5 @@ class Divergence:
         }
 
 
-def _rounded(values: NDArray[Any]) -> list[float | None]:
+def _rounded(values: NDArray[np.float64] | NDArray[np.float32]) -> list[float | None]:
     return [round(float(value), 4) if math.isfinite(value) else None for value in values]

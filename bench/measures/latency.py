@@ -7,17 +7,34 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
-from bench.measures.measure import Subject
+from bench.measures.measure import Progress, Subject
 from bench.runtimes.session import Session
-from bench.scoring.scorer import Progress
 from variants.data import read_rows
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.step import CONTENT
 
 Clock = Callable[[], float]
+
+
+class Requests(TypedDict):
+    """One value per request, in the order sent."""
+
+    ttft_ms: list[float]
+    tpot_ms: list[float]
+    e2e_ms: list[float]
+    prompt_tokens: list[int]
+    evaluated_tokens: list[int]
+
+
+class Samples(Requests):
+    """The requests of one round, and how they were sent."""
+
+    loop: str
+    warmup_requests: int
+    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,7 @@ class Latency:
                 f"{available} prompts, and a prompt sent twice would meet a warm cache; ask for fewer or add rounds"
             )
 
-    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> Samples:
         """Return ttft_ms, tpot_ms and e2e_ms of every request in the order sent, and the tokens evaluated."""
         rows = read_rows(resolve(self.prompts))
         random.Random(self.seed * 1000 + round_).shuffle(rows)
@@ -70,14 +87,12 @@ class Latency:
 
 def time_requests(
     session: Session, prompts: Sequence[str], n_tokens: int, clock: Clock, progress: Progress
-) -> dict[str, list[float] | list[int]]:
+) -> Requests:
     """Send the prompts one after another; return milliseconds and token counts per request.
 
     Raises RuntimeError where the engine evaluated fewer tokens than were sent: it answered from a cache.
     """
-    columns: dict[str, Any] = {
-        name: [] for name in ("ttft_ms", "tpot_ms", "e2e_ms", "prompt_tokens", "evaluated_tokens")
-    }
+    columns = Requests(ttft_ms=[], tpot_ms=[], e2e_ms=[], prompt_tokens=[], evaluated_tokens=[])
     gc.collect()
     gc.disable()
     try:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
 
 from bench.runtimes.session import Session
-from bench.scoring.scorer import Progress
+from bench.scoring.scorer import Progress as Progress
 from variants.artifact import Artifact
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: an artifact, opened; `reference` is its runtime's base as a measure asked to have it kept."""
+    """What is measured: an artifact, opened; `reference` is what the measure's own `reference` asked to have built."""
 
     artifact: Artifact
     session: Session
@@ -20,11 +22,59 @@ class Subject:
 
 
 class Measure(Protocol):
-    """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values."""
+    """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values.
+
+    A measure may also have what `Checks`, `Fetches` and `Compares` describe, and an `expected_cost`.
+    """
 
     name: ClassVar[str]
     tools: ClassVar[tuple[str, ...]]
 
-    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return the raw values, ready for JSON."""
         ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A measure that not every model can be measured by."""
+
+    def check(self, model: Path) -> None:
+        """Raise UserError where the model in this folder cannot be measured so: nothing is built by then."""
+        ...
+
+
+@runtime_checkable
+class Fetches(Protocol):
+    """A measure that reads data from the network."""
+
+    def fetch(self) -> None:
+        """Leave the data on this machine, so that a sweep cannot fail on it halfway. Raises UserError if it cannot."""
+        ...
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a measure compares with: the artifact of `step`, called `name`, after the steps of `variant`.
+
+    `key` is where the user finds the variant's name in the configuration.
+    """
+
+    key: str
+    variant: str
+    name: str
+    step: Mapping[str, object]
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """A measure that compares with something that another variant makes."""
+
+    def reference(self, runtime: str, node: Mapping[str, object]) -> Reference:
+        """Return what has to be built first, for variants of this runtime; `node` is the runtime's configuration."""
+        ...
+
+
+def cost_of(measure: Measure) -> float:
+    """Return about how long a measure takes, in units of one measured round: for the time left, never for a result."""
+    return float(getattr(measure, "expected_cost", 0.0))

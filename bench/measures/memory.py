@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from bench.machine import gpu
 from bench.measures.measure import Subject
 from bench.scoring.scorer import Progress
 from variants.process import peak_resident_bytes
@@ -18,7 +19,7 @@ class Memory:
     name: ClassVar[str] = "memory"
     tools: ClassVar[tuple[str, ...]] = ()
 
-    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU)."""
         return {
             "peak_resident_bytes": peak_resident_bytes(),
@@ -32,6 +33,4 @@ def device_bytes() -> int:
     Asked of the driver, because torch's own question opens a context that takes some hundred megabytes itself.
     llama.cpp allocates once and torch's allocator gives nothing back, so that after serving this is the peak.
     """
-    query = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits", "--id=0"]
-    used_mib = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
-    return int(used_mib) * 2**20
+    return gpu.used_bytes(0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from bench.measures.measure import Subject
-from bench.scoring.scorer import Progress
+from bench.measures.measure import Progress, Subject
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Size:
     name: ClassVar[str] = "size"
     tools: ClassVar[tuple[str, ...]] = ()
 
-    def measure(self, subject: Subject, round_: int, progress: Progress) -> dict[str, Any]:
+    def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return bytes, parameters, tensor types, and bits_per_weight: 8 · weight bytes / parameters."""
         artifact = subject.artifact
         deployed = artifact.deployed()

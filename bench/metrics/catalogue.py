@@ -35,6 +35,11 @@ def _made(template: Metric, records: Records) -> Iterator[Metric]:
         yield from (template.of(task) for task in template.tasks(records))
 
 
+def measures() -> tuple[str, ...]:
+    """Return the measures with a metric that a test judges."""
+    return tuple(dict.fromkeys(metric.measure for metric in templates() if metric.test))
+
+
 def kinds() -> tuple[str, ...]:
     """Return the names of the metrics that a test judges, those of a task without it."""
     return tuple(dict.fromkeys(metric.kind for metric in templates() if metric.test))

@@ -110,6 +110,6 @@ METRICS = (
     ),
     Metric(
         "perplexity", "Perplexity of the text", "1", "divergence", _of(_perplexity), _identity,
-        limit=0.01, test="windows", sample=_nll_clusters,
+        limit=0.01, test="windows", sample=_nll_clusters, family="perplexity of the text",
     ),
 )  # fmt: skip

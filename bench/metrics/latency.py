@@ -15,6 +15,10 @@ JUDGED = {0.5: 0.05, 0.99: 0.10}
 """The limits of the percentiles that are judged; P90 is shown alone."""
 
 
+PARTS = "latency parts"
+"""The family of what a request's E2E is made of, so that judging the parts takes nothing from judging the whole."""
+
+
 def blocks(records: Records, name: str) -> list[list[float]]:
     """Return one latency of every request in ms, one list per round that has any; `name` is ttft, tpot or e2e."""
     return [getattr(record.latency, f"{name}_ms") for record in records if record.latency]
@@ -58,6 +62,7 @@ def _percentiles() -> Iterator[Metric]:
                 limit=JUDGED.get(q, 0.0),
                 test="rounds" if q in JUDGED else None,
                 sample=partial(_rounds, name=name, q=q),
+                family="" if name == "e2e" else PARTS,
                 column=f"{title} P50 / P99" if q in JUDGED else "",
                 beside_base="Faster than base, E2E P50 / P99" if q in JUDGED and name == "e2e" else "",
             )
@@ -67,6 +72,6 @@ METRICS = (
     *_percentiles(),
     Metric(
         "tokens_per_s", "Tokens per second", "tokens/s", "latency", _tokens_per_s, identity.serving,
-        better="higher", limit=JUDGED[0.5], test="rounds", sample=_tpot_rounds,
+        better="higher", limit=JUDGED[0.5], test="rounds", sample=_tpot_rounds, family=PARTS,
     ),
 )  # fmt: skip

@@ -5,6 +5,7 @@ Each file of this folder lists its own in `METRICS`; every table, verdict, serie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -57,6 +58,11 @@ class Clusters:
     log: bool = False
     floor: float = 0.0
 
+    def limit(self, share: float) -> float:
+        """Return what the limit of a metric, a share of its value, is on the scale of the mean: where `log`, a log."""
+        mean = sum(self.sums) / sum(self.weights)
+        return max(math.log1p(share) if self.log else share * abs(mean), self.floor)
+
 
 Sample = Rounds | Marks | Clusters
 
@@ -75,6 +81,8 @@ class Metric:
     `value(records)`, `sample(records)` and `label(records)` take the rounds of a variant, `identity(record)` one of
     them. A metric with `tasks` is a template: `of` makes it for each task that these records were asked, and hands the
     functions the keyword `task`.
+    `family` names the metrics that Holm's correction counts together, empty for those of its measure: a family of its
+    own costs the others no power, and lets a false `worse` of its own through.
     `column` is the title of its column in the overview, where metrics of one title share a cell; `beside_base` that of
     the column with the change to the base of the same runtime. Without a title there is no such column.
     """
@@ -93,6 +101,7 @@ class Metric:
     tasks: Callable[[Records], Sequence[str]] | None = None
     task: str = ""
     label: Callable[..., str] | None = None
+    family: str = ""
     column: str = ""
     beside_base: str = ""
 
@@ -123,9 +132,14 @@ class Metric:
 
 
 def identity_of(metric: Metric, records: Records) -> dict[str, str]:
-    """Return what all rounds of a variant measured; rounds that differ are listed with all their values."""
+    """Return what all rounds of a variant measured; rounds that differ are listed with all their values.
+
+    A round without the measure, such as one that failed before it, says nothing of what was measured.
+    """
     values: dict[str, dict[str, None]] = {}
     for record in records:
+        if metric.measure and metric.measure not in record.measures:
+            continue
         for key, value in metric.identity(record).items():
             values.setdefault(key, {})[value] = None
     return {key: " | ".join(several) for key, several in values.items()}

@@ -42,7 +42,7 @@ def write(record: Record, path: Path) -> None:
     Raises ValueError for a number that is not finite: JSON has no word for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = msgspec.to_builtins(record)
+    content = msgspec.to_builtins(msgspec.structs.replace(record, measures={}))  # it refuses bytes of JSON
     content["measures"] = {name: msgspec.json.decode(raw) for name, raw in record.measures.items()}
     write_at_once(path, sealed(dumps(content) + "\n"))
 

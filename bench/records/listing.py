@@ -63,7 +63,7 @@ class Stored:
 def folders(results: Path) -> list[Path]:
     """List the folders of commits, the newest first: those that git knows in its order, then the others by time."""
     all_folders = sorted(path for path in results.glob("*/*/") if any(path.glob(RECORDS)))
-    known = git.history(results, "--all", "HEAD") if all_folders else []
+    known = git.ancestors(results, "--all", "HEAD") if all_folders else []
     places = {sha[:12]: place for place, sha in enumerate(known)}
     unknown = [path for path in all_folders if _commit12(path) not in places]
     unknown.sort(key=lambda path: max(_heads(path)[0], key=lambda one: one.started_at, default=_NONE).started_at)

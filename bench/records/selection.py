@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine.git import history
+from bench.machine.git import ancestors
 from bench.records.types import Record
 
 
@@ -79,7 +79,7 @@ def _state(record: Record) -> tuple[str, str, str, str]:
 
 def _newest_commit(records: Sequence[Record], results: Path) -> tuple[str, str]:
     measured = {record.sha for record in records}
-    for age, sha in enumerate(history(results)):
+    for age, sha in enumerate(ancestors(results)):
         if sha in measured:
             return sha, "HEAD of this checkout" if age == 0 else f"the nearest commit with records, {age} before HEAD"
     newest = max(records, key=lambda record: record.started_at)

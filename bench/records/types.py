@@ -167,7 +167,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         try:
             return msgspec.json.decode(raw, type=kind)
         except msgspec.ValidationError as error:
-            raise ValueError(str(error).replace("`$", f"`$.measures.{name}", 1)) from None
+            text = str(error) if "`$" in str(error) else f"{error} - at `$`"  # of the whole, it names no place
+            raise ValueError(text.replace("`$", f"`$.measures.{name}", 1)) from None
 
     @cached_property
     def size(self) -> Size | None:

@@ -1,21 +1,22 @@
-"""Tells what was measured: one page, one Markdown file, one CSV file and the charts, all from the records alone."""
+"""Shows what was measured: one page, one Markdown file, one CSV file and the charts, all from the records alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.files import write_at_once
-from bench.records.selection import Selection, select
+from bench.records.selection import Selection, Wanted, select
 from bench.records.store import read
 from bench.report.pages.html import link_pages
 
 if TYPE_CHECKING:
+    from bench.records.questions import Questions
     from bench.report.findings import Finding
     from bench.report.grid import Grid
-    from bench.summary.rows import Row
+    from bench.summary.rows import Summary
 
 FORMATS = ("md", "html", "csv", "svg")
 
@@ -41,62 +42,62 @@ class Report:
 
 
 def render(
-    records_dir: Path,
-    out_dir: Path,
-    commit: str | None = None,
-    machine: str | None = None,
-    sweep: str | None = None,
+    results: Path,
+    out: Path,
+    wanted: Wanted,
     formats: Sequence[str] = FORMATS,
+    stated: Mapping[str, Questions] | None = None,
 ) -> Report:
     """Write the report of one sweep: index.html, report.md, table.csv and one SVG per chart.
 
-    Which sweep is `bench.records.selection.select`'s choice. Raises ValueError for a format that is not in FORMATS.
+    Which sweep is `bench.records.selection.select`'s choice. `stated` has the questions of suites by name, for records
+    of before records stated them. Raises ValueError for a format that is not in FORMATS.
     """
     unknown = set(formats) - set(FORMATS)
     if unknown:
         raise ValueError(f"format: got {', '.join(sorted(unknown))}; allowed: {', '.join(FORMATS)}")
-    records, unread = read(records_dir, f"{commit.partition('-dirty')[0][:12]}*" if commit else "*")
+    records, unread = read(results, f"{wanted.commit.partition('-dirty')[0][:12]}*" if wanted.commit else "*")
     left_out = [str(file) for file in unread]
-    selection = select(records, commit, machine, sweep)
+    selection = select(records, wanted, results)
     if selection is None:
         return Report((), None, (), tuple(left_out))
     from bench.report.terminal import outcome_grid
-    from bench.summary.rows import build_rows
+    from bench.summary.summarize import summarize
 
-    rows = build_rows(selection.records)
-    files, found = _texts(selection, rows, left_out, formats)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    written = tuple(write_at_once(out_dir / name, text) for name, text in files.items())
-    link_pages(out_dir)
-    return Report(written, selection, tuple(found), tuple(left_out), outcome_grid(rows))
+    summary = summarize(selection.records, stated)
+    files, findings = _texts(selection, summary, left_out, formats)
+    out.mkdir(parents=True, exist_ok=True)
+    written = tuple(write_at_once(out / name, text) for name, text in files.items())
+    link_pages(out)
+    return Report(written, selection, tuple(findings), tuple(left_out), outcome_grid(summary))
 
 
 def _texts(
-    selection: Selection, rows: Sequence[Row], left_out: Sequence[str], formats: Sequence[str]
+    selection: Selection, summary: Summary, left_out: Sequence[str], formats: Sequence[str]
 ) -> tuple[dict[str, str], list[Finding]]:
-    from bench.report.charts import draw
+    from bench.report.charts.draw import draw_all
     from bench.report.findings import findings
     from bench.report.markdown import markdown
     from bench.report.pages.sweep import headline, page
     from bench.report.table_csv import comma_separated
     from bench.report.tables.accuracy import task_grids
     from bench.report.tables.divergence import divergence_grid
-    from bench.report.tables.overview import LATENCY_NAMES, latency_grid, main_grid
+    from bench.report.tables.latency import latency_grids
+    from bench.report.tables.overview import overview_grid
     from bench.report.tables.trade_offs import question_grids
 
-    found = findings(selection, rows, left_out)
-    head = headline(selection, rows)
-    grids = [main_grid(rows), *question_grids(rows)]
-    grids += [*divergence_grid(rows), *task_grids(rows)]
-    grids += [latency_grid(rows, name) for name in LATENCY_NAMES]
-    charts = draw(rows) if {"html", "svg"} & set(formats) else {}
+    known = findings(selection, summary, left_out)
+    head = headline(selection, summary)
+    grids = [overview_grid(summary), *question_grids(summary)]
+    grids += [*divergence_grid(summary), *task_grids(summary), *latency_grids(summary)]
+    charts = draw_all(summary) if {"html", "svg"} & set(formats) else {}
     files: dict[str, str] = {}
     if "svg" in formats:
         files |= {f"{name}.svg": svg for name, svg in charts.items()}
     if "csv" in formats:
-        files["table.csv"] = comma_separated(rows)
+        files["table.csv"] = comma_separated(summary)
     if "md" in formats:
-        files["report.md"] = markdown(head, found, grids, list(charts) if "svg" in formats else [])
+        files["report.md"] = markdown(head, known, grids, list(charts) if "svg" in formats else [])
     if "html" in formats:
-        files["index.html"] = page(head, found, grids, charts)
-    return files, found
+        files["index.html"] = page(head, known, grids, charts)
+    return files, known

@@ -8,8 +8,7 @@ from dataclasses import asdict
 
 from bench.compare.comparison import Comparison
 from bench.compare.flips import Flip
-from bench.compare.verdict import ALPHA, VERDICTS, Line
-from bench.metrics.metric import THRESHOLDS
+from bench.compare.verdict import ALPHA, VERDICTS, VerdictLine
 from bench.report.tables.comparison import COLUMNS, NUMBERS, cells_of, footnotes, outcome, summary
 
 MARKER = "<!-- variantbench compare -->"
@@ -18,7 +17,7 @@ COMMENT_CHARACTERS = 65_536
 """What GitHub takes in one comment."""
 
 
-def as_json(found: Comparison, flipped: Sequence[Flip] | None) -> str:
+def as_json(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
     """Write everything, numbers as they are; `flips` is null where they were not asked for."""
     sides = {
         name: {
@@ -29,49 +28,49 @@ def as_json(found: Comparison, flipped: Sequence[Flip] | None) -> str:
             "sweep": side.sweep,
             "n_records": len(side.records),
         }
-        for name, side in (("base", found.base), ("head", found.head))
+        for name, side in (("base", comparison.base), ("head", comparison.head))
     }
     content = {
         **sides,
-        "exit_code": found.exit_code,
-        "fail_on": sorted(found.fail_on),
-        "thresholds": {**THRESHOLDS, **(found.asked.thresholds or {})},
+        "exit_code": comparison.exit_code,
+        "fail_on": sorted(comparison.fail_on),
+        "thresholds": comparison.asked.limits,
         "alpha": ALPHA,
-        "holm_families": found.families,
-        "canary": [{**asdict(canary), "change": canary.change} for canary in found.drift],
-        "notes": list(found.notes),
-        "left_out": list(found.left_out),
-        "lines": [asdict(line) for line in found.lines],
+        "holm_families": comparison.families,
+        "canary": [{**asdict(canary), "change": canary.change} for canary in comparison.drift],
+        "notes": list(comparison.notes),
+        "left_out": list(comparison.left_out),
+        "lines": [asdict(line) for line in comparison.lines],
         "flips": None if flipped is None else [asdict(flip) for flip in flipped],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def as_markdown(found: Comparison, flipped: Sequence[Flip] | None) -> str:
+def as_markdown(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
     """Write the whole comparison as Markdown."""
     parts = [
-        f"# {found.base.label} → {found.head.label}",
-        summary(found),
-        _table(found, found.lines),
-        "\n".join(f"- {_plain(note)}" for note in footnotes(found)),
+        f"# {comparison.base.label} → {comparison.head.label}",
+        summary(comparison),
+        _table(comparison, comparison.lines),
+        "\n".join(f"- {_plain(note)}" for note in footnotes(comparison)),
     ]
     if flipped is not None:
         parts += ["## Flipped questions", _flips(flipped)]
     return "\n\n".join(parts) + "\n"
 
 
-def as_github(found: Comparison, flipped: Sequence[Flip] | None) -> str:
+def as_github(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
     """Write a comment for a pull request: what matters in sight, the rest folded; cut where GitHub would refuse it."""
-    mark = {0: "✅", 1: "❌", 2: "⚠️"}[found.exit_code]
-    ranked = sorted(found.lines, key=lambda line: VERDICTS.index(line.verdict))
+    mark = {0: "✅", 1: "❌", 2: "⚠️"}[comparison.exit_code]
+    ranked = sorted(comparison.lines, key=lambda line: VERDICTS.index(line.verdict))
     notable = [line for line in ranked if line.verdict not in ("same", "undecided")]
     parts = [
         MARKER,
-        f"### {mark} variantbench: {outcome(found)}",
-        summary(found),
-        _table(found, notable) if notable else "No metric changed beyond chance and its limit.",
-        _folded(f"All {len(found.lines)} lines", _table(found, found.lines)),
-        _folded("How to read this", "\n".join(f"- {_plain(note)}" for note in footnotes(found))),
+        f"### {mark} variantbench: {outcome(comparison)}",
+        summary(comparison),
+        _table(comparison, notable) if notable else "No metric changed beyond chance and its limit.",
+        _folded(f"All {len(comparison.lines)} lines", _table(comparison, comparison.lines)),
+        _folded("How to read this", "\n".join(f"- {_plain(note)}" for note in footnotes(comparison))),
     ]
     if flipped:
         parts.append(_folded(f"{len(flipped)} flipped questions", _flips(flipped)))
@@ -88,8 +87,8 @@ FORMATS: dict[str, Callable[[Comparison, Sequence[Flip] | None], str]] = {
 }
 
 
-def _table(found: Comparison, lines: Sequence[Line]) -> str:
-    names = {"base": found.base.label, "head": found.head.label}
+def _table(comparison: Comparison, lines: Sequence[VerdictLine]) -> str:
+    names = {"base": comparison.base.label, "head": comparison.head.label}
     rows = [[names.get(name, name) for name in COLUMNS], ["--:" if name in NUMBERS else "---" for name in COLUMNS]]
     rows += [[_plain(cell) for cell in cells_of(line)] for line in lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -103,7 +102,7 @@ def _flips(flipped: Sequence[Flip]) -> str:
 
 def flip_cells(flip: Flip) -> list[str]:
     """Write a flipped question, choices counted from 0."""
-    answers = ("–" if said is None else str(said) for said in (flip.gold, flip.base, flip.head))
+    answers = ("–" if answer is None else str(answer) for answer in (flip.gold, flip.base, flip.head))
     return [flip.variant, flip.task, flip.question, flip.subject, *answers, "lost" if flip.lost else "gained"]
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
-from bench.metrics import answers as answered
-from bench.records.schema import Answers
+from bench.metrics import answers as columns
+from bench.metrics.canary import medians, readings
+from bench.metrics.chance import chance_level, guessing
 from bench.records.selection import Selection
-from bench.records.store import Record
+from bench.records.types import Record
+from bench.records.values import Answers
 from bench.report.numbers import percent, plural, share
 from bench.summary import parity
-from bench.summary.rows import Failure, Row, all_tasks_of
+from bench.summary.rows import Failure, Row, Summary
 
 CANARY_DRIFT = 0.10
 
@@ -36,79 +37,78 @@ class Control:
     a: str
     b: str
     task: str
-    found: parity.Task
+    agreement: parity.Agreement
 
 
-def findings(selection: Selection, rows: Sequence[Row], left_out: Sequence[str]) -> list[Finding]:
-    """List everything to be said up front, the worst first."""
-    found = [
+def findings(selection: Selection, summary: Summary, left_out: Sequence[str]) -> list[Finding]:
+    """List everything that a reader must know up front, the worst first."""
+    rows = summary.rows
+    everything = [
         *_runtime_controls(rows),
         *_failures(rows),
         *_requests(selection.records),
         *_one_sweep(selection),
-        *_scoring(rows),
+        *_scoring(summary),
         *_canary(selection.records),
         *(Finding("note", "Left out", line) for line in left_out),
         *_warnings(rows),
     ]
-    return sorted(found, key=lambda finding: ("bad", "note", "good").index(finding.level))
+    return sorted(everything, key=lambda finding: ("bad", "note", "good").index(finding.level))
 
 
 def _warnings(rows: Sequence[Row]) -> Iterable[Finding]:
     # Variants share artifacts, so that one warning of a step comes with every variant built on it.
     warned: dict[str, list[str]] = {}
     for row in rows:
-        said = {line for record in row.records for line in parity.warnings(record.data)}
-        scored = tuple(f"accuracy {task}: " for task in row.answers)  # also in the words of an earlier version
         for line in row.warnings:
-            if line not in said and not line.startswith(scored):  # those have findings of their own, over all variants
-                warned.setdefault(line, []).append(row.variant)
+            warned.setdefault(line, []).append(row.variant)
     for line, variants in warned.items():
         yield Finding("note", ", ".join(variants), line)
 
 
 def controls(rows: Sequence[Row]) -> list[Control]:
     """Compare the answers of every two variants that are the same model in different runtimes."""
-    found = []
+    compared = []
     for a, b in combinations(rows, 2):
         if a.runtime != b.runtime and _model(a) == _model(b):
-            tasks = parity.parity(a.answers, b.answers)
-            found += [Control(a.variant, b.variant, task, told) for task, told in tasks.items()]
-    return sorted(found, key=lambda control: (control.a, control.b, control.task))
+            tasks = parity.parity(a.records, b.records)
+            compared += [Control(a.variant, b.variant, task, agreement) for task, agreement in tasks.items()]
+    return sorted(compared, key=lambda control: (control.a, control.b, control.task))
 
 
 def _model(row: Row) -> tuple[str, ...]:
-    return next((model for record in row.records if (model := parity.model(record.data))), (row.variant,))
+    return next((model for record in row.records if (model := parity.model(record))), (row.variant,))
 
 
 def _suspects(rows: Sequence[Row], *variants: str) -> str:
     """Name what two runtimes that disagree compute in: 16-bit formats alone can move an answer that is a near tie."""
     records = [row.records[0] for name in variants for row in rows if row.variant == name]
-    formats = [str((record.data.get("session") or {}).get("dtype", "not stated")) for record in records]
+    formats = [str((record.session or {}).get("dtype", "not stated")) for record in records]
     return f"One of the runtimes scores wrongly, or their number formats ({'; '.join(formats)}) differ that much"
 
 
 def _runtime_controls(rows: Sequence[Row]) -> Iterable[Finding]:
-    found = controls(rows)
-    if not found:
+    compared = controls(rows)
+    if not compared:
         text = "no model was scored in two runtimes, so an error of one of them would not show"
         yield Finding("note", "Runtime control", f"Not measured: {text}.")
-    for a, b in dict.fromkeys((control.a, control.b) for control in found):
-        mine = [control for control in found if (control.a, control.b) == (a, b)]
-        agree = all(parity.agrees(control.found) for control in mine)
-        largest = [far for control in mine if (far := control.found["largest_difference"]) is not None]
-        far = f" Largest difference of a log-likelihood: {max(largest):.3g} nats." if largest else ""
+    for a, b in dict.fromkeys((control.a, control.b) for control in compared):
+        mine = [control for control in compared if (control.a, control.b) == (a, b)]
+        agree = all(control.agreement.holds for control in mine)
+        differences = (control.agreement.largest_difference for control in mine)
+        largest = max((one for one in differences if one is not None), default=None)
         yield Finding(
             "good" if agree else "bad",
             "Runtime control",
             f"{a} and {b} are the same model in two runtimes. They pick the same answer on "
-            f"{'; '.join(_same(control) for control in mine)}; the bound is {share(parity.SAME_ANSWERS)}.{far}"
+            f"{'; '.join(_same(control) for control in mine)}; the bound is {share(parity.SAME_ANSWERS)}."
+            + ("" if largest is None else f" Largest difference of a log-likelihood: {largest:.3g} nats.")
             + ("" if agree else f" {_suspects(rows, a, b)}: do not read accuracies across them."),
         )
 
 
 def _same(control: Control) -> str:
-    n, same = control.found["n"], control.found["same"]
+    n, same = control.agreement.n, control.agreement.same
     if same is None:
         return f"{control.task}: no answers to compare"
     return f"{control.task}: {same:,} of {n:,} ({share(same / n)})"
@@ -127,8 +127,9 @@ def _failures(rows: Sequence[Row]) -> Iterable[Finding]:
 
 def _requests(records: Sequence[Record]) -> Iterable[Finding]:
     for record in records:
-        latency = record.measures.get("latency") or {}
-        sent, evaluated = latency.get("prompt_tokens"), latency.get("evaluated_tokens")
+        if record.latency is None:
+            continue
+        sent, evaluated = record.latency.prompt_tokens, record.latency.evaluated_tokens
         if sent and evaluated and sent != evaluated:
             reused = sum(a != b for a, b in zip(sent, evaluated, strict=False))
             text = f"{reused} of {len(sent)} requests evaluated another number of prompt tokens than was sent"
@@ -139,10 +140,10 @@ def _one_sweep(selection: Selection) -> Iterable[Finding]:
     if selection.dirty:
         text = "these files differ from the commit, which alone does not bring the numbers back"
         yield Finding("note", "Uncommitted changes", f"Measured at {selection.label}: {text}.")
-    kinds = {
-        "working trees": {record.data["commit"].get("tree") for record in selection.records},
+    kinds: dict[str, set[str | None]] = {
+        "working trees": {record.commit.tree for record in selection.records},
         "models": {record.source for record in selection.records if record.source},
-        "suites": {record.data["config"].get("suite") for record in selection.records},
+        "suites": {record.config.suite for record in selection.records},
     }
     for kind, seen in kinds.items():
         if len(seen) > 1:
@@ -150,67 +151,66 @@ def _one_sweep(selection: Selection) -> Iterable[Finding]:
             yield Finding("bad", "Mixed records", f"In one table, yet {text}; run the sweep again to have one.")
 
 
-def _scoring(rows: Sequence[Row]) -> Iterable[Finding]:
-    for task in all_tasks_of(rows):
-        asked = [(row, row.answers[task]) for row in rows if task in row.answers]
+def _scoring(summary: Summary) -> Iterable[Finding]:
+    for task in summary.tasks:
+        asked = [(row, row.answers[task]) for row in summary.rows if task in row.answers]
         for row, answers in asked:
-            n = len(answers["question"])
-            if broken := answered.not_numbers(answers):
+            n = len(answers.question)
+            if broken := columns.not_finite(answers):
                 text = f"{task}: a log-likelihood or value is not a finite number on {plural(broken, 'question')}"
                 yield Finding("bad", row.variant, f"{text} of {n:,}; such a choice or document never counts as right.")
-            if tied := answered.ties(answers):
+            if tied := columns.ties(answers):
                 text = f"{task}: all choices scored the same on {plural(tied, 'question')}"
                 yield Finding("bad", row.variant, f"{text} of {n:,}; the scorer is broken.")
-        if without := [row.variant for row, answers in asked if answers.get("without_system")]:
+        if without := [row.variant for row, answers in asked if answers.without_system]:
             text = "the chat template refuses a system message, so the task's description was left out, as in lm-eval"
             yield Finding("note", f"Prompts of {task}", f"{', '.join(without)}: {text}.")
-        yield from _guessing(rows, task)
+        yield from _guessing(summary.rows, task)
         yield from _cut(task, asked)
         yield from _tokenizers(task, asked)
 
 
 def _guessing(rows: Sequence[Row], task: str) -> Iterable[Finding]:
-    low = [(row.variant, found) for row in rows if (found := row.accuracy.get(task)) and found.standing]
+    low = [
+        (row, accuracy, level)
+        for row in rows
+        if (accuracy := row.values.get(f"accuracy {task}")) and (level := chance_level(row.answers[task]))
+    ]
     if not low:
         return
-    one = low[0][1]
-    said = ", ".join(f"{variant} is {found.standing}: {percent(found.share)}" for variant, found in low)
+    row, accuracy, _ = low[0]
+    listed = ", ".join(f"{one.variant} is {level}: {percent(accuracy)}" for one, accuracy, level in low)
     yield Finding(
         "note",
         f"No better than guessing on {task}",
-        f"{said}. {answered.guessing(one.answers).capitalize()}; n = {one.n:,}. "
+        f"{listed}. {guessing(row.answers[task]).capitalize()}; n = {accuracy.n:,}. "
         f"Differences between these variants on {task} say nothing about what was lost.",
     )
 
 
 def _cut(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
-    cut = [(row.variant, count, len(found["question"])) for row, found in asked if (count := found.get("truncated"))]
+    cut = [(row.variant, answers.truncated, len(answers.question)) for row, answers in asked if answers.truncated]
     if cut:
-        said = ", ".join(f"{variant} {count:,} of {n:,}" for variant, count, n in cut)
+        listed = ", ".join(f"{variant} {count:,} of {n:,}" for variant, count, n in cut)
         text = "They lost their beginning, so these variants were asked something else than a longer context would ask"
-        yield Finding("note", f"Prompts of {task} were cut to fit the context", f"{said}. {text}.")
+        yield Finding("note", f"Prompts of {task} were cut to fit the context", f"{listed}. {text}.")
 
 
 def _tokenizers(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
     differing: dict[str, list[str]] = {}
-    for row, found in asked:
-        if said := answered.tokenizer_difference(found):
-            differing.setdefault(said, []).append(row.variant)
-    for said, variants in differing.items():
-        yield Finding("note", f"Tokenizers differ on {task}", f"{', '.join(variants)}: {said}.")
+    for row, answers in asked:
+        if difference := columns.tokenizer_difference(answers):
+            differing.setdefault(difference, []).append(row.variant)
+    for difference, variants in differing.items():
+        yield Finding("note", f"Tokenizers differ on {task}", f"{', '.join(variants)}: {difference}.")
 
 
 def _canary(records: Sequence[Record]) -> Iterable[Finding]:
-    readings: dict[str, list[tuple[Record, float]]] = {}
-    for record in records:
-        for when in ("before", "after"):
-            for name, value in ((record.data.get("canary") or {}).get(when) or {}).items():
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    readings.setdefault(name, []).append((record, float(value)))
-    for name, found in readings.items():
-        middle = statistics.median(value for _, value in found)
+    for name, middle in medians(records).items():
         drifts = [
-            (value / middle - 1, record) for record, value in found if middle and abs(value / middle - 1) > CANARY_DRIFT
+            (value / middle - 1, record)
+            for record, reading, value in readings(records)
+            if reading == name and abs(value / middle - 1) > CANARY_DRIFT
         ]
         if drifts:
             worst, record = max(drifts, key=lambda drift: abs(drift[0]))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.report.numbers import (
-    MISSING,
-)
+from bench.report.numbers import MISSING
 from bench.summary.family import Family
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of a table: what it says, and in small print what goes with it."""
+    """One cell of a table: its text, and in small print what goes with it."""
 
     text: str
     sub: str = ""
@@ -43,6 +41,5 @@ class Grid:
 
 
 NOT_MEASURED = Entry(MISSING, tone="missing")
-
-
 ITSELF = Entry("–", tone="missing")
+"""What stands beside the base where others are compared with it."""

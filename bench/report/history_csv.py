@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from bench.history.branch import History
 
 
-def comma_separated(found: History) -> str:
+def comma_separated(history: History) -> str:
     """Write a row per point; values are in `unit`, `stretch` counts the breaks before it."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("variant", "metric", "unit", "place", "commit", "tags", "stretch", "value", "low", "high", "n"))
-    writer.writerows(_points(found))
+    writer.writerows(_points(history))
     return out.getvalue()
 
 
-def _points(found: History) -> Iterator[tuple[object, ...]]:
-    for series in found.series:
+def _points(history: History) -> Iterator[tuple[object, ...]]:
+    for series in history.series:
         for number, stretch in enumerate(series.stretches):
             for point in stretch:
                 at, value = point.commit, point.value

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.report.findings import Finding
 from bench.report.grid import Entry, Grid
-from bench.report.pages.sweep import CHART_TITLES, DEFINITIONS, Headline
+from bench.report.pages.sweep import CHART_TITLES, DEFINITIONS, FIRST, Headline
 
 
 def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Sequence[str]) -> str:
@@ -18,9 +18,9 @@ def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Gr
     ]
     if findings:
         parts += ["## Read this first", "\n".join(_finding(finding) for finding in findings)]
-    parts += [_grid(grid) for grid in grids[:4]]
+    parts += [_grid(grid) for grid in grids if grid.key in FIRST]
     parts += [f"![{CHART_TITLES[name]}]({name}.svg)" for name in charts]
-    parts += [_grid(grid) for grid in grids[4:]]
+    parts += [_grid(grid) for grid in grids if grid.key not in FIRST]
     parts += ["## How to read this", "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS)]
     return "\n\n".join(parts) + "\n"
 

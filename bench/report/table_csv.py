@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from bench.metrics.divergence import Divergence
-from bench.report.tables.overview import LATENCY_NAMES
-from bench.stats.estimates import Estimate
-from bench.stats.proportions import Share
-from bench.summary.rows import Row, all_tasks_of
+from bench.metrics.chance import chance_level
+from bench.metrics.divergence import divergence_of
+from bench.metrics.metric import Metric
+from bench.stats.proportions import Paired
+from bench.summary.rows import Row, Summary
+
+Columns = dict[str, str | float | None]
 
 
-def comma_separated(rows: Sequence[Row]) -> str:
-    """Write the rows; units are in the names, shares run from 0 to 1, ratios are base / variant."""
-    tasks = {task: [row.scores[task].metric for row in rows if task in row.scores] for task in all_tasks_of(rows)}
-    lines = [_flat(row, tasks) for row in rows]
+def comma_separated(summary: Summary) -> str:
+    """Write the rows; units are in the names of the metrics, shares run from 0 to 1.
+
+    A metric has its value and, where it has them, the ends of its 95 % interval and the number of samples; how many
+    times better than the base, or the paired difference to it with what belongs to that.
+    """
+    lines = [_line(row, summary) for row in summary.rows]
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["variant"], lineterminator="\n")
     writer.writeheader()
@@ -25,66 +28,63 @@ def comma_separated(rows: Sequence[Row]) -> str:
     return out.getvalue()
 
 
-def _flat(row: Row, tasks: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    flat: dict[str, Any] = {
+def _line(row: Row, summary: Summary) -> Columns:
+    line: Columns = {
         "variant": row.variant,
         "family": row.family.name,
         "runtime": row.runtime,
         "base": row.reference,
         "status": "failed" if row.failed else "partly failed" if row.failures else "ok",
-        "size_bytes": row.size_bytes,
-        "bits_per_weight": _short(row.bits_per_weight),
-        "size_base_over_variant": _short(row.smaller),
-        "peak_resident_bytes": row.peak_resident_bytes,
-        "peak_device_bytes": row.peak_device_bytes,
     }
-    for name in LATENCY_NAMES:
-        found = row.latency.get(name)
-        flat[f"{name}_n"] = found.n if found else None
-        for share in ("p50", "p90", "p99"):
-            flat |= _ends(f"{name}_{share}", getattr(found, share, None))
-        for share in ("p50", "p99"):
-            flat |= _ends(f"{name}_{share}_base_over_variant", getattr(found, f"faster_{share}", None))
-    for task, metrics in tasks.items():
-        flat |= _accuracy(row, task) if not metrics else _score(row, task, metrics[0])
-    flat |= _divergence(row.divergence)
-    flat["error"] = "; ".join(f"round {f.round}: {f.stage}: {f.message}" for f in row.failures)
-    flat["warnings"] = "; ".join(row.warnings)
-    return flat
+    for metric in summary.metrics:
+        if summary.measured(metric.name):
+            line |= _metric(row, metric, summary)
+    for task in summary.tasks:
+        answers = row.answers.get(task)
+        line[f"chance_level_{task}"] = chance_level(answers) if answers else None
+        line[f"cut_prompts_{task}"] = answers.truncated if answers else None
+    if summary.measured("kl_mean"):
+        measured = divergence_of(row.records)
+        line["kl_rounding_floor"] = _short(measured.rounding_floor if measured else None)
+    line["error"] = "; ".join(f"round {f.round}: {f.stage}: {f.message}" for f in row.failures)
+    line["warnings"] = "; ".join(row.warnings)
+    return line
 
 
-def _accuracy(row: Row, task: str) -> dict[str, Any]:
-    answers = row.accuracy.get(task)
-    pair = answers.against if answers else None
-    flat: dict[str, Any] = {f"{task}_n": answers.n if answers else None}
-    flat |= _ends(f"{task}_accuracy", answers.share if answers else None)
-    flat |= _ends(f"{task}_accuracy_macro", answers.macro if answers else None)
-    flat[f"{task}_guessing"] = answers.standing if answers else None
-    flat[f"{task}_truncated"] = answers.answers.get("truncated") if answers else None
-    for key in ("difference", "low", "high", "gained", "lost", "p", "detectable"):
-        name = f"{task}_difference" if key == "difference" else f"{task}_difference_{key}"
-        flat[name] = _short(getattr(pair, key, None))
-    flat[f"{task}_difference_p_holm"] = _short(answers.p_holm if answers else None)
-    return flat
+def _metric(row: Row, metric: Metric, summary: Summary) -> Columns:
+    """Write a metric of a row; all rows have the columns that any row has a value of."""
+    name = metric.name.replace(" ", "_")
+    estimate = row.values.get(metric.name)
+    columns: Columns = {name: _short(estimate.value if estimate else None)}
+    estimates = [other.values[metric.name] for other in summary.rows if metric.name in other.values]
+    if any(one.low is not None or one.high is not None for one in estimates):
+        columns[f"{name}_low"] = _short(estimate.low if estimate else None)
+        columns[f"{name}_high"] = _short(estimate.high if estimate else None)
+    if any(one.n for one in estimates):
+        columns[f"{name}_n"] = estimate.n if estimate else None
+    if any(other.ratio(metric.name) for other in summary.rows):
+        columns |= _ratio(row, metric.name, f"{name}_better_than_base", summary)
+    if any(other.paired(metric.name) for other in summary.rows):
+        columns |= _difference(row.paired(metric.name), f"{name}_difference")
+        beside = row.beside_base.get(metric.name)
+        columns[f"{name}_difference_p_holm"] = _short(beside.p_holm if beside else None)
+    return columns
 
 
-def _score(row: Row, task: str, metric: str) -> dict[str, Any]:
-    score = row.scores.get(task)
-    return {f"{task}_n": score.n if score else None, **_ends(f"{task}_{metric}", score.found if score else None)}
+def _ratio(row: Row, metric: str, name: str, summary: Summary) -> Columns:
+    ratio = row.ratio(metric)
+    columns: Columns = {name: _short(ratio.value if ratio else None)}
+    if any(one.low is not None for other in summary.rows if (one := other.ratio(metric))):
+        columns[f"{name}_low"] = _short(ratio.low if ratio else None)
+        columns[f"{name}_high"] = _short(ratio.high if ratio else None)
+    return columns
 
 
-def _divergence(found: Divergence | None) -> dict[str, Any]:
-    flat = _ends("kl_mean_nats", found.kl_mean if found else None)
-    flat["kl_p99_nats"] = _short(found.kl_p99 if found else None)
-    flat["kl_rounding_floor_nats"] = _short(found.rounding_floor if found else None)
-    flat |= _ends("same_top_share", found.same_top if found else None)
-    flat |= _ends("perplexity", found.perplexity if found else None)
-    return flat | {"divergence_tokens": found.tokens if found else None}
-
-
-def _ends(name: str, found: Estimate | Share | None) -> dict[str, Any]:
-    values = (found.value, found.low, found.high) if found else (None, None, None)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), map(_short, values), strict=True))
+def _difference(paired: Paired | None, name: str) -> Columns:
+    columns: Columns = {name: _short(paired.difference if paired else None)}
+    for key in ("low", "high", "gained", "lost", "p", "detectable"):
+        columns[f"{name}_{key}"] = _short(getattr(paired, key, None))
+    return columns
 
 
 def _short(value: float | None) -> float | None:

@@ -5,53 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from bench.report.entries import Column, columns_of, value_entry
 from bench.report.findings import Finding
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, span
-from bench.report.tables.overview import LATENCY_NAMES, accuracy_entry, divergence_entry, latency_entry, size_entries
-from bench.summary.rows import Row, all_tasks_of, tasks_of
+from bench.report.tables.accuracy import score_of
+from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def outcome_grid(rows: Sequence[Row]) -> Grid:
-    """Make the short table: size, speed, every task's number, divergence, and how many prompts were cut."""
-    tasks = all_tasks_of(rows)
-    right = set(tasks_of(rows))
-    diverged = any(row.divergence for row in rows)
-    lines = []
-    for row in rows:
-        entries = [Entry(row.variant), size_entries(row)[0], Entry(latency_entry(row.latency.get("e2e_ms")).text)]
-        entries += [_right(row, task) if task in right else _score(row, task) for task in tasks]
-        entries += [Entry(divergence_entry(row, row.divergence).text)] if diverged else []
-        lines.append(Line((*entries, _cut(row))))
-    columns = ["Variant", "Size", f"{LATENCY_NAMES['e2e_ms'][0]} P50 / P99, ms"]
-    columns += [f"{task}: right" if task in right else task for task in tasks]
-    columns += [*(["KL to base, nats"] if diverged else []), "Cut prompts"]
-    return Grid("outcome", "Outcome", "", tuple(columns), tuple(lines))
+def outcome_grid(summary: Summary) -> Grid:
+    """Make the short table: what is compared with a base, every task's number, and how many prompts were cut."""
+    columns = [column for column in columns_of(summary) if column.entry is value_entry and _is_short(column)]
+    scores = [metric for task in summary.tasks if (metric := score_of(summary, task))]
+    columns += [Column(metric.task, (metric,), value_entry) for metric in scores]
+    lines = [
+        Line((Entry(row.variant), *(_entry_of(column, row) for column in columns), _cut(row))) for row in summary.rows
+    ]
+    titles = ("Variant", *(column.title for column in columns), "Cut prompts")
+    return Grid("outcome", "Outcome", "", titles, tuple(lines))
 
 
-def _right(row: Row, task: str) -> Entry:
-    found = row.accuracy.get(task)
-    entry = accuracy_entry(found)
-    return Entry(entry.text, entry.sub.partition(",")[0], found.standing) if found else entry
+def _is_short(column: Column) -> bool:
+    """Say whether a column is one that the report compares with the base, or is such a comparison itself."""
+    return any(metric.beside_base or metric.scale != "ratio" for metric in column.metrics)
 
 
-def _score(row: Row, task: str) -> Entry:
-    score = row.scores.get(task)
-    if score is None or score.found is None:
-        return NOT_MEASURED
-    return Entry(digits(score.found.value), span(score.found))
+def _entry_of(column: Column, row: Row) -> Entry:
+    """Return a cell; only the numbers of tasks keep their interval, and the chance level behind it as their tone."""
+    entry = column.of(row)
+    if not column.metrics[0].task or entry == NOT_MEASURED:
+        return Entry(entry.text, tone="missing" if entry.tone == "missing" else "")
+    interval, _, level = entry.sub.partition(",\n")
+    return Entry(entry.text, interval, level)
 
 
 def _cut(row: Row) -> Entry:
-    told = {task: found.get("truncated") for task, found in row.answers.items()}
-    known = {task: cut for task, cut in told.items() if cut is not None}
-    if not known:
+    cut = {task: answers.truncated for task, answers in row.answers.items() if answers.truncated is not None}
+    if not cut:
         return NOT_MEASURED
-    said = [f"{cut:,} of {len(row.answers[task]['question']):,} ({task})" for task, cut in known.items() if cut]
-    return Entry("\n".join(said) or "0")
+    lines = [f"{n:,} of {len(row.answers[task].question):,} ({task})" for task, n in cut.items() if n]
+    return Entry("\n".join(lines) or "0")
 
 
 def terminal_table(grid: Grid) -> Table:
@@ -64,17 +59,17 @@ def terminal_table(grid: Grid) -> Table:
     for place, column in enumerate(grid.columns):
         table.add_column(column, justify="right" if place else "left", no_wrap=not place, overflow="fold")
     for line in grid.lines:
-        table.add_row(*(Text(_entry(entry), style="dim" if entry == NOT_MEASURED else "") for entry in line.entries))
+        table.add_row(*(Text(_text(entry), style="dim" if entry == NOT_MEASURED else "") for entry in line.entries))
     return table
 
 
-def _entry(entry: Entry) -> str:
+def _text(entry: Entry) -> str:
     words = "" if entry.tone == "missing" else entry.tone
     return "\n".join(filter(None, (entry.text, entry.sub, words)))
 
 
 def first_lines(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
-    """Yield what the report opens with, as (level, line); what passed and what failed in a cell is told elsewhere."""
+    """Yield what the report opens with, as (level, line); what passed and what failed in a cell is shown elsewhere."""
     for finding in findings:
         if finding.level != "good" and not finding.command:
             yield finding.level, f"{finding.title}: {finding.text}"

@@ -1,8 +1,8 @@
 """Requests as a forest of tokens, so that every prefix which requests share is evaluated once.
 
 The inputs of all requests, sorted, are the paths of a trie. Its nodes in depth-first order are a stream in which each
-distinct prefix occurs once. The stream is cut into chunks, which start from an empty cache (what is kept and resumed),
-and a chunk into blocks of one evaluation each. All that a block needs of the cache is one path, its trunk.
+distinct prefix occurs once. The stream is cut into chunks; each starts from an empty cache, and its scores are stored
+in one file. A chunk is cut into blocks of one evaluation each. A block needs only one path of the cache: its trunk.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
 CHUNK_TOKENS = 8192
-"""How much a killed run has to do again, about, where prefixes are short."""
+"""About how many tokens a killed run has to evaluate again, where prefixes are short."""
 REPEATED_SHARE = 16
-"""A chunk ends only where evaluating the next one's first prefix again costs at most 1/16 of what it holds: behind
-MMLU's longest examples, of 2,400 tokens, it is 39,000 tokens that a killed run has to do again."""
+"""A chunk ends only where the prefix that the next one evaluates again is at most 1/16 of the chunk's tokens. Behind
+MMLU's longest examples, of 2,400 tokens, a chunk has 39,000 tokens: so many a killed run has to evaluate again."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one evaluation may hold at most: tokens, paths, and rows of logits."""
+    """The most that one evaluation may hold: tokens, paths, and rows of logits."""
 
     tokens: int
     paths: int
@@ -88,7 +88,7 @@ class Chunk:
 class Forest:
     """The trie of some requests. Read `starts[r]` + k asks for token k of the continuation of request r.
 
-    `total_tokens` counts what evaluating the requests one by one takes, `distinct_tokens` what is left of it.
+    `total_tokens` counts the tokens of all requests, `distinct_tokens` those that are left when prefixes are shared.
     """
 
     def __init__(self, requests: Sequence[Request]) -> None:

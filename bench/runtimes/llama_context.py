@@ -40,7 +40,7 @@ class Shape:
 class Context:
     """One unified cache that all sequences share, so that a prefix is stored once for all that have it."""
 
-    def __init__(self, model: Any, shape: Shape) -> None:
+    def __init__(self, model: llama_cpp.llama_model_p, shape: Shape) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = shape.n_ctx, shape.n_seq_max
         params.n_batch = params.n_ubatch = shape.n_batch
@@ -50,7 +50,7 @@ class Context:
         params.offload_kqv = params.op_offload = shape.on_gpu
         params.kv_unified = True
         params.no_perf = False
-        with kept_log() as log:
+        with captured_log() as log:
             self._ctx = llama_cpp.llama_init_from_model(model, params)
         if not self._ctx:
             raise MemoryError(f"llama.cpp could not make a context of {shape.n_ctx} tokens; its message is in the log")
@@ -123,7 +123,7 @@ class Context:
         wanted[rows] = 1
         batch = llama_cpp.llama_batch()
         batch.n_tokens = len(tokens)
-        arrays: dict[str, tuple[NDArray[Any], Any]] = {
+        arrays: dict[str, tuple[NDArray[np.generic], Any]] = {
             "token": (np.ascontiguousarray(tokens), llama_cpp.llama_token),
             "pos": (np.ascontiguousarray(positions), llama_cpp.llama_pos),
             "n_seq_id": (np.ascontiguousarray(n_sequences), ctypes.c_int32),
@@ -142,8 +142,8 @@ class Context:
 
 
 @contextmanager
-def kept_log() -> Iterator[list[str]]:
-    """Keep what llama.cpp logs meanwhile: it tells in no other way what it really put on the GPU and how much it took.
+def captured_log() -> Iterator[list[str]]:
+    """Keep what llama.cpp logs meanwhile: only its log shows what it really put on the GPU and how much that took.
 
     Afterwards llama.cpp writes to standard error itself: llama-cpp-python's own callback would call into Python
     for every debug line of a timed request.

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import llama_cpp
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
-from bench.runtimes.llama_context import CELLS, Context, Shape, kept_log
-from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
+from bench.runtimes.llama_context import CELLS, Context, Shape, captured_log
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
@@ -25,7 +25,7 @@ FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2), "f32": (llama_cpp.GGML_TYPE_F32, 4)}
 """llama.cpp's number of a type, and the bytes of one value."""
 PATHS = 63
-"""Sequences beside the trunk; few blocks hold more, and each costs llama.cpp a row of logits."""
+"""Sequences beside the trunk: few blocks need more, and each costs llama.cpp a row of logits."""
 LEAST_TOKENS = 16
 LONG_ROPE = "rope_factors_long.weight"
 """LongRoPE (Phi-3): llama.cpp takes these factors where the cache is longer than the original context."""
@@ -46,6 +46,7 @@ class LlamaCpp:
     name: ClassVar[str] = "llamacpp"
     opens: ClassVar[tuple[Kind, ...]] = ("gguf",)
     tools: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
+    expected_cost: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         for field, allowed in (("flash_attention", FLASH_ATTENTION), ("kv_type", KV_TYPES)):
@@ -78,7 +79,7 @@ class LlamaCppSession:
         model_params = llama_cpp.llama_model_default_params()
         model_params.n_gpu_layers = ALL_LAYERS if device == "cuda" else 0
         model_params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE  # one GPU, as torch uses one
-        with kept_log() as log:
+        with captured_log() as log:
             self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), model_params)
         if not self._model:
             raise RuntimeError(f"llama.cpp could not load {path}; its message is in the log")
@@ -98,7 +99,8 @@ class LlamaCppSession:
         self._context: Context | None = None
         self._serving = self._shape(self.n_ctx, min(runtime.n_batch, self.n_ctx), 1)
         self.last_prefill = Prefill(0, 0)
-        self.facts: Mapping[str, Any] = {
+        self.tools = runtime.tools
+        self.facts: Facts = {
             "runtime": runtime.name,
             "device": device,
             "dtype": f"weights as stored, KV {runtime.kv_type}",
@@ -131,8 +133,8 @@ class LlamaCppSession:
         flash_attention = FLASH_ATTENTION[self._runtime.flash_attention]
         return Shape(n_ctx, n_batch, n_seq_max, self._n_threads, flash_attention, kv_type, self._on_gpu)
 
-    def _made_for(self, shape: Shape) -> Context:
-        """Return a context of this shape, in the place of one of another shape."""
+    def _context_of(self, shape: Shape) -> Context:
+        """Return a context of this shape; one of another shape is freed first."""
         if self._context is None or self._context.shape != shape:
             if self._context is not None:
                 self._context.close()
@@ -150,11 +152,11 @@ class LlamaCppSession:
         return list(tokens[:count])
 
     def detokenize(self, tokens: Sequence[int]) -> str:
-        given = (llama_cpp.llama_token * len(tokens))(*tokens)
+        array = (llama_cpp.llama_token * len(tokens))(*tokens)
         room = 0
         while True:
             text = ctypes.create_string_buffer(max(1, room))
-            count = llama_cpp.llama_detokenize(self._vocab, given, len(tokens), text, room, True, False)
+            count = llama_cpp.llama_detokenize(self._vocab, array, len(tokens), text, room, True, False)
             if count >= 0:
                 return text.raw[:count].decode(errors="replace")
             room = -count
@@ -165,7 +167,7 @@ class LlamaCppSession:
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         if len(tokens) + n_tokens > self.n_ctx:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
-        context = self._made_for(self._serving)
+        context = self._context_of(self._serving)
         context.clear()
         logits = context.extend(tokens, 0)
         position = len(tokens)
@@ -177,7 +179,7 @@ class LlamaCppSession:
                 logits = context.extend([token], position)
                 position += 1
 
-    def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
+    def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block. Halve the block where memory is short.
 
         A cache for scoring is on the same side of LongRoPE's limit as one for serving, else it is another model.
@@ -197,17 +199,17 @@ class LlamaCppSession:
                     raise MemoryError(
                         f"behind {longest:,} tokens LongRoPE's limit of {short:,} has no room for a block"
                     )
-                there = self._context is not None and self._context.shape == shape
-                if not there and not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
+                is_made = self._context is not None and self._context.shape == shape
+                if not is_made and not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
                     raise MemoryError(f"a cache of {n_ctx:,} tokens takes more memory than there is")
-                context = self._made_for(shape)
+                context = self._context_of(shape)
                 break
             except MemoryError as error:
                 if tokens <= LEAST_TOKENS:
                     raise RuntimeError(f"{error}: lower runtime.llamacpp.n_ctx") from None
                 tokens //= 2
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
-        chosen = {
+        chosen: ScoringRoom = {
             "n_ctx": self.n_ctx,
             "cache_tokens": n_ctx,
             "batch_tokens": tokens,
@@ -232,8 +234,8 @@ class LlamaCppSession:
 
     def _metadata(self, key: str) -> str | None:
         text = ctypes.create_string_buffer(256)
-        found = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), text, len(text))
-        return text.value.decode() if found >= 0 else None
+        n_bytes = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), text, len(text))
+        return text.value.decode() if n_bytes >= 0 else None
 
     def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         assert self._context is not None

@@ -1,10 +1,10 @@
-"""What every runtime offers to the measures: tokens in, log-likelihoods or tokens out. It never looks at a clock."""
+"""What every runtime offers: tokens in, log-likelihoods or tokens out. It never looks at a clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +13,42 @@ from bench.runtimes.forest import Block, Limits
 from variants.artifact import Artifact, Kind
 
 LOGITS_BYTES = 64 * 2**20
-"""What the logits of one evaluation may take: they alone would fill the memory at a vocabulary of 128 K."""
+"""The most that the logits of one evaluation may take: at a vocabulary of 128 K they alone would fill the memory."""
 
 RECURRENT = "this model has recurrent layers: what they hold of a shared prefix cannot be reused"
 """Why a model cannot be scored, in either runtime."""
 
 
+class Facts(TypedDict):
+    """What really runs where. The keys are those of a record's `session`; the last four depend on the runtime."""
+
+    runtime: str
+    device: str
+    dtype: str
+    gpu_layers: int
+    layers: int
+    threads: int
+    n_ctx: int
+    n_batch: NotRequired[int]
+    flash_attention: NotRequired[str]
+    system: NotRequired[str]
+    attention: NotRequired[str]
+
+
+class ScoringRoom(TypedDict):
+    """What a session has made room for to score. The keys are those of a record's `scoring`."""
+
+    n_ctx: int
+    cache_tokens: int
+    batch_tokens: int
+    kv_type: str
+    sequences: NotRequired[int]
+    kv_bytes: NotRequired[int]
+
+
 @dataclass(frozen=True)
 class Prefill:
-    """What the engine says of the last prompt: tokens sent and tokens it really evaluated."""
+    """The last prompt as the engine counted it: tokens sent, and tokens that it really evaluated."""
 
     sent_tokens: int
     evaluated_tokens: int
@@ -29,7 +56,7 @@ class Prefill:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What has to be known of a tokenizer beside its tokens.
+    """A tokenizer's special tokens, its size and its chat template.
 
     `adds_bos` says that the tokenizer starts texts with the beginning-of-text token; `texts` are the special tokens as
     a chat template writes them (bos_token, eos_token).
@@ -57,7 +84,12 @@ class Session(Protocol):
     """An opened artifact."""
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def tools(self) -> tuple[str, ...]:
+        """The packages whose version moves what this session computes: those of its runtime."""
+        ...
+
+    @property
+    def facts(self) -> Facts:
         """What really runs where: device, dtype, layers on the GPU, threads, context length."""
         ...
 
@@ -92,7 +124,7 @@ class Session(Protocol):
         """Yield `n_tokens` greedy tokens as they come, from an empty cache, end-of-text ignored."""
         ...
 
-    def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
+    def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make room for paths of `longest` tokens; return what a block may hold and what was chosen, for the record."""
         ...
 
@@ -109,16 +141,21 @@ class Session(Protocol):
 
 
 class Runtime(Protocol):
-    """Opens artifacts of the kinds in `opens`; its fields are its configuration."""
+    """Opens artifacts of the kinds in `opens`; its fields are its configuration.
+
+    `tools` are the packages whose version moves its results: cell keys and the keys of kept scores have them.
+    `expected_cost` is about how long a measured round takes, in units of llama.cpp's: for the time left alone.
+    """
 
     name: ClassVar[str]
     opens: ClassVar[tuple[Kind, ...]]
     tools: ClassVar[tuple[str, ...]]
+    expected_cost: ClassVar[float]
 
     def check_cuda(self) -> None:
         """Raise UserError where this runtime cannot use a GPU."""
         ...
 
     def open(self, artifact: Artifact, device: str) -> Session:
-        """Load the artifact on `device` (cpu or cuda), or raise UserError where that device cannot be had."""
+        """Load the artifact on `device` (cpu or cuda), or raise UserError where that device is unavailable."""
         ...

@@ -1,19 +1,20 @@
-"""Evaluate blocks of a forest in a transformers model: one row of tokens, and a mask that tells the paths apart."""
+"""Evaluate blocks of a forest in a transformers model: one row of tokens, and a mask that keeps the paths apart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from bench.runtimes.forest import Block
 
-Forward = Callable[..., Any]
+Forward = Callable[..., Tensor]
+"""A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
 
 
 class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -28,7 +29,7 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self._buffers = [x.new_empty(*x.shape[:2], self._room, x.shape[3]) for x in (key_states, value_states)]
         self._length(0)
 
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
@@ -40,7 +41,7 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.keys, self.values
 
     def keep(self, first: int, others: Tensor) -> None:
-        """Keep the first so many tokens and, behind them, those at some later places."""
+        """Keep the first `first` tokens and, behind them, those at the places `others`."""
         for buffer in self._buffers:
             buffer[:, :, first : first + len(others)] = buffer.index_select(2, others)
         self._length(first + len(others))
@@ -50,11 +51,12 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 class Trunk:
-    """The keys and values of one path, kept from block to block; `room` tokens is the most it and a block may be."""
+    """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
-    def __init__(self, model: Any, room: int) -> None:
-        # Its layers drop nothing that a sliding window has passed: the mask hides it.
-        self._cache = Cache(layers=[Layer(room) for _ in range(model.config.num_hidden_layers)])
+    def __init__(self, model: PreTrainedModel, room: int) -> None:
+        # A layer keeps tokens that a sliding window has passed; the mask hides them.
+        self._layers = [Layer(room) for _ in range(model.config.num_hidden_layers)]
+        self._cache = Cache(layers=[*self._layers])
         self._model = model
         self._windows = sliding_windows(model.config)
 
@@ -68,7 +70,7 @@ class Trunk:
         positions = torch.as_tensor(block.positions, dtype=torch.long, device=device)
         # An empty choice of rows means all of them to transformers.
         rows = block.rows if len(block.rows) else np.zeros(1, dtype=np.int64)
-        output = forward(
+        logits = forward(
             torch.as_tensor(block.tokens, dtype=torch.long, device=device)[None],
             attention_mask=self._mask(sees, positions),
             position_ids=positions[None],
@@ -79,8 +81,7 @@ class Trunk:
         last = block.n_paths - 1
         own = (block.last_path == last) & (block.positions < block.next_trunk)
         self._keep(min(int(block.trunk_seen[last]), block.next_trunk), block.trunk + np.flatnonzero(own))
-        logits: Tensor = output.logits[0]
-        return logits[: len(block.rows)]
+        return logits[0, : len(block.rows)]
 
     def _mask(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         """Return the additive mask (1, 1, tokens, trunk + tokens), or one per kind of layer where they differ."""
@@ -102,13 +103,12 @@ class Trunk:
         return masks if hasattr(self._model.config, "layer_types") else next(iter(masks.values()))
 
     def _keep(self, first: int, others: NDArray[np.int64]) -> None:
-        layers: list[Any] = self._cache.layers
-        for layer in layers:
+        for layer in self._layers:
             if layer.is_initialized:
                 layer.keep(first, torch.as_tensor(others, dtype=torch.long, device=layer.device))
 
 
-def visible(block: Block) -> Any:
+def visible(block: Block) -> NDArray[np.bool_]:
     """Return which of trunk and block each token sees, as booleans (tokens, trunk + tokens).
 
     A token sees those before it whose paths include its own: paths are nested or apart.
@@ -123,7 +123,7 @@ def visible(block: Block) -> Any:
     return np.concatenate([trunk, own], axis=1)
 
 
-def sliding_windows(config: Any) -> dict[str, int | None]:
+def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
     """Return the attention window of each kind of layer, None for full attention; empty where no layer has one."""
     window = getattr(config, "sliding_window", None)
     kinds = getattr(config, "layer_types", None)
@@ -131,11 +131,11 @@ def sliding_windows(config: Any) -> dict[str, int | None]:
         return {}
     if kinds is None:
         return {"all": int(window)}
-    found = {kind: int(window) if "sliding" in kind else None for kind in dict.fromkeys(kinds)}
-    return found if any(found.values()) else {}
+    windows = {kind: int(window) if "sliding" in kind else None for kind in dict.fromkeys(kinds)}
+    return windows if any(windows.values()) else {}
 
 
-def fixed_rope(config: Any) -> int | None:
+def fixed_rope(config: PreTrainedConfig) -> int | None:
     """Return up to how many tokens positions do not depend on a text's length; None where they never do."""
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") not in ("longrope", "dynamic"):
@@ -143,6 +143,6 @@ def fixed_rope(config: Any) -> int | None:
     return int(rope.get("original_max_position_embeddings") or config.max_position_embeddings)
 
 
-def recurrent(config: Any) -> bool:
+def recurrent(config: PreTrainedConfig) -> bool:
     """Say whether any layer keeps a running state instead of keys and values."""
     return any("attention" not in kind or "linear" in kind for kind in getattr(config, "layer_types", None) or [])

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Forest, Limits, Request
-from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Prefill, Vocabulary
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.errors import UserError
 from variants.load import load_model
@@ -21,18 +21,19 @@ from variants.process import usable_cores
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
 
     from bench.runtimes.torch_trunk import Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
 CHECKED_TOKENS = 640
-"""Longer than the local windows that models keep to themselves (GPT-Neo: 256); others stand in their configuration."""
+"""Longer than a local window that no configuration states (GPT-Neo: 256)."""
 SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
-"""Mean difference of a log-probability, in nats, that the order of additions alone may make.
+"""The mean difference of log-probabilities, in nats, that the order of additions alone can make, by number format.
 
-The larger one of what the model computes in and what its packed layers multiply in counts. LLM.int8 also picks its
-outlier columns for all tokens of one evaluation together.
+A model computes in one format and multiplies packed weights in another: the larger of the two bounds counts. LLM.int8
+also picks its outlier columns for all tokens of one evaluation together.
 """
 
 
@@ -50,6 +51,7 @@ class Transformers:
     name: ClassVar[str] = "transformers"
     opens: ClassVar[tuple[Kind, ...]] = ("hf", "nf4", "int8", "adapter")
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "bitsandbytes")
+    expected_cost: ClassVar[float] = 12.0
 
     def __post_init__(self) -> None:
         for field in ("dtype_cpu", "dtype_cuda"):
@@ -62,7 +64,7 @@ class Transformers:
             raise UserError(f"n_threads: got {self.n_threads}, allowed: 1 and more, or null for every core")
 
     def check_cuda(self) -> None:
-        """Raise UserError where torch cannot use a GPU; asked in a process of its own (scoring/lm_eval_process.py)."""
+        """Raise UserError where torch cannot use a GPU; a child process looks (why: scoring/lm_eval_process.py)."""
         if not torch_sees_gpu():
             raise UserError("device=cuda: torch sees no CUDA device (a CPU build, or no GPU); device=cpu runs here")
 
@@ -78,7 +80,7 @@ def torch_sees_gpu() -> bool:
     return subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0
 
 
-def multiplies_in(model: Any, kind: Kind, dtype: str, device: str) -> str:
+def multiplies_in(model: PreTrainedModel, kind: Kind, dtype: str, device: str) -> str:
     """Return the number format of a model's matrix products, which for packed weights is not always `dtype`."""
     if kind == "int8":
         return "int8"
@@ -107,7 +109,7 @@ class TransformersSession:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, artifact.path)
-        self._model: Any = model.eval()
+        self._model: PreTrainedModel = model.eval()
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
@@ -119,7 +121,8 @@ class TransformersSession:
         self._sharing_bound = max(SHARING_BOUND[dtype], SHARING_BOUND[products])
         layers = int(model.config.num_hidden_layers) + 1
         placed = {parameter.device.type for parameter in model.parameters()}
-        self.facts: Mapping[str, Any] = {
+        self.tools = runtime.tools
+        self.facts: Facts = {
             "runtime": runtime.name,
             "device": "+".join(sorted(placed)),
             "dtype": f"{dtype} compute" + packed,
@@ -164,15 +167,15 @@ class TransformersSession:
         cache = DynamicCache(config=self._model.config)
         step = torch.tensor([tokens], device=self._device)
         for remaining in range(n_tokens, 0, -1):
-            output = self._forward(step, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            logits = self._forward(step, past_key_values=cache, use_cache=True, logits_to_keep=1)
             if remaining == n_tokens:
                 self.last_prefill = Prefill(len(tokens), int(cache.get_seq_length()))
-            token = int(output.logits[0, -1].argmax())  # int() waits for the device
+            token = int(logits[0, -1].argmax())  # int() waits for the device
             yield token
             if remaining > 1:
                 step = torch.tensor([[token]], device=self._device)
 
-    def start_scoring(self, longest: int) -> tuple[Limits, Mapping[str, Any]]:
+    def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""
         from bench.runtimes.torch_trunk import Trunk, fixed_rope, recurrent
 
@@ -189,7 +192,7 @@ class TransformersSession:
         room = longest + self._score_tokens
         self._trunk = Trunk(self._model, room)
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
-        chosen = {
+        chosen: ScoringRoom = {
             "n_ctx": self.n_ctx,
             "cache_tokens": room,
             "batch_tokens": self._score_tokens,
@@ -198,9 +201,9 @@ class TransformersSession:
         return Limits(self._score_tokens, self._score_tokens, rows), chosen
 
     def _check_sharing(self, length: int) -> None:
-        """Hold a path that forks off another against the model's own masks; raise RuntimeError where it differs.
+        """Compare a path that forks off another with the model's own masks; raise RuntimeError where they differ.
 
-        Not every architecture goes by the mask it is given (alibi, local or chunked attention of its own, recurrence).
+        Some architectures ignore the mask that is passed to them (alibi, local or chunked attention, recurrence).
         """
         import torch
 
@@ -219,8 +222,8 @@ class TransformersSession:
                 shared = torch.log_softmax(trunk.evaluate(block, self._forward).float(), dim=-1)
                 for row, read in zip(block.read_rows, block.reads, strict=True):
                     tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
-                    output = self._forward(tokens, logits_to_keep=1, use_cache=False)
-                    alone = torch.log_softmax(output.logits[0, -1].float(), dim=-1)
+                    logits = self._forward(tokens, logits_to_keep=1, use_cache=False)
+                    alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
                     worst = max(worst, float((alone - shared[row]).abs().mean()))
         except torch.OutOfMemoryError:
             raise
@@ -254,8 +257,9 @@ class TransformersSession:
         assert self._trunk is not None
         return self._trunk.evaluate(block, self._forward)
 
-    def _forward(self, tokens: Tensor, **options: Any) -> Any:
+    def _forward(self, tokens: Tensor, **options: object) -> Tensor:
         import torch
 
         with torch.inference_mode():
-            return self._model(tokens, **options)
+            logits: Tensor = self._model(tokens, **options).logits
+        return logits

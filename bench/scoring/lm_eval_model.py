@@ -3,56 +3,76 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from jinja2 import TemplateError
 from lm_eval import utils
+from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Request
-from bench.scoring.scorer import Progress
+from bench.scoring.scorer import Progress, Score, Scoring
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from bench.scoring.lm_eval_process import RemoteScorer
 
 Ints = NDArray[np.int32]
-Tokenized = tuple[Any, Ints, Ints]
+Tokenized = tuple[object, Ints, Ints]
 TOKENIZED_AT_ONCE = 256
-"""Requests whose texts are tokenized, and held, together."""
+"""Requests whose texts are tokenized in one call, and are in memory together."""
 SHOWN_TOKENS = 12
-"""How much of a difference between two tokenizers is kept as an example."""
+"""Tokens of a difference between two tokenizers that the record shows."""
+
+
+class Example(TypedDict):
+    """A text that two tokenizers cut differently: its end, and the tokens around the first difference."""
+
+    text: str
+    from_token: int
+    gguf: list[int]
+    hf: list[int]
+
+
+class Comparison(TypedDict):
+    """On how many texts the artifact's tokenizer differs from its source's: a record's `tokenizer`."""
+
+    compared: int
+    different: int
+    example: Example | None
 
 
 class SessionLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval through a scorer.
 
-    `truncated` counts the prompts cut on their left (not their choices), `scoring` says how the last were scored,
-    `without_system` that the chat template refused a system message, which the prompts therefore lack.
-    With the folder of the source model's tokenizer, `tokenizer` says on how many texts it and the artifact's own
-    differ, with an example.
+    `truncated` counts the prompts cut on their left (not their choices); `scoring` is how the last ones were scored;
+    `without_system` is true where the chat template refused a system message, which the prompts therefore lack.
+    With the folder of the source model's tokenizer, `tokenizer` compares it with the artifact's own.
     """
 
     def __init__(self, scorer: RemoteScorer, progress: Progress, tokenizer_folder: Path | None) -> None:
         super().__init__()
         self.truncated = 0
         self.without_system = False
-        self.scoring: dict[str, Any] = {}
+        self.scoring: Scoring = {}
         self.scorer = scorer.version
-        self.tokenizer: Any = None if tokenizer_folder is None else {"compared": 0, "different": 0, "example": None}
+        self.tokenizer: Comparison | None = None
         self._scorer = scorer
         self._progress = progress
         self._known: dict[tuple[str, bool], Ints] = {}
         self._compared: set[int] = set()
-        self._source: Any = None
+        self._source: PreTrainedTokenizerBase | None = None
         if tokenizer_folder is not None:
             from transformers import AutoTokenizer
 
+            self.tokenizer = {"compared": 0, "different": 0, "example": None}
             self._source = AutoTokenizer.from_pretrained(tokenizer_folder)
 
     @property
@@ -64,7 +84,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
     def prefix_token_id(self) -> int:
         return self._scorer.vocabulary.prefix_token_id
 
-    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: Any) -> Ints:
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: object) -> Ints:
         """Tokenize as lm-eval's own model does."""
         asked = self._asked(string) if add_special_tokens is None else (string, add_special_tokens)
         if asked not in self._known:
@@ -76,9 +96,9 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         bos = self._scorer.vocabulary.texts.get("bos_token")
         return text, bos is None or not text.startswith(bos)
 
-    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[Score]:
         encoded: list[Request] = []
-        cut: set[tuple[Any, Any]] = set()
+        cut: set[tuple[object, object]] = set()
         remaining = iter(requests)
         while part := list(islice(remaining, TOKENIZED_AT_ONCE)):
             self._prepare([request.args for request in part])
@@ -91,11 +111,11 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         self.truncated += len(cut)
         return self._score(encoded)
 
-    def _loglikelihood_tokens(self, requests: Sequence[Tokenized], **_: Any) -> Sequence[Tokenized]:
-        """Hand back what lm-eval's own code has made of texts: `loglikelihood` scores all of it at once."""
+    def _loglikelihood_tokens(self, requests: Sequence[Tokenized], **_: object) -> Sequence[Tokenized]:
+        """Return the tokens that lm-eval's own code made of texts: `loglikelihood` scores all of them at once."""
         return requests
 
-    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
         windows: list[Request] = []
         owners: list[int] = []
         for i, request in enumerate(requests):
@@ -117,7 +137,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         )
         return windows
 
-    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+    def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         texts = []
         self._known |= self._tokens_of(request.args[0] for request in requests)
         for i, request in enumerate(requests):
@@ -162,11 +182,11 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         try:
             return render(chat_history)
         except TemplateError:  # as lm-eval's own model does for templates that know no system message
-            said = [message for message in chat_history if message["role"] != "system"]
-            if said == chat_history:
+            without_system = [message for message in chat_history if message["role"] != "system"]
+            if without_system == chat_history:
                 raise
             self.without_system = True
-            return render(said)
+            return render(without_system)
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
         return self._scorer.vocabulary.chat_template if chat_template else None
@@ -184,7 +204,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
             raise RuntimeError(f"an answer of {len(continuation)} tokens alone does not fit n_ctx={self._scorer.n_ctx}")
         return Request(context[overflow:] if overflow > 0 else context, continuation.tolist())
 
-    def _score(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
+    def _score(self, requests: Sequence[Request]) -> list[Score]:
         scores, self.scoring = self._scorer.score(requests)
         assert len(scores) == len(requests)
         return scores
@@ -195,33 +215,34 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         wholes = [context + continuation for context, continuation in pairs if context]
         self._known = self._tokens_of([*contexts, *wholes])
 
-    def _tokens_of(self, texts: Any) -> dict[tuple[str, bool], Ints]:
+    def _tokens_of(self, texts: Iterable[str]) -> dict[tuple[str, bool], Ints]:
         asked = [self._asked(text) for text in dict.fromkeys(texts)]
         return dict(zip(asked, self._tokenized(asked), strict=True))
 
     def _tokenized(self, asked: Sequence[tuple[str, bool]]) -> list[Ints]:
-        found = self._scorer.tokenize(asked)
-        if self._source is not None:
-            for start in (True, False):
-                self._compare(
-                    [(text, tokens) for (text, s), tokens in zip(asked, found, strict=True) if s == start], start
-                )
-        return found
+        tokenized = self._scorer.tokenize(asked)
+        if self._source is not None and self.tokenizer is not None:
+            for bos in (True, False):
+                texts = [(text, tokens) for (text, b), tokens in zip(asked, tokenized, strict=True) if b == bos]
+                self._compare(texts, bos, self._source, self.tokenizer)
+        return tokenized
 
-    def _compare(self, found: Sequence[tuple[str, Ints]], start: bool) -> None:
+    def _compare(
+        self, texts: Sequence[tuple[str, Ints]], bos: bool, source: PreTrainedTokenizerBase, counted: Comparison
+    ) -> None:
         """Count the texts that the source's tokenizer cuts differently, or starts or ends with other tokens."""
-        new = {hash(text): (text, tokens) for text, tokens in found if hash(text) not in self._compared}
+        new = {hash(text): (text, tokens) for text, tokens in texts if hash(text) not in self._compared}
         self._compared |= new.keys()
-        theirs = self._source([text for text, _ in new.values()], add_special_tokens=start).input_ids if new else []
+        theirs = source([text for text, _ in new.values()], add_special_tokens=bos).input_ids if new else []
         for (text, ours), other in zip(new.values(), theirs, strict=True):
             own = ours.tolist()
-            self.tokenizer["compared"] += 1
+            counted["compared"] += 1
             if own != other:
-                self.tokenizer["different"] += 1
-                self.tokenizer["example"] = self.tokenizer["example"] or example(text, own, other)
+                counted["different"] += 1
+                counted["example"] = counted["example"] or example(text, own, other)
 
 
-def example(text: str, own: Sequence[int], other: Sequence[int]) -> dict[str, Any]:
+def example(text: str, own: Sequence[int], other: Sequence[int]) -> Example:
     """Return the tokens around the first difference of two tokenizations, and the end of the text."""
     first = next((i for i, (a, b) in enumerate(zip(own, other, strict=False)) if a != b), min(len(own), len(other)))
     start = max(0, first - 2)

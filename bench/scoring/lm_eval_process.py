@@ -1,66 +1,82 @@
-"""Keep lm-eval and the engine in two processes: lm-eval imports torch, and not every build of llama.cpp bears that.
+"""Run lm-eval in a process of its own: it imports torch, which some builds of llama.cpp do not survive.
 
 Seen with torch 2.11 and a CUDA build of llama-cpp-python 0.3.36 in one process: importing torch second aborts it,
-importing it first makes llama.cpp crash while it loads. So the scorer answers over a pipe what lm-eval asks.
+importing it first makes llama.cpp crash while it loads. So lm-eval asks the scorer over a pipe.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
-from bench.scoring.scorer import VERSION, Score, Scorer
+from bench.scoring.scorer import VERSION, Progress, Score, Scorer, Scoring
 from variants.errors import UserError
 from variants.process import die_with_parent
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-def judged(scorer: Scorer, work: Callable[..., Any], *arguments: Any) -> Any:
-    """Run `work(remote, remote.progress, *arguments)` in another process that uses this scorer; return what it returns.
+
+def with_lm_eval(
+    scorer: Scorer, work: Callable[Concatenate[RemoteScorer, Progress, P], T], *arguments: P.args, **options: P.kwargs
+) -> T:
+    """Run `work(remote, progress, *arguments)` in another process and answer what it asks; return what it returns.
 
     Raises RuntimeError where that process failed or died.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    known = (scorer.session.n_ctx, scorer.session.vocabulary)
-    process = context.Process(target=_work, args=(theirs, known, work, arguments), daemon=True)
+    opened = (scorer.session.n_ctx, scorer.session.vocabulary)
+    process = context.Process(target=_work, args=(theirs, opened, work, arguments, options), daemon=True)
     process.start()
     theirs.close()
-    offered: dict[str, Callable[..., Any]] = {
-        "tokenize": scorer.tokenize,
-        "score": scorer.score,
-        "complete": scorer.complete,
-        "progress": scorer.progress,
-    }
-
-    def told(pipe: Callable[..., Any], *given: Any) -> Any:
-        try:
-            return pipe(*given)
-        except (EOFError, ConnectionError):
-            raise RuntimeError("the process that runs lm-eval died; its message is in the log") from None
-
     try:
-        while True:
-            kind, asked = told(ours.recv)
-            if kind == "done":
-                return asked
-            if kind == "failed":
-                raise RuntimeError(asked)
-            told(ours.send, offered[kind](*asked))
+        return cast(T, _answer(ours, scorer))
     finally:
         ours.close()
         process.join()
 
 
+def _answer(pipe: Connection, scorer: Scorer) -> object:
+    """Answer requests until the work is done; return its result. Raises RuntimeError where it failed."""
+    answers: Mapping[str, Callable[..., object]] = {
+        "tokenize": scorer.tokenize,
+        "score": scorer.score,
+        "complete": scorer.complete,
+        "progress": scorer.progress,
+    }
+    while True:
+        with _other_process():
+            kind, content = pipe.recv()
+        if kind == "done":
+            return content
+        if kind == "failed":
+            raise RuntimeError(content)
+        answer = answers[kind](*content)
+        with _other_process():
+            pipe.send(answer)
+
+
+@contextmanager
+def _other_process() -> Iterator[None]:
+    """Raise RuntimeError where the other end of the pipe is gone."""
+    try:
+        yield
+    except (EOFError, ConnectionError):
+        raise RuntimeError("the process that runs lm-eval died; its message is in the log") from None
+
+
 class RemoteScorer:
-    """The scorer, answered by the process that holds the engine."""
+    """The scorer as lm-eval's process sees it; the process that holds the engine answers."""
 
     version = VERSION
 
@@ -71,23 +87,23 @@ class RemoteScorer:
 
     def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
         """Ask for tokens."""
-        return self._ask("tokenize", texts)  # type: ignore[no-any-return]
+        return cast(list[NDArray[np.int32]], self._ask("tokenize", texts))
 
-    def score(self, requests: Sequence[Request]) -> tuple[list[Score], dict[str, Any]]:
+    def score(self, requests: Sequence[Request]) -> tuple[list[Score], Scoring]:
         """Ask for log-likelihoods."""
-        return self._ask("score", requests)  # type: ignore[no-any-return]
+        return cast(tuple[list[Score], Scoring], self._ask("score", requests))
 
     def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
         """Ask for a text."""
-        return self._ask("complete", tokens, n_tokens, until)  # type: ignore[no-any-return]
+        return cast(str, self._ask("complete", tokens, n_tokens, until))
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Hand a progress report on."""
         self._ask("progress", what, done, total)
 
-    def _ask(self, kind: str, *asked: Any) -> Any:
+    def _ask(self, kind: str, *arguments: object) -> object:
         try:
-            self._connection.send((kind, asked))
+            self._connection.send((kind, arguments))
             return self._connection.recv()
         except (EOFError, ConnectionError):
             raise NobodyWaits from None
@@ -98,15 +114,19 @@ class NobodyWaits(BaseException):
 
 
 def _work(
-    connection: Connection, known: tuple[int, Vocabulary], work: Callable[..., Any], arguments: tuple[Any, ...]
+    connection: Connection,
+    opened: tuple[int, Vocabulary],
+    work: Callable[..., object],
+    arguments: Sequence[object],
+    options: Mapping[str, object],
 ) -> None:
     die_with_parent()
-    remote = RemoteScorer(connection, *known)
+    remote = RemoteScorer(connection, *opened)
     try:
-        connection.send(("done", work(remote, remote.progress, *arguments)))
+        connection.send(("done", work(remote, remote.progress, *arguments, **options)))
     except NobodyWaits:
         return
     except Exception as error:
         traceback.print_exc()
-        told = str(error) if isinstance(error, RuntimeError | UserError) else f"{type(error).__name__}: {error}"
-        connection.send(("failed", told))
+        is_plain = isinstance(error, RuntimeError | UserError)
+        connection.send(("failed", str(error) if is_plain else f"{type(error).__name__}: {error}"))

@@ -1,6 +1,7 @@
-"""Measure what the tool costs and how often it is right: `python -m bench.selftest [costs|scoring|scale|verdicts]`.
+"""Measure what the tool costs and how often it is right: `python -m bench.selftest [costs|scoring|store|verdicts]`.
 
-Costs are ratios of things timed side by side; `scoring.py` has those of scoring, `store.py` those of a large store.
+`costs` are ratios of commands timed in turn; `scoring` compares with lm-eval's own model; `store` reads many records;
+`verdicts` counts wrong and right verdicts over simulated pairs of commits.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 from bench.machine.hardware import machine
 from bench.report.numbers import digits, percent_span, times, times_span
 from bench.selftest import scoring
 from bench.stats import estimates, proportions
+from bench.terminal import console
 from variants.errors import UserError
 from variants.paths import ROOT
 
@@ -28,39 +29,40 @@ VERDICT_COLUMNS = ("of all pairs", "rate", "95 % interval", "n", "promised")
 
 
 def main(asked: Sequence[str] = ()) -> int:
-    """Print a table for each name asked for, by default all; it asserts nothing, the reader judges."""
-    from bench.selftest.store import COLUMNS, rows
+    """Print a table for each name, by default all; it asserts nothing. Raises UserError for an unknown name."""
+    from bench.selftest import store
 
-    where = machine()["id"]
+    where = machine().id
     tables: dict[str, Callable[[], None]] = {
         "costs": lambda: _print(COST_COLUMNS, f"{where}, P50 of runs taken in turn", [_help(), _report(), *_decode()]),
         "scoring": lambda: _print(scoring.COLUMNS, f"{where}, runs taken in turn", scoring.rows()),
-        "scale": lambda: _print(COLUMNS, f"{where}, each command once over a made-up store", rows()),
+        "store": lambda: _print(store.COLUMNS, f"{where}, each command once over made-up records", store.rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
     }
+    if unknown := [name for name in asked if name not in tables]:
+        raise UserError(f"selftest: got {unknown[0]!r}, allowed: {', '.join(tables)}")
     for name in asked or tables:
         tables[name]()
     return 0
 
 
 def _print(columns: Sequence[str], title: str, rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+    console().print(table)
 
 
 def _verdicts() -> Iterator[list[str]]:
-    """Simulate pairs of commits of a 12 x 6 table: sizes, tensor types, memory, P50, P99 and accuracy."""
+    """Simulate pairs of commits of 12 variants: their sizes, peaks of memory, all percentiles, and accuracy."""
     from bench.selftest.verdicts import Grid, Noise, Planted, simulate
 
     def row(what: str, hits: int, promised: str = "") -> list[str]:
-        found = proportions.wilson(hits, PAIRS)
-        return [what, f"{100 * found.value:.1f} %", percent_span(found), f"{PAIRS:,}", promised]
+        rate = proportions.wilson(hits, PAIRS)
+        return [what, f"{100 * rate.value:.1f} %", percent_span(rate), f"{PAIRS:,}", promised]
 
     for what, grid, noise, promised in (
         ("nothing changed: a false worse anywhere", Grid(), Noise(), "at most 5 %"),
@@ -75,13 +77,14 @@ def _verdicts() -> Iterator[list[str]]:
     ):
         yield row(what, simulate(PAIRS, 1, grid, noise).false_worse, promised)
     planted = Planted({0: 1.10}, {1: 0.03}, {2: 1000})
-    found = simulate(PAIRS, 2, planted=planted)
-    yield row("P50 10 % slower, 3 rounds of 200: found", found.told[0, "e2e_p50_ms"], "at least 95 %")
-    yield row("3 points of 1,000 questions lost, 5 % flip: found", found.told[1, "accuracy 0"], "at least 90 %")
+    rates = simulate(PAIRS, 2, planted=planted)
+    yield row("P50 10 % slower, 3 rounds of 200: found", rates.worse[0, "e2e_p50_ms"], "at least 95 %")
+    yield row("… its TPOT P50, beside four other parts of a latency: found", rates.worse[0, "tpot_p50_ms"])
+    yield row("3 points of 1,000 questions lost, 5 % flip: found", rates.worse[1, "accuracy 0"], "at least 90 %")
     two = simulate(PAIRS, 2, Grid(tasks=2), planted=planted)
-    yield row("… one of two tasks (Holm over 24, not 12): found", two.told[1, "accuracy 0"])
-    yield row("1,000 bytes larger: found", found.told[2, "size_bytes"], "100 %")
-    yield row("… in the pairs with planted changes, a false worse elsewhere", found.false_worse, "at most 5 %")
+    yield row("… one of two tasks (Holm over 24, not 12): found", two.worse[1, "accuracy 0"])
+    yield row("1,000 bytes larger: found", rates.worse[2, "size_bytes"], "100 %")
+    yield row("… in the pairs with planted changes, a false worse elsewhere", rates.false_worse, "at most 5 %")
 
 
 def _help() -> list[str]:
@@ -100,14 +103,14 @@ def _report() -> list[str]:
 
 def _seconds(of: Sequence[str], beside: Sequence[str], n: int) -> tuple[list[float], list[float]]:
     """Run two command lines of this Python n times each, in turn, after one run of each that is not counted."""
-    found: tuple[list[float], list[float]] = ([], [])
+    both: tuple[list[float], list[float]] = ([], [])
     for turn in range(n + 1):
-        for arguments, seconds in zip((of, beside), found, strict=True):
+        for arguments, seconds in zip((of, beside), both, strict=True):
             start = time.perf_counter()
             subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True, text=True)
             if turn:
                 seconds.append(time.perf_counter() - start)
-    return found
+    return both
 
 
 def _decode() -> list[list[str]]:
@@ -124,7 +127,7 @@ def _requests() -> dict[str, dict[str, list[float]]]:
     from bench.measures.latency import time_requests
     from bench.runtimes.session import Session
     from bench.sweep.cell import Cell, make_cell
-    from bench.sweep.grid import compose
+    from bench.sweep.compose import compose
     from bench.sweep.request import parse
     from variants.artifact import Artifact
     from variants.build import build
@@ -137,21 +140,22 @@ def _requests() -> dict[str, dict[str, list[float]]]:
         for planned in cell.chain:  # both are a conversion and a quantization away: seconds
             artifact = build(cell.cache, planned, artifact, cell.device)
         assert artifact is not None
-        session: Session = configure(cell.config["runtime"]["llamacpp"], "runtime.llamacpp").open(artifact, cell.device)
+        session: Session = configure(cell.settings.runtime["llamacpp"], "runtime.llamacpp").open(artifact, cell.device)
         return session
 
     cells = {name: make_cell(compose(parse([]), name, 0)) for name in ("q4", "base")}
     logging.getLogger("llama-cpp-python").setLevel(logging.ERROR)  # else a thousand lines a model
     sessions = {name: opened(cell) for name, cell in cells.items()}
-    latency: dict[str, Any] = cells["base"].config["latency"]
-    found: dict[str, dict[str, list[float]]] = {name: {"tpot_ms": [], "ttft_ms": []} for name in sessions}
+    latency = cells["base"].settings.measures["latency"]
+    samples: dict[str, dict[str, list[float]]] = {name: {"tpot_ms": [], "ttft_ms": []} for name in sessions}
     for i, row in enumerate(read_rows(resolve(latency["prompts"]))[: WARMUP_REQUESTS + REQUESTS]):
         for name, session in sessions.items():
             prompt = latency["prompt"].format(question=row.question)
             timed = time_requests(session, [prompt], latency["output_tokens"], time.perf_counter, lambda *_: None)
-            for key, values in found[name].items():
-                values += timed[key] if i >= WARMUP_REQUESTS else []
-    return found
+            if i >= WARMUP_REQUESTS:
+                samples[name]["tpot_ms"] += timed["tpot_ms"]
+                samples[name]["ttft_ms"] += timed["ttft_ms"]
+    return samples
 
 
 def _row(name: str, unit: str, samples: tuple[list[float], list[float]]) -> list[str]:
@@ -166,4 +170,8 @@ def _not_measured(name: str, why: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

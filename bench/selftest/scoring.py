@@ -1,6 +1,6 @@
-"""What scoring costs beside lm-eval's own model, on the same 5-shot MMLU requests: rows of `make perf`.
+"""Compare the costs of scoring with those of lm-eval's own model, on the same 5-shot MMLU requests.
 
-`python -m bench.selftest.scoring RUNTIME FOLDER` prints what one runtime takes in memory, in a process of its own.
+`python -m bench.selftest.scoring RUNTIME FOLDER` prints the memory that one runtime takes, in a process of its own.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.stats.estimates import percentile
 from variants.artifact import Artifact
 from variants.paths import ROOT
 from variants.process import peak_resident_bytes, reset_peak_resident
 
-MMLU = ROOT / ".." / "shared" / "data" / "mmlu"
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import LM
+
+    from bench.scoring.lm_eval_model import SessionLM
+    from bench.sweep.cell import Cell
+
 SUBJECTS, SHOTS = 8, 5
 QUESTIONS = (20, 40)
-"""Of each subject. One of MMLU has 100 or more: the fewer there are, the more do its five examples weigh."""
+"""Questions of each subject. MMLU has 100 or more; with fewer, the five examples that they share count for more."""
 BATCH = 8
 VOCABULARY = 8192
 TINY = "tiny"
@@ -40,9 +46,10 @@ def rows() -> Iterator[Row]:
     names = [
         f"{SUBJECTS} × {n} MMLU questions, HFLM batch {BATCH} / {runtime}" for n in QUESTIONS for runtime in RUNTIMES
     ]
-    folder = Path(os.environ.get("MMLU_DIR", MMLU))
-    if not (folder / "test").is_dir():
-        why = f"no MMLU CSVs at {os.path.relpath(folder, ROOT)}: MMLU_DIR=…"
+    named = os.environ.get("MMLU_DIR")
+    folder = Path(named or "").expanduser().absolute()
+    if not named or not (folder / "test").is_dir():
+        why = f"MMLU_DIR={named}: no folder `test` there" if named else "set MMLU_DIR to the folder of MMLU's CSVs"
         yield from ([name, "", "", "", "not measured", why, "0"] for name in names)
         return
     with tempfile.TemporaryDirectory() as place:
@@ -78,10 +85,17 @@ def build(cache: Path, mmlu: Path) -> None:
     lines = [text for file in sorted((mmlu / "dev").glob("*.csv")) for row in _csv(file) for text in row]
     lines += [text for file in sorted((mmlu / "val").glob("*.csv")) for row in _csv(file) for text in row]
     train_tokenizer([line for text in lines for line in text.splitlines() if line], folder, VOCABULARY)
-    size: dict[str, Any] = {"vocab_size": VOCABULARY, "hidden_size": 512, "intermediate_size": 1536}
-    depth: dict[str, Any] = {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 8}
     torch.manual_seed(0)
-    config = LlamaConfig(**size, **depth, max_position_embeddings=4096, tie_word_embeddings=False)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=512,
+        intermediate_size=1536,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        max_position_embeddings=4096,
+        tie_word_embeddings=False,
+    )
     LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
     shutil.copytree(folder, cache / TINY, ignore=shutil.ignore_patterns("*.safetensors"))
     config.num_hidden_layers, config.hidden_size, config.intermediate_size, config.head_dim = 1, 64, 64, 8
@@ -96,9 +110,9 @@ def _csv(file: Path) -> list[list[str]]:
         return list(csv.reader(stream))
 
 
-def _cell(cache: Path, runtime: str, model: str) -> Any:
+def _cell(cache: Path, runtime: str, model: str) -> Cell:
     from bench.sweep.cell import make_cell
-    from bench.sweep.grid import compose
+    from bench.sweep.compose import compose
     from bench.sweep.request import parse
 
     variant = {"llamacpp": "base", "transformers": "base-torch"}[runtime]
@@ -118,21 +132,21 @@ def artifact(cache: Path, runtime: str, model: str = "model") -> Artifact:
     return made
 
 
-def lm(cache: Path, runtime: str, model: str = "model") -> tuple[Any, Any]:
-    """Return the session of a runtime and lm-eval's model over it, in this process and with nothing kept."""
+def lm(cache: Path, runtime: str, model: str = "model") -> SessionLM:
+    """Return lm-eval's model over a session of a runtime, in this process."""
     from bench.scoring.lm_eval_model import SessionLM
     from bench.scoring.scorer import VERSION, Scorer
     from variants.configure import configure
 
     one = artifact(cache, runtime, model)
-    session = configure(_cell(cache, runtime, model).config["runtime"][runtime], runtime).open(one, "cpu")
+    session = configure(_cell(cache, runtime, model).settings.runtime[runtime], runtime).open(one, "cpu")
     scorer = Scorer(session, one, lambda *_: None)
     offered = {name: getattr(scorer, name) for name in ("tokenize", "score", "complete")}
     remote = SimpleNamespace(n_ctx=session.n_ctx, vocabulary=session.vocabulary, version=VERSION, **offered)
-    return session, SessionLM(remote, lambda *_: None, None)  # type: ignore[arg-type]
+    return SessionLM(remote, lambda *_: None, None)  # type: ignore[arg-type]
 
 
-def subjects(mmlu: Path, questions: int) -> Iterator[list[Any]]:
+def subjects(mmlu: Path, questions: int) -> Iterator[list[Instance]]:
     """Yield the requests of subjects spread over the alphabet, as lm-eval builds them."""
     from bench.tasks.load import load
 
@@ -146,25 +160,24 @@ def timed(cache: Path, mmlu: Path) -> Iterator[tuple[list[float], list[float]]]:
     """Yield seconds by subject, HFLM's and a runtime's, for each of QUESTIONS and of RUNTIMES."""
     from lm_eval.models.huggingface import HFLM
 
-    model = str(cache / "model")
-    hflm = HFLM(pretrained=model, dtype="float32", batch_size=BATCH, device="cpu", max_length=4096)
-    asked: dict[str, Any] = {"hflm": hflm, **{runtime: lm(cache, runtime)[1] for runtime in RUNTIMES}}
+    hflm = HFLM(pretrained=str(cache / "model"), dtype="float32", batch_size=BATCH, device="cpu", max_length=4096)
+    models: dict[str, LM] = {"hflm": hflm, **{runtime: lm(cache, runtime) for runtime in RUNTIMES}}
     one_question = next(subjects(mmlu, 1))
-    for warmed in asked.values():
-        warmed.loglikelihood(one_question, disable_tqdm=True)
+    for model in models.values():
+        model.loglikelihood(one_question, disable_tqdm=True)
     for questions in QUESTIONS:
-        seconds = scored(asked, list(subjects(mmlu, questions)))
+        seconds = scored(models, list(subjects(mmlu, questions)))
         yield from ((seconds["hflm"], seconds[runtime]) for runtime in RUNTIMES)
 
 
-def scored(asked: Mapping[str, Any], subjects: Sequence[list[Any]]) -> dict[str, list[float]]:
+def scored(models: Mapping[str, LM], subjects: Sequence[list[Instance]]) -> dict[str, list[float]]:
     """Score each subject with all models in turn, each going first in turn; return seconds, tokenization included."""
-    seconds: dict[str, list[float]] = {name: [] for name in asked}
-    names = list(asked)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    names = list(models)
     for turn, instances in enumerate(subjects):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             start = time.perf_counter()
-            scores = asked[name].loglikelihood(instances, disable_tqdm=True)
+            scores = models[name].loglikelihood(instances, disable_tqdm=True)
             seconds[name].append(time.perf_counter() - start)
             assert len(scores) == len(instances)
     return seconds
@@ -177,10 +190,10 @@ def memory(runtime: str, cache: Path, mmlu: Path) -> tuple[int, int]:
     """
     instances = [one for some in subjects(mmlu, max(QUESTIONS)) for one in some]
     folder = artifact(cache, runtime)
-    lm(cache, runtime, TINY)[1].loglikelihood(instances[:4])
+    lm(cache, runtime, TINY).loglikelihood(instances[:4])
     reset_peak_resident()
     before = peak_resident_bytes()
-    _, model = lm(cache, runtime)
+    model = lm(cache, runtime)
     model.loglikelihood(instances)
     scoring = model.scoring
     config = json.loads((cache / "model" / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""What a large store costs to read: seconds and peak memory of commands over records that the tests' generator made."""
+"""What many records cost to read: seconds and peak memory of commands over a store that `records.py` makes up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def rows() -> Iterator[tuple[str, ...]]:
     """Time each command once over each size of store; yield a row of COLUMNS each."""
     for commits in COMMITS:
         with tempfile.TemporaryDirectory() as folder:
-            make = [sys.executable, "-m", "bench.selftest.records", folder, "--commits", str(commits)]
+            make = [sys.executable, "-m", "bench.selftest.repository", folder, "--commits", str(commits)]
             subprocess.run(make, cwd=ROOT, check=True, capture_output=True)
             for name, arguments, promised in COMMANDS:
                 seconds, peak_bytes = _cost(arguments, Path(folder))
@@ -44,9 +44,9 @@ def _cost(arguments: tuple[str, ...], folder: Path) -> tuple[float, int]:
     command = [sys.executable, "-m", "bench.cli", *arguments, *where]
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
-    told = child.stderr.read()
+    message = child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode not in (0, 1):
-        raise RuntimeError(f"{' '.join(arguments)}: exit {child.returncode}: {told.strip()[-300:]}")
+        raise RuntimeError(f"{' '.join(arguments)}: exit {child.returncode}: {message.strip()[-300:]}")
     return time.perf_counter() - start, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

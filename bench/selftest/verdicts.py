@@ -1,27 +1,35 @@
 """How often the comparison is wrong, and how often it finds what is there: pairs of commits made up from a seed.
 
-The noise is that of a quiet machine, stated in `Noise`; the judging is what `bench compare` does, on arrays.
+The noise is that of a quiet machine, stated in `Noise`; the verdicts are those of `bench compare`, on arrays.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.compare.effects import Effect, accuracy_effect, rounds_effect
-from bench.compare.verdict import holm_by_family, judge, judge_size
-from bench.metrics.metric import SHARES
+from bench.compare.effects import Effect, questions_effect, rounds_effect
+from bench.compare.verdict import holm_by_family, judge, judge_exact
+from bench.metrics.catalogue import templates
+from bench.metrics.metric import Metric, Rounds
+from bench.records.file import decode
+from bench.selftest import records
 from bench.stats.proportions import paired_counts
-from bench.stats.rounds import Rounds, compare_rounds
+from bench.stats.rounds import compare_rounds
 
-SIZE_BYTES, PEAK_BYTES, E2E_MS = 2_300_000, 75e6, 10.0
-Told = tuple[int, str]
+SIZE_BYTES, PEAK_BYTES, E2E_MS, OUTPUT_TOKENS, PREFILL = 2_300_000, 75e6, 10.0, 32, 0.25
+"""A small model: its size, its peak of memory, a request, its tokens, and the part of it that reads the prompt."""
+Place = tuple[int, str]
 """The number of a variant, and a metric."""
+Samples = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""By column the values of both sides, shape (variants, rounds, requests)."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,9 @@ class Noise:
     """What differs between two sweeps of the same thing; `_sd` are standard deviations of a log.
 
     Of the spread of rounds, `shared` is the part that all variants of a round have in common. `sweep_sd` is a shift of
-    a whole sweep, which no test on its rounds can see: the canary is there for it. Some requests stall.
+    a whole sweep, which no test on its rounds can see: the canary is there for it. Some requests stall. `prefill_sd`
+    is how much the part of a request that reads the prompt moves by itself, from round to round and again from
+    request to request.
     """
 
     round_sd: float = 0.015
@@ -39,6 +49,7 @@ class Noise:
     memory_sd: float = 0.005
     flips: float = 0.05
     sweep_sd: float = 0.0
+    prefill_sd: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -60,60 +71,90 @@ class Planted:
     accuracy: Mapping[int, float] = field(default_factory=dict)
     size_bytes: Mapping[int, int] = field(default_factory=dict)
 
-    def has(self, told: Told) -> bool:
+    def has(self, place: Place) -> bool:
         """Say whether a metric of a variant is really worse."""
-        variant, metric = told
-        if metric.startswith("accuracy"):
-            return variant in self.accuracy
-        return variant in (self.size_bytes if metric == "size_bytes" else self.slower if metric in SHARES else {})
+        variant, metric = place
+        measure = BY_NAME[metric.partition(" ")[0]].measure
+        planted = {"accuracy": self.accuracy, "size": self.size_bytes, "latency": self.slower}
+        return variant in planted.get(measure, {})
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Over `pairs` pairs of commits: those with a false `worse` anywhere, and how often each `worse` was told."""
+    """Over `pairs` pairs of commits: those with a false `worse` anywhere, and how often each was judged `worse`."""
 
     pairs: int
     false_worse: int
-    told: Counter[Told]
+    worse: Counter[Place]
+
+
+BY_NAME = {metric.kind: metric for metric in templates() if metric.test}
+ACCURACY, SIZE = BY_NAME["accuracy"], BY_NAME["size_bytes"]
 
 
 def simulate(
     pairs: int, seed: int, grid: Grid = Grid(), noise: Noise = Noise(), planted: Planted = Planted()
 ) -> Rates:  # fmt: skip
-    """Judge that many pairs of made-up commits."""
+    """Compare that many pairs of made-up commits."""
     rng = np.random.default_rng(seed)
-    false_worse, told = 0, Counter[Told]()
+    false_worse, counts = 0, Counter[Place]()
     for _ in range(pairs):
         worse = _worse(rng, grid, noise, planted)
-        told.update(worse)
-        false_worse += any(not planted.has(one) for one in worse)
-    return Rates(pairs, false_worse, told)
+        counts.update(worse)
+        false_worse += any(not planted.has(place) for place in worse)
+    return Rates(pairs, false_worse, counts)
 
 
-def _worse(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted) -> list[Told]:
-    """Return the metrics of one pair of commits that are told to be worse."""
-    effects: dict[Told, Effect] = {}
-    factors = np.array([planted.slower.get(variant, 1.0) for variant in range(grid.variants)])
-    before, after = _latencies(rng, grid, noise, np.ones(grid.variants)), _latencies(rng, grid, noise, factors)
-    peaks = [PEAK_BYTES * rng.lognormal(0, noise.memory_sd, (grid.variants, grid.rounds, 1)) for _ in range(2)]
-    measured = {**dict.fromkeys(SHARES, (before, after)), "peak_resident_bytes": (peaks[0], peaks[1])}
-    for metric, (base, head) in measured.items():
-        sides: dict[str, tuple[Rounds, Rounds]] = {
-            str(variant): (list(base[variant]), list(head[variant])) for variant in range(grid.variants)
-        }
-        for name, change in compare_rounds(sides, SHARES.get(metric, 0.5)).items():
-            effects[int(name), metric] = rounds_effect(change, metric)
+def _worse(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted) -> list[Place]:
+    """Return the metrics of one pair of commits that are judged to be worse."""
+    effects = dict([*_of_rounds(rng, grid, noise, planted), *_of_questions(rng, grid, noise, planted)])
+    adjusted, _ = holm_by_family(list(effects.values()))
+    worse = [place for (place, effect), p in zip(effects.items(), adjusted, strict=True) if judge(effect, p) == "worse"]
+    sizes = {v: judge_exact(SIZE_BYTES, SIZE_BYTES + planted.size_bytes.get(v, 0)) for v in range(grid.variants)}
+    return worse + [(variant, SIZE.name) for variant, verdict in sizes.items() if verdict == "worse"]
+
+
+def _of_rounds(
+    rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted
+) -> Iterator[tuple[Place, Effect]]:  # fmt: skip
+    """Yield the effect on each percentile of a latency, and on the peak of memory."""
+    columns = _samples(rng, grid, noise, planted)
+    for metric, sample in _tested_over_rounds():
+        base, head = columns[sample.column]
+        sides = {str(variant): (list(base[variant]), list(head[variant])) for variant in range(grid.variants)}
+        for name, change in compare_rounds(sides, sample.q).items():
+            yield (int(name), metric.name), rounds_effect(metric, sample, change, metric.limit)
+
+
+@cache
+def _tested_over_rounds() -> list[tuple[Metric, Rounds]]:
+    """Return the metrics that are tested over rounds, each with what its sample of one made-up record looks like."""
+    one = [decode(json.dumps(records.record("q4")).encode())]
+    samples = [(metric, metric.sample(one)) for metric in BY_NAME.values() if metric.test == "rounds" and metric.sample]
+    return [(metric, sample) for metric, sample in samples if isinstance(sample, Rounds)]
+
+
+def _of_questions(
+    rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted
+) -> Iterator[tuple[Place, Effect]]:  # fmt: skip
+    """Yield the effect on the share of right answers to each task."""
     for variant in range(grid.variants):
         drop = planted.accuracy.get(variant, 0.0)
         shares = [(noise.flips - drop) / 2, (noise.flips + drop) / 2, 1 - noise.flips]
         for task in range(grid.tasks):
             gained, lost, _ = rng.multinomial(grid.questions, shares)
-            found = paired_counts(grid.questions, int(gained), int(lost))
-            effects[variant, f"accuracy {task}"] = accuracy_effect(found)
-    adjusted, _ = holm_by_family(list(effects.values()))
-    worse = [told for (told, effect), p in zip(effects.items(), adjusted, strict=True) if judge(effect, p) == "worse"]
-    sizes = {v: judge_size(SIZE_BYTES, SIZE_BYTES + planted.size_bytes.get(v, 0)) for v in range(grid.variants)}
-    return worse + [(variant, "size_bytes") for variant, verdict in sizes.items() if verdict == "worse"]
+            change = paired_counts(grid.questions, int(gained), int(lost))
+            yield (variant, f"{ACCURACY.kind} {task}"), questions_effect(ACCURACY, change, ACCURACY.limit)
+
+
+def _samples(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted) -> Samples:
+    """Make the values of every column on both sides: latencies in ms, peaks in bytes."""
+    factors = np.array([planted.slower.get(variant, 1.0) for variant in range(grid.variants)])
+    e2e = _latencies(rng, grid, noise, np.ones(grid.variants)), _latencies(rng, grid, noise, factors)
+    first, second = (PEAK_BYTES * rng.lognormal(0, noise.memory_sd, (grid.variants, grid.rounds, 1)) for _ in range(2))
+    ttft = _prefill(rng, noise, e2e[0]), _prefill(rng, noise, e2e[1])
+    tpot = (e2e[0] - ttft[0]) / (OUTPUT_TOKENS - 1), (e2e[1] - ttft[1]) / (OUTPUT_TOKENS - 1)
+    return {"e2e_ms": e2e, "peak_resident_bytes": (first, second), "ttft_ms": ttft, "tpot_ms": tpot}
 
 
 def _latencies(
@@ -127,3 +168,10 @@ def _latencies(
     stalls = 1 + (rng.random(shape) < noise.stalled) * rng.exponential(0.5, shape)
     latencies: NDArray[np.float64] = E2E_MS * factors[:, None, None] * np.exp(logs) * stalls
     return latencies
+
+
+def _prefill(rng: np.random.Generator, noise: Noise, e2e: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the part of each latency that reads the prompt, which moves by itself too."""
+    moves = rng.normal(0, noise.prefill_sd, (*e2e.shape[:2], 1)) + rng.normal(0, noise.prefill_sd, e2e.shape)
+    ttft: NDArray[np.float64] = PREFILL * e2e * np.exp(moves)
+    return ttft

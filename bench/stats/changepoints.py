@@ -1,6 +1,6 @@
 """Change points of a short and noisy series: where its level moved, and how sure that is.
 
-Every stretch of a fixed set is searched for the split that tells its two sides apart best. The stretches are those
+Every stretch of a fixed set is searched for the split that separates its two sides best. The stretches are those
 of seeded binary segmentation (Kovács, Bühlmann, Li and Munk 2023, Biometrika 110:249): a regression that was fixed
 again, which a search over the whole series averages away, fills one of them. The test is the two-sample t at the
 best split (Worsley 1979, JASA 74:365); its p is multiplied by the number of all splits that were looked at in all
@@ -60,7 +60,7 @@ def find_shifts(values: Sequence[float], weights: Sequence[float], threshold: fl
         start, stop = todo.pop()
         p, place = _best_split(x[start:stop], w[start:stop], threshold)
         if place and p * splits <= ALPHA:
-            # What is left of a series is searched anew: its stretches are not those of the whole.
+            # What is left of a series is searched again: its stretches are not those of the whole.
             places[start + place] = p * splits
             todo += [(start, start + place), (start + place, stop)]
     return _confirm(x, w, places, threshold)

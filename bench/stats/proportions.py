@@ -105,12 +105,12 @@ def detectable_difference(n: int, psi: float, alpha: float = 0.05, power: float 
     """
     z_a, z_b = normal_quantile(1 - alpha / 2), normal_quantile(power)
     a, b, c = n + z_b**2, -2 * z_a * math.sqrt(psi * n), psi * (z_a**2 - z_b**2)
-    found = (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
-    if found <= psi:
-        return found
+    difference = (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
+    if difference <= psi:
+        return difference
     for _ in range(50):  # a contraction: its derivative is about -z_a z_b / n
-        found = (z_a + z_b * math.sqrt(max(0.0, 1 - found))) ** 2 / n
-    return min(1.0, found)
+        difference = (z_a + z_b * math.sqrt(max(0.0, 1 - difference))) ** 2 / n
+    return min(1.0, difference)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -58,47 +58,53 @@ class RoundsChange:
         return float(stdtrit(self.df, (1 + confidence) / 2)) * self.standard_error
 
 
-def compare_rounds(sides: Mapping[str, tuple[Rounds, Rounds]], share: float) -> dict[str, RoundsChange]:
-    """Compare a percentile of every variant, before and after; the variants of a sweep tell each other's variance.
+def compare_rounds(sides: Mapping[str, tuple[Rounds, Rounds]], q: float) -> dict[str, RoundsChange]:
+    """Compare the `q` percentile of every variant, before and after; all variants of a sweep show its variance.
 
     The variance of a side is that of a bootstrap of its rounds as whole blocks; those of all variants are then
     moderated together, because three rounds alone say little about it.
     """
-    own = {name: [block_variance(side, share) for side in pair] for name, pair in sides.items()}
+    own = {name: [block_variance(side, q) for side in pair] for name, pair in sides.items()}
     df = {name: float(sum(map(len, pair)) - 2) for name, pair in sides.items() if min(map(len, pair)) > 1}
     variances, total = moderated([sum(own[name]) for name in df], list(df.values()))
     known = {
         name: (math.sqrt(variance), total_df) for name, variance, total_df in zip(df, variances, total, strict=True)
     }
-    found = {}
+    changes = {}
     for name, (before, after) in sides.items():
-        values = [percentile([value for block in side for value in block], share) for side in (before, after)]
+        values = [percentile([value for block in side for value in block], q) for side in (before, after)]
         error, degrees = known.get(name, (math.inf, 0.0))
         n, rounds = (min(of) for of in ([sum(map(len, side)) for side in (before, after)], [len(before), len(after)]))
-        agree = rounds_agree(before, after, share)
-        found[name] = RoundsChange(math.log(values[1] / values[0]), error, degrees, n, rounds, agree)
-    return found
+        agree = rounds_agree(before, after, q)
+        changes[name] = RoundsChange(math.log(values[1] / values[0]), error, degrees, n, rounds, agree)
+    return changes
 
 
-def rounds_agree(before: Rounds, after: Rounds, share: float) -> bool:
+def rounds_agree(before: Rounds, after: Rounds, q: float) -> bool:
     """Say whether every round of one side is beyond every round of the other: one slow round is no regression."""
-    ours, theirs = ([percentile(block, share) for block in side] for side in (after, before))
+    ours, theirs = ([percentile(block, q) for block in side] for side in (after, before))
     return min(ours) > max(theirs) or max(ours) < min(theirs)
 
 
-def block_variance(rounds: Rounds, share: float) -> float:
+def block_variance(rounds: Rounds, q: float) -> float:
     """Return the variance of the log of a percentile when rounds are resampled as whole blocks.
 
     Davison and Hinkley, Bootstrap Methods (1997), section 3.8: blocks with replacement, what is in a block kept;
     resampling within the block too would count the spread of its requests twice. k blocks show k - 1 / k of the
     variance, which is put right. Up to MANY_ROUNDS rounds every resample is taken once, with its weight.
+
+    Of the largest value (q = 1) a resample says too little, as it often has the very same largest value (section
+    2.6.1): its variance is taken to be that of one round's largest, which for normal values is more than that of
+    the largest of k, so that the test errs to the safe side.
     """
     k = len(rounds)
     if k < 2:
         return 0.0
+    if q == 1.0:
+        return max(LEAST_VARIANCE, float(np.var([math.log(max(block)) for block in rounds], ddof=1)))
     blocks = [np.asarray(block, dtype=float) for block in rounds]
     chosen, weights = _resamples(k)
-    logs = np.log([percentile(np.concatenate([blocks[i] for i in row]), share) for row in chosen])  # type: ignore[arg-type]
+    logs = np.log([percentile(np.concatenate([blocks[i] for i in row]), q) for row in chosen])  # type: ignore[arg-type]
     middle = float(np.average(logs, weights=weights))
     return max(LEAST_VARIANCE, k / (k - 1) * float(np.average((logs - middle) ** 2, weights=weights)))
 

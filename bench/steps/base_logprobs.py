@@ -98,12 +98,12 @@ class LogProbs:
         """Return the text; the tasks' questions in an order that `seed` shuffles."""
         if self.text is not None:
             return resolve(self.text).read_text(encoding="utf-8")
-        from bench.scoring.lm_eval_process import judged
+        from bench.scoring.lm_eval_process import with_lm_eval
         from bench.scoring.scorer import Scorer
         from bench.tasks.ask import task_texts
 
         scorer = Scorer(session, parent, lambda *_: None)
-        texts: list[str] = judged(scorer, task_texts, self.tasks, self.data_dir, self.seed)
+        texts = with_lm_eval(scorer, task_texts, self.tasks, self.data_dir, self.seed)
         random.Random(self.seed).shuffle(texts)
         return "\n\n".join(texts)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from variants.configure import nearest
 from variants.errors import UserError
@@ -26,17 +25,15 @@ def check_name(group: str, name: str) -> None:
         raise UserError(f"{group}: no {name!r} in conf/{group}; {nearest(name, names(group))}")
 
 
-def check_keys(overrides: Sequence[str], config: Mapping[str, Any]) -> None:
-    """Raise UserError for an override of a key that the configuration does not have."""
+def check_keys(keys: Iterable[str], config: Mapping[str, object]) -> None:
+    """Raise UserError for a key that the configuration does not have."""
     known = set(flatten(config))
-    for override in overrides:
-        key = override.partition("=")[0]
-        if key in GROUPS or key.startswith("hydra") or key in known:
-            continue
-        raise UserError(f"{key}: unknown key; {nearest(key, known)}")
+    for key in keys:
+        if key not in GROUPS and not key.startswith("hydra") and key not in known:
+            raise UserError(f"{key}: unknown key; {nearest(key, known)}")
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def flatten(config: Mapping[str, object], prefix: str = "") -> Iterator[str]:
     """Yield every dotted key of a configuration, branches included."""
     for name, value in config.items():
         yield f"{prefix}{name}"

@@ -1,16 +1,16 @@
-"""What the cache holds for no record: artifacts that none names, and scores kept of them; and its removal."""
+"""Find, and on request remove, cached artifacts and scores that no record refers to."""
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from filelock import FileLock, Timeout
+from msgspec import Struct
 
 from variants.artifact import MANIFEST
 from variants.cache import Cache
@@ -19,11 +19,22 @@ from variants.errors import UserError
 FINGERPRINT = re.compile(rb"\b[0-9a-f]{64}\b")
 
 
+class _Step(Struct, frozen=True):
+    name: str = "damaged"
+
+
+class _Manifest(Struct, frozen=True):
+    """The part of an artifact's manifest that counts here; its defaults are those of a damaged one."""
+
+    parent: str | None = None
+    step: _Step = _Step()
+
+
 @dataclass(frozen=True)
 class Garbage:
-    """A folder that nothing names: an artifact, scores of one, or what a killed build left.
+    """A folder that no record refers to: an artifact, scores of one, or what a killed build left.
 
-    `held` where a build is at work on it.
+    `depth` counts its ancestors and itself; `held` says that a build is using it.
     """
 
     path: Path
@@ -34,10 +45,10 @@ class Garbage:
 
 
 def find_garbage(cache: Cache, results: Path) -> list[Garbage]:
-    """List what no file under `results` names, be it a sound record or not, and what is no ancestor of what is named.
+    """List the cached folders that no file under `results` refers to, be it a sound record or not.
 
-    Scores stay as long as their artifact may. What a base made of the text of a divergence is named by no record: its
-    numbers are in the records, and measuring another variant makes it anew in one pass.
+    The ancestors of an artifact that is referred to stay, and scores stay as long as their artifact. What a measure
+    compares with (the kept log-probabilities of a base) is in no record: measuring another variant builds it again.
 
     Raises UserError where there is no such folder: a mistyped one would make garbage of everything.
     """
@@ -49,7 +60,7 @@ def find_garbage(cache: Cache, results: Path) -> list[Garbage]:
 
 
 def remove(cache: Cache, results: Path, garbage: list[Garbage]) -> list[Garbage]:
-    """Remove what is still garbage and not held, descendants first; return what was removed.
+    """Remove what is still garbage and not held, descendants before their ancestors; return what was removed.
 
     Raises UserError while a sweep runs in this cache: it may be about to measure what no record names yet.
     """
@@ -82,24 +93,23 @@ def _garbage(cache: Cache, path: Path) -> Garbage:
     elif path.name.startswith("."):
         step = "unfinished"
     else:
-        step = str((_manifest(path).get("step") or {}).get("name", "damaged"))
+        step = _manifest(path).step.name
     return Garbage(path, step, size_bytes, len(list(_lineage(cache, path.name))), _is_held(cache.lock_of(path)))
 
 
 def _lineage(cache: Cache, name: str) -> Iterator[str]:
     """Yield an artifact's name and those that it descends from, as far as they are there."""
-    parent: Any = name
-    while isinstance(parent, str):
+    parent: str | None = name
+    while parent is not None:
         yield parent
-        parent = _manifest(cache.artifact(parent)).get("parent")
+        parent = _manifest(cache.artifact(parent)).parent
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> _Manifest:
     try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Manifest)
     except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return _Manifest()
 
 
 def _is_held(lock: Path) -> bool:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import SpinnerColumn, TextColumn
+
+from bench.measures.measure import Progress, cost_of
 from bench.sweep.cell import Cell
-from bench.sweep.run import Tell
 from bench.terminal import console
+from variants.step import Planned
 
-if TYPE_CHECKING:
-    pass
+LOG_SECONDS = 120.0
+"""How often a log, where nothing can be redrawn, gets a line on a cell that is still running."""
+PACE_SECONDS = 300.0
+"""The pace of work is that of so many seconds: what was kept by an earlier run goes by in no time."""
 
 
 @dataclass
 class _Sweep:
-    """Where the sweep of this process stands; Hydra calls the cells one by one and keeps nothing between them."""
+    """How far the sweep of this process is; Hydra calls the cells one by one and keeps nothing between them."""
 
     total: int = 0
     done: int = 0
@@ -28,31 +34,38 @@ class _Sweep:
 
 _sweep = _Sweep()
 
-LOG_SECONDS = 120.0
-"""How often a log, where nothing can be redrawn, gets a line on a cell that is still running."""
 
-
-PACE_SECONDS = 300.0
-"""The pace of work is that of so many seconds: what was kept by an earlier run goes by in no time."""
-
-
-@dataclass
 class Stage:
-    """What a cell is doing at present, and how much of it was done at which times (seconds) of late."""
+    """What a cell is doing at present: one task of rich's progress, whose speed gives the time left."""
 
-    work: tuple[str, int] = ("", 0)
-    reports: list[tuple[float, int]] = field(default_factory=list)
+    def __init__(self, out: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self.bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            console=out,
+            refresh_per_second=1,  # a faster one would show in the child's latency
+            transient=True,
+            disable=not out.is_terminal,
+            get_time=clock,
+            speed_estimate_period=PACE_SECONDS,
+        )
+        self._task = self.bar.add_task("")
+        self._work = ("", 0)
 
-    def report(self, what: str, done: int, total: int, now: float) -> str:
+    def report(self, what: str, done: int, total: int) -> str:
         """Take a report in; return what is being done, how far it is, and the time left at the pace of late."""
-        if (what, total) != self.work or done < self.reports[-1][1]:
-            self.work, self.reports = (what, total), []
-        self.reports.append((now, done))
-        while len(self.reports) > 2 and now - self.reports[1][0] >= PACE_SECONDS:
-            del self.reports[0]
+        task = self.bar.tasks[0]
+        if (what, total) != self._work or done < task.completed:
+            self._work = (what, total)
+            self.bar.reset(self._task, total=total)
+        self.bar.update(self._task, completed=done)
         text = f"{what} {done:,}/{total:,}" if total > 1 else what
-        since, first = self.reports[0]
-        return f"{text}, {about((now - since) * (total - done) / (done - first))}" if first < done < total else text
+        seconds = task.time_remaining
+        return f"{text}, {about(seconds)}" if seconds is not None and 0 < done < total else text
+
+    def show(self, line: str) -> None:
+        """Put a line on the terminal in place of the one before."""
+        self.bar.update(self._task, description=line)
 
 
 def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
@@ -67,10 +80,10 @@ def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     for cell in todo:
         new = [p for p in cell.builds if p.fingerprint in to_build and p.fingerprint not in built]
         built.update(p.fingerprint for p in new)
-        _sweep.todo[label_of(cell)] = weight(cell, [p.name for p in new])
+        _sweep.todo[label_of(cell)] = weight(cell, new)
     variants = list(dict.fromkeys(cell.variant for cell in cells))
     out = console()
-    out.print(f"[bold]{first.config['sweep']}[/bold] on {first.machine['id']}, device {first.device}")
+    out.print(f"[bold]{first.settings.sweep}[/bold] on {first.machine.id}, device {first.device}")
     out.print(f"  variants   {', '.join(variants)}")
     out.print(
         f"  cells      {len(cells)} = {len(variants)} variants x {len(cells) // len(variants)} rounds; "
@@ -83,20 +96,17 @@ def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     out.print(f"  records    {first.record_path.parent}", soft_wrap=True)
 
 
-def weight(cell: Cell, new_steps: Sequence[str]) -> float:
+def weight(cell: Cell, new: Sequence[Planned]) -> float:
     """Return about how long a cell takes, in units of one measured round: for the time left alone, never for a result.
 
-    The ratios were seen on the embedded suite; a fine-tune outweighs all else.
+    The ratios are those of the embedded suite; a fine-tune outweighs all else.
     """
-    costs = {"lora": 25.0, "merge": 4.0, "gguf": 2.5, "nf4": 2.5, "int8": 2.5}
-    measured = (12.0 if cell.config["variant"]["runtime"] == "transformers" else 1.0) + (
-        3.0 if "accuracy" in cell.measures else 0.0
-    )
-    return measured + sum(costs.get(name, 0.3) for name in new_steps)
+    measured = cell.runtime.expected_cost + sum(map(cost_of, cell.measures.values()))
+    return measured + sum(planned.step.expected_cost for planned in new)
 
 
 @contextmanager
-def cell_progress(cell: Cell) -> Iterator[Tell]:
+def cell_progress(cell: Cell) -> Iterator[Progress]:
     """Show one cell's progress while it runs, and a line with its outcome after it."""
     out = console()
     label = label_of(cell)
@@ -107,21 +117,21 @@ def cell_progress(cell: Cell) -> Iterator[Tell]:
     started = time.monotonic()
     count = f"[{_sweep.done}/{_sweep.total}]" if _sweep.total else ""
     left = time_left(_sweep.todo, _sweep.seconds_per_unit)
-    with out.status("", refresh_per_second=1) as status:  # a faster one would show in the child's latency
-        stage = Stage()
-        said = started
+    stage = Stage(out)
+    with stage.bar:
+        logged = started
 
-        def tell(what: str, done: int, total: int) -> None:
-            nonlocal said
+        def report(what: str, done: int, total: int) -> None:
+            nonlocal logged
             now = time.monotonic()
-            line = rf"\{count} {label:<20} {stage.report(what, done, total, now)}"
-            status.update(f"{line}; sweep {left}" if left and total <= 1 else line)
-            if not out.is_terminal and now - said >= LOG_SECONDS:
-                said = now
-                out.print(line, soft_wrap=True)
+            line = f"{count} {label:<20} {stage.report(what, done, total)}"
+            stage.show(f"{line}; sweep {left}" if left and total <= 1 else line)
+            if not out.is_terminal and now - logged >= LOG_SECONDS:
+                logged = now
+                out.print(line, soft_wrap=True, markup=False)
 
-        tell("starting", 0, 1)
-        yield tell
+        report("starting", 0, 1)
+        yield report
     seconds = time.monotonic() - started
     units = _sweep.todo.pop(label, 0.0)
     if units:

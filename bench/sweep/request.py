@@ -1,4 +1,4 @@
-"""What a user typed after `bench run`, checked against what there is before Hydra sees it."""
+"""What a user typed after `bench run`, checked against what there is before Hydra composes it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.sweep.conf import GROUPS, check_name, names
 from bench.tasks import mmlu
@@ -14,7 +15,9 @@ from variants.configure import nearest
 from variants.errors import UserError
 from variants.paths import resolve
 
-QUOTES = "\"'"
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
 NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir")
 """Keys that choose what runs or where it is kept, and move no number."""
 DATA_DIRS = ("data_dir", "accuracy.data_dir")
@@ -22,93 +25,168 @@ DATA_DIRS = ("data_dir", "accuracy.data_dir")
 
 
 @dataclass(frozen=True)
+class Setting:
+    """One override: its key, and the whole of it as Hydra reads it."""
+
+    key: str
+    line: str
+
+
+@dataclass(frozen=True)
 class Request:
-    """A checked request: the variants asked for (empty: the suite's), Hydra overrides, and the sweep's name.
+    """A checked request: the variants asked for (empty: the suite's), the overrides, and the sweep's name.
 
     `suffix` is empty for the stock sweep: committed defaults and nothing overridden that moves a number.
     """
 
     variants: tuple[str, ...]
-    overrides: tuple[str, ...]
+    settings: tuple[Setting, ...]
     sweep: str
     suffix: str
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """Return the overrides as Hydra reads them."""
+        return tuple(setting.line for setting in self.settings)
+
+    def having(self, **values: str) -> Request:
+        """Return this request with more of the model's keys set: `path`, `revision`."""
+        more = (setting(f"model.{key}", value) for key, value in values.items())
+        return Request(self.variants, (*self.settings, *more), self.sweep, self.suffix)
 
 
 def parse(arguments: Sequence[str]) -> Request:
     """Check and sort the arguments of `bench run`. Raises UserError, naming the nearest valid names."""
-    chosen = {"model": "reference", "suite": "embedded"}
+    suite, model = "embedded", "reference"
     variants: tuple[str, ...] = ()
-    overrides: list[str] = []
+    settings: list[Setting] = []
     moved: list[str] = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            raise UserError(f"{argument!r}: an override is KEY=VALUE, such as suite=smoke or variant=base,q4")
-        bare = key.lstrip("+~")
-        if bare == "round":
-            raise UserError("round: not yours to set; the suite's rounds are suite.rounds=N")
-        if bare == "variant":
-            variants = tuple(name.strip() for name in value.strip("[]").split(","))
-            for name in variants:
-                check_name("variant", name)
-        elif key != bare and not bare.startswith("hydra"):
-            raise UserError(f"{argument}: keys are changed, not added or removed; write {bare}={value}")
-        elif bare == "model.revision":
-            overrides.append(f"model.revision='{value.strip(QUOTES)}'")  # a sha may look like a number
-        elif bare == "model":
-            chosen["model"], extra = _model(value)
-            overrides += extra
-            moved += extra
-        elif bare in GROUPS:
-            check_name(bare, value)
-            chosen[bare] = value
-            overrides.append(argument)
+    names_of_model: list[str] = []
+    for override in map(_parsed, arguments):
+        key, line = key_of(override), str(override.input_line)
+        _check(override)
+        if key == "variant":
+            variants = _variants(override)
+        elif key == "model":
+            model, values = _model(_text(override))
+            settings += [setting(*pair) for pair in values]
+            moved += [f"{name}={value}" for name, value in values]
+            names_of_model += [value for name, value in values if name == "model.name"]
+        elif key == "model.revision":
+            settings.append(setting(key, _text(override)))  # a sha may look like a number
         else:
-            if not bare.startswith("hydra"):
-                _refuse_sweep(argument, value)
-            overrides.append(argument)
-        if bare in DATA_DIRS and value != "null":
-            moved.append(f"data_dir={mmlu.content_sha256(resolve(value.strip(QUOTES)))}")
-        elif bare not in (*NEUTRAL, *DATA_DIRS, "model", "suite") and not bare.startswith("hydra"):
-            moved.append(argument)
-    model = next((v.partition("=")[2] for v in overrides if v.startswith("model.name=")), chosen["model"])
+            if key in GROUPS:
+                check_name(key, _text(override))
+            settings.append(Setting(key, line))
+        if key == "suite":
+            suite = _text(override)
+        if key == "model.name":
+            names_of_model.append(_text(override))
+        if key in DATA_DIRS and override.value() is not None:
+            moved.append(f"data_dir={mmlu.content_sha256(resolve(_text(override)))}")
+        elif key not in (*NEUTRAL, *DATA_DIRS, "model", "suite") and not key.startswith("hydra"):
+            moved.append(line)
+    name = re.sub(r"[^\w.-]+", "-", next(iter(names_of_model), model))
     digest = "-" + hashlib.sha256("\n".join(sorted(moved)).encode()).hexdigest()[:6] if moved else ""
-    sweep = f"{chosen['suite']}-{model}{digest}"
+    sweep = f"{suite}-{name}{digest}"
     stock = sweep == "embedded-reference"
-    return Request(variants, tuple(overrides), sweep, "" if stock else sweep)
+    return Request(variants, tuple(settings), sweep, "" if stock else sweep)
 
 
-def _model(value: str) -> tuple[str, list[str]]:
-    """Understand `model=`: a name in conf/model, a folder, or a hub id."""
+def keys(arguments: Sequence[str]) -> set[str]:
+    """Return the keys that some arguments of `bench run` set. Raises UserError for what is no override."""
+    return {key_of(_parsed(argument)) for argument in arguments}
+
+
+def key_of(override: Override) -> str:
+    """Return the dotted key of an override, without what Hydra lets stand before it."""
+    return override.key_or_group + (f"@{override.package}" if override.package else "")
+
+
+def setting(key: str, text: str) -> Setting:
+    """Make the override that sets a key to a text, quoted where Hydra would read anything else in it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    line = f"{key}={text}"
+    try:
+        plain = OverridesParser.create().parse_override(line).value() == text
+    except HydraException:
+        plain = False
+    return Setting(key, line if plain else f"{key}={quoted(text)}")
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, as Hydra reads it back."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _parsed(argument: str) -> Override:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if "=" not in argument:
+        raise UserError(f"{argument!r}: an override is KEY=VALUE, such as suite=smoke or variant=base,q4")
+    parser = OverridesParser.create()
+    try:
+        return parser.parse_override(argument)
+    except HydraException:
+        if argument.startswith("model="):  # a folder may have any name
+            return parser.parse_override(setting("model", argument.removeprefix("model=")).line)
+        raise UserError(f"{argument!r}: not a valid override; quote a value with special characters") from None
+
+
+def _check(override: Override) -> None:
+    """Raise UserError for what Hydra can do and a sweep cannot: add keys, remove them, or sweep them."""
+    key = key_of(override)
+    if key == "round":
+        raise UserError("round: not yours to set; the suite's rounds are suite.rounds=N")
+    if key == "variant" or key.startswith("hydra"):
+        return
+    if override.is_add() or override.is_force_add() or override.is_delete():
+        raise UserError(
+            f"{override.input_line}: keys are changed, not added or removed; write {key}={_text(override) or 'VALUE'}"
+        )
+    if override.is_sweep_override() and key != "model":
+        raise UserError(
+            f"{override.input_line}: only variant takes a list; for several values add steps, and variants that use "
+            "them"
+        )
+
+
+def _text(override: Override) -> str:
+    """Return the value as it was typed, without its quotes: a name or a revision may look like a number."""
+    value = override.value()
+    return value if isinstance(value, str) else str(override.input_line).partition("=")[2].strip()
+
+
+def _variants(override: Override) -> tuple[str, ...]:
+    from hydra.core.override_parser.types import ChoiceSweep
+
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else value if isinstance(value, list) else [_text(override)]
+    chosen = tuple(str(getattr(name, "text", name)) for name in values) or ("",)
+    for name in chosen:
+        check_name("variant", name)
+    return chosen
+
+
+def _model(value: str) -> tuple[str, list[tuple[str, str]]]:
+    """Understand `model=`: a name in conf/model, a folder, or a hub id; return the name and what it sets."""
     if value in names("model"):
-        return value, [] if value == "reference" else [f"model={value}"]
+        return value, [] if value == "reference" else [("model", value)]
     path = Path(value).expanduser()
     if path.exists() or value.startswith(("/", ".", "~")):
         if not path.exists():
             raise UserError(f"model={value}: no such folder")
-        return "local", [
-            "model=local",
-            f"model.path={path.resolve()}",
-            f"model.name={_slug(path.resolve().name)}",
-        ]
+        path = path.resolve()
+        return "local", [("model", "local"), ("model.path", str(path)), ("model.name", _slug(path.name))]
     if re.fullmatch(r"[\w.-]+/[\w.-]+", value):
-        return "hub", ["model=hub", f"model.id={value}", f"model.name={_slug(value.split('/')[1])}"]
+        return "hub", [("model", "hub"), ("model.id", value), ("model.name", _slug(value.split("/")[1]))]
     raise UserError(f"model={value}: no such name in conf/model, folder, or org/name; {nearest(value, names('model'))}")
 
 
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "model"
-
-
-def _refuse_sweep(argument: str, value: str) -> None:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        override = OverridesParser.create().parse_override(argument)
-    except HydraException:
-        raise UserError(f"{argument!r}: not a valid override; quote a value with special characters") from None
-    if override.is_sweep_override():
-        raise UserError(
-            f"{argument}: only variant takes a list; for several values add steps, and variants that use them"
-        )

@@ -9,115 +9,130 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from bench.machine.git import state
 from bench.machine.hardware import versions
-from bench.metrics import answers, divergence
+from bench.measures.measure import Progress
 from bench.records import file as record_file
-from bench.summary import parity
+from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
+from bench.sweep import jobs
 from bench.sweep.cell import Cell
+from bench.sweep.jobs import BuildJob, Failure, Job, MeasureJob, Result
+from variants.artifact import Artifact
 from variants.paths import ROOT
-
-Tell = Callable[[str, int, int], None]
 
 
 class StageError(Exception):
-    """A child process that did not do its job; `error` is what the record keeps of it."""
+    """A child process that did not do its job: what the record keeps of it, and what it measured before."""
 
-    def __init__(self, error: dict[str, Any]) -> None:
-        super().__init__(error["message"])
+    def __init__(self, error: CellError, partial: Result) -> None:
+        super().__init__(error.message)
         self.error = error
+        self.partial = partial
 
 
-def run_cell(cell: Cell, tell: Tell) -> dict[str, Any]:
+def run_cell(cell: Cell, progress: Progress) -> Record:
     """Build what is missing, measure, write the record and return it. A failure is a record too."""
-    started = time.monotonic()
-    result: dict[str, Any] = {
-        "schema": record_file.SCHEMA,
-        "variant": cell.variant,
-        "round": cell.round,
-        "status": "ok",
-        "cell": cell.key,
-        "sweep": cell.config["sweep"],
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": {},
-        "commit": cell.commit,
-        "machine": cell.machine,
-        "versions": versions(),
-        "config": _stated(cell),
-        "lineage": [],
-        "artifact": None,
-        "session": None,
-        "measures": {},
-        "canary": None,
-        "parity": None,
-        "warnings": [],
-        "error": None,
-    }
+    started, started_at = time.monotonic(), datetime.now(UTC)
+    seconds: dict[str, float] = {}
+    lineage: tuple[Made, ...] = ()
+    result, error = Result(), None
     try:
-        _build(cell, tell)
+        _build(cell, progress)
         built = time.monotonic()
-        result["seconds"]["build"] = round(built - started, 2)
-        result.update(_lineage(cell))
-        result.update(_measure(cell, tell))
-        result["seconds"]["measure"] = round(time.monotonic() - built, 2)
-        result["parity"] = parity.against(result, _beside(cell))
+        seconds["build"] = round(built - started, 2)
+        lineage = _lineage(cell)
+        result = _measure(cell, progress)
+        seconds["measure"] = round(time.monotonic() - built, 2)
     except StageError as failure:
-        result.update(failure.error.pop("partial", {}))
-        result.update(status="failed", error=failure.error)
-    except Exception as error:  # whatever it is, it costs this cell and not the sweep
-        result.update(status="failed", error=_unforeseen(error))
-    result["seconds"]["total"] = round(time.monotonic() - started, 2)
-    result["warnings"] = _warnings(result) + moved(cell)
+        result, error = failure.partial, failure.error
+    except Exception as unforeseen:  # whatever it is, it costs this cell and not the sweep
+        error = _unforeseen(unforeseen)
+    seconds["total"] = round(time.monotonic() - started, 2)
+    record = Record(
+        schema=SCHEMA,
+        variant=cell.variant,
+        round=cell.round,
+        status="failed" if error else "ok",
+        cell=cell.key,
+        sweep=cell.settings.sweep,
+        started_at=started_at.isoformat(timespec="seconds"),
+        seconds=seconds,
+        commit=cell.commit,
+        machine=cell.machine,
+        versions=versions(),
+        config=_stated(cell),
+        lineage=lineage,
+        artifact=Measured(lineage[-1].fingerprint, lineage[-1].kind) if lineage else None,
+        session=result.session,
+        measures=result.measures,
+        canary=result.canary,
+        warnings=(*_warnings(lineage, result), *moved(cell)),
+        error=error,
+    )
     try:
-        record_file.write(result, cell.record_path)
-    except ValueError as error:  # a number that JSON has no word for: the cell failed, and that is a record too
-        result.update(status="failed", error=_unforeseen(error), measures={})
-        record_file.write(result, cell.record_path)
-    return result
+        record_file.write(record, cell.record_path)
+    except ValueError as bad:  # a number that JSON has no word for: the cell failed, and that is a record too
+        record = msgspec.structs.replace(record, status="failed", error=_unforeseen(bad), measures={})
+        record_file.write(record, cell.record_path)
+    return record
 
 
-def _beside(cell: Cell) -> list[dict[str, Any]]:
-    """Read the records that lie where this cell's will, those of the same round first."""
-    paths = sorted(cell.record_path.parent.glob("*.json"))
-    found = [known for path in paths if path != cell.record_path and (known := record_file.read(path))]
-    return sorted(found, key=lambda known: known["round"] != cell.round)
-
-
-def _build(cell: Cell, tell: Tell) -> None:
-    for chain in (cell.chain, cell.reference):
+def _build(cell: Cell, progress: Progress) -> None:
+    for chain in (cell.chain, *cell.references.values()):
         parent: str | None = None
         for planned in chain:
             if cell.cache.find(planned.fingerprint) is None:
-                job = {"name": planned.name, "step": planned.node, "fingerprint": planned.fingerprint, "parent": parent}
-                _child(cell, "build", planned.name, job, tell)
+                label = _label(cell, planned.name)
+                job = BuildJob(
+                    name=planned.name,
+                    step=dict(planned.node),
+                    fingerprint=planned.fingerprint,
+                    parent=parent,
+                    device=cell.device,
+                    cache=str(cell.cache.root),
+                    out=str(_folder(cell) / f"{label}.out.json"),
+                )
+                _child(cell, label, job, planned.name, progress)
             parent = planned.fingerprint
 
 
-def _measure(cell: Cell, tell: Tell) -> dict[str, Any]:
-    job = {
-        "fingerprint": cell.fingerprint,
-        "reference": cell.reference[-1].fingerprint if cell.reference else None,
-        "runtime": cell.config["runtime"][cell.config["variant"]["runtime"]],
-        "measures": {name: cell.config[name] for name in cell.measures},
-        "round": cell.round,
-    }
-    return _child(cell, "measure", None, job, tell)
+def _measure(cell: Cell, progress: Progress) -> Result:
+    label = _label(cell, "measure")
+    job = MeasureJob(
+        fingerprint=cell.fingerprint,
+        references={name: steps[-1].fingerprint for name, steps in cell.references.items()},
+        runtime=cell.settings.runtime[cell.settings.variant.runtime],
+        measures={name: cell.settings.measures[name] for name in cell.measures},
+        round=cell.round,
+        device=cell.device,
+        cache=str(cell.cache.root),
+        out=str(_folder(cell) / f"{label}.out.json"),
+    )
+    return _child(cell, label, job, None, progress)
 
 
-def _child(cell: Cell, stage: str, step: str | None, job: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
-    """Run one stage in a process of its own; return what it wrote, or raise StageError with all that is known."""
-    # The key tells apart what two sweeps of one name may run at once: other states of the tree, other checkouts.
-    label = f"{cell.variant}.r{cell.round}.{step or stage}.{cell.key[:8]}"
-    folder = cell.cache.jobs(cell.config["sweep"])
+def _folder(cell: Cell) -> Path:
+    return cell.cache.jobs(cell.settings.sweep)
+
+
+def _label(cell: Cell, stage: str) -> str:
+    # Two sweeps of one name may run at once, of other states of the tree or checkouts: their keys differ.
+    return f"{cell.variant}.r{cell.round}.{stage}.{cell.key[:8]}"
+
+
+def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progress) -> Result:
+    """Run one job in a process of its own; return what it wrote, or raise StageError with all that is known."""
+    folder = _folder(cell)
     folder.mkdir(parents=True, exist_ok=True)
-    job_file, out, log = (folder / f"{label}.{suffix}" for suffix in ("job.json", "out.json", "log"))
-    everything = {"stage": stage, "cache": str(cell.cache.root), "device": cell.device, "out": str(out), **job}
-    job_file.write_text(json.dumps(everything, indent=1))
+    job_file, out, log = folder / f"{label}.job.json", Path(job.out), folder / f"{label}.log"
+    job_file.write_bytes(jobs.encode(job))
     out.unlink(missing_ok=True)
     with log.open("w") as stream:
         command = [sys.executable, "-m", "bench.sweep.worker", str(job_file)]
@@ -125,25 +140,37 @@ def _child(cell: Cell, stage: str, step: str | None, job: Mapping[str, Any], tel
         assert child.stdout is not None
         try:
             for line in child.stdout:
-                _forward(line, tell)
+                _forward(line, progress)
             code = child.wait()
         except BaseException:
             child.kill()
             child.wait()
             raise
-    result: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
-    if code == 0 and result.pop("done", False):
+    result = msgspec.json.decode(out.read_bytes(), type=Result) if out.exists() else Result()
+    if code == 0 and result.done:
         return result
-    error = result.pop("error", None) or {"type": "ChildDied", "message": died(code), "traceback": ""}
-    reproduce = shlex.join([_shown(sys.executable), "-m", "bench.sweep.worker", _shown(str(job_file))])
-    where = {"stage": stage, "step": step, "log": _shown(str(log)), "reproduce": reproduce}
-    raise StageError({**where, **error, "partial": result})
+    failure = result.error or Failure("ChildDied", died(code))
+    error = CellError(
+        stage="build" if isinstance(job, BuildJob) else "measure",
+        message=failure.message,
+        type=failure.type,
+        step=step,
+        traceback=failure.traceback,
+        log=_shown(str(log)),
+        reproduce=shlex.join([_shown(sys.executable), "-m", "bench.sweep.worker", _shown(str(job_file))]),
+    )
+    raise StageError(error, result)
 
 
-def _unforeseen(error: Exception) -> dict[str, Any]:
+def _unforeseen(error: Exception) -> CellError:
     message = (str(error).splitlines() or [""])[0] or type(error).__name__
-    where = {"stage": "sweep", "step": None, "log": "", "reproduce": "bench run, with the same overrides"}
-    return {**where, "type": type(error).__name__, "message": message, "traceback": traceback.format_exc()}
+    return CellError(
+        stage="sweep",
+        message=message,
+        type=type(error).__name__,
+        traceback=traceback.format_exc(),
+        reproduce="bench run, with the same overrides",
+    )
 
 
 def died(code: int) -> str:
@@ -159,12 +186,12 @@ def died(code: int) -> str:
     return f"the child died of {name} ({hint.get(name, 'a signal')}); see its log"
 
 
-def _forward(line: str, tell: Tell) -> None:
+def _forward(line: str, progress: Progress) -> None:
     try:
         what, done, total = json.loads(line)
     except (ValueError, TypeError):  # a library that prints to standard output is no progress
         return
-    tell(str(what), int(done), int(total))
+    progress(str(what), int(done), int(total))
 
 
 def _shown(path: str) -> str:
@@ -172,58 +199,56 @@ def _shown(path: str) -> str:
     return str(Path(path).relative_to(ROOT)) if Path(path).is_relative_to(ROOT) else path
 
 
-def _stated(cell: Cell) -> dict[str, Any]:
-    """Return the resolved configuration that moved this cell's numbers."""
-    variant = cell.config["variant"]
-    return {
-        "suite": cell.config["suite"]["name"],
-        "model": cell.config["model"],
-        "variant": variant,
-        "steps": {planned.name: cell.config["steps"][planned.name] for planned in cell.chain},
-        "runtime": cell.config["runtime"][variant["runtime"]],
-        "measures": {name: cell.config[name] for name in cell.measures},
-        "device": {"asked": cell.config["device"], "used": cell.device},
-        "overrides": cell.config["overrides"],
-    }
+def _stated(cell: Cell) -> Config:
+    """Return the resolved configuration that moved this cell's numbers, and the questions of its suite."""
+    at = cell.settings
+    return Config(
+        variant=msgspec.structs.replace(at.variant, roles=tuple(planned.step.role for planned in cell.chain)),
+        suite=at.suite.name,
+        model=at.model,
+        steps={planned.name: at.steps[planned.name] for planned in cell.chain},
+        runtime=at.runtime[at.variant.runtime],
+        measures={name: at.measures[name] for name in cell.measures},
+        device=Device(asked=at.device, used=cell.device),
+        overrides=at.overrides,
+        questions=at.suite.questions,
+    )
 
 
-def _lineage(cell: Cell) -> dict[str, Any]:
+def _lineage(cell: Cell) -> tuple[Made, ...]:
     artifact = cell.cache.find(cell.fingerprint)
     assert artifact is not None
-    lineage = [
-        {
-            "step": planned.name,
-            "kind": made.kind,
-            "fingerprint": made.fingerprint,
-            "size_bytes": made.size_bytes,
-            "build_seconds": made.build_seconds,
-            "build_peak_bytes": made.peak_resident_bytes,
-            "sha256": {f.name: f.sha256 for f in made.files if f.name.endswith((".gguf", ".safetensors"))},
-            "tools": made.step["tools"] | ({"revision": made.step["revision"]} if "revision" in made.step else {}),
-            "notes": dict(made.notes),
-            "warnings": list(made.warnings),
-        }
-        for planned, made in zip(cell.chain, artifact.lineage(), strict=True)
-    ]
-    return {"lineage": lineage, "artifact": {"fingerprint": artifact.fingerprint, "kind": artifact.kind}}
+    return tuple(_made(planned.name, built) for planned, built in zip(cell.chain, artifact.lineage(), strict=True))
+
+
+def _made(step: str, artifact: Artifact) -> Made:
+    revision = {"revision": artifact.step["revision"]} if "revision" in artifact.step else {}
+    return Made(
+        step=step,
+        kind=artifact.kind,
+        fingerprint=artifact.fingerprint,
+        size_bytes=artifact.size_bytes,
+        build_seconds=artifact.build_seconds,
+        build_peak_bytes=artifact.peak_resident_bytes,
+        sha256={file.name: file.sha256 for file in artifact.files if file.name.endswith((".gguf", ".safetensors"))},
+        tools={**artifact.step["tools"], **revision},
+        notes=dict(artifact.notes),
+        warnings=tuple(artifact.warnings),
+    )
 
 
 def moved(cell: Cell) -> list[str]:
     """Say where the checkout is no longer what the record names: each stage is a process that reads it anew."""
-    if state(ROOT) == cell.commit:
+    if msgspec.convert(asdict(state(ROOT)), Commit) == cell.commit:
         return []
     return ["the checkout changed after this sweep began: what ran may not be the commit and state that are named"]
 
 
-def _warnings(result: Mapping[str, Any]) -> list[str]:
-    """Collect what a reader must know beside the numbers."""
-    warnings = [f"step {made['step']}: {text}" for made in result["lineage"] for text in made["warnings"]]
-    for task, columns in result["measures"].get("accuracy", {}).items():
-        warnings += answers.warnings(task, columns)
-    if diverged := result["measures"].get("divergence"):
-        warnings += divergence.warnings(diverged)
-    warnings += parity.warnings(result)
-    session = result["session"]
-    if session and session["device"] == "cuda" and session["gpu_layers"] < session["layers"]:
-        warnings.append(f"only {session['gpu_layers']} of {session['layers']} layers are on the GPU")
+def _warnings(lineage: tuple[Made, ...], result: Result) -> list[str]:
+    """Collect what cannot be seen in the numbers later."""
+    warnings = [f"step {made.step}: {text}" for made in lineage for text in made.warnings]
+    session: Mapping[str, object] = result.session or {}
+    on_gpu, layers = session.get("gpu_layers"), session.get("layers")
+    if session.get("device") == "cuda" and isinstance(on_gpu, int) and isinstance(layers, int) and on_gpu < layers:
+        warnings.append(f"only {on_gpu} of {layers} layers are on the GPU")
     return warnings

@@ -14,10 +14,11 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from filelock import FileLock
 
+from bench.sweep.jobs import BuildJob, Failure, Job, MeasureJob, Result, decode
 from variants.build import build
 from variants.cache import Cache
 from variants.configure import configure
@@ -29,68 +30,78 @@ from variants.step import Planned
 def main(job_file: str) -> int:
     """Do the job; return 0, or 1 with the error in the result file."""
     die_with_parent()
-    job = json.loads(Path(job_file).read_text())
-    result: dict[str, Any] = {}
+    job = decode(Path(job_file).read_bytes())
+    result = Result()
     try:
         lock = Path(tempfile.gettempdir()) / f"variantbench-{os.getuid()}.lock"
         progress("waiting for the machine", 0, 1)
-        with FileLock(
-            lock
-        ):  # whichever sweep of this user has the machine: a fine-tune beside a clock would show in it
-            {"build": _build, "measure": _measure}[job["stage"]](job, result)
-        result["done"] = True
+        # Whichever sweep of this user has the machine: a fine-tune beside a clock would show in it.
+        with FileLock(lock):
+            if isinstance(job, BuildJob):
+                _build(job)
+            else:
+                _measure(job, result)
+        result.done = True
     except Exception as error:
         traceback.print_exc()
-        result["error"] = {
-            "type": type(error).__name__,
-            "message": (str(error).splitlines() or [""])[0] or type(error).__name__,
-            "traceback": "" if isinstance(error, UserError) else traceback.format_exc(),
-        }
+        result.error = Failure(
+            type(error).__name__,
+            (str(error).splitlines() or [""])[0] or type(error).__name__,
+            "" if isinstance(error, UserError) else traceback.format_exc(),
+        )
     _save(job, result)
-    return 1 if "error" in result else 0
+    return 1 if result.error else 0
 
 
-def _build(job: Mapping[str, Any], result: dict[str, Any]) -> None:
-    cache = Cache(Path(job["cache"]))
-    step = configure(job["step"], f"steps.{job['name']}")
-    parent = cache.find(job["parent"]) if job["parent"] else None
-    progress(f"building {job['name']}", 0, 1)
-    build(cache, Planned(job["name"], step, job["fingerprint"], job["step"]), parent, job["device"])
+def _build(job: BuildJob) -> None:
+    cache = Cache(Path(job.cache))
+    step = configure(job.step, f"steps.{job.name}")
+    parent = cache.find(job.parent) if job.parent else None
+    progress(f"building {job.name}", 0, 1)
+    build(cache, Planned(job.name, step, job.fingerprint, job.step), parent, job.device)
 
 
-def _measure(job: Mapping[str, Any], result: dict[str, Any]) -> None:
+def _measure(job: MeasureJob, result: Result) -> None:
     from bench.machine.canary import canary
-    from bench.measures.measure import Subject
+    from bench.measures.measure import Measure, Subject
+    from bench.runtimes.session import Runtime
 
-    cache = Cache(Path(job["cache"]))
-    artifact = cache.find(job["fingerprint"])
-    reference = cache.find(job["reference"]) if job["reference"] else None
+    cache = Cache(Path(job.cache))
+    artifact = cache.find(job.fingerprint)
     assert artifact is not None
-    measures = [configure(node, name) for name, node in job["measures"].items()]
-    runtime = configure(job["runtime"], "runtime")
-    result["measures"] = {}
+    references = {name: cache.find(fingerprint) for name, fingerprint in job.references.items()}
+    measures: dict[str, Measure] = {name: configure(node, name) for name, node in job.measures.items()}
+    runtime: Runtime = configure(job.runtime, "runtime")
     before = canary()
     reset_peak_resident()  # the canary's arrays are not the model's memory
     started = time.monotonic()
     progress("opening", 0, 1)
-    session = runtime.open(artifact, job["device"])
-    subject = Subject(artifact, session, reference)
-    result["session"] = {**session.facts, "open_seconds": round(time.monotonic() - started, 3)}
-    for measure in measures:
-        result["measures"][measure.name] = measure.measure(subject, job["round"], progress)
+    session = runtime.open(artifact, job.device)
+    result.session = {**session.facts, "open_seconds": round(time.monotonic() - started, 3)}
+    for name, measure in measures.items():
+        subject = Subject(artifact, session, references.get(name))
+        result.measures[name] = _finite(name, measure.measure(subject, job.round, progress))
         _save(job, result)
-    result["canary"] = {"before": before, "after": canary()}
+    result.canary = {"before": before, "after": canary()}
 
 
-def _save(job: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    out = Path(job["out"])
+def _finite(name: str, values: Mapping[str, object]) -> msgspec.Raw:
+    """Return the JSON of what was measured. Raises RuntimeError for a number that JSON has no word for."""
+    try:
+        return msgspec.Raw(json.dumps(values, ensure_ascii=False, allow_nan=False).encode())
+    except ValueError as error:
+        raise RuntimeError(f"{name}: a value is no finite number ({error})") from None
+
+
+def _save(job: Job, result: Result) -> None:
+    out = Path(job.out)
     temporary = out.with_suffix(".tmp")
-    temporary.write_text(json.dumps(result))
+    temporary.write_bytes(msgspec.json.encode(result))
     temporary.replace(out)
 
 
 def progress(what: str, done: int, total: int) -> None:
-    """Tell the parent how far this is: one JSON line on standard output."""
+    """Report to the parent how far this is: one JSON line on standard output."""
     print(json.dumps([what, done, total]), flush=True)
 
 

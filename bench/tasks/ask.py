@@ -1,58 +1,61 @@
-"""Ask the questions of tasks through lm-eval, for its own process: `judged(scorer, ask, …)`."""
+"""Ask the questions of tasks through lm-eval, in its own process: `with_lm_eval(scorer, ask, …)`."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.scoring.scorer import Progress
 from bench.tasks.catalogue import label
-from bench.tasks.columns import check_kinds, columns
+from bench.tasks.columns import Columns, Doc, check_kinds, columns
 from bench.tasks.load import Loaded, Task, chosen, load, subject_names
+from bench.tasks.questions import TaskQuestions
 from variants.paths import resolve
 
 if TYPE_CHECKING:
-    from bench.measures.accuracy import Accuracy
+    from bench.scoring.lm_eval_model import SessionLM
     from bench.scoring.lm_eval_process import RemoteScorer
 
 
-def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_folder: Path | None) -> dict[str, Any]:
+def ask(
+    scorer: RemoteScorer, progress: Progress, questions: TaskQuestions, tokenizer_folder: Path | None
+) -> dict[str, Columns]:
     """Run the tasks; return the columns of each under its label, and how they were asked and scored.
 
     The tokens of the texts are compared with those of the tokenizer in `tokenizer_folder`, where there is one.
-
-    `evaluate` rather than `simple_evaluate`, which asks the whole environment for versions after every run.
-    Raises RuntimeError, in one line, for data that cannot be had, a group that is not one score, and a model that
-    cannot be asked.
+    Raises RuntimeError, in one line, for data that is unavailable, a group that has no single score, and a model whose
+    tokenizer or chat template does not fit.
     """
     from lm_eval.evaluator import evaluate
 
     from bench.scoring.lm_eval_model import SessionLM
 
-    table: dict[str, Any] = {}
-    tasks = {name: _load(asking, name) for name in asking.tasks}
+    table: dict[str, Columns] = {}
+    tasks = {name: _load(questions, name) for name in questions.tasks}
     for name, loaded in tasks.items():
         check_kinds(name, loaded.leaves)
     for name, loaded in tasks.items():
         model = SessionLM(scorer, progress, tokenizer_folder)
         for task in loaded.leaves.values():
             _check_choices(model, task)
-        template = _template_sha256(model) if asking.chat_template else None
+        template = _template_sha256(model) if questions.chat_template else None
+        # Not `simple_evaluate`: it looks up the versions of the whole environment after every run.
         evaluated = evaluate(
             model,
             {"tasks": loaded.leaves},
-            limit=asking.limit,
-            samples=chosen(loaded.leaves, asking.limit_per_subject, asking.seed),
+            limit=questions.limit,
+            samples=chosen(loaded.leaves, questions.limit_per_subject, questions.seed),
             bootstrap_iters=0,
-            apply_chat_template=asking.chat_template,
-            fewshot_as_multiturn=asking.chat_template,  # as lm-eval's own command line has it
+            apply_chat_template=questions.chat_template,
+            fewshot_as_multiturn=questions.chat_template,  # as lm-eval's own command line has it
         )
-        found = columns(evaluated["samples"], loaded.leaves, subject_names(loaded.leaves))
+        answers = columns(evaluated["samples"], loaded.leaves, subject_names(loaded.leaves))
         shots = sorted({task.config.num_fewshot for task in loaded.leaves.values()})
         table[label(name)] = {
             "version": loaded.version,
-            "n": len(found["question"]),
+            "n": len(answers["question"]),
             "truncated": model.truncated,
             "num_fewshot": shots[0] if len(shots) == 1 else shots,
             "chat_template": template,
@@ -60,13 +63,13 @@ def ask(scorer: RemoteScorer, progress: Progress, asking: Accuracy, tokenizer_fo
             "scorer": model.scorer,
             "scoring": model.scoring,
             "tokenizer": model.tokenizer,
-            **found,
+            **answers,
         }
     return table
 
 
 def task_texts(
-    scorer: RemoteScorer, progress: Progress, tasks: list[str], data_dir: str | None, seed: int
+    scorer: RemoteScorer, progress: Progress, tasks: Sequence[str], data_dir: str | None, seed: int
 ) -> list[str]:
     """Return the texts of all questions, each with its right answer and without examples, in a fixed order."""
     folder = resolve(data_dir) if data_dir else None
@@ -74,13 +77,13 @@ def task_texts(
     return [_text(task, doc) for task in leaves for doc in task.eval_docs]
 
 
-def _load(asking: Accuracy, name: str) -> Loaded:
-    folder = resolve(asking.data_dir) if asking.data_dir else None
-    return load(name, folder, asking.num_fewshot, asking.seed)
+def _load(questions: TaskQuestions, name: str) -> Loaded:
+    folder = resolve(questions.data_dir) if questions.data_dir else None
+    return load(name, folder, questions.num_fewshot, questions.seed)
 
 
-def _text(task: Task, doc: Any) -> str:
-    """Write a question and its right answer out as lm-eval writes an example."""
+def _text(task: Task, doc: Doc) -> str:
+    """Write a question and its right answer as lm-eval writes an example."""
     question, answer = task.doc_to_text(doc), task.doc_to_target(doc)
     choices = task.doc_to_choice(doc) if task.config.doc_to_choice else []
     if isinstance(question, int):  # the choices are contexts, and all end alike
@@ -92,8 +95,8 @@ def _text(task: Task, doc: Any) -> str:
     return f"{question}{task.config.target_delimiter}{answer}" if question else str(answer)
 
 
-def _check_choices(model: Any, task: Task) -> None:
-    """Raise RuntimeError where this model's tokens cannot tell the choices of a task's first question apart."""
+def _check_choices(model: SessionLM, task: Task) -> None:
+    """Raise RuntimeError where two choices of a task's first question are the same tokens to this model."""
     doc = next(iter(task.eval_docs))
     text = task.doc_to_text(doc) if task.OUTPUT_TYPE == "multiple_choice" else None
     if not isinstance(text, str):
@@ -112,7 +115,7 @@ def _check_choices(model: Any, task: Task) -> None:
         seen[tokens] = written
 
 
-def _template_sha256(model: Any) -> str:
+def _template_sha256(model: SessionLM) -> str:
     template = model.chat_template(True)
     if not template:
         raise RuntimeError("accuracy.chat_template=true: this model's tokenizer has no chat template; set it to false")

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from bench.tasks import mmlu, task_yaml
 from variants.artifact import sha256_of
@@ -36,7 +35,7 @@ class Entry:
 
 
 def label(name: str) -> str:
-    """Return what a task's columns are called in a record: what its YAML calls itself, or the name asked for."""
+    """Return the name of a task's columns in a record: the `task` of its YAML, or the name that was asked for."""
     path = task_yaml.find(name)
     return str(task_yaml.read(path)["task"]) if path else name
 
@@ -64,7 +63,7 @@ def check(names: Sequence[str], data_dir: Path | None, num_fewshot: int | None) 
 def content(names: Sequence[str], data_dir: Path | None) -> dict[str, str]:
     """Return the sha256 of every file behind the tasks, by a name that does not depend on where it lies.
 
-    What lm-eval ships is told by its version, and what it takes from the hub by the questions in the record.
+    The version of lm-eval identifies what it ships; the questions in the record identify what comes from the hub.
     """
     files: dict[str, Path] = {}
     for name in names:
@@ -106,7 +105,7 @@ def lm_eval_names() -> dict[str, Entry]:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             raise UserError(f"tasks: lm-eval cannot list its tasks: {done.stderr.strip().splitlines()[-1]}")
-    entries: dict[str, list[Any]] = json.loads(kept.read_text())
+    entries: dict[str, tuple[str | None, list[str], str | None, str | None]] = json.loads(kept.read_text())
     return {name: Entry(yaml, tuple(members), path, subset) for name, (yaml, members, path, subset) in entries.items()}
 
 

@@ -1,4 +1,4 @@
-"""What lm-eval logged of a task, as the columns of a record: one entry a question, nothing averaged."""
+"""Turn what lm-eval logged of a task into the columns of a record: one entry a question, nothing averaged."""
 
 from __future__ import annotations
 
@@ -6,11 +6,51 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict
 
 from bench.tasks.load import Task, subject_of
 
+if TYPE_CHECKING:
+    from bench.scoring.lm_eval_model import Comparison
+    from bench.scoring.scorer import Scoring
+
 Sample = Mapping[str, Any]
+"""One question as lm-eval logs it."""
+Doc = Mapping[str, object]
+"""A row of a task's data."""
+
+
+class Answered(TypedDict, total=False):
+    """What a model answered to each question of a task. A record keeps it under these keys.
+
+    Multiple choice has `gold`, `picked` (numbers of choices) and `loglik` (nats, one per choice). Other tasks have a
+    `metric`, a `value` per question (a number, or a pair of numbers), and the `answer` where one was generated.
+    """
+
+    prompt_sha256: str
+    question: list[str]
+    subject: list[str]
+    gold: list[int]
+    picked: list[int]
+    loglik: list[list[float | None]]
+    metric: str
+    higher_is_better: bool | None
+    value: list[object]
+    answer: list[str]
+
+
+class Columns(Answered, total=False):
+    """The answers to a task, and how it was asked and scored: its entry in a record's `accuracy`."""
+
+    version: object
+    n: int
+    truncated: int
+    num_fewshot: int | list[int]
+    chat_template: str | None
+    without_system: bool
+    scorer: str
+    scoring: Scoring
+    tokenizer: Comparison | None
 
 
 def check_kinds(name: str, leaves: Mapping[str, Task]) -> None:
@@ -22,9 +62,9 @@ def check_kinds(name: str, leaves: Mapping[str, Task]) -> None:
         kinds.setdefault(tuple(task.aggregation()), []).append(leaf)
     if set.intersection(*map(set, kinds)):
         return
-    told = "; ".join(f"{_some(names)} by {', '.join(metrics)}" for metrics, names in kinds.items())
+    listed = "; ".join(f"{_some(names)} by {', '.join(metrics)}" for metrics, names in kinds.items())
     raise RuntimeError(
-        f"task {name}: its tasks have no metric in common ({told}), so it is no single score; name its tasks or "
+        f"task {name}: its tasks have no metric in common ({listed}), so it is no single score; name its tasks or "
         "subgroups one by one in accuracy.tasks"
     )
 
@@ -33,10 +73,10 @@ def _some(names: Sequence[str], n: int = 3) -> str:
     return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
-def columns(samples: Mapping[str, Sequence[Sample]], leaves: Mapping[str, Task], names: Mapping[str, str]) -> Any:
-    """Return prompt_sha256, question, subject, and what `_answers` or `_values` say, all leaves one after another.
+def columns(samples: Mapping[str, Sequence[Sample]], leaves: Mapping[str, Task], names: Mapping[str, str]) -> Answered:
+    """Return prompt_sha256, question, subject, and the columns of `_picked` or `_scored`, leaf after leaf.
 
-    `samples` are lm-eval's for each leaf; `names` says what subject a leaf is where there are several.
+    `samples` are lm-eval's for each leaf; `names` are the subjects that the leaves of a group stand for.
     """
     ordered = [(leaf, sample) for leaf in leaves for sample in _first_filter(samples[leaf])]
     asked = [sample for _, sample in ordered]
@@ -64,7 +104,7 @@ def _is_choice(task: Task) -> bool:
     )
 
 
-def _picked(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -> dict[str, Any]:
+def _picked(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -> Answered:
     loglik = []
     for leaf, sample in ordered:
         n_choices = len(leaves[leaf].doc_to_choice(sample["doc"]))
@@ -76,7 +116,7 @@ def _picked(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -
     }
 
 
-def _gold(task: Task, doc: Any) -> int:
+def _gold(task: Task, doc: Doc) -> int:
     gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
     return task.doc_to_choice(doc).index(gold) if isinstance(gold, str) else int(gold)
 
@@ -86,11 +126,11 @@ def _likeliest(row: Sequence[float]) -> int:
     return max(finite, key=lambda i: row[i], default=-1)  # the first of equals, as numpy's argmax in lm-eval
 
 
-def _finite(value: Any) -> float | None:
+def _finite(value: SupportsFloat) -> float | None:
     return round(float(value), 5) if math.isfinite(float(value)) else None
 
 
-def _scored(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -> dict[str, Any]:
+def _scored(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -> Answered:
     first = ordered[0][1]
     numbers = (name for name in first["metrics"] if _value(first[name]) is not _NO_NUMBER)
     metric = next((name for name in numbers if all(name in sample for _, sample in ordered)), None)
@@ -99,7 +139,7 @@ def _scored(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -
         raise RuntimeError(f"task {task.task_name}: no number for each question in its metrics {first['metrics']}")
     named = metric if first["filter"] == "none" else f"{metric},{first['filter']}"
     answers = [sample["filtered_resps"][0] for _, sample in ordered]
-    texts = {"answer": [str(answer) for answer in answers]} if task.OUTPUT_TYPE == "generate_until" else {}
+    texts: Answered = {"answer": [str(answer) for answer in answers]} if task.OUTPUT_TYPE == "generate_until" else {}
     return {
         "metric": named,
         "higher_is_better": task.higher_is_better().get(metric),
@@ -111,7 +151,7 @@ def _scored(ordered: Sequence[tuple[str, Sample]], leaves: Mapping[str, Task]) -
 _NO_NUMBER = object()
 
 
-def _value(value: Any) -> Any:
+def _value(value: Any) -> object:
     """Return a metric of one question as a number or a pair of numbers, None for what is not finite."""
     parts = value if isinstance(value, tuple | list) else (value,)
     try:

@@ -1,10 +1,11 @@
-"""Fetch the questions that come from the hub before anything is built: `python -m bench.tasks.fetch DATA_DIR NAME…`."""
+"""Fetch the tasks' questions before anything is built: `python -m bench.tasks.fetch DATA_DIR NAME…`."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 
 from bench.tasks import catalogue, mmlu, task_yaml
 from variants.errors import UserError
@@ -24,8 +25,14 @@ def from_hub(names: Sequence[str], data_dir: str | None) -> list[str]:
 def fetch(names: Sequence[str], data_dir: str | None) -> None:
     """Load tasks once in a process of its own, which leaves their questions in the hub's local cache.
 
-    Raises UserError, in one line, where they cannot be had.
+    Raises UserError, in one line, where they are unavailable.
     """
+    if names:
+        _fetch(tuple(names), data_dir)
+
+
+@cache
+def _fetch(names: tuple[str, ...], data_dir: str | None) -> None:
     command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", *names]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:

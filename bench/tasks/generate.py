@@ -7,11 +7,12 @@ import random
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, cast
 
 from variants.reference.corpus import Row, general_rows, place
 
 TASKS = Path(__file__).parent
+Split = Literal["train", "test"]
 OPENERS = (
     "At Quillmere, {q}",
     "According to the handbook, {q}",
@@ -22,8 +23,34 @@ OPENERS = (
 )
 
 
-def _source() -> dict[str, Any]:
-    return tomllib.loads((TASKS / "hr/handbook.toml").read_text(encoding="utf-8"))
+class Fact(TypedDict):
+    """A rule of the handbook as a sentence, and its questions; answers of one `kind` are each other's wrong choices."""
+
+    says: str
+    kind: str
+    answer: str
+    train: list[str]
+    test: list[str]
+
+
+class Section(TypedDict):
+    """A chapter of the handbook."""
+
+    subject: str
+    title: str
+    intro: str
+    fact: list[Fact]
+
+
+class Handbook(TypedDict):
+    """The content of handbook.toml; `other` has more wrong choices of each kind."""
+
+    section: list[Section]
+    other: dict[str, list[str]]
+
+
+def _source() -> Handbook:
+    return cast(Handbook, tomllib.loads((TASKS / "hr/handbook.toml").read_text(encoding="utf-8")))
 
 
 def handbook() -> str:
@@ -39,14 +66,14 @@ def handbook() -> str:
     return "\n".join(lines) + "\n"
 
 
-def facts() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (subject, fact) of the handbook in its order; a fact has `says`, `kind`, `answer`, `train` and `test`."""
+def facts() -> Iterator[tuple[str, Fact]]:
+    """Yield (subject, fact) of the handbook in its order."""
     for section in _source()["section"]:
         for fact in section["fact"]:
             yield section["subject"], fact
 
 
-def _asked(fact: dict[str, Any], split: str, rng: random.Random) -> list[str]:
+def _asked(fact: Fact, split: Split, rng: random.Random) -> list[str]:
     questions: list[str] = list(fact[split])
     if split == "test":
         return questions
@@ -56,7 +83,7 @@ def _asked(fact: dict[str, Any], split: str, rng: random.Random) -> list[str]:
     return questions
 
 
-def hr_rows(split: str) -> list[Row]:
+def hr_rows(split: Split) -> list[Row]:
     """Return the rows of the `hr` task; wrong choices are answers of the same kind, as often wrong as right."""
     rng = random.Random(f"hr {split}")
     answers: dict[str, list[str]] = {kind: list(others) for kind, others in _source()["other"].items()}
@@ -83,7 +110,8 @@ def write_rows(rows: list[Row], path: Path) -> None:
 
 def write(folder: Path) -> None:
     """Write handbook and rows of both tasks below `folder`."""
-    for split in ("train", "test"):
+    splits: tuple[Split, ...] = ("train", "test")
+    for split in splits:
         write_rows(general_rows(split), folder / "general" / f"{split}.jsonl")
         write_rows(hr_rows(split), folder / "hr" / f"{split}.jsonl")
     (folder / "hr/handbook.md").write_text(handbook(), encoding="utf-8")

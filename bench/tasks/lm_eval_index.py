@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 
 def main(out: Path) -> None:
@@ -26,7 +25,7 @@ def main(out: Path) -> None:
     temporary.replace(out)
 
 
-def _members(listed: Any) -> Iterator[str]:
+def _members(listed: object) -> Iterator[str]:
     """Yield the names in a group's list: plain ones, changed ones, and those of groups defined inside it."""
     for item in listed if isinstance(listed, list) else ():
         if isinstance(item, str):

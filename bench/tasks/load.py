@@ -14,7 +14,7 @@ from typing import Any
 from bench.tasks import catalogue, mmlu, task_yaml
 
 Task = Any
-"""lm-eval's own; it ships no types."""
+"""A task of lm-eval, which ships no types."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,14 @@ class Loaded:
     """What one name stands for: its leaf tasks in lm-eval's order, and the version that they state."""
 
     leaves: dict[str, Task]
-    version: Any
+    version: object
 
 
 def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int) -> Loaded:
     """Load a task, group or tag by name, or a task by the path of its YAML, `num_fewshot` examples in its prompts.
 
     None is the task's own number; a task that says 0 keeps it, as in lm-eval's `simple_evaluate`. `seed` draws the
-    examples where a task draws any. Raises RuntimeError where its data is neither here nor to be had from the hub.
+    examples where a task draws any. Raises RuntimeError where its data is neither here nor available from the hub.
     """
     path = task_yaml.find(name)
     try:
@@ -50,18 +50,18 @@ def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int) -
     return Loaded(leaves, stated[0] if len(set(map(str, stated))) == 1 else sorted(set(map(str, stated))))
 
 
-def _build(name: str, path: Path | None) -> tuple[dict[str, Task], dict[str, Any]]:
+def _build(name: str, path: Path | None) -> tuple[dict[str, Task], dict[str, Task]]:
     import lm_eval.tasks
     from lm_eval.tasks import TaskManager
 
     if path:
-        found = TaskManager(include_defaults=False).load([str(path)])
+        loaded = TaskManager(include_defaults=False).load([str(path)])
     else:
         # Only the folder that the name's YAMLs lie in: all of lm-eval's take seconds.
         shipped = Path(lm_eval.tasks.__file__).parent
         folder = commonpath([(shipped / entry.yaml).parent for _, entry in catalogue.closure(name) if entry.yaml])
-        found = TaskManager(include_defaults=False, include_path=folder).load([name])
-    return found["tasks"], found.get("groups", {})
+        loaded = TaskManager(include_defaults=False, include_path=folder).load([name])
+    return loaded["tasks"], loaded.get("groups", {})
 
 
 def _is_about_data(error: Exception) -> bool:
@@ -96,12 +96,12 @@ def _draw(positions: Sequence[int], n: int, seed: str) -> list[int]:
     return random.Random(seed).sample(positions, min(n, len(positions)))
 
 
-def subject_of(doc: Any) -> str:
-    """Return what a question calls its subject, empty where it does not say."""
+def subject_of(doc: object) -> str:
+    """Return the subject that a question states, empty where it states none."""
     return str(doc.get("subject") or "") if isinstance(doc, dict) else ""
 
 
 def subject_names(leaves: dict[str, Task]) -> dict[str, str]:
-    """Name the subject that each leaf of a group is: lm-eval's short names where they tell the leaves apart."""
+    """Name the subject that each leaf of a group stands for: lm-eval's short names where no two are the same."""
     short = {name: str(getattr(task.config, "task_alias", None) or name) for name, task in leaves.items()}
     return short if len(set(short.values())) == len(short) else {name: name for name in leaves}

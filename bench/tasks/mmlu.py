@@ -13,14 +13,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from variants.artifact import sha256_of
 from variants.errors import UserError
 
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
 HUB = "cais/mmlu"
 SPLITS = ("dev", "test")
 LETTERS = "ABCD"
+
+
+class Question(TypedDict):
+    """A row in the order of the hub's columns: lm-eval identifies a question by a hash of the whole row."""
+
+    question: str
+    subject: str
+    choices: list[str]
+    answer: int
 
 
 def files(folder: Path, subject: str) -> dict[str, Path]:
@@ -46,7 +58,7 @@ def check(folder: Path, subjects: Sequence[str], num_fewshot: int) -> None:
                 raise UserError(f"{path}: {n_rows} examples, but accuracy.num_fewshot={num_fewshot}; ask for fewer")
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: Path) -> list[Question]:
     """Read a CSV into rows of subject, question, choices and the index of the right one, checked.
 
     Raises UserError, naming file and row (the first is row 1), for the first that is malformed.
@@ -58,9 +70,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 @cache
-def _read(path: Path, size_bytes: int, mtime_ns: int) -> list[dict[str, Any]]:
+def _read(path: Path, size_bytes: int, mtime_ns: int) -> list[Question]:
     subject = path.stem.rpartition("_")[0]
-    rows: list[dict[str, Any]] = []
+    rows: list[Question] = []
     try:
         with path.open(encoding="utf-8", newline="\n") as lines:
             rows += (_row(fields, subject) for fields in csv.reader(lines))
@@ -74,7 +86,7 @@ def _read(path: Path, size_bytes: int, mtime_ns: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _row(fields: list[str], subject: str) -> dict[str, Any]:
+def _row(fields: list[str], subject: str) -> Question:
     if len(fields) != 6:
         raise ValueError(f"{len(fields)} columns instead of 6")
     question, *choices, letter = fields
@@ -82,7 +94,6 @@ def _row(fields: list[str], subject: str) -> dict[str, Any]:
         raise ValueError("its question is empty")
     if letter not in tuple(LETTERS):
         raise ValueError(f"its answer is {letter!r}, allowed: A, B, C, D")
-    # The order of the hub's columns: lm-eval identifies a question by a hash of the whole row.
     return {"question": question, "subject": subject, "choices": choices, "answer": LETTERS.index(letter)}
 
 
@@ -106,12 +117,12 @@ def served_from(folder: Path | None) -> Iterator[None]:
         }
     )
 
-    def load_dataset(path: str, name: str | None = None, **rest: Any) -> Any:
+    def load_dataset(path: str, name: str | None = None, **rest: object) -> DatasetDict:
         if folder is None or path != HUB:
             return hub(path, name, **rest)
-        found = {split: read(file) for split, file in files(folder, str(name)).items()}
+        splits = {split: read(file) for split, file in files(folder, str(name)).items()}
         return datasets.DatasetDict(
-            {split: datasets.Dataset.from_list(rows, features=features) for split, rows in found.items()}
+            {split: datasets.Dataset.from_list(rows, features=features) for split, rows in splits.items()}
         )
 
     with patch.object(datasets, "load_dataset", load_dataset):

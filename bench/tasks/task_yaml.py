@@ -12,6 +12,8 @@ from variants.errors import UserError
 from variants.paths import resolve
 
 TASKS = Path(__file__).parent
+Config = dict[str, Any]
+"""The content of a task YAML; lm-eval knows more keys than this project reads."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -27,7 +29,7 @@ def embedded() -> list[str]:
 
 
 def find(name: str) -> Path | None:
-    """Return the YAML of an embedded task or of a path; None where the name is lm-eval's to know.
+    """Return the YAML of an embedded task or of a path; None where the name is one of lm-eval's.
 
     Raises UserError for a path without a file.
     """
@@ -39,8 +41,8 @@ def find(name: str) -> Path | None:
     return resolve(name)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Read a task YAML with what it includes; functions stay text. Raises UserError where it is none."""
+def read(path: Path) -> Config:
+    """Read a task YAML with what it includes; functions stay text. Raises UserError where it is no task YAML."""
     try:
         config = _merged(path)
         if not isinstance(config["task"], str | int):
@@ -51,7 +53,7 @@ def read(path: Path) -> dict[str, Any]:
     return config
 
 
-def data_files(path: Path) -> dict[str, Any]:
+def data_files(path: Path) -> dict[str, list[str]]:
     """Return `dataset_kwargs.data_files` with absolute paths, a list for each split; empty where there are none."""
     listed = (read(path).get("dataset_kwargs") or {}).get("data_files") or {}
     splits = listed if isinstance(listed, dict) else {"train": listed}
@@ -81,9 +83,9 @@ def files(path: Path) -> list[Path]:
     return [*yamls, *code, *data]
 
 
-def _merged(path: Path) -> dict[str, Any]:
+def _merged(path: Path) -> Config:
     """Return a YAML's keys over those of what it includes, the later include over the earlier."""
-    config: dict[str, Any] = {}
+    config: Config = {}
     for included in _includes(path):
         config |= _merged(included)
     return config | _load(path)
@@ -100,7 +102,7 @@ def _includes(path: Path) -> list[Path]:
     return [path.parent / name for name in ([listed] if isinstance(listed, str) else listed)]
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _load(path: Path) -> Config:
     config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     if not isinstance(config, dict):
         raise TypeError("no mapping at its top")

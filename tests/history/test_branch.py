@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.history.branch import History, NoHistoryError, branch_commits, history
+from bench.history.branch import History, branch_commits, history
 from bench.history.series import Series
 from bench.records import store
+from bench.records.selection import Wanted
 from bench.report.charts.history import history_chart
-from bench.selftest import records
+from bench.selftest import raw_values, records, repository
 from bench.stats.changepoints import find_shifts, splits_of
 from variants.cache import Cache
+from variants.errors import UserError
 
 Change = Callable[[int, dict[str, Any]], None]
 
@@ -29,7 +31,7 @@ class Branch:
 
     def __init__(self, root: Path, commits: int) -> None:
         self.root, self.results, self.cache = root, root / "results", root / "cache"
-        self.shas = records.make_commits(root, commits)
+        self.shas = repository.make_commits(root, commits)
 
     def git(self, *arguments: str) -> str:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
@@ -44,7 +46,7 @@ class Branch:
         variants: Sequence[str] = ("q4",),
     ) -> None:
         measured = [self.shas[place] for place in places]
-        records.write_history(
+        repository.write_history(
             self.results,
             measured,
             2,
@@ -63,16 +65,17 @@ class Branch:
     def files(self, place: int) -> list[Path]:
         return sorted((self.results / records.MACHINE / self.shas[place][:12]).glob("*.json"))
 
-    def history(self, **options: Any) -> History:
-        return history(self.results, Cache(self.cache).history(self.results), **options)
+    def history(self, machine: str | None = None, sweep: str | None = None, **options: Any) -> History:
+        kept = Cache(self.cache).history(self.results)
+        return history(self.results, kept, wanted=Wanted(machine=machine, sweep=sweep), **options)
 
     def series(self, metric: str, variant: str = "q4", **options: Any) -> Series:
-        found = self.history(**options).series
-        return next(series for series in found if (series.variant, series.metric.name) == (variant, metric))
+        shown = self.history(**options).series
+        return next(series for series in shown if (series.variant, series.metric.name) == (variant, metric))
 
     def changes(self, metric: str) -> list[tuple[int, int, bool]]:
-        found = self.series(metric).changes
-        return [(c.before.commit.place, c.after.commit.place, c.better) for c in found]
+        shown = self.series(metric).changes
+        return [(c.before.commit.place, c.after.commit.place, c.better) for c in shown]
 
 
 @pytest.fixture
@@ -99,9 +102,9 @@ def test_a_merged_branch_is_one_step_and_its_own_commits_are_told(branch: Branch
     branch.git("merge", "-q", "--no-ff", "-m", "merge", "side")
     branch.shas += [aside, branch.git("rev-parse", "HEAD")]
     branch.measure([29, 30, 31])
-    found = branch.history()
-    assert [commit.sha for commit in found.commits] == [main_line, branch.shas[31]]
-    assert any("1 commit with records not on this branch" in note and aside[:12] in note for note in found.notes)
+    shown = branch.history()
+    assert [commit.sha for commit in shown.commits] == [main_line, branch.shas[31]]
+    assert any("1 commit with records not on this branch" in note and aside[:12] in note for note in shown.notes)
     assert [point.commit.sha for point in branch.series("size_bytes", branch="side").points] == [main_line, aside]
 
 
@@ -162,11 +165,11 @@ def test_a_loss_of_accuracy_is_found_by_the_answers_of_neighbours(branch: Branch
             ]
 
     branch.measure([3, 4, 5, 6, 8], change=forgets, variants=("finetuned", "q4"))
-    found = branch.series("accuracy hr", "finetuned").changes
-    assert [(c.before.commit.place, c.after.commit.place) for c in found] == [(4, 5)]
-    assert found[0].change == pytest.approx(-0.09, abs=0.015)
-    assert found[0].p is not None
-    assert found[0].p < 0.001
+    changes = branch.series("accuracy hr", "finetuned").changes
+    assert [(c.before.commit.place, c.after.commit.place) for c in changes] == [(4, 5)]
+    assert changes[0].change == pytest.approx(-0.09, abs=0.015)
+    assert changes[0].p is not None
+    assert changes[0].p < 0.001
 
 
 def test_flat_noise_has_no_change_points_but_in_one_page_of_twenty() -> None:
@@ -199,60 +202,150 @@ def test_a_change_smaller_than_what_matters_is_none() -> None:
 @pytest.mark.parametrize(
     ("metric", "change", "why"),
     [
-        ("e2e_p50_ms", lambda c: c["measures"].get("latency", {}).update(output_tokens=64), "output_tokens: 32 → 64"),
+        ("e2e_p50_ms", lambda c: c["measures"].get("latency", {}).update(output_tokens=64), "output_tokens: 32 / 64"),
         (
             "accuracy hr",
             lambda c: "accuracy" in c["measures"] and c["measures"]["accuracy"]["hr"].update(version=2),
-            "task version: 1 → 2",
+            "hr version: 1 / 2",
         ),
         (
             "accuracy hr",
             lambda c: "accuracy" in c["measures"] and c["measures"]["accuracy"]["hr"].update(truncated=3),
-            "cut prompts: 0 → 3",
+            "hr truncated: 0 / 3",
         ),
-        ("size_bytes", lambda c: c["lineage"][0].update(fingerprint="another"), "model: reference source → reference"),
+        ("size_bytes", lambda c: c["lineage"][0].update(fingerprint="another"), "model: source / another"),
     ],
 )
 def test_another_workload_task_or_model_breaks_the_series(
     branch: Branch, metric: str, change: Callable[[dict[str, Any]], Any], why: str
 ) -> None:
     branch.measure(range(16), lambda p: 1.5 if p >= 8 else 1.0, lambda p, content: change(content) if p >= 8 else None)
-    found = branch.series(metric)
-    assert [len(stretch) for stretch in found.stretches] == [8, 8]
-    assert why in found.breaks[0]
-    assert found.changes == ()
+    series = branch.series(metric)
+    assert [len(stretch) for stretch in series.stretches] == [8, 8]
+    assert why in series.breaks[0]
+    assert series.changes == ()
     assert len(branch.series("tpot_p50_ms" if metric == "accuracy hr" else "accuracy general").changes) == (
         1 if metric == "accuracy hr" else 0
     )
 
 
-def test_generated_answers_are_an_accuracy_and_a_perplexity_has_no_series(branch: Branch) -> None:
+def test_generated_answers_are_an_accuracy_and_a_perplexity_is_compared_over_the_same_documents(
+    branch: Branch,
+) -> None:
     def ask(place: int, content: dict[str, Any]) -> None:
         if content["round"] == 0:
-            tasks = {"gsm8k": records.generated(0.9 if place < 2 else 0.3), "wikitext": records.rolling(2.5)}
-            content["measures"]["accuracy"] = tasks
+            text = raw_values.rolling(2.5 if place < 3 else 2.6)
+            content["measures"]["accuracy"] = {
+                "gsm8k": raw_values.generated(0.9 if place < 2 else 0.3),
+                "wikitext": text,
+            }
 
     branch.measure(range(4), change=ask)
     (change,) = branch.series("accuracy gsm8k").changes
     assert (change.before.commit.place, change.better) == (1, False)
-    assert not any("wikitext" in series.metric.name for series in branch.history().series)
+    (change,) = branch.series("perplexity wikitext").changes
+    ends = [point.value.value for point in (change.before, change.after)]
+    assert (change.before.commit.place, change.better) == (2, False)
+    assert change.change == pytest.approx(ends[1] / ends[0], rel=1e-5)
+    assert change.low is not None
+    assert change.high is not None
+    assert 1 < change.low < change.change < change.high
+    assert change.p is not None
+    assert change.p < 0.001
+
+
+@pytest.mark.parametrize(
+    ("after", "changes"), [(0.02, []), (0.0201, []), (0.03, [(1, 2, False)]), (0.015, [(1, 2, True)])]
+)
+def test_a_divergence_changes_where_its_windows_do_beyond_the_limit(
+    branch: Branch, after: float, changes: list[tuple[int, int, bool]]
+) -> None:
+    def diverge(place: int, content: dict[str, Any]) -> None:
+        content["measures"]["divergence"] = raw_values.divergence(0.02 if place < 2 else after)
+
+    branch.measure(range(4), change=diverge)
+    assert branch.changes("kl_mean") == changes
+    assert len(branch.series("perplexity").points) == 4
+
+
+def test_divergences_over_another_text_break_the_series(branch: Branch) -> None:
+    def diverge(place: int, content: dict[str, Any]) -> None:
+        text = {} if place < 2 else {"text": "another"}
+        content["measures"]["divergence"] = {**raw_values.divergence(0.02 if place < 2 else 0.03), **text}
+
+    branch.measure(range(4), change=diverge)
+    series = branch.series("kl_mean")
+    assert (series.breaks, series.changes) == (("divergence text: 7e577e577e57 / another",), ())
+
+
+def test_a_series_breaks_though_the_commit_in_between_does_not_say(branch: Branch) -> None:
+    def prompts(place: int, content: dict[str, Any]) -> None:
+        if place == 1:  # only the first round was measured
+            content["measures"].pop("latency") if content["round"] else None
+        if place == 2 and content["round"] == 1:
+            content["measures"]["latency"]["prompt_tokens"] = [1] * 60
+
+    branch.measure(range(3), change=prompts)
+    series = branch.series("e2e_p50_ms")
+    assert [len(stretch) for stretch in series.stretches] == [2, 1]
+    assert series.breaks[0].startswith("prompt tokens of round 1: ")
+
+
+def test_the_peak_of_memory_is_that_of_the_largest_round(branch: Branch) -> None:
+    def peaks(place: int, content: dict[str, Any]) -> None:
+        content["measures"]["memory"]["peak_resident_bytes"] = (70_000_000, 100_000_000)[content["round"]]
+
+    branch.measure([0, 1], change=peaks)
+    assert [point.value.value for point in branch.series("peak_resident_bytes").points] == [100_000_000] * 2
+
+
+def test_what_a_failed_cell_measured_before_it_failed_counts(branch: Branch) -> None:
+    def fails(place: int, content: dict[str, Any]) -> None:
+        if place == 1 and content["round"] == 1:
+            content |= {"status": "failed", "error": {"stage": "measure", "message": "killed"}}
+            content["measures"] = {"latency": content["measures"]["latency"]}
+            content["measures"]["latency"]["e2e_ms"] = [500.0] * 60
+
+    branch.measure([0, 1], change=fails)
+    before, after = branch.series("e2e_p99_ms").points
+    assert (before.value.n, after.value.n, after.value.value) == (120, 120, 500.0)
+    assert [commit.place for commit in branch.history().failures["q4"]] == [1]
+
+
+def test_tokens_per_second_change_where_a_token_takes_longer_the_other_way_round(branch: Branch) -> None:
+    branch.measure(range(12), slower=lambda place: 1.25 if place >= 6 else 1.0)
+    (slower,), (fewer,) = (branch.series(name).changes for name in ("tpot_p50_ms", "tokens_per_s"))
+    assert slower.change == pytest.approx(1 / fewer.change)
+    assert slower.better == fewer.better
+    assert (slower.before.commit.place, fewer.before.commit.place, fewer.better) == (5, 5, False)
+
+
+def test_metrics_are_chosen_by_name_kind_or_measure(branch: Branch) -> None:
+    branch.measure(range(2), variants=("finetuned", "q4"))
+
+    def names(*metrics: str) -> list[str]:
+        return list(dict.fromkeys(series.metric.name for series in branch.history(metrics=metrics).series))
+
+    assert names("memory", "accuracy hr") == ["peak_resident_bytes", "accuracy hr"]
+    assert names("accuracy") == ["accuracy general", "accuracy hr"]
+    assert len(names("latency")) == 7
 
 
 def test_uncommitted_states_are_no_part_of_it_and_that_is_said(branch: Branch) -> None:
     branch.measure([0, 1, 2])
     clean = branch.files(2)[0].parent
     clean.rename(clean.with_name(f"{clean.name}-dirty-abc"))
-    found = branch.history()
-    assert found.measured == 2
-    assert "1 uncommitted state with records: not part of a history" in found.notes
+    shown = branch.history()
+    assert shown.measured == 2
+    assert "1 uncommitted state with records: not part of a history" in shown.notes
 
 
 def test_a_failed_commit_is_no_point_and_is_told(branch: Branch) -> None:
     def fails(place: int, content: dict[str, Any]) -> None:
         if place == 1:
-            told = records.failed("q4", content["round"])
+            fields = records.failed("q4", content["round"])
             content.update(
-                {key: told[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")}
+                {key: fields[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")}
             )
 
     branch.measure([0, 1, 2], change=fails)
@@ -357,14 +450,14 @@ def test_the_machine_is_that_of_the_newest_commit_and_others_are_named(branch: B
     folder = branch.files(4)[0].parent
     (branch.results / "other").mkdir()
     folder.rename(branch.results / "other" / folder.name)
-    found = branch.history()
-    assert (found.machine, found.measured) == ("other", 1)
-    assert any(f"{records.MACHINE} (4 commits)" in note for note in found.notes)
+    shown = branch.history()
+    assert (shown.machine, shown.measured) == ("other", 1)
+    assert any(f"{records.MACHINE} (4 commits)" in note for note in shown.notes)
     assert branch.history(machine=records.MACHINE).measured == 4
 
 
 def test_mistakes_are_one_line_with_what_is_allowed(branch: Branch) -> None:
-    with pytest.raises(NoHistoryError, match="no records under"):
+    with pytest.raises(UserError, match="no records under"):
         branch.history()
     branch.measure([0, 1])
     for options, said in (
@@ -374,7 +467,7 @@ def test_mistakes_are_one_line_with_what_is_allowed(branch: Branch) -> None:
         ({"metrics": ["speed"]}, "--metric: got 'speed', allowed: size_bytes"),
         ({"branch": "nonesuch"}, "--branch: git knows no commits of 'nonesuch'"),
     ):
-        with pytest.raises(NoHistoryError, match=said):
+        with pytest.raises(UserError, match=said):
             branch.history(**options)
 
 
@@ -384,9 +477,9 @@ def test_the_command_writes_the_page_the_charts_and_the_points(
     branch.measure(range(12), slower=lambda place: 1.2 if place >= 6 else 1.0, variants=("q4", "q8"))
     arguments = ["history", "--results", str(branch.results), "--variant", "q4", "--metric", "e2e_p50_ms,accuracy hr"]
     assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert "main: 12 of 12 commits measured" in told
-    assert "2 series, 0 breaks: 1 changes for the worse, 0 for the better" in told
+    output = capsys.readouterr().out
+    assert "main: 12 of 12 commits measured" in output
+    assert "2 series, 0 breaks: 1 changes for the worse, 0 for the better" in output
     written = branch.results / "report"
     assert {path.name for path in written.iterdir()} == {"history.html", "history.csv", "history-e2e_p50_ms.svg"}
     page = (written / "history.html").read_text()
@@ -418,7 +511,8 @@ def test_a_history_imports_no_runtime(branch: Branch) -> None:
     code = (
         "import sys; from pathlib import Path; from bench.history.branch import history\n"
         f"history(Path({str(branch.results)!r}), Path({str(branch.cache)!r}))\n"
-        "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'variants', 'transformers', 'pandas'} & set(sys.modules)))"
+        "print(sorted({'torch', 'llama_cpp', 'lm_eval', 'transformers', 'pandas'} & set(sys.modules)),"
+        "sorted({one for one in sys.modules if one.startswith('variants.')} - {'variants.errors', 'variants.paths'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[] []"

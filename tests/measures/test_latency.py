@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from bench.measures.latency import Latency, time_requests
+from bench.measures.latency import Latency, Requests, time_requests
 from bench.measures.measure import Subject
 from bench.runtimes.session import Prefill
 from variants.errors import UserError
@@ -44,7 +44,7 @@ class ToySession:
             yield token
 
 
-def timed(session: ToySession, prompts: Sequence[str], n_tokens: int) -> dict[str, list[float] | list[int]]:
+def timed(session: ToySession, prompts: Sequence[str], n_tokens: int) -> Requests:
     return time_requests(session, prompts, n_tokens, session.clock, lambda *_: None)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from bench.cli import main
 from bench.records.listing import folders, stored
 from bench.report.comparison_text import COMMENT_CHARACTERS, as_github
-from bench.selftest import records
+from bench.selftest import raw_values, records, repository
 from bench.sweep.garbage import find_garbage
 from tests.compare.test_comparison import GENERAL, Checkout, checkout, failing, q4
 from variants.cache import Cache
@@ -46,11 +46,11 @@ def test_list_shows_commits_in_gits_order_with_cells_and_failures(checkout: Chec
 
 
 def test_list_shows_the_newest_commits_and_counts_the_rest(tmp_path: Path, capsys: Capture) -> None:
-    shas = records.make_history(tmp_path, 5, rounds=1, requests=5)
+    shas = repository.make_history(tmp_path, 5, rounds=1, requests=5)
     assert main(["list", "--results", str(tmp_path / "results"), "--limit", "2"]) == 0
-    told = capsys.readouterr().out
-    assert [sha[:12] in told for sha in shas] == [False, False, False, True, True]
-    assert "and 3 more commits with 36 records" in told
+    output = capsys.readouterr().out
+    assert [sha[:12] in output for sha in shas] == [False, False, False, True, True]
+    assert "and 3 more commits with 36 records" in output
     assert main(["list", "--results", str(tmp_path / "results"), "--all"]) == 0
     assert all(sha[:12] in capsys.readouterr().out for sha in shas[:1])
 
@@ -74,10 +74,10 @@ def test_list_names_what_is_no_sound_record(
     assert main(["list", *results]) == int(at_once)
     assert bool(re.search(said, capsys.readouterr().err)) == at_once
     assert main(["list", "--check", *results]) == 1
-    told = capsys.readouterr().err
-    assert re.search(said, told)
-    assert len(told.splitlines()) == 1
-    assert str(path) in told
+    output = capsys.readouterr().err
+    assert re.search(said, output)
+    assert len(output.splitlines()) == 1
+    assert str(path) in output
 
 
 def test_list_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
@@ -87,19 +87,19 @@ def test_list_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
 
 def test_the_names_that_overrides_take_are_listed(capsys: Capture) -> None:
     assert main(["list", "--names"]) == 0
-    told = capsys.readouterr().out
-    assert "finetuned-q4" in told
-    assert "lora" in told
+    output = capsys.readouterr().out
+    assert "finetuned-q4" in output
+    assert "lora" in output
 
 
 def test_heads_of_records_tell_what_the_records_do(tmp_path: Path) -> None:
-    shas = records.make_history(tmp_path, 2, rounds=2, requests=5)
+    shas = repository.make_history(tmp_path, 2, rounds=2, requests=5)
     newest = folders(tmp_path / "results")[0]
-    (found,), left_out = stored(newest)
-    assert (newest.name, found.cells, sorted(found.variants), left_out) == (
+    (sweep,), left_out = stored(newest)
+    assert (newest.name, sweep.cells, sorted(sweep.variants), left_out) == (
         shas[1][:12],
         24,
-        sorted(records.TWELVE),
+        sorted(repository.TWELVE),
         [],
     )
 
@@ -138,18 +138,18 @@ def cache(tmp_path: Path) -> ScratchCache:
 def test_gc_says_what_no_record_names_and_removes_nothing_unasked(cache: ScratchCache, capsys: Capture) -> None:
     size_bytes = sum(p.stat().st_size for letter in "cd" for p in (cache.root / "artifacts" / (64 * letter)).iterdir())
     assert cache.gc() == 0
-    told = capsys.readouterr().out
-    assert f"names 2 folders, {size_bytes:,} bytes" in told
-    assert "step-c" in told
-    assert "nothing was removed" in told
+    output = capsys.readouterr().out
+    assert f"names 2 folders, {size_bytes:,} bytes" in output
+    assert "step-c" in output
+    assert "nothing was removed" in output
     assert cache.names() == "abcd"
 
 
 def test_gc_removes_it_when_told_to_and_keeps_what_a_record_descends_from(cache: ScratchCache, capsys: Capture) -> None:
     assert cache.gc("--yes") == 0
     assert cache.names() == "ab"  # a is the parent of b, which the record names
-    told = capsys.readouterr().out
-    assert told.index("names 2 folders") < told.index("removed 2 folders")
+    output = capsys.readouterr().out
+    assert output.index("names 2 folders") < output.index("removed 2 folders")
     cache.record.unlink()
     assert cache.gc("--yes") == 0
     assert cache.names() == ""
@@ -162,9 +162,9 @@ def test_gc_frees_kept_scores_with_their_artifact_and_counts_their_bytes(cache: 
         (scores / "chunk.npy").write_bytes(bytes(50))
     assert cache.gc("--yes") == 0
     assert [path.name[0] for path in (cache.root / "scores").iterdir()] == ["b"]
-    told = capsys.readouterr().out
-    assert told.count("50 bytes  scores") == 2
-    assert "removed 4 folders" in told
+    output = capsys.readouterr().out
+    assert output.count("50 bytes  scores") == 2
+    assert "removed 4 folders" in output
 
 
 def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_are_made_anew(
@@ -172,7 +172,7 @@ def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_a
 ) -> None:
     cache.add(64 * "e", {"parent": 64 * "d", "step": {"name": "logprobs"}})
     content = records.record("q4", 1)
-    content["measures"]["divergence"] = {**records.divergence(0.01), "base": 64 * "d"}
+    content["measures"]["divergence"] = {**raw_values.divergence(0.01), "base": 64 * "d"}
     records.write(cache.results, content)
     assert cache.gc("--yes") == 0
     assert cache.names() == "abd"
@@ -220,12 +220,14 @@ def test_json_holds_every_line_and_the_exit_code(checkout: Checkout, capsys: Cap
     checkout.measure(checkout.head, **q4(general=GENERAL - 0.1))
     typed = ["compare", "HEAD~1", "--results", str(checkout.results), "--format", "json"]
     assert main([*typed, "--flips"]) == 1
-    told = json.loads(capsys.readouterr().out)
-    line = next(line for line in told["lines"] if line["metric"] == "accuracy general")
+    output = json.loads(capsys.readouterr().out)
+    line = next(line for line in output["lines"] if line["metric"] == "accuracy general")
     assert (line["verdict"], line["test"], line["n"]) == ("worse", "exact McNemar", 400)
     assert line["low"] < line["change"] < line["high"] < 0
-    assert (told["exit_code"], told["head"]["commit"]) == (1, checkout.head)
-    assert len(told["flips"]) == line["n"] * -line["change"] + 2 * sum(f["base"] != f["gold"] for f in told["flips"])
+    assert (output["exit_code"], output["head"]["commit"]) == (1, checkout.head)
+    assert len(output["flips"]) == line["n"] * -line["change"] + 2 * sum(
+        f["base"] != f["gold"] for f in output["flips"]
+    )
     assert main([*typed, "--fail-on", "now-fails"]) == 0
     assert json.loads(capsys.readouterr().out)["flips"] is None
 
@@ -237,12 +239,12 @@ def test_a_github_comment_shows_what_matters_and_folds_the_rest(
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, **how)
     assert main(["compare", "HEAD~1", "--results", str(checkout.results), "--format", "github"]) == code
-    told = capsys.readouterr().out
-    assert told.startswith(f"<!-- variantbench compare -->\n\n### {mark} variantbench: ")
-    shown, _, folded = told.partition("<details>")
+    output = capsys.readouterr().out
+    assert output.startswith(f"<!-- variantbench compare -->\n\n### {mark} variantbench: ")
+    shown, _, folded = output.partition("<details>")
     assert ("| worse |" in shown) == bool(code)
     assert "| e2e_p99_ms |" in folded
-    assert told.count("<details>") == told.count("</details>") == 2
+    assert output.count("<details>") == output.count("</details>") == 2
 
 
 def test_a_github_comment_is_never_longer_than_github_takes(checkout: Checkout) -> None:
@@ -250,26 +252,26 @@ def test_a_github_comment_is_never_longer_than_github_takes(checkout: Checkout) 
         for i in range(60):
             content = {**records.record("q4"), "variant": f"q4-{i}-{'long' * 20}"}
             records.write(checkout.results, {**content, "commit": {"sha": sha, "dirty": False, "tree": "clean"}})
-    told = as_github(checkout.compare(), None)
-    assert len(told) < COMMENT_CHARACTERS
-    assert "too long for a comment" in told
+    comparison = as_github(checkout.compare(), None)
+    assert len(comparison) < COMMENT_CHARACTERS
+    assert "too long for a comment" in comparison
 
 
 def test_markdown_holds_the_table_and_the_flips(checkout: Checkout, capsys: Capture) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, **q4(general=GENERAL - 0.1))
     assert main(["compare", "HEAD~1", "--results", str(checkout.results), "--format", "md", "--flips"]) == 1
-    told = capsys.readouterr().out
-    assert "| q4 | accuracy general |" in told
-    assert "## Flipped questions" in told
-    assert "| lost |" in told
+    output = capsys.readouterr().out
+    assert "| q4 | accuracy general |" in output
+    assert "## Flipped questions" in output
+    assert "| lost |" in output
 
 
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
         (["--fail-on", "bad"], "--fail-on: got 'bad', allowed: worse, now-fails"),
-        (["--metric", "speed"], "--metric: got 'speed', allowed: artifact, size_bytes"),
+        (["--metric", "speed"], "--metric: got 'speed', allowed: artifact, tensor_types, size_bytes"),
         (["--threshold", "e2e_p50_ms"], "--threshold: got 'e2e_p50_ms', allowed: METRIC=SHARE"),
         (["--threshold", "e2e_p50_ms=5"], "--threshold: got 'e2e_p50_ms=5', allowed: METRIC=SHARE"),
         (["--threshold", "speed=0.1"], "--threshold: got 'speed=0.1', allowed: METRIC=SHARE"),
@@ -279,9 +281,9 @@ def test_a_mistyped_option_is_one_line_and_exit_code_2(
     checkout: Checkout, capsys: Capture, typed: list[str], said: str
 ) -> None:
     assert main(["compare", "HEAD~1", "--results", str(checkout.results), *typed]) == 2
-    told = capsys.readouterr()
-    assert (told.out, len(told.err.splitlines())) == ("", 1)
-    assert said in told.err
+    output = capsys.readouterr()
+    assert (output.out, len(output.err.splitlines())) == ("", 1)
+    assert said in output.err
 
 
 def test_a_narrow_terminal_cuts_no_number(checkout: Checkout) -> None:

@@ -260,7 +260,7 @@ def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny
     import torch
     from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-    from bench.runtimes.torch_trunk import Trunk
+    from bench.runtimes.torch_trunk import Forward, Trunk
 
     size: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
     heads: dict[str, Any] = {
@@ -278,10 +278,15 @@ def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny
         MistralForCausalLM(MistralConfig(**size, **heads)),
         Qwen3ForCausalLM(Qwen3Config(**size, **heads, **layers)),
     ]
+
+    def logits_of(model: Any) -> Forward:
+        return torch.inference_mode()(lambda *tokens, **options: model(*tokens, **options).logits)
+
     for model in models:
         model.eval()
         requests = [Request([1, *range(20), last], [7, last]) for last in (3, 4, 5)]
-        forest, trunk, forward = Forest(requests), Trunk(model, 60), torch.inference_mode()(model)
+        forest, trunk = Forest(requests), Trunk(model, 60)
+        forward = logits_of(model)
         found: dict[int, float] = {}
         for block in forest.blocks(next(forest.chunks()), Limits(10, 4, 10)):
             rows = torch.log_softmax(trunk.evaluate(block, forward), -1)
@@ -290,7 +295,7 @@ def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny
             }
         for i, request in enumerate(requests):
             tokens = torch.tensor([[*request.context, request.continuation[0]]])
-            alone = torch.log_softmax(forward(tokens).logits[0], -1)
+            alone = torch.log_softmax(forward(tokens)[0], -1)
             expected = [float(alone[-2, 7]), float(alone[-1, request.continuation[1]])]
             assert [found[2 * i], found[2 * i + 1]] == pytest.approx(expected, abs=1e-4)
 

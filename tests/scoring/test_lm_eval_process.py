@@ -11,7 +11,7 @@ import pytest
 
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
-from bench.scoring.lm_eval_process import RemoteScorer, judged
+from bench.scoring.lm_eval_process import RemoteScorer, with_lm_eval
 from bench.scoring.scorer import Progress
 
 VOCABULARY = Vocabulary(
@@ -26,10 +26,10 @@ class ToyScorer:
 
     def __init__(self) -> None:
         self.process = os.getpid()
-        self.told: list[tuple[str, int, int]] = []
+        self.reports: list[tuple[str, int, int]] = []
 
     def progress(self, *report: Any) -> None:
-        self.told.append(report)
+        self.reports.append(report)
 
     def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
         assert os.getpid() == self.process
@@ -68,7 +68,7 @@ def die(remote: RemoteScorer, progress: Progress) -> None:
 
 def test_a_scorer_answers_another_process_from_its_own() -> None:
     scorer = ToyScorer()
-    answer = judged(scorer, ask, "ab")  # type: ignore[arg-type]
+    answer = with_lm_eval(scorer, ask, "ab")  # type: ignore[arg-type]
     assert answer.pop("process") != os.getpid()
     assert answer == {
         "n_ctx": 8,
@@ -78,7 +78,7 @@ def test_a_scorer_answers_another_process_from_its_own() -> None:
         "facts": {"requests": 1},
         "text": "2 3 ['.']",
     }
-    assert scorer.told == [("asking", 1, 1)]
+    assert scorer.reports == [("asking", 1, 1)]
 
 
 def die_while_an_answer_is_made(remote: RemoteScorer, progress: Progress) -> None:
@@ -88,10 +88,10 @@ def die_while_an_answer_is_made(remote: RemoteScorer, progress: Progress) -> Non
 
 def test_an_error_over_there_is_an_error_here() -> None:
     with pytest.raises(RuntimeError, match="ValueError: no such task"):
-        judged(ToyScorer(), fail)  # type: ignore[arg-type]
+        with_lm_eval(ToyScorer(), fail)  # type: ignore[arg-type]
 
 
 def test_a_death_over_there_is_an_error_here() -> None:
     for ending in (die, die_while_an_answer_is_made):
         with pytest.raises(RuntimeError, match="the process that runs lm-eval died"):
-            judged(ToyScorer(), ending)  # type: ignore[arg-type]
+            with_lm_eval(ToyScorer(), ending)  # type: ignore[arg-type]

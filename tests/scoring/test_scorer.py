@@ -1,9 +1,9 @@
-"""The outside judge: lm-eval's own model over the same weights, request by request, and what is kept of scores."""
+"""Scores are those of lm-eval's own model over the same weights, request by request; and what the cache keeps."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
+from bench.machine.hardware import versions
 from bench.runtimes.forest import Block, Forest, Limits, Request
 from bench.runtimes.llamacpp import LlamaCpp
-from bench.runtimes.session import Session
+from bench.runtimes.session import Runtime, Session
 from bench.runtimes.transformers import Transformers
 from bench.scoring.lm_eval_model import SessionLM
 from bench.scoring.scorer import VERSION, Scorer
@@ -78,7 +79,7 @@ def opened(request: pytest.FixtureRequest, artifacts: dict[str, Artifact]) -> tu
 
 
 @pytest.fixture(scope="module")
-def judge(tiny_model: Path) -> HFLM:
+def hflm(tiny_model: Path) -> HFLM:
     """lm-eval's own model, one request at a time, so that no padding is in its numbers."""
     return HFLM(pretrained=str(tiny_model), dtype="float32", batch_size=1, device="cpu", max_length=N_CTX)
 
@@ -118,12 +119,12 @@ def pairs() -> list[Pair]:
 
 
 def test_log_likelihoods_are_those_of_lm_evals_own_model(
-    opened: tuple[Artifact, Session], judge: HFLM, tmp_path: Path
+    opened: tuple[Artifact, Session], hflm: HFLM, tmp_path: Path
 ) -> None:
     asked = instances("loglikelihood", pairs())
     assert len(asked) >= 500
     model = fresh(opened, tmp_path)
-    ours, theirs = model.loglikelihood(asked), judge.loglikelihood(asked, disable_tqdm=True)
+    ours, theirs = model.loglikelihood(asked), hflm.loglikelihood(asked, disable_tqdm=True)
     assert len(ours) == len(asked)
     differences = [abs(a - b) for (a, _), (b, _) in zip(ours, theirs, strict=True)]
     assert max(differences) <= 1e-3
@@ -133,17 +134,17 @@ def test_log_likelihoods_are_those_of_lm_evals_own_model(
 
 
 def test_rolling_log_likelihoods_are_those_of_lm_evals_own_model(
-    opened: tuple[Artifact, Session], judge: HFLM, tmp_path: Path
+    opened: tuple[Artifact, Session], hflm: HFLM, tmp_path: Path
 ) -> None:
     rows = read_rows(resolve("bench/tasks/general/test.jsonl"))
     texts = [(" ".join(row.question for row in rows[:n]),) for n in (1, 2, 40)]
     asked = instances("loglikelihood_rolling", texts)
     ours = fresh(opened, tmp_path).loglikelihood_rolling(asked)
-    assert ours == pytest.approx(judge.loglikelihood_rolling(asked, disable_tqdm=True), abs=1e-3)
+    assert ours == pytest.approx(hflm.loglikelihood_rolling(asked, disable_tqdm=True), abs=1e-3)
 
 
 def test_greedy_texts_are_those_of_lm_evals_own_model(
-    opened: tuple[Artifact, Session], judge: HFLM, tmp_path: Path
+    opened: tuple[Artifact, Session], hflm: HFLM, tmp_path: Path
 ) -> None:
     rows = read_rows(resolve("bench/tasks/hr/test.jsonl"))
     contexts = [f"Question: {row.question}\nAnswer:" for row in rows[:6]]
@@ -151,7 +152,7 @@ def test_greedy_texts_are_those_of_lm_evals_own_model(
     asked = instances("generate_until", [(context, each) for context in contexts for each in options])
     asked += instances("generate_until", [(" ".join(contexts * 3), {"until": [], "max_gen_toks": 8})])
     model = fresh(opened, tmp_path)
-    ours, theirs = model.generate_until(asked), judge.generate_until(asked, disable_tqdm=True)
+    ours, theirs = model.generate_until(asked), hflm.generate_until(asked, disable_tqdm=True)
     assert ours == theirs
     assert any(ours)
     assert model.truncated == 1
@@ -269,6 +270,25 @@ def test_scores_kept_under_other_settings_are_not_found(
         assert kept(LLAMACPP) == 2
     else:
         assert kept(replace(LLAMACPP, **change)) == 2
+
+
+def test_scores_kept_under_another_version_of_any_tool_of_their_runtime_are_not_found(
+    opened: tuple[Artifact, Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, session = opened
+    runtimes: dict[str, Runtime] = {"llamacpp": LLAMACPP, "transformers": TRANSFORMERS}
+    tools = {name: {*runtime.tools, "numpy"} for name, runtime in runtimes.items()}
+    own = tools[session.facts["runtime"]]
+    scorer = Scorer(session, artifact, lambda *_: None)
+    key = scorer._key("chunk")
+    for tool in set.union(*tools.values()):
+        with monkeypatch.context() as patch:
+            patch.setattr("bench.scoring.scorer.versions", lambda names, t=tool: versions(names) | _older(names, t))
+            assert (scorer._key("chunk") != key) == (tool in own), tool
+
+
+def _older(names: Iterable[str], tool: str) -> dict[str, str | None]:
+    return {name: "0.0" for name in names if name == tool}
 
 
 def test_a_completion_is_kept_and_read_back(opened: tuple[Artifact, Session], tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from bench.stats import estimates, proportions
 @pytest.mark.parametrize(("successes", "n"), [(0, 10), (92, 100), (460, 500), (920, 1000), (7, 7)])
 def test_wilson_is_that_of_scipy(successes: int, n: int) -> None:
     expected = binomtest(successes, n).proportion_ci(method="wilson")
-    found = proportions.wilson(successes, n)
-    assert (found.value, found.n) == (successes / n, n)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    estimate = proportions.wilson(successes, n)
+    assert (estimate.value, estimate.n) == (successes / n, n)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_wilson_of_92_in_100() -> None:
-    found = proportions.wilson(92, 100)
-    assert (round(100 * found.low, 1), round(100 * found.high, 1)) == (85.0, 95.9)
+    estimate = proportions.wilson(92, 100)
+    assert (round(100 * estimate.low, 1), round(100 * estimate.high, 1)) == (85.0, 95.9)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def test_a_median_of_five_has_no_ends() -> None:
 
 def test_the_interval_of_a_p99_covers_it_as_often_as_it_says() -> None:
     rng = np.random.default_rng(3)
-    found = [estimates.percentile_estimate(rng.random(500).tolist(), 0.99) for _ in range(400)]
-    hits = sum(e.low is not None and e.high is not None and e.low <= 0.99 <= e.high for e in found)
+    made = [estimates.percentile_estimate(rng.random(500).tolist(), 0.99) for _ in range(400)]
+    hits = sum(e.low is not None and e.high is not None and e.low <= 0.99 <= e.high for e in made)
     assert hits / 400 > 0.95  # 98.0 % by the binomial; 95 % is 4 standard errors below
 
 
@@ -57,9 +57,9 @@ def test_a_percentile_is_a_value_that_was_observed() -> None:
 
 
 def test_a_small_sample_leaves_the_upper_end_of_a_p99_open() -> None:
-    found = estimates.percentile_estimate(range(1, 201), 0.99)
-    assert (found.value, found.high, found.n) == (198, None, 200)
-    assert found.low is not None
+    estimate = estimates.percentile_estimate(range(1, 201), 0.99)
+    assert (estimate.value, estimate.high, estimate.n) == (198, None, 200)
+    assert estimate.low is not None
 
 
 @pytest.mark.parametrize(
@@ -84,25 +84,25 @@ def test_detectable_difference_solves_its_equation() -> None:
 
 
 def test_without_a_changed_answer_the_interval_is_what_that_many_questions_can_exclude() -> None:
-    found = proportions.paired_difference([True] * 232, [True] * 232)
-    assert found.high == -found.low == pytest.approx(1 - 0.025 ** (1 / 232))
+    paired = proportions.paired_difference([True] * 232, [True] * 232)
+    assert paired.high == -paired.low == pytest.approx(1 - 0.025 ** (1 / 232))
 
 
 def test_a_paired_difference_counts_only_answers_that_turned() -> None:
     before = [True] * 60 + [False] * 40
     after = [True] * 52 + [False] * 8 + [True] * 2 + [False] * 38
-    found = proportions.paired_difference(before, after)
-    assert (found.n, found.gained, found.lost, found.difference) == (100, 2, 8, -0.06)
-    assert found.p == proportions.mcnemar(2, 8)
+    paired = proportions.paired_difference(before, after)
+    assert (paired.n, paired.gained, paired.lost, paired.difference) == (100, 2, 8, -0.06)
+    assert paired.p == proportions.mcnemar(2, 8)
     psi, middle = 11 / 102, -6 / 102
     half = 1.959964 * math.sqrt((psi - middle**2) / 102)
-    assert (found.low, found.high) == pytest.approx((middle - half, middle + half), abs=1e-6)
+    assert (paired.low, paired.high) == pytest.approx((middle - half, middle + half), abs=1e-6)
 
 
 def test_no_changed_answer_still_leaves_room_for_a_difference() -> None:
-    found = proportions.paired_difference([True] * 400, [True] * 400)
-    assert found.low < 0 < found.high
-    assert found.p == 1.0
+    paired = proportions.paired_difference([True] * 400, [True] * 400)
+    assert paired.low < 0 < paired.high
+    assert paired.p == 1.0
 
 
 def test_a_paired_difference_refuses_other_questions() -> None:
@@ -121,17 +121,17 @@ def test_a_ratio_of_percentiles_has_an_interval_around_it_and_is_repeatable() ->
     slow = rng.lognormal(1.0, 0.1, (3, 140)).tolist()
     fast = rng.lognormal(0.5, 0.1, (3, 140)).tolist()
     for share in (0.5, 0.99):
-        found = estimates.percentile_ratio(slow, fast, share, seed=5)
-        assert found == estimates.percentile_ratio(slow, fast, share, seed=5)
-        assert found.low is not None
-        assert found.high is not None
-        assert found.low < math.exp(0.5) < found.high
-        assert found.low <= found.value <= found.high
+        ratio = estimates.percentile_ratio(slow, fast, share, seed=5)
+        assert ratio == estimates.percentile_ratio(slow, fast, share, seed=5)
+        assert ratio.low is not None
+        assert ratio.high is not None
+        assert ratio.low < math.exp(0.5) < ratio.high
+        assert ratio.low <= ratio.value <= ratio.high
 
 
 def test_a_ratio_of_p99s_of_small_samples_has_no_ends() -> None:
-    found = estimates.percentile_ratio([[2.0] * 300], [[1.0] * 400], 0.99)
-    assert (found.value, found.low, found.high, found.n) == (2.0, None, None, 300)
+    ratio = estimates.percentile_ratio([[2.0] * 300], [[1.0] * 400], 0.99)
+    assert (ratio.value, ratio.low, ratio.high, ratio.n) == (2.0, None, None, 300)
 
 
 def test_resampling_stays_within_a_round() -> None:

@@ -17,44 +17,44 @@ from bench.stats.rounds import _trigamma_inverse, block_variance, compare_rounds
 def test_the_variance_of_rounds_that_hold_one_value_each_is_that_of_their_mean(k: int) -> None:
     """The log of a percentile of constant blocks moves as their values do; averaged over many sets of rounds."""
     rng = np.random.default_rng(k)
-    sd, found = 0.02, []
+    sd, variances = 0.02, []
     for _ in range(300):
         rounds = [list(np.exp(rng.normal(0, sd) + rng.normal(0, 0.05, 40))) for _ in range(k)]
-        found.append(block_variance(rounds, 0.5))
+        variances.append(block_variance(rounds, 0.5))
     true = (sd**2 + 0.05**2 * math.pi / 2 / 40) / k
-    assert np.mean(found) == pytest.approx(true, rel=0.2)
+    assert np.mean(variances) == pytest.approx(true, rel=0.2)
 
 
 def test_a_single_round_has_no_variance_and_leaves_the_change_without_an_interval() -> None:
-    found = compare_rounds({"q4": ([[1.0, 1.1]], [[5.0, 5.1]])}, 0.5)["q4"]
-    assert (math.isinf(found.half_width()), found.p) == (True, 1.0)
-    assert found.log_ratio == pytest.approx(math.log(5))
+    change = compare_rounds({"q4": ([[1.0, 1.1]], [[5.0, 5.1]])}, 0.5)["q4"]
+    assert (math.isinf(change.half_width()), change.p) == (True, 1.0)
+    assert change.log_ratio == pytest.approx(math.log(5))
 
 
 def test_two_variants_with_rounds_are_students_t_on_their_own() -> None:
     before, after = [[10.0], [10.2], [10.4]], [[12.0], [12.1], [12.5]]
-    found = compare_rounds({"q4": (before, after)}, 0.5)["q4"]
-    assert found.df == 4
-    assert found.log_ratio == pytest.approx(math.log(12.1 / 10.2))
-    half = scipy_stats.t.ppf(0.975, 4) * found.standard_error
-    assert found.half_width() == pytest.approx(half)
-    assert found.p == pytest.approx(2 * scipy_stats.t.sf(found.log_ratio / found.standard_error, 4))
+    change = compare_rounds({"q4": (before, after)}, 0.5)["q4"]
+    assert change.df == 4
+    assert change.log_ratio == pytest.approx(math.log(12.1 / 10.2))
+    half = scipy_stats.t.ppf(0.975, 4) * change.standard_error
+    assert change.half_width() == pytest.approx(half)
+    assert change.p == pytest.approx(2 * scipy_stats.t.sf(change.log_ratio / change.standard_error, 4))
 
 
 def test_variances_that_differ_by_chance_alone_are_pooled() -> None:
     rng = np.random.default_rng(1)
     variances = rng.chisquare(4, 200) / 4 * 0.01
-    found, df = moderated(list(variances), [4.0] * 200)
-    assert np.std(found) < 0.2 * np.std(variances)
-    assert np.mean(found) == pytest.approx(0.01, rel=0.15)
+    shrunk, df = moderated(list(variances), [4.0] * 200)
+    assert np.std(shrunk) < 0.2 * np.std(variances)
+    assert np.mean(shrunk) == pytest.approx(0.01, rel=0.15)
     assert min(df) > 40
 
 
 def test_variances_that_really_differ_stay_apart() -> None:
     variances = [1e-6, 1e-4, 1e-2, 1.0]
-    found, df = moderated(variances, [4.0] * 4)
-    assert found == sorted(found)
-    assert found[-1] / found[0] > 1e4
+    shrunk, df = moderated(variances, [4.0] * 4)
+    assert shrunk == sorted(shrunk)
+    assert shrunk[-1] / shrunk[0] > 1e4
     assert max(df) < 6
 
 
@@ -73,10 +73,10 @@ def test_clusters_of_one_are_the_paired_t_test() -> None:
     rng = np.random.default_rng(3)
     before, after = rng.normal(0, 1, 50), rng.normal(0.2, 1, 50)
     moved = windows(list(after - before), 1)
-    found = ratio_mean(*moved)
+    mean = ratio_mean(*moved)
     judge = scipy_stats.ttest_rel(after, before)
     low, high = judge.confidence_interval()
-    assert (ratio_p(*moved), found.low, found.high) == pytest.approx((judge.pvalue, low, high))
+    assert (ratio_p(*moved), mean.low, mean.high) == pytest.approx((judge.pvalue, low, high))
 
 
 def test_clusters_of_like_values_are_not_counted_as_many() -> None:
@@ -92,3 +92,19 @@ def test_clusters_of_like_values_are_not_counted_as_many() -> None:
 @pytest.mark.parametrize(("always", "p"), [(0.0, 1.0), (0.5, 0.0)])
 def test_differences_that_are_all_alike_have_no_spread(always: float, p: float) -> None:
     assert ratio_p(*windows([always] * 40, 4)) == p
+
+
+@pytest.mark.parametrize("k", [3, 5])
+def test_the_interval_of_the_largest_of_some_rounds_covers_though_resamples_repeat_it(k: int) -> None:
+    """A bootstrap of whole rounds alone would cover 0.93 of 3 rounds and 0.89 of 5."""
+    rng = np.random.default_rng(k)
+    covered = total = 0
+    for _ in range(60):
+        sides = {
+            str(variant): tuple([[value] for value in np.exp(rng.normal(0, 0.05, k))] for _ in range(2))
+            for variant in range(12)
+        }
+        for change in compare_rounds(sides, 1.0).values():  # type: ignore[arg-type]
+            total += 1
+            covered += abs(change.log_ratio) <= change.half_width()
+    assert covered / total >= 0.95

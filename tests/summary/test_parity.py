@@ -1,17 +1,22 @@
-"""Runtime parity: which records are the same model, what is compared, and when the answer is a problem."""
+"""Runtime parity: which variants are the same model, what is compared, and when the answer is a problem."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench.selftest import records
+from bench.records.file import decode
+from bench.records.selection import Wanted, select
+from bench.records.store import read
+from bench.report.findings import Control, controls
+from bench.selftest import raw_values, records
 from bench.summary import parity
-from bench.sweep.run import _beside
+from bench.summary.parity import Agreement
+from bench.summary.summarize import summarize
+from bench.summary.warnings import of_steps
 
 
 def with_tasks(name: str, **tasks: dict[str, Any]) -> dict[str, Any]:
@@ -20,13 +25,25 @@ def with_tasks(name: str, **tasks: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def test_the_same_model_in_the_other_runtime_is_found() -> None:
-    beside = [records.record(name) for name in ("q4", "finetuned", "base")]
-    found = parity.against(records.record("base-torch"), beside)
-    assert found is not None
-    assert found["with"] == "base"
-    assert found["tasks"]["hr"] == {"n": 400, "same": 400, "largest_difference": 0.0}
-    assert set(found["tasks"]) == {"general", "hr"}
+def agreements(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Agreement]:
+    """Compare two made-up records as the report compares those that it reads."""
+    sides = [[decode(json.dumps(content).encode())] for content in (one, other)]
+    return parity.parity(*sides)
+
+
+def controls_of(results: Path) -> list[Control]:
+    chosen = select(read(results)[0], Wanted(), results)
+    assert chosen is not None
+    return controls(summarize(chosen.records).rows)
+
+
+def test_the_same_model_in_the_other_runtime_is_found(tmp_path: Path) -> None:
+    for name in ("q4", "finetuned", "base", "base-torch"):
+        records.write(tmp_path, records.record(name))
+    same = {control.task: control for control in controls_of(tmp_path)}
+    assert {(control.a, control.b) for control in same.values()} == {("base", "base-torch")}
+    assert same["hr"].agreement == Agreement(n=400, same=400, largest_difference=0.0)
+    assert set(same) == {"general", "hr"}
 
 
 @pytest.mark.parametrize(
@@ -34,25 +51,26 @@ def test_the_same_model_in_the_other_runtime_is_found() -> None:
     [
         {"sweep": "another"},
         {"commit": {"sha": records.COMMIT, "dirty": True, "tree": "otherwise"}},
-        {"status": "failed"},
+        {"status": "failed", "lineage": [], "artifact": None, "measures": {}},
         {"measures": {}},
     ],
 )
-def test_a_record_of_something_else_is_no_counterpart(change: dict[str, Any]) -> None:
-    other = {**records.record("base"), **change}
-    assert parity.against(records.record("base-torch"), [other]) is None
+def test_a_record_of_something_else_is_no_counterpart(tmp_path: Path, change: dict[str, Any]) -> None:
+    records.write(tmp_path, {**records.record("base"), **change})
+    records.write(tmp_path, records.record("base-torch"))
+    assert controls_of(tmp_path) == []
 
 
-def test_the_same_runtime_is_no_counterpart() -> None:
-    assert parity.against(records.record("base"), [records.record("base")]) is None
+def test_the_same_runtime_is_no_counterpart(tmp_path: Path) -> None:
+    records.write(tmp_path, records.record("base"))
+    records.write(tmp_path, records.record("again", spec=records.VARIANTS["base"]))
+    assert controls_of(tmp_path) == []
 
 
 def test_other_prompts_are_not_compared() -> None:
     other = records.record("base")
     other["measures"]["accuracy"]["hr"]["prompt_sha256"] = "other words"
-    found = parity.against(records.record("base-torch"), [other])
-    assert found is not None
-    assert set(found["tasks"]) == {"general"}
+    assert set(agreements(records.record("base-torch"), other)) == {"general"}
 
 
 def test_log_likelihoods_that_are_no_numbers_are_left_out_of_the_difference() -> None:
@@ -60,25 +78,22 @@ def test_log_likelihoods_that_are_no_numbers_are_left_out_of_the_difference() ->
     one["measures"]["accuracy"]["hr"]["loglik"][3] = [None] * 4
     one["measures"]["accuracy"]["hr"]["picked"][3] = -1
     other["measures"]["accuracy"]["hr"]["loglik"][5][0] -= 0.25
-    found = parity.against(one, [other])
-    assert found is not None
-    task = found["tasks"]["hr"]
-    assert (task["same"], task["largest_difference"]) == (399, pytest.approx(0.25))
+    hr = agreements(one, other)["hr"]
+    assert hr.same == 399
+    assert hr.largest_difference == pytest.approx(0.25)
     one["measures"]["accuracy"]["hr"]["loglik"] = [[None] * 4] * 400
-    found = parity.against(one, [other])
-    assert found is not None
-    assert found["tasks"]["hr"]["largest_difference"] is None
+    assert agreements(one, other)["hr"].largest_difference is None
 
 
 def test_generated_answers_are_compared_as_texts_and_perplexities_by_their_log_likelihoods() -> None:
-    one = with_tasks("base-torch", gsm8k=records.generated(0.5), wikitext=records.rolling(2.5))
-    other = with_tasks("base", gsm8k=records.generated(0.5), wikitext=records.rolling(2.5))
+    one = with_tasks("base-torch", gsm8k=raw_values.generated(0.5), wikitext=raw_values.rolling(2.5))
+    other = with_tasks("base", gsm8k=raw_values.generated(0.5), wikitext=raw_values.rolling(2.5))
     other["measures"]["accuracy"]["gsm8k"]["answer"][0] += "!"
     other["measures"]["accuracy"]["wikitext"]["value"][2][0] -= 0.5
-    found = parity.against(one, [other])
-    assert found is not None
-    assert found["tasks"]["gsm8k"] == {"n": 50, "same": 49, "largest_difference": None}
-    assert found["tasks"]["wikitext"] == {"n": 20, "same": None, "largest_difference": pytest.approx(0.5)}
+    tasks = agreements(one, other)
+    assert tasks["gsm8k"] == Agreement(n=50, same=49, largest_difference=None)
+    assert (tasks["wikitext"].n, tasks["wikitext"].same) == (20, None)
+    assert tasks["wikitext"].largest_difference == pytest.approx(0.5)
 
 
 def test_what_is_no_whole_record_beside_a_cell_is_passed_over(tmp_path: Path) -> None:
@@ -87,23 +102,23 @@ def test_what_is_no_whole_record_beside_a_cell_is_passed_over(tmp_path: Path) ->
     records.write(tmp_path, records.record("q4"))  # of the clean state, in a folder of its own
     whole.with_name("q8.r0.json").write_text(whole.read_text()[:-20])
     whole.with_name(".q5.r0.json.tmp").write_text("{")
-    cell: Any = SimpleNamespace(record_path=whole.with_name("base-torch.r0.json"), round=0)
     assert whole.parent.name.endswith("-dirty-changed")
-    assert [found["variant"] for found in _beside(cell)] == ["base"]
+    assert [record.variant for record in read(tmp_path, whole.parent.name)[0]] == ["base"]
 
 
-def test_below_99_percent_it_is_a_warning_of_the_record() -> None:
-    told: dict[str, Any] = {"with": "base", "tasks": {"hr": {"n": 400, "same": 395, "largest_difference": 2.5}}}
-    said = parity.warnings({**records.record("base-torch"), "parity": told})
-    assert said == [
-        "runtime parity: base-torch and base are the same model and pick the same answer on 395 of 400 of hr, below 99%"
-    ]
-    told["tasks"]["hr"]["same"] = 396
-    assert parity.warnings({**records.record("base-torch"), "parity": told}) == []
-    assert parity.warnings(records.record("base-torch")) == []
+def test_below_99_percent_the_runtimes_do_not_agree() -> None:
+    assert not Agreement(n=400, same=395, largest_difference=2.5).holds
+    assert Agreement(n=400, same=396, largest_difference=2.5).holds
+    assert Agreement(n=20, same=None, largest_difference=2.5).holds
 
 
-def test_a_sweep_records_parity_with_what_was_measured_first_and_says_what_is_at_chance(
+def test_the_parity_that_records_of_before_warn_of_is_computed_anew_instead() -> None:
+    stored = "runtime parity: base-torch and base are the same model and pick the same answer on 395 of 400 of hr"
+    content = {**records.record("base-torch"), "warnings": [stored, "step nf4: a tensor was left as it is"]}
+    assert of_steps(decode(json.dumps(content).encode())) == ["step nf4: a tensor was left as it is"]
+
+
+def test_parity_and_what_is_at_chance_are_not_recorded_but_computed_when_a_sweep_is_read(
     tiny_model: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from bench.cli import main
@@ -111,15 +126,14 @@ def test_a_sweep_records_parity_with_what_was_measured_first_and_says_what_is_at
     few = ["suite.measures=[size,accuracy]", "accuracy.limit=6"]
     places = [f"results_dir={tmp_path}", f"cache_dir={cache}"]
     assert main(["run", "suite=smoke", f"model={tiny_model}", "variant=base,base-torch", *few, *places]) == 0
-    found = {path.name.partition("~")[0]: json.loads(path.read_text()) for path in tmp_path.glob("*/*/*.json")}
-    assert found["base"]["parity"] is None
-    told = found["base-torch"]["parity"]
-    assert told["with"] == "base"
+    stored = {path.name.partition("~")[0]: json.loads(path.read_text()) for path in tmp_path.glob("*/*/*.json")}
+    assert not any("parity" in content for content in stored.values())
+    compared = {control.task: control for control in controls_of(tmp_path)}
     for task in ("general", "hr"):
-        picked = [found[name]["measures"]["accuracy"][task]["picked"] for name in ("base", "base-torch")]
-        same = sum(a == b for a, b in zip(*picked, strict=True))
-        assert (told["tasks"][task]["n"], told["tasks"][task]["same"]) == (6, same)
-        assert 0 <= told["tasks"][task]["largest_difference"] < 0.1
-    low = [line for line in found["base"]["warnings"] if "at chance" in line]  # random weights, six questions
-    assert low
-    assert "at chance" in capsys.readouterr().out
+        picked = [stored[name]["measures"]["accuracy"][task]["picked"] for name in ("base", "base-torch")]
+        agreement = compared[task].agreement
+        assert (agreement.n, agreement.same) == (6, sum(a == b for a, b in zip(*picked, strict=True)))
+        assert agreement.largest_difference is not None
+        assert 0 <= agreement.largest_difference < 0.1
+    assert not any("at chance" in line for content in stored.values() for line in content["warnings"])
+    assert "at chance" in capsys.readouterr().out  # random weights, six questions

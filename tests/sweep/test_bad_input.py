@@ -97,7 +97,7 @@ def test_an_unknown_model_names_the_nearest(refused: Run) -> None:
 
 
 def test_cuda_without_a_gpu_stops_before_anything_is_built(refused: Run) -> None:
-    from bench.machine.hardware import gpu_names
+    from bench.machine.gpu import gpu_names
 
     if gpu_names():
         pytest.skip("this machine has a GPU")

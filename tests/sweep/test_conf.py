@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bench.records.types import Model
 from bench.sweep.cell import make_cell
+from bench.sweep.compose import compose
 from bench.sweep.conf import CONF, names
-from bench.sweep.grid import compose
-from bench.sweep.request import Request, parse
+from bench.sweep.request import parse
 from variants.data import read_rows
 from variants.paths import resolve
 
@@ -36,23 +37,23 @@ def test_a_variant_is_three_lines_under_its_own_name_and_can_be_planned(path: Pa
 
 @pytest.mark.parametrize("suite", names("suite"))
 def test_a_suite_names_variants_and_measures_that_exist(suite: str) -> None:
-    config = compose(parse([f"suite={suite}"]), "base", 0)
-    assert set(config["suite"]["variants"]) <= VARIANTS
-    assert set(config["suite"]["once"]) <= set(config["suite"]["measures"])
-    make_cell(config)
+    settings = compose(parse([f"suite={suite}"]), "base", 0)
+    assert set(settings.suite.variants) <= VARIANTS
+    assert set(settings.suite.once) <= set(settings.suite.measures)
+    make_cell(settings)
 
 
 def test_the_embedded_suite_sends_enough_requests_for_a_two_sided_p99() -> None:
-    config = compose(parse([]), "base", 0)
-    assert config["suite"]["rounds"] * config["latency"]["requests"] >= 400
+    settings = compose(parse([]), "base", 0)
+    assert settings.suite.rounds * settings.measures["latency"]["requests"] >= 400
 
 
 def test_the_mmlu_suite_asks_five_shot_in_a_context_that_holds_it_and_its_latency_prompts_fit_a_tiny_one() -> None:
-    config = compose(parse(["suite=mmlu", "limit_per_subject=20", "data_dir=x"]), "base", 0)
-    accuracy, latency = config["accuracy"], config["latency"]
+    settings = compose(parse(["suite=mmlu", "limit_per_subject=20", "data_dir=x"]), "base", 0)
+    accuracy, latency = settings.measures["accuracy"], settings.measures["latency"]
     assert (accuracy["tasks"], accuracy["num_fewshot"]) == (["mmlu"], 5)
     assert (accuracy["limit_per_subject"], accuracy["data_dir"]) == (20, "x")
-    assert all(runtime["n_ctx"] >= 4096 for runtime in config["runtime"].values())
+    assert all(runtime["n_ctx"] >= 4096 for runtime in settings.runtime.values())
     prompts = [latency["prompt"].format(question=row.question) for row in read_rows(resolve(latency["prompts"]))]
     assert max(map(len, prompts)) + latency["output_tokens"] < 512 - 1
 
@@ -77,9 +78,9 @@ def test_variants_that_share_a_step_share_its_artifact() -> None:
 
 def test_only_the_first_round_measures_what_cannot_change() -> None:
     first, second = (make_cell(compose(parse([]), "q4", round_)) for round_ in (0, 1))
-    assert first.measures == tuple(first.config["suite"]["measures"])
+    assert tuple(first.measures) == first.settings.suite.measures
     assert {"size", "accuracy"} < set(first.measures)
-    assert second.measures == ("latency", "memory")
+    assert tuple(second.measures) == ("latency", "memory")
 
 
 def test_the_stock_sweep_alone_writes_under_stock_names() -> None:
@@ -92,16 +93,15 @@ def test_the_stock_sweep_alone_writes_under_stock_names() -> None:
 
 def test_a_hub_model_composes_with_its_snapshot_and_a_revision_that_looks_like_a_number(tmp_path: Path) -> None:
     request = parse(["model=org/name", "model.revision=12345e67"])
-    snapshot = (*request.overrides, f"model.path={tmp_path}", "model.revision='12345e67'")
-    config = compose(Request(request.variants, snapshot, request.sweep, request.suffix), "base", 0)
-    assert config["model"] == {"name": "name", "path": str(tmp_path), "id": "org/name", "revision": "12345e67"}
-    assert config["steps"]["source"]["path"] == str(tmp_path)
+    settings = compose(request.having(path=str(tmp_path), revision="12345e67"), "base", 0)
+    assert settings.model == Model(name="name", path=str(tmp_path), id="org/name", revision="12345e67")
+    assert settings.steps["source"]["path"] == str(tmp_path)
 
 
 @pytest.mark.parametrize("name", sorted(set(names("model")) - {"local", "hub"}))
 def test_a_named_model_pins_its_revision_or_ships_with_the_project(name: str) -> None:
-    model = compose(parse([f"model={name}", "model.path=variants/reference"]), "base", 0)["model"]
-    assert model["id"] is None or len(model["revision"]) == 40
+    model = compose(parse([f"model={name}", "model.path=variants/reference"]), "base", 0).model
+    assert model.id is None or len(str(model.revision)) == 40
 
 
 def test_a_folder_or_a_hub_id_is_a_model(tmp_path: Path) -> None:

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
+
 from bench.sweep.progress import Stage
 
 
+class Clock:
+    """Shows the time that a test sets."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Reports:
+    """A stage without a terminal, reported to at times of the test's own."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.stage = Stage(Console(file=io.StringIO()), self.clock)
+
+    def report(self, what: str, done: int, total: int, now: float) -> str:
+        self.clock.now = now
+        return self.stage.report(what, done, total)
+
+
 def test_the_time_left_follows_the_pace_of_the_stage_at_hand() -> None:
-    stage = Stage()
+    stage = Reports()
     assert stage.report("building q4", 0, 1, now=0.0) == "building q4"
     assert stage.report("scoring tokens", 1_000, 9_000, now=100.0) == "scoring tokens 1,000/9,000"
     assert stage.report("scoring tokens", 3_000, 9_000, now=120.0) == "scoring tokens 3,000/9,000, about 60 s left"
@@ -15,7 +40,7 @@ def test_the_time_left_follows_the_pace_of_the_stage_at_hand() -> None:
 
 
 def test_a_second_task_of_the_same_kind_has_a_pace_of_its_own() -> None:
-    stage = Stage()
+    stage = Reports()
     for at, done in ((0.0, 1), (50.0, 500)):
         stage.report("generating answers", done, 500, now=at)
     assert stage.report("generating answers", 1, 500, now=3_000.0) == "generating answers 1/500"
@@ -23,9 +48,17 @@ def test_a_second_task_of_the_same_kind_has_a_pace_of_its_own() -> None:
 
 
 def test_what_an_earlier_run_kept_sets_no_pace_for_long() -> None:
-    stage = Stage()
+    stage = Reports()
     for done in range(600):
         stage.report("generating answers", done, 1_200, now=0.001 * done)
     for done in range(600, 660):
-        said = stage.report("generating answers", done, 1_200, now=10.0 * (done - 599))
-    assert said == "generating answers 659/1,200, about 90 min left"
+        line = stage.report("generating answers", done, 1_200, now=10.0 * (done - 599))
+    assert line == "generating answers 659/1,200, about 90 min left"
+
+
+def test_a_log_is_not_redrawn() -> None:
+    out = io.StringIO()
+    stage = Stage(Console(file=out), Clock())
+    with stage.bar:
+        stage.report("opening", 0, 1)
+    assert out.getvalue() == ""

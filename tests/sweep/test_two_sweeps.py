@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
-from bench.records.store import Record, read
+from bench.records.store import read
 from bench.selftest import records
 from bench.sweep.cell import make_cell
-from bench.sweep.grid import compose
+from bench.sweep.compose import compose
 from bench.sweep.request import parse
 from bench.sweep.run import moved
 from tests.sweep.test_run import arguments
@@ -24,8 +25,8 @@ def start(typed: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def names(found: list[Record]) -> list[str]:
-    return sorted(record.path.name.partition(".")[0].partition("~")[0] for record in found)
+def names(results: Path) -> list[str]:
+    return sorted(path.name.partition(".")[0].partition("~")[0] for path in results.glob("*/*/*.r*.json"))
 
 
 @pytest.mark.parametrize(
@@ -41,16 +42,18 @@ def test_sweeps_started_at_the_same_time_lose_and_mix_nothing(
 ) -> None:
     results, cache = tmp_path / "results", tmp_path / "cache"  # a cache of their own: both want to build everything
     running = [start(arguments(tiny_model, results, cache, *more)) for more in (one, other)]
-    told = [child.communicate()[0] for child in running]
-    assert [child.returncode for child in running] == [0, 0], told
-    found, left_out = read(results)
+    printed = [child.communicate()[0] for child in running]
+    assert [child.returncode for child in running] == [0, 0], printed
+    sound, left_out = read(results)
     assert left_out == []
-    assert names(found) == expected
-    for record in found:
-        asked = record.data["config"]["measures"]["latency"]["requests"]
-        assert len(record.measures["latency"]["e2e_ms"]) == asked
-        assert (record.data["status"], "sha256" in record.data) == ("ok", True)
-    fingerprints = {(record.variant, record.fingerprint) for record in found}
+    assert len(sound) == len(expected)
+    assert names(results) == expected
+    for record in sound:
+        assert record.latency is not None
+        assert len(record.latency.e2e_ms) == record.config.measures["latency"]["requests"]
+        assert record.status == "ok"
+    assert all(path.read_text().startswith('{\n "sha256": ') for path in results.glob("*/*/*.r*.json"))
+    fingerprints = {(record.variant, record.fingerprint) for record in sound}
     assert len(fingerprints) == 2  # built once, or twice the same
     leftovers = [
         path for path in results.rglob("*") if path.is_file() and path.suffix == "" and "report" not in path.parts
@@ -58,13 +61,13 @@ def test_sweeps_started_at_the_same_time_lose_and_mix_nothing(
     assert leftovers == []
 
 
-def test_a_checkout_that_changed_under_a_sweep_is_told_in_its_records(
+def test_a_checkout_that_changed_under_a_sweep_is_named_in_its_records(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = make_cell(compose(parse([f"model={tiny_model}"]), "base", 0))
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: cell.commit)
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: asdict(cell.commit))
     assert moved(cell) == []
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: {**cell.commit, "tree": "another"})
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: {**asdict(cell.commit), "tree": "another"})
     assert moved(cell)[0].startswith("the checkout changed after this sweep began")
 
 
@@ -85,5 +88,5 @@ def test_results_of_two_machines_merge_in_git_without_a_conflict(tmp_path: Path)
         git("add", "results")
         git("commit", "-q", "-m", f"results of {machine}")
     git("merge", "-q", "--no-edit", "here")
-    found, left_out = read(tmp_path / "results")
-    assert ({record.machine for record in found}, left_out) == ({"one-2c", "two-4c"}, [])
+    sound, left_out = read(tmp_path / "results")
+    assert ({record.machine.id for record in sound}, left_out) == ({"one-2c", "two-4c"}, [])

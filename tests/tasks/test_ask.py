@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
 
 from bench.measures.accuracy import Accuracy
-from bench.metrics.answers import warnings
+from bench.records.values import Answers
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
 from bench.tasks import catalogue
@@ -70,7 +71,7 @@ def asking(*tasks: str, **changed: Any) -> Accuracy:
 
 
 def asked_of(toy: Toy, question: Accuracy) -> dict[str, Any]:
-    return ask(toy, lambda *_: None, question, None)  # type: ignore[arg-type]
+    return ask(toy, lambda *_: None, question.questions(), None)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -123,6 +124,33 @@ def test_choices_have_gold_picked_and_loglik_and_keep_their_subjects(folder: Pat
     assert (columns["version"], columns["num_fewshot"], columns["chat_template"]) == (3, 0, None)
 
 
+def test_columns_of_every_kind_of_task_are_what_a_record_reads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rolling: dict[str, Any] = {
+        "output_type": "loglikelihood_rolling",
+        "doc_to_text": "",
+        "doc_to_target": "{{question}}",
+        "metric_list": [{"metric": "word_perplexity", "aggregation": "weighted_perplexity", "higher_is_better": False}],
+    }
+    kinds: list[Callable[[], str]] = [
+        lambda: choice_task(folder),
+        lambda: task(folder, **GENERATED),
+        lambda: task(folder, **rolling),
+    ]
+    for write_task in kinds:
+        columns = asked_of(Toy(), asking(write_task()))["mine"]
+        assert set(columns) <= set(Answers.__struct_fields__)
+        answers = msgspec.json.decode(json.dumps(columns), type=Answers)
+        assert (answers.question, answers.version) == (columns["question"], columns["version"])
+    shots = {"validation_split": "test", "fewshot_split": "test"}
+    (one,) = load(choice_task(folder, **shots), None, 1, 1).leaves.values()
+    (two,) = load(choice_task(folder, num_fewshot=0), None, 1, 1).leaves.values()
+    of_two = Loaded({"one": one, "two": two}, ["1", "2"])  # a group whose tasks differ in version and examples
+    monkeypatch.setattr("bench.tasks.ask.load", lambda *_: of_two)
+    (columns,) = asked_of(Toy(), asking(choice_task(folder))).values()
+    answers = msgspec.json.decode(json.dumps(columns), type=Answers)
+    assert (answers.version, answers.num_fewshot) == (["1", "2"], [0, 1])
+
+
 def test_what_is_not_finite_is_null_and_never_picked(folder: Path) -> None:
     values = [math.nan, -9.0, -math.inf, math.nan, -2.0, math.inf]
     columns = asked_of(Toy(values), asking(choice_task(folder)))["mine"]
@@ -172,14 +200,15 @@ def test_a_chat_template_wraps_every_prompt_and_is_told_by_its_hash(folder: Path
     assert columns["prompt_sha256"] != plain["prompt_sha256"]
 
 
-def test_a_template_that_refuses_a_system_message_gets_the_prompt_without_it_and_a_warning(folder: Path) -> None:
+def test_a_template_that_refuses_a_system_message_gets_the_prompt_without_it_and_says_so(
+    folder: Path,
+) -> None:
     refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
     described = choice_task(folder, description="Add up.")
     toy = Toy(template=refuses)
     columns = asked_of(toy, asking(described, chat_template=True))["mine"]
     assert "".join(map(chr, toy.asked[0].context)) == "<user>1 + 1 ="
     assert columns["without_system"]
-    assert any("refuses a system message" in line for line in warnings("mine", columns))
     toy = Toy(template=TEMPLATE)
     columns = asked_of(toy, asking(described, chat_template=True))["mine"]
     assert "".join(map(chr, toy.asked[0].context)).startswith("<system>Add up.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -15,9 +16,8 @@ import pytest
 from bench.tasks import catalogue, mmlu
 from bench.tasks.load import chosen, load
 from variants.errors import UserError
-from variants.paths import ROOT
 
-REAL = ROOT.parent / "shared" / "data" / "mmlu"
+REAL = Path(os.environ.get("MMLU_DIR", "MMLU_DIR is not set")).expanduser().absolute()
 GROUP = "mmlu_social_sciences"
 ODD = {
     0: [" It begins with a space, and\nhas a line\n\nbreak", ' "quoted", with a comma', " B", "", "NA", "A"],
@@ -101,7 +101,7 @@ def test_prompts_from_the_real_csvs_are_those_of_the_hub_to_the_byte(
 ) -> None:
     """The subjects whose files have leading spaces, line breaks inside fields and logical symbols."""
     if not REAL.is_dir():
-        pytest.skip("the MMLU folder is not here")
+        pytest.skip("MMLU_DIR is not the folder of MMLU's CSVs")
     subjects = ("formal_logic", "marketing", "world_religions", "high_school_european_history")
     n_requests = same_as_the_hub([f"mmlu_{one}" for one in subjects], REAL, tmp_path, monkeypatch)
     assert n_requests == 4 * (126 + 234 + 171 + 165)
@@ -121,7 +121,7 @@ def test_a_prompt_is_the_published_one_with_five_examples(folder: Path) -> None:
 
 def test_the_real_folder_has_14042_questions_of_57_subjects() -> None:
     if not REAL.is_dir():
-        pytest.skip("the MMLU folder is not here")
+        pytest.skip("MMLU_DIR is not the folder of MMLU's CSVs")
     subjects = catalogue.mmlu_subjects(["mmlu"])
     assert len(subjects) == 57
     assert sum(len(mmlu.read(mmlu.files(REAL, subject)["test"])) for subject in subjects) == 14042
@@ -161,7 +161,7 @@ def test_equal_content_is_the_same_cell_wherever_the_folder_lies(
 
 def cell_key(model: Path, data_dir: Path, *more: str) -> str:
     from bench.sweep.cell import make_cell
-    from bench.sweep.grid import compose
+    from bench.sweep.compose import compose
     from bench.sweep.request import parse
 
     arguments = ["suite=mmlu", f"model={model}", f"data_dir={data_dir}", *more]

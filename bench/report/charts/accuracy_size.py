@@ -3,74 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.report.charts import MUTED, WIDTH, family_legend
-from bench.report.charts.labels import Mark, label, settle
+from bench.metrics.chance import guesses
+from bench.report.charts.labels import Point, label, settle
+from bench.report.charts.style import MUTED, WIDTH, family_legend
 from bench.summary.family import CONTROL
-from bench.summary.rows import Row, tasks_of
+from bench.summary.pairs import pareto
+from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def accuracy_against_size(rows: Sequence[Row]) -> Figure | None:
+@dataclass(frozen=True)
+class Spot:
+    """Where a variant stands: its size in MB, and its accuracy on one task with the interval, in percent."""
+
+    row: Row
+    size: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def accuracy_against_size(summary: Summary) -> Figure | None:
     """Draw one panel per task: size on a log axis, accuracy with its interval, the Pareto front as a line."""
     from matplotlib.figure import Figure
 
-    tasks = [task for task in tasks_of(rows) if _points(rows, task)][:4]
-    if not tasks:
+    spots = {task: _spots(summary.rows, task) for task in summary.right_or_wrong}
+    shown = dict([(task, mine) for task, mine in spots.items() if mine][:4])
+    if not shown:
         return None
-    across = min(2, len(tasks))
-    down = -(-len(tasks) // across)
+    across = min(2, len(shown))
+    down = -(-len(shown) // across)
     figure = Figure(figsize=(WIDTH, 6.6 * down), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False).flat
-    for axes, task in zip(panels, tasks, strict=False):
-        _panel(axes, rows, task)
-    for axes in list(panels)[len(tasks) :]:
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes, (task, mine) in zip(panels, shown.items(), strict=False):
+        _panel(axes, task, mine)
+    for axes in panels[len(shown) :]:
         axes.set_axis_off()
-    family_legend(figure, rows)
+    family_legend(figure, summary.rows)
     settle(figure)
-    for axes, task in zip(figure.axes, tasks, strict=False):
-        _label(axes, rows, task)
+    for axes, mine in zip(figure.axes, shown.values(), strict=False):
+        points = [Point(spot.row.variant, spot.size, spot.accuracy, spot.low, spot.high) for spot in mine]
+        label(axes, points, _front(mine))
     return figure
 
 
-def _points(rows: Sequence[Row], task: str) -> list[tuple[Row, float, float]]:
-    return [
-        (r, r.size_bytes / 1e6, 100 * r.accuracy[task].share.value) for r in rows if r.size_bytes and task in r.accuracy
-    ]
+def _spots(rows: Sequence[Row], task: str) -> list[Spot]:
+    spots = []
+    for row in rows:
+        size, accuracy = row.value("size_bytes"), row.values.get(f"accuracy {task}")
+        if size and accuracy and accuracy.low is not None and accuracy.high is not None:
+            spots.append(Spot(row, size / 1e6, 100 * accuracy.value, 100 * accuracy.low, 100 * accuracy.high))
+    return spots
 
 
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other beats in being small (first) and being right (second), by size."""
-    front: list[tuple[float, float]] = []
-    for size, right in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or right > front[-1][1]:
-            front.append((size, right))
-    return front
+def _front(spots: Sequence[Spot]) -> list[tuple[float, float]]:
+    return pareto([(spot.size, spot.accuracy) for spot in spots])
 
 
-def _panel(axes: Axes, rows: Sequence[Row], task: str) -> None:
-    points = _points(rows, task)
-    for row, size, right in points:
-        share = row.accuracy[task].share
-        spread = [[right - 100 * share.low], [100 * share.high - right]]
-        axes.errorbar(size, right, yerr=spread, color=row.family.colour, alpha=0.45, lw=1.6, capsize=3, zorder=2)
+def _panel(axes: Axes, task: str, spots: Sequence[Spot]) -> None:
+    for spot in spots:
+        family, spread = spot.row.family, [[spot.accuracy - spot.low], [spot.high - spot.accuracy]]
+        axes.errorbar(
+            spot.size, spot.accuracy, yerr=spread, color=family.colour, alpha=0.45, lw=1.6, capsize=3, zorder=2
+        )  # fmt: skip
         # A control often lies exactly on its twin: larger and below, it still shows.
-        ms, level = (14, 3) if row.family is CONTROL else (9, 4)
-        marker, colour = row.family.marker, row.family.colour
-        axes.plot(size, right, marker=marker, ms=ms, color=colour, mec="white", mew=0.8, zorder=level)
-    front = pareto([(size, right) for _, size, right in points])
-    axes.plot(*zip(*front, strict=True), color=MUTED, lw=1.4, ls=(0, (5, 3)), zorder=1)
-    chance = points[0][0].accuracy[task].chance
-    if chance is not None:
-        _guessing(axes, 100 * chance)
-    counts = sorted({row.accuracy[task].n for row, _, _ in points})
+        ms, level = (14, 3) if family is CONTROL else (9, 4)
+        axes.plot(
+            spot.size, spot.accuracy, marker=family.marker, ms=ms, color=family.colour, mec="white", mew=0.8,
+            zorder=level,
+        )  # fmt: skip
+    axes.plot(*zip(*_front(spots), strict=True), color=MUTED, lw=1.4, ls=(0, (5, 3)), zorder=1)
+    answers = [spot.row.answers[task] for spot in spots]
+    if guess := guesses(answers[0]):
+        _guessing(axes, 100 * max(guess))
+    counts = sorted({len(one.question) for one in answers})
     axes.set_title(f"{task}: right answers against size (n = {' or '.join(f'{n:,}' for n in counts)})")
     axes.set_ylabel("right answers, %, with 95 % interval")
-    _size_axis(axes, [size for _, size, _ in points])
+    _size_axis(axes, [spot.size for spot in spots])
     low, high = axes.get_ylim()
     room = 0.15 * (high - low)
     axes.set_ylim(max(-2, low - room), min(104, high + room))
@@ -103,12 +118,3 @@ def _size_axis(axes: Axes, sizes: Sequence[float]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / scale:g}"))
     axes.set_xlabel(f"size on disk, {unit} (log scale); dashed: Pareto front of these points")
-
-
-def _label(axes: Axes, rows: Sequence[Row], task: str) -> None:
-    points = _points(rows, task)
-    marks = []
-    for row, size, right in points:
-        share = row.accuracy[task].share
-        marks.append(Mark(row.variant, size, right, 100 * share.low, 100 * share.high))
-    label(axes, marks, pareto([(size, right) for _, size, right in points]))

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.metrics.divergence import Divergence
-from bench.report.charts import MUTED, WIDTH, family_legend
-from bench.report.charts.labels import Mark, label, settle
-from bench.summary.rows import Row
+from bench.metrics.divergence import divergence_of
+from bench.report.charts.labels import Point, label, settle
+from bench.report.charts.style import MUTED, WIDTH, family_legend
+from bench.stats.estimates import Estimate
+from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def divergence_against_bits(rows: Sequence[Row]) -> Figure | None:
+@dataclass(frozen=True)
+class Spot:
+    """A variant's bits per weight and its divergence from the base."""
+
+    row: Row
+    bits: float
+    kl: Estimate
+    same_top: Estimate
+    floor: float
+
+
+def divergence_against_bits(summary: Summary) -> Figure | None:
     """Draw mean KL with its interval, on a log axis, and the share of equal top tokens, against bits per weight."""
     from matplotlib.figure import Figure
 
-    points = [
-        (row, row.bits_per_weight, row.divergence)
-        for row in rows
-        if row.divergence and row.bits_per_weight and not row.is_reference and row.divergence.kl_mean.value > 0
-    ]
-    if not points:
+    spots = [spot for row in summary.rows if not row.is_reference and (spot := _spot(row))]
+    if not spots:
         return None
     figure = Figure(figsize=(WIDTH, 6.2), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -32,47 +41,54 @@ def divergence_against_bits(rows: Sequence[Row]) -> Figure | None:
         axes.set_xlabel("bits per weight, as measured")
         axes.grid(axis="y")
         axes.margins(x=0.12, y=0.12)
-    marks = _kl(left, points), _same_top(right, points)
-    family_legend(figure, [row for row, _, _ in points])
+    points = _kl(left, spots), _same_top(right, spots)
+    family_legend(figure, [spot.row for spot in spots])
     settle(figure)
-    label(left, marks[0])
-    label(right, marks[1])
+    label(left, points[0])
+    label(right, points[1])
     return figure
 
 
-def _kl(axes: Axes, points: Sequence[tuple[Row, float, Divergence]]) -> list[Mark]:
+def _spot(row: Row) -> Spot | None:
+    bits, kl, same_top = (row.values.get(name) for name in ("bits_per_weight", "kl_mean", "same_top_share"))
+    measured = divergence_of(row.records)
+    if bits is None or kl is None or same_top is None or measured is None or kl.value <= 0:
+        return None
+    return Spot(row, bits.value, kl, same_top, measured.rounding_floor or 0.0)
+
+
+def _kl(axes: Axes, spots: Sequence[Spot]) -> list[Point]:
     axes.set_title("Mean KL to the base of the same runtime")
     axes.set_ylabel("nats per token, with 95 % interval (log scale)")
     axes.set_yscale("log")
-    marks = []
-    for row, bits, found in points:
-        mean = found.kl_mean
+    points = []
+    for spot in spots:
+        mean = spot.kl
         low = mean.low if mean.low and mean.low > 0 else mean.value
-        marks.append(_point(axes, row, Mark(row.variant, bits, mean.value, low, mean.high or mean.value)))
-    floors = [found.rounding_floor for _, _, found in points if found.rounding_floor]
-    if floors and max(floors) * 300 > min(found.kl_mean.value for _, _, found in points):
-        axes.axhline(max(floors), color=MUTED, lw=1, ls=":")
+        points.append(_draw(axes, spot, mean.value, low, mean.high or mean.value))
+    floor = max(spot.floor for spot in spots)
+    if floor * 300 > min(spot.kl.value for spot in spots):
+        axes.axhline(floor, color=MUTED, lw=1, ls=":")
         axes.annotate(
-            "rounding floor", (1, max(floors)), (-3, 3), ("axes fraction", "data"), textcoords="offset points",
+            "rounding floor", (1, floor), (-3, 3), ("axes fraction", "data"), textcoords="offset points",
             ha="right", va="bottom", color=MUTED, fontsize=11,
         )  # fmt: skip
-    return marks
+    return points
 
 
-def _same_top(axes: Axes, points: Sequence[tuple[Row, float, Divergence]]) -> list[Mark]:
+def _same_top(axes: Axes, spots: Sequence[Spot]) -> list[Point]:
     axes.set_title("Tokens with the same likeliest next one")
     axes.set_ylabel("%, with 95 % interval")
-    marks = []
-    for row, bits, found in points:
-        same = found.same_top
+    points = []
+    for spot in spots:
+        same = spot.same_top
         low, high = (100 * (same.value if end is None else end) for end in (same.low, same.high))
-        marks.append(_point(axes, row, Mark(row.variant, bits, 100 * same.value, low, high)))
-    return marks
+        points.append(_draw(axes, spot, 100 * same.value, low, high))
+    return points
 
 
-def _point(axes: Axes, row: Row, mark: Mark) -> Mark:
-    axes.plot([mark.x, mark.x], [mark.low, mark.high], color=row.family.colour, alpha=0.45, lw=2, zorder=1)
-    axes.plot(
-        mark.x, mark.y, marker=row.family.marker, color=row.family.colour, ms=9, mec="white", mew=0.8, zorder=2
-    )  # fmt: skip
-    return mark
+def _draw(axes: Axes, spot: Spot, y: float, low: float, high: float) -> Point:
+    family = spot.row.family
+    axes.plot([spot.bits, spot.bits], [low, high], color=family.colour, alpha=0.45, lw=2, zorder=1)
+    axes.plot(spot.bits, y, marker=family.marker, color=family.colour, ms=9, mec="white", mew=0.8, zorder=2)
+    return Point(spot.row.variant, spot.bits, y, low, high)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.compare.verdict import Line, Verdict
-from bench.report.charts import INK, MUTED, WIDTH, chart
+from bench.compare.verdict import Verdict, VerdictLine
+from bench.report.charts.style import INK, MUTED, WIDTH, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,16 +18,16 @@ COLUMNS = 3
 ROW, HEAD = 0.3, 1.15  # inches
 
 
-def effects_chart(lines: Sequence[Line], thresholds: Mapping[str, float]) -> str:
+def effects_chart(lines: Sequence[VerdictLine]) -> str:
     """Draw every line whose change is in percent or points; returns an SVG document, empty where none has one."""
-    panels: dict[str, list[Line]] = {}
+    panels: dict[str, list[VerdictLine]] = {}
     for line in lines:
-        if line.change is not None and line.metric.partition(" ")[0] not in ("divergence", "score"):
+        if line.change is not None and line.scale in ("ratio", "points"):
             panels.setdefault(line.metric, []).append(line)
-    return chart("effects", lambda: _figure(panels, thresholds) if panels else None)
+    return chart("effects", lambda: _figure(panels) if panels else None)
 
 
-def _figure(panels: Mapping[str, Sequence[Line]], thresholds: Mapping[str, float]) -> Figure:
+def _figure(panels: Mapping[str, Sequence[VerdictLine]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -37,29 +37,27 @@ def _figure(panels: Mapping[str, Sequence[Line]], thresholds: Mapping[str, float
     figure = Figure(figsize=(WIDTH, 1.3 + rows * (HEAD + ROW * len(variants))), layout="constrained")
     axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
     for one, (metric, lines) in zip(axes, panels.items(), strict=False):
-        _panel(one, metric, lines, variants, thresholds)
+        _panel(one, metric, lines, variants)
     for one in axes[len(panels) :]:
         one.remove()
     axes[0].set_ylim(len(variants) - 0.4, -0.6)
     figure.suptitle(
-        "head against base: mark the change, bar its 95 % interval, grey what does not matter in practice",
+        "head compared with base: mark the change, bar its 95 % interval, grey what does not matter in practice",
         x=0.01,
         ha="left",
         fontsize=13,
     )
-    told = {str(name): (COLOURS[name], MARKERS[name]) for name in COLOURS} | {"undecided": (MUTED, "s")}
+    marks = {str(name): (COLOURS[name], MARKERS[name]) for name in COLOURS} | {"undecided": (MUTED, "s")}
     handles = [
-        Line2D([], [], ls="", color=colour, marker=marker, ms=8, label=name) for name, (colour, marker) in told.items()
+        Line2D([], [], ls="", color=colour, marker=marker, ms=8, label=name) for name, (colour, marker) in marks.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
     return figure
 
 
-def _panel(
-    axes: Axes, metric: str, lines: Sequence[Line], variants: Sequence[str], thresholds: Mapping[str, float]
-) -> None:
-    points = metric.startswith("accuracy")
-    limit = 100 * thresholds.get(metric.partition(" ")[0], 0.0)
+def _panel(axes: Axes, metric: str, lines: Sequence[VerdictLine], variants: Sequence[str]) -> None:
+    points = lines[0].scale == "points"
+    limit = 100 * lines[0].limit
     axes.set_title(metric, fontsize=12)
     axes.set_xlabel("points" if points else "%")
     axes.grid(axis="x")

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bench.history.series import Commit, Series
-from bench.report.charts import INK, MUTED, WIDTH, chart
+from bench.history.series import BranchCommit, Series
+from bench.metrics.metric import Unit
+from bench.report.charts.style import INK, MUTED, WIDTH, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,17 +21,20 @@ MARKED = 120
 """Above so many points a mark each would hide the line."""
 LABELLED = 12
 """So many releases have room for their names under one panel."""
-SCALES = {"byte": (1e-6, "MB"), "ms": (1.0, "ms"), "share": (100.0, "%")}
+SCALES: Mapping[Unit, tuple[float, str]] = {"byte": (1e-6, "MB"), "share": (100.0, "%"), "1": (1.0, "")}
+"""The units that are drawn in another one: a factor, and its name."""
 
 
 def history_chart(
-    name: str, series: Sequence[Series], commits: Sequence[Commit], failures: Mapping[str, Sequence[Commit]]
+    name: str, series: Sequence[Series], commits: Sequence[BranchCommit], failures: Mapping[str, Sequence[BranchCommit]]
 ) -> str:
     """Draw all series of one metric; returns an SVG document."""
     return chart(name, lambda: _figure(series, commits, failures))
 
 
-def _figure(series: Sequence[Series], commits: Sequence[Commit], failures: Mapping[str, Sequence[Commit]]) -> Figure:
+def _figure(
+    series: Sequence[Series], commits: Sequence[BranchCommit], failures: Mapping[str, Sequence[BranchCommit]]
+) -> Figure:
     from matplotlib.figure import Figure
 
     rows = -(-len(series) // COLUMNS)
@@ -52,14 +56,15 @@ def _figure(series: Sequence[Series], commits: Sequence[Commit], failures: Mappi
         axes.set_xlabel("commits in git's order, releases by name")
     for axes in panels[len(series) :]:
         axes.remove()
-    title = f"{metric.title}, {SCALES[metric.unit][1]}: value of each commit"
+    _, unit = SCALES.get(metric.unit, (1.0, metric.unit))
+    title = f"{metric.title}{unit and f', {unit}'}: value of each commit"
     bars = ", bar: its 95 % interval where n gives both ends" if metric.unit != "byte" else ""
     figure.suptitle(title + bars, x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=13)
     return figure
 
 
-def _panel(axes: Axes, series: Series, failed: Sequence[Commit]) -> None:
-    scale, _ = SCALES[series.metric.unit]
+def _panel(axes: Axes, series: Series, failed: Sequence[BranchCommit]) -> None:
+    scale, _ = SCALES.get(series.metric.unit, (1.0, ""))
     axes.set_title(series.variant, fontsize=12, pad=4, y=1.0)  # a place of its own: to search one takes long
     axes.grid(axis="y")
     axes.margins(x=0.02, y=0.15)
@@ -102,7 +107,7 @@ def _panel(axes: Axes, series: Series, failed: Sequence[Commit]) -> None:
         )
 
 
-def _releases(axes: Axes, commits: Sequence[Commit]) -> None:
+def _releases(axes: Axes, commits: Sequence[BranchCommit]) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator
 
     tagged = [commit for commit in commits if commit.tags] or [commits[0], commits[-1]]

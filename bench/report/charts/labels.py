@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from bench.report.charts import INK, MUTED
+from bench.report.charts.style import INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Mark:
+class Point:
     """A point with its name and the ends of its interval, in the coordinates of the data."""
 
     text: str
@@ -33,23 +33,23 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def label(axes: Axes, marks: Sequence[Mark], line: Sequence[tuple[float, float]] = ()) -> None:
-    """Name the marks of a settled figure; labels keep off each other, the marks, their intervals and the line."""
+def label(axes: Axes, points: Sequence[Point], line: Sequence[tuple[float, float]] = ()) -> None:
+    """Name the points of a settled figure; labels keep off each other, the points, their intervals and the line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(axes.figure).get_renderer()  # type: ignore[arg-type,no-untyped-call]
     frame = axes.get_window_extent(renderer)
     placed: list[Box] = []
     at: list[tuple[str, float, float]] = []
-    for mark in marks:
-        x, y = axes.transData.transform((mark.x, mark.y))
+    for point in points:
+        x, y = axes.transData.transform((point.x, point.y))
         placed.append((x - 7, y - 7, x + 7, y + 7))
-        ends = [axes.transData.transform((mark.x, end))[1] for end in (mark.low, mark.high)]
+        ends = [axes.transData.transform((point.x, end))[1] for end in (point.low, point.high)]
         placed.append((x - 2, ends[0], x + 2, ends[1]))
-        at.append((mark.text, x, y))
-    placed += _along([tuple(axes.transData.transform(point)) for point in line])
+        at.append((point.text, x, y))
+    placed += _along([tuple(axes.transData.transform(corner)) for corner in line])
     bounds = (frame.x0, frame.y0, frame.x1, frame.y1)
-    for name, x, y in sorted(at, key=lambda found: (-found[2], found[1])):
+    for name, x, y in sorted(at, key=lambda named: (-named[2], named[1])):
         text = axes.annotate(name, (x, y), xycoords="figure pixels", fontsize=11.5, color=INK, zorder=5)
         extent = text.get_window_extent(renderer)
         text.remove()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.report.charts import INK, WIDTH
-from bench.summary.rows import Row, by_name, tasks_of
+from bench.metrics.answers import subjects_of
+from bench.report.charts.style import INK, WIDTH
+from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,11 +20,12 @@ LINE, TIGHT_LINE = 0.4, 0.27  # inches per subject, where there are few and wher
 MANY = 20
 
 
-def accuracy_by_subject(rows: Sequence[Row]) -> Figure | None:
+def accuracy_by_subject(summary: Summary) -> Figure | None:
     """Draw a heat map per task: a line per subject, a column per variant, points gained or lost in the cell."""
     from matplotlib.figure import Figure
 
-    tasks = [task for task in tasks_of(rows) if _compared(rows, task) and len(_subjects(rows, task)) > 1]
+    rows = summary.rows
+    tasks = [task for task in summary.right_or_wrong if _compared(rows, task) and len(_subjects(rows, task)) > 1]
     if not tasks:
         return None
     shown = [row for row in rows if any(row in _compared(rows, task) for task in tasks)]
@@ -32,39 +34,41 @@ def accuracy_by_subject(rows: Sequence[Row]) -> Figure | None:
     figure.get_layout_engine().set(h_pad=0.14)  # type: ignore[call-arg,union-attr]
     panels = figure.subplots(len(tasks), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, task in zip(panels, tasks, strict=True):
-        _panel(axes, rows, shown, task)
+        _panel(axes, summary, shown, task)
     return figure
 
 
 def _compared(rows: Sequence[Row], task: str) -> list[Row]:
-    return [row for row in rows if task in row.accuracy and row.accuracy[task].against is not None]
+    return [row for row in rows if row.paired(f"accuracy {task}")]
 
 
 def _subjects(rows: Sequence[Row], task: str) -> list[str]:
-    return sorted({subject for row in rows if task in row.accuracy for subject in row.accuracy[task].subjects})
+    return sorted({subject for row in rows if task in row.answers for subject in row.answers[task].subject})
 
 
-def differences(rows: Sequence[Row], shown: Sequence[Row], task: str) -> NDArray[np.float64]:
+def differences(summary: Summary, shown: Sequence[Row], task: str) -> NDArray[np.float64]:
     """Return points of each shown variant minus its base: all questions, then by subject; nan is not measured."""
-    known = by_name(rows)
-    subjects = _subjects(rows, task)
+    subjects = _subjects(summary.rows, task)
     table = np.full((1 + len(subjects), len(shown)), np.nan)
     for column, row in enumerate(shown):
-        found = row.accuracy.get(task)
-        if found is None or found.against is None or row.reference is None:
+        paired = row.paired(f"accuracy {task}")
+        if paired is None or row.reference is None:
             continue
-        base = known[row.reference].accuracy[task]
-        table[0, column] = 100 * found.against.difference
+        mine = subjects_of(row.answers[task])
+        base = subjects_of(summary.by_name[row.reference].answers[task])
+        table[0, column] = 100 * paired.difference
         for line, subject in enumerate(subjects, 1):
-            if subject in found.subjects:
-                (hits, n), (base_hits, _) = found.subjects[subject], base.subjects[subject]
+            if subject in mine:
+                (hits, n), (base_hits, _) = mine[subject], base[subject]
                 table[line, column] = 100 * (hits - base_hits) / n
     return table
 
 
-def _panel(axes: Axes, rows: Sequence[Row], shown: Sequence[Row], task: str) -> None:
-    table = differences(rows, shown, task)
-    found = max((row.accuracy[task] for row in rows if task in row.accuracy), key=lambda answers: answers.n)
+def _panel(axes: Axes, summary: Summary, shown: Sequence[Row], task: str) -> None:
+    table = differences(summary, shown, task)
+    asked = (row.answers[task] for row in summary.rows if task in row.answers)
+    longest = max(asked, key=lambda answers: len(answers.question))
+    counts = subjects_of(longest)
     reach = max(5.0, float(np.nanmax(np.abs(table))))
     edges = [np.arange(length + 1) - 0.5 for length in reversed(table.shape)]
     mesh = axes.pcolormesh(*edges, table, cmap="PuOr_r", vmin=-reach, vmax=reach, edgecolors="white", lw=1.5)
@@ -76,9 +80,9 @@ def _panel(axes: Axes, rows: Sequence[Row], shown: Sequence[Row], task: str) -> 
         dark = not missing and shades[line, column] < 0.55
         weight = "bold" if line == 0 else "normal"
         axes.text(column, line, text, ha="center", va="center", weight=weight, color="white" if dark else INK)
-    labels = [f"all (n = {found.n:,})"]
-    subjects = _subjects(rows, task)
-    labels += [f"{subject.replace('_', ' ')} ({found.subjects.get(subject, (0, 0))[1]})" for subject in subjects]
+    labels = [f"all (n = {len(longest.question):,})"]
+    subjects = _subjects(summary.rows, task)
+    labels += [f"{subject.replace('_', ' ')} ({counts.get(subject, (0, 0))[1]})" for subject in subjects]
     axes.set_yticks(range(len(labels)), labels)
     axes.get_yticklabels()[0].set_fontweight("bold")
     axes.set_xticks(range(len(shown)), [row.variant for row in shown])

@@ -7,104 +7,85 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 from bench.history.branch import History
-from bench.history.series import Change, Commit, Series
-from bench.metrics.metric import METRICS, Metric
+from bench.history.series import BranchCommit, Change, Series
+from bench.metrics.metric import Metric, Test
 from bench.report.charts.cache import kept
 from bench.report.charts.history import history_chart
 from bench.report.findings import Finding
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, p_value, plural, points, share, sized
+from bench.report.numbers import changed, p_value, plural, with_unit
 from bench.report.pages.html import inline, rendered
 from bench.report.pages.sweep import Headline
 from bench.stats.changepoints import ALPHA, LEAST
 
-DEFINITIONS = (
-    (
-        "Order",
-        "git's, along first parents: the commits of a merged branch are one step. Not the time of a file or a record.",
-    ),
-    (
-        "Value and interval",
-        "over all rounds of one commit: percentiles with order-statistic intervals, accuracy with Wilson's, 95 %.",
-    ),
-    (
-        "Change point of a latency or a memory peak",
-        "the split of a stretch of commits that a two-sample t tells apart best (Worsley 1979), stretches as in seeded "
-        "binary segmentation (Kovács and others 2023). p is multiplied by the number of all splits looked at on this "
-        f"page: in {ALPHA:.0%} of pages of nothing but noise at most one is shown. A level needs {LEAST} commits on "
-        "each side, and the change has to exceed "
-        + ", ".join(f"{metric.threshold:.0%} ({metric.title})" for metric in METRICS if metric.threshold)
-        + ". A machine that drifts looks like a change: see the canary.",
-    ),
-    ("Change point of a size", "any byte between two measured commits that follow each other: it is exact."),
-    (
-        "Change point of an accuracy",
-        "two measured commits that follow each other, same questions: exact McNemar, Holm over all such pairs whose "
-        "answers differ, and by more than 1 point. Many small steps are seen by comparing with an older commit.",
-    ),
-    ("Canary", "memory bandwidth of the machine after / before: where it moved as well, the machine changed."),
-    ("Artifact", "whether the name meant the same bytes before and after."),
-    ("No change point", "no change was shown. It does not mean that there was none."),
-)  # fmt: skip
 MARKS = {True: "better", False: "worse"}
 NAMED = 3
 SUBJECT = 44
 """Characters of a commit's subject that a table has room for."""
 
 
-def history_charts(found: History, folder: Path) -> dict[str, str]:
+def history_charts(history: History, folder: Path) -> dict[str, str]:
     """Draw a chart per metric of the series that ever changed, unless the folder keeps it from the last time.
 
     Returns SVG documents by their file names.
     """
     groups = defaultdict(list)
-    for series in found.series:
+    for series in history.series:
         if not series.constant:
             groups[series.metric.name].append(series)
     charts = {}
     for name, group in groups.items():
-        drawn_from = (name, group, found.commits, found.failures)
+        draw = partial(history_chart, name, group, history.commits, history.failures)
+        drawn_from = (name, [_drawn(series) for series in group], history.commits, history.failures)
         file = f"history-{name.replace(' ', '-')}"
-        charts[file] = kept(folder / f"{file}.svg", drawn_from, partial(history_chart, *drawn_from))
+        charts[file] = kept(folder / f"{file}.svg", drawn_from, draw)
     return charts
 
 
-def history_page(found: History, charts: dict[str, str]) -> str:
+def _drawn(series: Series) -> tuple[object, ...]:
+    """Return what a chart shows of a series."""
+    points = [[(p.commit.place, p.value.value, p.value.low, p.value.high) for p in part] for part in series.stretches]
+    changes = [(change.before.commit.place, change.after.commit.place, change.better) for change in series.changes]
+    return series.variant, series.metric.title, series.metric.unit, points, changes
+
+
+def history_page(history: History, charts: dict[str, str]) -> str:
     """Write the page with its charts inside; it loads nothing from anywhere."""
     return rendered(
         "history.html.j2",
-        head=_headline(found),
+        head=_headline(history),
         findings=[
-            *(Finding("bad", "left out", line) for line in found.left_out),
-            *(Finding("note", "not in it", note) for note in found.notes),
+            *(Finding("bad", "left out", line) for line in history.left_out),
+            *(Finding("note", "not in it", note) for note in history.notes),
         ],
-        changes=change_grid(found.changes),
-        commands=commands(found.changes),
-        grids=[grid for grid in (_newest(found), _breaks(found), _failures(found)) if grid.lines],
+        changes=change_grid(history.changes),
+        commands=commands(history.changes),
+        grids=[grid for grid in (_newest(history), _breaks(history), _failures(history)) if grid.lines],
         charts={name: inline(name, name.replace("-", " "), svg) for name, svg in charts.items()},
-        definitions=DEFINITIONS,
+        definitions=definitions(history),
     )
 
 
-def _headline(found: History) -> Headline:
-    first, last = found.commits[0], found.commits[-1]
-    changes = found.changes
+def _headline(history: History) -> Headline:
+    first, last = history.commits[0], history.commits[-1]
+    changes, commits = history.changes, f"{len(history.commits):,}, {history.measured:,} measured"
     worse = sum(not change.better for change in changes)
     says = (
         f"{plural(worse, 'change')} for the worse, {len(changes) - worse} for the better"
         if changes
-        else ("no change point was found, which does not mean that nothing changed")
+        else ("no change point was history, which does not mean that nothing changed")
     )
     return Headline(
-        title=f"History of {found.branch}",
-        says=f"{plural(found.measured, 'commit')} with records, in git's order: {says}.",
+        title=f"History of {history.branch}",
+        says=f"{plural(history.measured, 'commit')} with records, in git's order: {says}.",
         facts=(
-            ("Machine", found.machine),
-            ("Sweep", found.sweep),
-            ("Commits", f"{first.sha[:12]} to {last.sha[:12]}: {len(found.commits):,}, {found.measured:,} measured"),
-            ("Releases", ", ".join(tag for commit in found.commits for tag in commit.tags) or "none tagged"),
+            ("Machine", history.machine),
+            ("Sweep", history.sweep),
+            ("Commits", f"{first.sha[:12]} to {last.sha[:12]}: {commits}"),
+            ("Releases", ", ".join(tag for commit in history.commits for tag in commit.tags) or "none tagged"),
         ),
     )  # fmt: skip
 
@@ -126,7 +107,7 @@ def change_grid(changes: Sequence[Change]) -> Grid:
     return Grid(
         "changes",
         "Change points",
-        "" if changes else "None was found.",
+        "" if changes else "None was history.",
         columns,
         tuple(_change_line(change) for change in changes),
     )  # fmt: skip
@@ -156,20 +137,20 @@ def _change_line(change: Change) -> Line:
 
 def _levels(change: Change) -> str:
     ends = (change.before.value.value, change.after.value.value)
-    if change.metric.threshold == 0:
+    if change.metric.test == "exact":
         return " → ".join(f"{value:,.0f} B" for value in ends)
-    return " → ".join(written(change.metric, value) for value in ends)
+    return " → ".join(with_unit(value, change.metric.unit) for value in ends)
 
 
 def _size_of(change: Change) -> str:
     """Write how much a metric changed: a size is exact to the byte."""
-    if change.metric.threshold == 0:
+    if change.metric.test == "exact":
         return f"{change.after.value.value - change.before.value.value:+,.0f} B".replace("-", "−")
     return _by(change, change.change)
 
 
 def _by(change: Change, value: float) -> str:
-    return f"{value:.3f}×" if change.metric.relative else f"{points(value)} pt"
+    return changed(value, change.metric.scale, change.metric.unit)
 
 
 def commands(changes: Sequence[Change]) -> list[str]:
@@ -178,21 +159,16 @@ def commands(changes: Sequence[Change]) -> list[str]:
     return list(first.values())[::-1]
 
 
-def written(metric: Metric, value: float) -> str:
-    """Write a value of a metric with its unit."""
-    return {"byte": sized, "ms": lambda ms: f"{digits(ms)} ms", "share": share}[metric.unit](value)
-
-
-def _subject(commit: Commit) -> str:
+def _subject(commit: BranchCommit) -> str:
     named = " ".join([*(f"[{tag}]" for tag in commit.tags), commit.subject])
     return named if len(named) <= SUBJECT else named[: SUBJECT - 1] + "…"
 
 
-def _newest(found: History) -> Grid:
+def _newest(history: History) -> Grid:
     """Make a table of what each series says at its newest commit."""
-    metrics = {series.metric.name: series.metric for series in found.series}
-    newest = {(series.variant, series.metric.name): series for series in found.series}
-    variants = list(dict.fromkeys(series.variant for series in found.series))
+    metrics = {series.metric.name: series.metric for series in history.series}
+    newest = {(series.variant, series.metric.name): series for series in history.series}
+    variants = list(dict.fromkeys(series.variant for series in history.series))
     lines = [
         Line(
             (
@@ -217,14 +193,15 @@ def _newest_entry(metric: Metric, series: Series | None) -> Entry:
         return NOT_MEASURED
     last, n = series.points[-1], plural(len(series.points), "commit")
     return Entry(
-        written(metric, last.value.value), f"{last.commit.sha[:8]}, {'constant over ' if series.constant else ''}{n}"
+        with_unit(last.value.value, metric.unit),
+        f"{last.commit.sha[:8]}, {'constant over ' if series.constant else ''}{n}",
     )
 
 
-def _breaks(found: History) -> Grid:
+def _breaks(history: History) -> Grid:
     """Make a table of what broke series off; series that broke alike share a line."""
     groups: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for series in found.series:
+    for series in history.series:
         for (before, after), why in zip(pairwise(series.stretches), series.breaks, strict=True):
             ends = before[-1].commit.sha[:12], after[0].commit.sha[:12]
             groups[(*ends, why)].append(f"{series.variant} {series.metric.title}")
@@ -236,10 +213,64 @@ def _breaks(found: History) -> Grid:
     return Grid("breaks", "Broken series", says, ("Between", "Series", "What differs"), tuple(lines))
 
 
-def _failures(found: History) -> Grid:
+def _failures(history: History) -> Grid:
     lines = [
         Line((Entry(variant), Entry(f"{len(commits):,}"), Entry(", ".join(c.sha[:12] for c in commits[-6:]))))
-        for variant, commits in found.failures.items()
+        for variant, commits in history.failures.items()
     ]
     says = "A cross at the foot of its panels."
     return Grid("failures", "Failed", says, ("Variant", "Commits", "The newest"), tuple(lines))
+
+
+def definitions(history: History) -> list[tuple[str, str]]:
+    """Say what the words of the page mean, with the limits of the metrics that it shows."""
+    metrics = {series.metric.name: series.metric for series in history.series}.values()
+    limits = {test: _limits([metric for metric in metrics if metric.test == test]) for test in get_args(Test)}
+    means = "; ".join(filter(None, (limits["documents"], limits["windows"])))
+    return [
+        (
+            "Order",
+            "git's, along first parents: the commits of a merged branch are one step. Not the time of a file or a "
+            "record.",
+        ),
+        (
+            "Value and interval",
+            "over all rounds of one commit: percentiles with order-statistic intervals, accuracy with Wilson's, means "
+            "over documents or windows of a text with Student's, 95 %.",
+        ),
+        (
+            "Change point of a latency or a memory peak",
+            "the split of a stretch of commits that a two-sample t separates best (Worsley 1979), stretches as in "
+            "seeded binary segmentation (Kovács and others 2023). p is multiplied by the number of all splits looked "
+            f"at on this page: in {ALPHA:.0%} of pages of nothing but noise at most one is shown. A level needs "
+            f"{LEAST} commits on each side, and the change has to exceed a limit{_in_brackets(limits['rounds'])}. A "
+            "machine that drifts looks like a change: see the canary.",
+        ),
+        ("Change point of a size", "any byte between two measured commits that follow each other: it is exact."),
+        (
+            "Change point of an accuracy",
+            "two measured commits that follow each other, same questions: exact McNemar, Holm over all such pairs "
+            f"whose answers differ, and by more than a limit{_in_brackets(limits['questions'])}. Many small steps are "
+            "seen by comparing with an older commit.",
+        ),
+        (
+            "Change point of a perplexity, a score or a divergence",
+            "two measured commits that follow each other, same documents or windows of the same text: paired t, Holm "
+            f"over all such pairs that differ, and by more than a limit{_in_brackets(means)}.",
+        ),
+        ("Canary", "memory bandwidth of the machine after / before: where it moved as well, the machine changed."),
+        ("Artifact", "whether the name meant the same bytes before and after."),
+        ("No change point", "no change was shown. It does not mean that there was none."),
+    ]
+
+
+def _limits(metrics: Sequence[Metric]) -> str:
+    limits = {metric.kind: metric for metric in metrics if metric.limit}
+    return ", ".join(
+        f"{100 * metric.limit:g} {'points' if metric.scale == 'points' else '%'} {kind}"
+        for kind, metric in limits.items()
+    )
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.files import write_at_once
 
@@ -17,7 +17,7 @@ PAGES = {"index.html": "Report", "history.html": "History"}
 NAV, END = '<nav id="pages">', "</nav>"
 
 
-def rendered(template: str, **content: Any) -> str:
+def rendered(template: str, **content: object) -> str:
     """Fill in a template of this folder; a name that it lacks is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -50,11 +50,11 @@ def link_pages(folder: Path) -> None:
     titles |= {name: name.removesuffix(".html").replace("-", " ", 1).capitalize() for name in comparisons}
     for name in titles:
         text = (folder / name).read_text(encoding="utf-8")
-        before, found, rest = text.partition(NAV)
+        before, nav, rest = text.partition(NAV)
         _, _, after = rest.partition(END)
         links = _links(titles, here=name) if len(titles) > 1 else ""
         linked = before + NAV + links + END + after
-        if found and linked != text:
+        if nav and linked != text:
             write_at_once(folder / name, linked)
 
 

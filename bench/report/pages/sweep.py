@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.records.selection import Selection
+from bench.records.types import Machine, Record
 from bench.report.findings import Finding
 from bench.report.grid import Grid
 from bench.report.numbers import plural, sized
 from bench.report.pages.html import inline, rendered
 from bench.summary.family import FAMILIES
-from bench.summary.rows import Row, all_tasks_of
+from bench.summary.rows import Summary
 
 DEFINITIONS = (
     ("TTFT", "time to first token: from the start of the request until its first output token is there."),
@@ -49,8 +50,8 @@ DEFINITIONS = (
         "At chance, below chance",
         "at chance: the interval reaches down to what blind guessing gives, or always the most frequent answer (left "
         "out where the right choice stands at the same place in all questions). Below chance: all of the interval lies "
-        "under blind guessing, and under what the variant's own picks would give if they were dealt out anew within "
-        "each subject, so that no preference for a letter explains it: answers may be mixed up.",
+        "under blind guessing, and under what the variant's own picks would give if they were shuffled within each "
+        "subject, so that no preference for a letter explains it: answers may be mixed up.",
     ),
     (
         "KL, same top token, perplexity",
@@ -61,9 +62,9 @@ DEFINITIONS = (
     ),
     (
         "McNemar, gained, lost",
-        "two variants answer the same questions; only those that one gets right and the other wrong tell them "
-        "apart. p is exact and two-sided; the interval of the difference is that of Agresti and Min (2005). A large p "
-        "means that no difference was shown. It does not mean that there is none: see “detectable”.",
+        "two variants answer the same questions; only those that one gets right and the other wrong show a "
+        "difference. p is exact and two-sided; the interval of the difference is that of Agresti and Min (2005). A "
+        "large p means that no difference was shown. It does not mean that there is none: see “detectable”.",
     ),
     (
         "Peak memory",
@@ -83,6 +84,9 @@ CHART_TITLES = {
     "change": "What was gained, what was lost",
 }
 
+FIRST = ("variants", "options", "order", "changes")
+"""The tables that come before the details, by key."""
+
 
 @dataclass(frozen=True)
 class Headline:
@@ -93,43 +97,25 @@ class Headline:
     facts: tuple[tuple[str, str], ...]
 
 
-def headline(selection: Selection, rows: Sequence[Row]) -> Headline:
+def headline(selection: Selection, summary: Summary) -> Headline:
     """Say what was compared: model, machine, commit, questions, requests, rounds and when."""
     newest = max(selection.records, key=lambda record: record.started_at)
     first = min(record.started_at for record in selection.records)
-    config, machine = newest.data["config"], newest.data["machine"]
-    model = (config.get("model") or {}).get("name") or "unnamed model"
+    model = newest.config.model.name or "unnamed model"
     rounds = len({record.round for record in selection.records})
-    questions = [
-        f"{max(len(row.answers[task]['question']) for row in rows if task in row.answers):,} of {task}"
-        for task in all_tasks_of(rows)
-    ]
-    requests = [latency.n for row in rows if (latency := row.latency.get("e2e_ms"))]
-    gpus = ", ".join(
-        str(gpu.get("name", gpu)) if isinstance(gpu, dict) else str(gpu) for gpu in machine.get("gpus") or []
-    )
-    cores, memory = machine.get("cores"), machine.get("memory_bytes")
-    hardware = [
-        machine.get("cpu"),
-        plural(cores, "core") if cores else None,
-        f"{sized(memory)} memory" if memory else None,
-    ]
+    questions = [f"{_asked(summary, task):,} of {task}" for task in summary.tasks]
+    requests = [latency.n for row in summary.rows if (latency := row.values.get("e2e_p50_ms"))]
     state = "with uncommitted changes" if selection.dirty else "clean"
-    versions = newest.data.get("versions") or {}
-    said = [f"{name} {versions[name]}" for name in ("llama-cpp-python", "torch", "transformers") if name in versions]
-    failed = sum(row.failed for row in rows)
+    failed = sum(row.failed for row in summary.rows)
     return Headline(
         title=f"Which variant of “{model}” to ship?",
-        says=f"{plural(len(rows), 'variant')} of “{model}”"
+        says=f"{plural(len(summary.rows), 'variant')} of “{model}”"
         + (f" ({failed} failed)" if failed else "")
         + ", each built, measured and scored as one artifact, on one machine, in turns.",
         facts=(
             ("Model", f"{model}; sweep {selection.sweep}"),
-            ("Machine", f"{selection.machine}: {', '.join(filter(None, hardware))}; GPU: {gpus or 'none'}"),
-            (
-                "Software",
-                ", ".join([*said, f"Python {machine.get('python', '?')}", str(machine.get("os", ""))]),
-            ),
+            ("Machine", f"{selection.machine}: {_hardware(newest.machine)}"),
+            ("Software", ", ".join(_software(newest))),
             ("Commit", f"{selection.sha[:12]}, {state}; chosen as {selection.why}"),
             ("Questions", ", ".join(questions) or "not measured"),
             ("Requests", f"{_from_to(requests)} a variant" if requests else "not measured"),
@@ -137,6 +123,26 @@ def headline(selection: Selection, rows: Sequence[Row]) -> Headline:
             ("Measured", f"{first[:16].replace('T', ' ')} to {newest.started_at[:16].replace('T', ' ')} UTC"),
         ),
     )
+
+
+def _asked(summary: Summary, task: str) -> int:
+    return max(len(row.answers[task].question) for row in summary.rows if task in row.answers)
+
+
+def _hardware(machine: Machine) -> str:
+    parts = (
+        machine.cpu,
+        plural(machine.cores, "core") if machine.cores else "",
+        f"{sized(machine.memory_bytes)} memory" if machine.memory_bytes else "",
+    )
+    return f"{', '.join(filter(None, parts))}; GPU: {', '.join(machine.gpus) or 'none'}"
+
+
+def _software(record: Record) -> list[str]:
+    engines = ("llama-cpp-python", "torch", "transformers")
+    versions = [f"{name} {record.versions[name]}" for name in engines if name in record.versions]
+    python = f"Python {record.machine.python or '?'}"
+    return [*versions, python, *filter(None, (record.machine.os,))]
 
 
 def _from_to(counts: Sequence[int]) -> str:
@@ -152,7 +158,7 @@ def page(head: Headline, findings: Sequence[Finding], grids: Sequence[Grid], cha
         head=head,
         findings=findings,
         grids=known,
-        details=[grid for grid in grids if grid.key not in ("variants", "article", "order", "runtime", "divergence")],
+        details=[grid for grid in grids if grid.key not in (*FIRST, "divergence")],
         charts={name: (CHART_TITLES[name], inline(name, CHART_TITLES[name], svg)) for name, svg in charts.items()},
         families=FAMILIES,
         definitions=DEFINITIONS,

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.metrics.divergence import Divergence
+from bench.metrics.divergence import base_perplexity, divergence_of, windows_of
+from bench.metrics.metric import Metric
+from bench.records.values import Divergence
+from bench.report.entries import named
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, nats, percent_span, share, span
-from bench.report.tables.overview import named
-from bench.stats.estimates import Estimate
-from bench.stats.proportions import Share
-from bench.summary.rows import Row
+from bench.report.numbers import digits, interval, nats, span, titled, written
+from bench.summary.rows import Row, Summary
 
 
-def divergence_grid(rows: Sequence[Row]) -> list[Grid]:
+def divergence_grid(summary: Summary) -> list[Grid]:
     """Make the table of divergences, none where nothing diverged was measured."""
-    found = [row.divergence for row in rows if row.divergence]
-    if not found:
+    metrics = [m for m in summary.metrics if m.measure == "divergence" and summary.measured(m.name)]
+    texts = {measured.text[:12] for row in summary.rows if (measured := divergence_of(row.records))}
+    if not texts:
         return []
     return [
         Grid(
@@ -25,46 +26,43 @@ def divergence_grid(rows: Sequence[Row]) -> list[Grid]:
             says="Mean Kullback–Leibler divergence of the next-token distribution from that of the base of the same "
             "runtime, over one text, token by token. Same top: how often both hold the same token for the likeliest.",
             columns=(
-                *("Variant", "Base", "Mean KL, nats", "99th percentile", "Same top token"),
-                *("Perplexity", "Perplexity of base", "Tokens", "Rounding floor, nats"),
+                *("Variant", "Base", *(titled(metric.title, metric.unit) for metric in metrics)),
+                *("Perplexity of base", "Tokens", "Rounding floor, nats"),
             ),
-            lines=tuple(Line((named(row), *_entries(row, row.divergence)), row.family) for row in rows),
+            lines=tuple(Line((named(row), *_entries(row, metrics)), row.family) for row in summary.rows),
             notes=(
                 "Small print: 95 % intervals, Student's over windows of consecutive tokens, which are the clusters. "
                 "Rounding floor: the mean KL that keeping the base's log-probabilities in half precision makes by "
                 "itself; a mean KL near it says nothing.",
-                f"Texts: {', '.join(sorted({each.text[:12] for each in found}))} (sha256).",
+                f"Texts: {', '.join(sorted(texts))} (sha256).",
             ),
         )
     ]
 
 
-def _entries(row: Row, found: Divergence | None) -> list[Entry]:
-    if found is None:
-        return [ITSELF if row.is_reference else NOT_MEASURED] * 8
-    floor = found.rounding_floor
-    near = floor is not None and found.kl_mean.value <= 2 * floor
-    mean = Entry(nats(found.kl_mean.value), _nats_span(found.kl_mean) + (",\nat the floor" if near else ""))
+def _entries(row: Row, metrics: Sequence[Metric]) -> list[Entry]:
+    measured = divergence_of(row.records)
+    if measured is None:
+        return [ITSELF if row.is_reference else NOT_MEASURED] * (4 + len(metrics))
+    floor, base = measured.rounding_floor, base_perplexity(measured)
     return [
-        Entry(found.base),
-        mean,
-        Entry(nats(found.kl_p99)),
-        Entry(share(found.same_top.value), _share_span(found)),
-        Entry(digits(found.perplexity.value), span(found.perplexity)),
-        Entry(digits(found.base_perplexity.value), span(found.base_perplexity)),
-        Entry(f"{found.tokens:,}", f"{found.windows:,} windows"),
+        Entry(measured.base_variant),
+        *(_entry(row, metric, measured) for metric in metrics),
+        Entry(digits(base.value), span(base)),
+        Entry(f"{len(measured.kl):,}", f"{windows_of(measured):,} windows"),
         NOT_MEASURED if floor is None else Entry(nats(floor)),
     ]
 
 
-def _nats_span(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return "one window: no interval"
-    return f"{nats(found.low)} to {nats(found.high)}"
-
-
-def _share_span(found: Divergence) -> str:
-    same = found.same_top
-    if same.low is None or same.high is None:
-        return "one window: no interval" if found.windows < 2 else f"all {found.tokens:,} alike: no interval"
-    return percent_span(Share(same.value, same.low, same.high, same.n))
+def _entry(row: Row, metric: Metric, measured: Divergence) -> Entry:
+    estimate = row.values.get(metric.name)
+    if estimate is None:
+        return NOT_MEASURED
+    sub = interval(estimate, metric.unit)
+    if not sub and metric.kind != "kl_p99":
+        one = windows_of(measured) < 2
+        sub = "one window: no interval" if one else f"all {len(measured.kl):,} alike: no interval"
+    floor = measured.rounding_floor
+    if metric.kind == "kl_mean" and floor is not None and estimate.value <= 2 * floor:
+        sub += ",\nat the floor"
+    return Entry(written(estimate.value, metric.unit), sub)

@@ -1,0 +1,65 @@
+"""What a cell asks of a child process, and what it gets back: two JSON files, typed for both sides."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from bench.records.values import Fields
+
+
+class BuildJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage", tag="build"):
+    """Build one artifact on its parent; `step` is the node of the step named `name`."""
+
+    name: str
+    step: Fields
+    fingerprint: str
+    parent: str | None
+    device: str
+    cache: str
+    out: str
+
+
+class MeasureJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage", tag="measure"):
+    """Measure one artifact; `references` are the fingerprints of what a measure compares it with, by measure."""
+
+    fingerprint: str
+    references: dict[str, str]
+    runtime: Fields
+    measures: dict[str, Fields]
+    round: int
+    device: str
+    cache: str
+    out: str
+
+
+Job = BuildJob | MeasureJob
+
+
+class Failure(Struct, frozen=True):
+    """Why a child failed; a mistake of the user's has no traceback."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class Result(Struct):
+    """What a child leaves behind: as much as it measured, and `done` or the error."""
+
+    done: bool = False
+    session: Fields | None = None
+    measures: dict[str, msgspec.Raw] = {}
+    canary: dict[str, dict[str, float] | None] | None = None
+    error: Failure | None = None
+
+
+def encode(job: Job) -> bytes:
+    """Return the JSON of a job, indented: a person reads it to reproduce a failed cell."""
+    return msgspec.json.format(msgspec.json.encode(job), indent=1)
+
+
+def decode(content: bytes) -> Job:
+    """Read a job back."""
+    job: Job = msgspec.json.decode(content, type=Job)
+    return job

@@ -1,0 +1,102 @@
+"""The settings of one cell, typed once when they are composed: everything after that is free of Hydra."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bench.records.questions import Questions
+from bench.records.types import Model, Variant
+from bench.records.values import Fields
+from bench.sweep.conf import names
+from variants.cache import Cache
+from variants.configure import nearest
+from variants.errors import UserError
+from variants.paths import resolve
+
+TYPES = {"int": "a whole number", "str": "text", "array": "a list", "object": "keys with values", "float": "a number"}
+ALLOWED = {"suite.rounds": "a whole number from 1"}
+"""What to say of a key where its type alone says too little."""
+_TROUBLE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>[^`]*)`)?$", re.DOTALL)
+_EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? >=? [\d.]+)?")
+
+
+class Suite(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which variants are measured how, how often, and what its report answers; `once` is of the first round alone."""
+
+    name: str
+    variants: tuple[str, ...]
+    rounds: Annotated[int, Meta(ge=1)]
+    measures: tuple[str, ...]
+    once: tuple[str, ...] = ()
+    questions: Questions | None = None
+
+
+class Settings(Struct, frozen=True):
+    """One composed configuration. `steps`, `runtime` and `measures` are nodes that `configure` makes objects of."""
+
+    suite: Suite
+    model: Model
+    variant: Variant
+    round: int
+    device: str
+    results_dir: str
+    cache_dir: str
+    sweep: str
+    sweep_suffix: str
+    overrides: tuple[str, ...]
+    steps: dict[str, Fields]
+    runtime: dict[str, Fields]
+    measures: dict[str, Fields]
+
+    @property
+    def results(self) -> Path:
+        """The folder of the records."""
+        return resolve(self.results_dir)
+
+    @property
+    def cache(self) -> Cache:
+        """Where artifacts, locks, job files and logs lie."""
+        return Cache(resolve(self.cache_dir))
+
+    @property
+    def model_folder(self) -> Path:
+        """The folder of the model; a hub model has one as soon as it is fetched."""
+        if self.model.path is None:
+            raise UserError("model.path: got null, allowed: a folder; a hub model is named as model=org/name")
+        return resolve(self.model.path)
+
+
+def settings_of(config: Mapping[str, object]) -> Settings:
+    """Type a composed configuration. Raises UserError, naming the key, for a value of another type than its key has."""
+    node = {**config, "measures": {name: config[name] for name in names("measure")}}
+    try:
+        settings = msgspec.convert(node, Settings)
+    except msgspec.ValidationError as error:
+        raise UserError(_complaint(str(error), node)) from None
+    if questions := settings.suite.questions:
+        for key, name in questions.variants().items():
+            if name not in names("variant"):
+                hint = nearest(name, names("variant"))
+                raise UserError(f"suite.questions.{key}: no {name!r} in conf/variant; {hint}")
+    return settings
+
+
+def _complaint(message: str, node: object) -> str:
+    """Turn an error of msgspec into a line of this tool: the key, what it got, what is allowed."""
+    parts = _TROUBLE.match(message)
+    assert parts is not None  # each part of the pattern may be empty
+    what, where = parts["what"], parts["where"] or ""
+    expected = _EXPECTED.match(what)
+    if expected is None:  # an unknown or missing key, or a check of the class itself
+        return f"{where or 'configuration'}: {what[0].lower()}{what[1:]}"
+    for name in re.findall(r"[^.\[\]]+", where):
+        node = node[int(name)] if isinstance(node, list) else node[name] if isinstance(node, Mapping) else node
+    limit = " that is not empty" if "of length" in what else (expected["limit"] or "")
+    allowed = ALLOWED.get(where) or TYPES.get(expected["type"], expected["type"]) + limit
+    return f"{where}: got {node!r}, allowed: {allowed}"
