@@ -61,12 +61,12 @@ def _in_corpus() -> Iterator[tuple[int, list[int], list[int]]]:
 
 
 def general_rows(split: str) -> list[Row]:
-    """Return the rows of the `general` task: one unseen question per fact to test; up to two of the corpus to replay."""
+    """Return the rows of the `general` task: one unseen question per fact to test, up to two seen ones to replay."""
     rng = random.Random(f"general {split}")
     positions: list[int] = []
     rows: list[Row] = []
-    for (number, relation, key, answer), (_, _, questions) in zip(facts(), _in_corpus(), strict=True):
-        for question in [number % 2] if split == "test" else questions[:2]:
+    for (number, relation, key, answer), (_, _, in_corpus) in zip(facts(), _in_corpus(), strict=True):
+        for question in [number % 2] if split == "test" else in_corpus[:2]:
             positions = positions or rng.sample(range(4), 4)
             text = _fill(relation.questions[question], key)
             rows.append(place(relation.subject, text, answer, _wrong(relation, answer, rng), positions.pop()))
