@@ -85,8 +85,12 @@ def llamacpp() -> Finding:
 
 
 def bitsandbytes() -> Finding:
-    """Quantize a small tensor to NF4 and back: the library loads without being able to work."""
+    """Quantize a small tensor to NF4 and back: a library that loads may still be unable to work."""
+    import logging
+
     import torch
+
+    logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)  # it asks for a package that is optional
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
     packed, state = quantize_4bit(torch.ones(64, 64), quant_type="nf4")

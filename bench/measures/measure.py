@@ -24,7 +24,7 @@ class Subject:
 class Measure(Protocol):
     """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values.
 
-    A measure may also have what `Checks`, `Fetches` and `Compares` describe, and an `expected_cost`.
+    A measure may also have what `Checks`, `ReadsData`, `Fetches` and `Compares` describe, and an `expected_cost`.
     """
 
     name: ClassVar[str]
@@ -41,6 +41,15 @@ class Checks(Protocol):
 
     def check(self, model: Path) -> None:
         """Raise UserError where the model in this folder cannot be measured so: nothing is built by then."""
+        ...
+
+
+@runtime_checkable
+class ReadsData(Protocol):
+    """A measure whose fields alone do not identify the data that it reads."""
+
+    def data(self) -> Mapping[str, object]:
+        """Return what identifies the data, to be added to the fields or, under the name of one, to replace it."""
         ...
 
 

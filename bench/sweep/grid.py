@@ -14,10 +14,10 @@ from filelock import FileLock
 from bench import terminal
 from bench.measures.measure import Fetches
 from bench.sweep import progress
-from bench.sweep.cell import Cell, make_cell
+from bench.sweep.cell import Cell, make_cell, to_build
 from bench.sweep.compose import PRIMARY, compose, plain, register, sweep_overrides
 from bench.sweep.conf import CONF, check_name
-from bench.sweep.request import Request
+from bench.sweep.request import Request, setting
 from bench.sweep.run import run_cell
 from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
@@ -45,10 +45,11 @@ def plan_grid(request: Request) -> Grid:
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
     request = with_hub_folder(request, first)
     variants = request.variants or first.suite.variants
+    key = "variant" if request.variants else "suite.variants"
     for name in variants:
-        check_name("variant", name)
+        check_name("variant", name, key)
         if variants.count(name) > 1:
-            raise UserError(f"variant: {name!r} is named twice")
+            raise UserError(f"{key}: {name!r} is named twice")
     rounds = first.suite.rounds
     cells = [make_cell(compose(request, name, round_)) for round_ in range(rounds) for name in variants]
     check_places(cells)
@@ -77,7 +78,9 @@ def multirun(grid: Grid) -> None:
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(job)
     axes = ["round=" + ",".join(map(str, range(grid.rounds))), "variant=" + ",".join(grid.variants)]
     before = sys.argv
-    sys.argv = ["bench", "--multirun", *axes, *sweep_overrides(grid.request)]
+    # Hydra's own folder lies in the cache, and Hydra takes a relative one to start at the current folder.
+    place = setting("cache_dir", str(grid.cells[0].cache.root)).line
+    sys.argv = ["bench", "--multirun", *axes, *sweep_overrides(grid.request), place]
     try:
         main()
     except SystemExit as stop:  # how Hydra ends where a job raised: what was recorded is still shown
@@ -120,9 +123,8 @@ def check_places(cells: Sequence[Cell]) -> None:
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:
-    """Estimate the disk that the artifacts still to be built will take."""
+    """Estimate the disk that the artifacts to build will take."""
     from variants.weights import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(cells[0].settings.model_folder))
-    todo = {p.fingerprint: p for cell in cells for p in cell.cache.missing(cell.builds)}
-    return sum(planned.step.expected_bytes(n_parameters) for planned in todo.values())
+    return sum(planned.step.expected_bytes(n_parameters) for planned in to_build(cells).values())

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn
 
 from bench.measures.measure import Progress, cost_of
-from bench.sweep.cell import Cell
+from bench.sweep.cell import Cell, to_build
 from bench.terminal import console
 from variants.step import Planned
 
@@ -73,27 +73,29 @@ def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     global _sweep
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
-    everything = {p.fingerprint: p.name for cell in cells for p in cell.builds}
-    to_build = {p.fingerprint for cell in cells for p in cell.cache.missing(cell.builds)}
+    needed = {p.fingerprint for cell in todo for p in cell.builds}
+    missing = to_build(todo)
     _sweep = _Sweep(total=len(cells))
     built: set[str] = set()
     for cell in todo:
-        new = [p for p in cell.builds if p.fingerprint in to_build and p.fingerprint not in built]
+        new = [p for p in cell.builds if p.fingerprint in missing and p.fingerprint not in built]
         built.update(p.fingerprint for p in new)
         _sweep.todo[label_of(cell)] = weight(cell, new)
     variants = list(dict.fromkeys(cell.variant for cell in cells))
+    grid = f"{_n(len(variants), 'variant')} x {_n(len(cells) // len(variants), 'round')}"
     out = console()
     out.print(f"[bold]{first.settings.sweep}[/bold] on {first.machine.id}, device {first.device}")
     out.print(f"  variants   {', '.join(variants)}")
+    out.print(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run")
     out.print(
-        f"  cells      {len(cells)} = {len(variants)} variants x {len(cells) // len(variants)} rounds; "
-        f"{len(cells) - len(todo)} finished, {len(todo)} to run"
-    )
-    out.print(
-        f"  artifacts  {len(everything)}; {len(everything) - len(to_build)} in the cache, {len(to_build)} to build, "
+        f"  artifacts  {len(needed)} needed; {len(needed) - len(missing)} in the cache, {len(missing)} to build, "
         f"about {needed_bytes / 1e6:,.0f} MB of disk"
     )
     out.print(f"  records    {first.record_path.parent}", soft_wrap=True)
+
+
+def _n(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def weight(cell: Cell, new: Sequence[Planned]) -> float:

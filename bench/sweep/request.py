@@ -177,6 +177,9 @@ def _model(value: str) -> tuple[str, list[tuple[str, str]]]:
     """Understand `model=`: a name in conf/model, a folder, or a hub id; return the name and what it sets."""
     if value in names("model"):
         return value, [] if value == "reference" else [("model", value)]
+    if not value:
+        known = ", ".join(names("model"))
+        raise UserError(f"model: got nothing, allowed: a name in conf/model ({known}), a folder, or org/name")
     path = Path(value).expanduser()
     if path.exists() or value.startswith(("/", ".", "~")):
         if not path.exists():

@@ -13,9 +13,8 @@ from msgspec import Meta, Struct
 from bench.records.questions import Questions
 from bench.records.types import Model, Variant
 from bench.records.values import Fields
-from bench.sweep.conf import names
+from bench.sweep.conf import check_name, names
 from variants.cache import Cache
-from variants.configure import nearest
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -81,9 +80,7 @@ def settings_of(config: Mapping[str, object]) -> Settings:
         raise UserError(_complaint(str(error), node)) from None
     if questions := settings.suite.questions:
         for key, name in questions.variants().items():
-            if name not in names("variant"):
-                hint = nearest(name, names("variant"))
-                raise UserError(f"suite.questions.{key}: no {name!r} in conf/variant; {hint}")
+            check_name("variant", name, f"suite.questions.{key}")
     return settings
 
 

@@ -21,7 +21,7 @@ from variants.artifact import sha256_of
 from variants.cache import Cache
 from variants.data import read_rows
 from variants.errors import UserError
-from variants.paths import ROOT
+from variants.paths import ROOT, resolve
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,19 @@ def label(name: str) -> str:
     """Return the name of a task's columns in a record: the `task` of its YAML, or the name that was asked for."""
     path = task_yaml.find(name)
     return str(task_yaml.read(path)["task"]) if path else name
+
+
+def folder_of(data_dir: str | None) -> Path | None:
+    """Return the folder of MMLU's CSVs that a measure names, None for the hub. Raises UserError where it is absent."""
+    folder = resolve(data_dir) if data_dir else None
+    if folder and not folder.is_dir():
+        raise UserError(f"data_dir: got {data_dir}, no such folder; relative ones start at the project's")
+    return folder
+
+
+def identity(names: Sequence[str], data_dir: str | None) -> dict[str, object]:
+    """Return what identifies the questions of some tasks, wherever their files lie: labels, and the files' sha256."""
+    return {"tasks": [label(name) for name in names], "content": content(names, folder_of(data_dir))}
 
 
 def check(names: Sequence[str], data_dir: Path | None, num_fewshot: int | None) -> None:
