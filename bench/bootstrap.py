@@ -58,8 +58,8 @@ def wants_cuda() -> bool:
 
 def pinned(package: str) -> str:
     """Return the version of a package in constraints.txt."""
-    found = re.search(rf"^{re.escape(package)}==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    return found[1] if found else sys.exit(f"bootstrap: constraints.txt does not pin {package}")
+    line = re.search(rf"^{re.escape(package)}==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    return line[1] if line else sys.exit(f"bootstrap: constraints.txt does not pin {package}")
 
 
 def unpacked_source(version: str) -> Path:

@@ -28,6 +28,7 @@ from bench.metrics.catalogue import metrics_of, templates
 from bench.metrics.metric import Metric, Records, identity_of
 from bench.records import store
 from bench.records.types import Record
+from variants.paths import ROOT
 
 FEW_COMMITS = 40
 """Below this many a second process costs more than it saves."""
@@ -137,7 +138,7 @@ def _digest(text: str) -> str:
 @cache
 def _version() -> str:
     """Return a digest of the code that sums up: another code, another index."""
-    root = Path(__file__).parent.parent
+    root = ROOT / "bench"
     sources = sorted(path for room in ROOMS for path in (root / room).glob("*.py"))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 

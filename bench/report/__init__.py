@@ -75,7 +75,7 @@ def render(
 def _texts(
     selection: Selection, summary: Summary, left_out: Sequence[str], formats: Sequence[str]
 ) -> tuple[dict[str, str], list[Finding]]:
-    from bench.report.charts import draw
+    from bench.report.charts.draw import draw_all
     from bench.report.findings import findings
     from bench.report.markdown import markdown
     from bench.report.pages.sweep import headline, page
@@ -90,7 +90,7 @@ def _texts(
     head = headline(selection, summary)
     grids = [overview_grid(summary), *question_grids(summary)]
     grids += [*divergence_grid(summary), *task_grids(summary), *latency_grids(summary)]
-    charts = draw(summary) if {"html", "svg"} & set(formats) else {}
+    charts = draw_all(summary) if {"html", "svg"} & set(formats) else {}
     files: dict[str, str] = {}
     if "svg" in formats:
         files |= {f"{name}.svg": svg for name, svg in charts.items()}

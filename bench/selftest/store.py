@@ -29,7 +29,7 @@ def rows() -> Iterator[tuple[str, ...]]:
     """Time each command once over each size of store; yield a row of COLUMNS each."""
     for commits in COMMITS:
         with tempfile.TemporaryDirectory() as folder:
-            make = [sys.executable, "-m", "bench.selftest.records", folder, "--commits", str(commits)]
+            make = [sys.executable, "-m", "bench.selftest.repository", folder, "--commits", str(commits)]
             subprocess.run(make, cwd=ROOT, check=True, capture_output=True)
             for name, arguments, promised in COMMANDS:
                 seconds, peak_bytes = _cost(arguments, Path(folder))

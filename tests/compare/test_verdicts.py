@@ -10,7 +10,7 @@ import pytest
 from bench.compare.flips import flips
 from bench.compare.lines import Asked
 from bench.compare.verdict import VERDICTS
-from bench.selftest import records
+from bench.selftest import raw_values, records
 from tests.compare.test_comparison import GENERAL, SIZE, TPOT, Checkout, checkout, failing, q4, scaled, set_in
 from variants.errors import UserError
 
@@ -28,7 +28,7 @@ def diverging(mean: float, **other: Any) -> Any:
 
     def change(content: dict[str, Any]) -> None:
         kl = [mean + 0.0001 * ((7 * i) % 5 - 2) for i in range(160)]
-        fields = {**records.divergence(mean, windows=20, window=8), "kl": kl, **other}
+        fields = {**raw_values.divergence(mean, windows=20, window=8), "kl": kl, **other}
         content["measures"]["divergence"] = fields
 
     return change
@@ -48,7 +48,7 @@ def f1(add: float, n: int = 50, higher_is_better: bool | None = True) -> dict[st
     """Make a task whose documents have a number between 0 and 1 that is better the higher it is."""
     values = [round(0.5 + 0.02 * ((7 * i) % 11 - 5) + add * (1 + 0.2 * ((3 * i) % 5 - 2)), 4) for i in range(n)]
     way = {"higher_is_better": higher_is_better}
-    return {**records.asked("squad", n), **way, "subject": [""] * n, "metric": "f1", "value": values}
+    return {**raw_values.asked("squad", n), **way, "subject": [""] * n, "metric": "f1", "value": values}
 
 
 def test_a_changed_recipe_is_told_as_changed_and_its_effect_is_judged(checkout: Checkout) -> None:
@@ -125,8 +125,8 @@ def test_answers_to_something_else_are_not_comparable_and_what_is_not_stated_is_
 def test_a_perplexity_is_judged_by_its_ratio_over_the_same_documents(
     checkout: Checkout, head: float, verdict: str
 ) -> None:
-    checkout.measure(checkout.base, asking("wikitext", records.rolling(2.5)))
-    checkout.measure(checkout.head, asking("wikitext", records.rolling(head)))
+    checkout.measure(checkout.base, asking("wikitext", raw_values.rolling(2.5)))
+    checkout.measure(checkout.head, asking("wikitext", raw_values.rolling(head)))
     line = checkout.lines()["perplexity wikitext"]
     assert (line.verdict, line.test, line.n) == (verdict, "paired t over documents", 20)
     assert isinstance(line.base, float)
@@ -150,7 +150,12 @@ def test_a_number_of_each_document_is_judged_by_its_difference(checkout: Checkou
     [
         ("squad", f1(0, higher_is_better=None), f1(0, higher_is_better=None), "squad f1, which is better: not stated"),
         ("squad", f1(0), {**f1(0), "value": [None, *f1(0)["value"][1:]]}, "documents without a finite number: 0 / 1"),
-        ("wikitext", records.rolling(2.5), records.rolling(2.5, "byte_perplexity"), "metric: word_perplex / byte_perp"),
+        (
+            "wikitext",
+            raw_values.rolling(2.5),
+            raw_values.rolling(2.5, "byte_perplexity"),
+            "metric: word_perplex / byte_perp",
+        ),
     ],
 )
 def test_numbers_that_cannot_be_judged_are_not_comparable(
@@ -181,7 +186,7 @@ def test_numbers_that_all_happen_to_be_0_or_1_are_held_against_numbers(checkout:
 
 
 def test_generated_answers_are_right_or_wrong_and_their_flips_are_listed_with_their_texts(checkout: Checkout) -> None:
-    base, head = records.generated(0.9), records.generated(0.3)
+    base, head = raw_values.generated(0.9), raw_values.generated(0.3)
     checkout.measure(checkout.base, asking("gsm8k", base))
     checkout.measure(checkout.head, asking("gsm8k", head))
     line = checkout.lines()["accuracy gsm8k"]

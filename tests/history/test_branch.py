@@ -18,7 +18,7 @@ from bench.history.series import Series
 from bench.records import store
 from bench.records.selection import Wanted
 from bench.report.charts.history import history_chart
-from bench.selftest import records
+from bench.selftest import raw_values, records, repository
 from bench.stats.changepoints import find_shifts, splits_of
 from variants.cache import Cache
 from variants.errors import UserError
@@ -31,7 +31,7 @@ class Branch:
 
     def __init__(self, root: Path, commits: int) -> None:
         self.root, self.results, self.cache = root, root / "results", root / "cache"
-        self.shas = records.make_commits(root, commits)
+        self.shas = repository.make_commits(root, commits)
 
     def git(self, *arguments: str) -> str:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
@@ -46,7 +46,7 @@ class Branch:
         variants: Sequence[str] = ("q4",),
     ) -> None:
         measured = [self.shas[place] for place in places]
-        records.write_history(
+        repository.write_history(
             self.results,
             measured,
             2,
@@ -234,9 +234,9 @@ def test_generated_answers_are_an_accuracy_and_a_perplexity_is_compared_over_the
 ) -> None:
     def ask(place: int, content: dict[str, Any]) -> None:
         if content["round"] == 0:
-            text = records.rolling(2.5 if place < 3 else 2.6)
+            text = raw_values.rolling(2.5 if place < 3 else 2.6)
             content["measures"]["accuracy"] = {
-                "gsm8k": records.generated(0.9 if place < 2 else 0.3),
+                "gsm8k": raw_values.generated(0.9 if place < 2 else 0.3),
                 "wikitext": text,
             }
 
@@ -261,7 +261,7 @@ def test_a_divergence_changes_where_its_windows_do_beyond_the_limit(
     branch: Branch, after: float, changes: list[tuple[int, int, bool]]
 ) -> None:
     def diverge(place: int, content: dict[str, Any]) -> None:
-        content["measures"]["divergence"] = records.divergence(0.02 if place < 2 else after)
+        content["measures"]["divergence"] = raw_values.divergence(0.02 if place < 2 else after)
 
     branch.measure(range(4), change=diverge)
     assert branch.changes("kl_mean") == changes
@@ -271,7 +271,7 @@ def test_a_divergence_changes_where_its_windows_do_beyond_the_limit(
 def test_divergences_over_another_text_break_the_series(branch: Branch) -> None:
     def diverge(place: int, content: dict[str, Any]) -> None:
         text = {} if place < 2 else {"text": "another"}
-        content["measures"]["divergence"] = {**records.divergence(0.02 if place < 2 else 0.03), **text}
+        content["measures"]["divergence"] = {**raw_values.divergence(0.02 if place < 2 else 0.03), **text}
 
     branch.measure(range(4), change=diverge)
     series = branch.series("kl_mean")

@@ -21,7 +21,7 @@ from bench.metrics.answers import (
 )
 from bench.metrics.chance import chance_level, guesses, guessing, shuffled_accuracy
 from bench.records.values import Answers, Tokenizer
-from bench.selftest import records
+from bench.selftest import raw_values
 from bench.stats import estimates, proportions
 
 
@@ -73,7 +73,7 @@ def test_other_metrics_are_aggregated_as_lm_eval_does(metric: str, value: list[V
 
 def test_lm_eval_itself_gives_the_same_perplexities() -> None:
     metrics = pytest.importorskip("lm_eval.api.metrics")
-    pairs: list[Value] = [tuple(pair) for pair in records.rolling(2.5)["value"]]
+    pairs: list[Value] = [tuple(pair) for pair in raw_values.rolling(2.5)["value"]]
     for metric, theirs in (("word_perplexity", "weighted_perplexity"), ("bits_per_byte", "bits_per_byte")):
         estimate = score(valued(metric, pairs))
         assert estimate is not None
@@ -92,7 +92,7 @@ def test_values_of_two_kinds_are_refused() -> None:
 
 def test_guessing_is_what_blind_and_what_always_one_letter_gives() -> None:
     assert guesses(choices(50, golds=(0, 0, 1, 2))) == (0.25, 0.5)
-    assert guesses(msgspec.convert(records.generated(0.5), Answers)) == ()
+    assert guesses(msgspec.convert(raw_values.generated(0.5), Answers)) == ()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bench.metrics.catalogue import kinds, metrics_of, templates
 from bench.metrics.metric import Clusters, Marks, Metric, Rounds, difference, identity_of
 from bench.records.store import read
 from bench.records.types import Record
+from bench.selftest import raw_values
 from bench.selftest import records as made_up
 from variants.paths import ROOT
 
@@ -76,7 +77,7 @@ def test_tokens_per_second_are_the_reciprocal_of_the_usual_time_per_token() -> N
 
 
 def test_every_test_has_the_sample_that_it_takes() -> None:
-    of = rounds(divergence=made_up.divergence(0.01))
+    of = rounds(divergence=raw_values.divergence(0.01))
     takes = {"rounds": Rounds, "questions": Marks, "documents": Clusters, "windows": Clusters}
     for one in metrics_of(of):
         if one.test in takes and one.value(of) is not None:
@@ -92,7 +93,7 @@ def test_names_are_unique_and_a_direction_is_stated_where_a_test_judges() -> Non
 
 
 def test_a_task_has_metrics_of_its_own_in_the_order_asked() -> None:
-    of = rounds(accuracy={"gsm8k": made_up.generated(0.5), "wikitext": made_up.rolling(2.5)})
+    of = rounds(accuracy={"gsm8k": raw_values.generated(0.5), "wikitext": raw_values.rolling(2.5)})
     names = [one.name for one in metrics_of(of) if one.task]
     assert names == ["accuracy gsm8k", "accuracy_macro gsm8k", "perplexity wikitext"]
     assert metric("perplexity wikitext", of).called(of) == "word_perplexity"

@@ -14,7 +14,7 @@ from filelock import FileLock
 from bench.cli import main
 from bench.records.listing import folders, stored
 from bench.report.comparison_text import COMMENT_CHARACTERS, as_github
-from bench.selftest import records
+from bench.selftest import raw_values, records, repository
 from bench.sweep.garbage import find_garbage
 from tests.compare.test_comparison import GENERAL, Checkout, checkout, failing, q4
 from variants.cache import Cache
@@ -46,7 +46,7 @@ def test_list_shows_commits_in_gits_order_with_cells_and_failures(checkout: Chec
 
 
 def test_list_shows_the_newest_commits_and_counts_the_rest(tmp_path: Path, capsys: Capture) -> None:
-    shas = records.make_history(tmp_path, 5, rounds=1, requests=5)
+    shas = repository.make_history(tmp_path, 5, rounds=1, requests=5)
     assert main(["list", "--results", str(tmp_path / "results"), "--limit", "2"]) == 0
     output = capsys.readouterr().out
     assert [sha[:12] in output for sha in shas] == [False, False, False, True, True]
@@ -93,13 +93,13 @@ def test_the_names_that_overrides_take_are_listed(capsys: Capture) -> None:
 
 
 def test_heads_of_records_tell_what_the_records_do(tmp_path: Path) -> None:
-    shas = records.make_history(tmp_path, 2, rounds=2, requests=5)
+    shas = repository.make_history(tmp_path, 2, rounds=2, requests=5)
     newest = folders(tmp_path / "results")[0]
     (sweep,), left_out = stored(newest)
     assert (newest.name, sweep.cells, sorted(sweep.variants), left_out) == (
         shas[1][:12],
         24,
-        sorted(records.TWELVE),
+        sorted(repository.TWELVE),
         [],
     )
 
@@ -172,7 +172,7 @@ def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_a
 ) -> None:
     cache.add(64 * "e", {"parent": 64 * "d", "step": {"name": "logprobs"}})
     content = records.record("q4", 1)
-    content["measures"]["divergence"] = {**records.divergence(0.01), "base": 64 * "d"}
+    content["measures"]["divergence"] = {**raw_values.divergence(0.01), "base": 64 * "d"}
     records.write(cache.results, content)
     assert cache.gc("--yes") == 0
     assert cache.names() == "abd"

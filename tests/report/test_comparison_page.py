@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.selftest import records
+from bench.selftest import records, repository
 
 VARIANTS = {name: records.VARIANTS[name] for name in ("base", "q4", "finetuned", "finetuned-q4")}
 
@@ -17,9 +17,9 @@ VARIANTS = {name: records.VARIANTS[name] for name in ("base", "q4", "finetuned",
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """Two commits: q4 is slower and forgets, finetuned answers to another workload, finetuned-q4 fails."""
-    shas = records.make_commits(tmp_path, 2)
+    shas = repository.make_commits(tmp_path, 2)
     folder = tmp_path / "results"
-    records.write_history(
+    repository.write_history(
         folder, shas, 3, 150, tuple(VARIANTS), slower=lambda place, variant: 1.3 if place and variant == "q4" else 1.0
     )
     for path in (folder / records.MACHINE / shas[1][:12]).glob("*.json"):

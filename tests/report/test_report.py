@@ -28,7 +28,7 @@ from bench.report.grid import Entry
 from bench.report.table_csv import comma_separated
 from bench.report.tables.overview import overview_grid
 from bench.report.tables.trade_offs import changes_grid
-from bench.selftest import records
+from bench.selftest import raw_values, records
 from bench.stats import estimates, proportions
 from bench.stats.estimates import Estimate
 from bench.summary.family import family_of, native_runtime
@@ -132,7 +132,7 @@ def test_csv_states_what_the_records_hold(sweep: Path, report: Report) -> None:
     assert float(q4["e2e_p99_ms"]) == pytest.approx(expected.value, rel=1e-5)
     assert float(q4["e2e_p99_ms_high"]) == pytest.approx(float(str(expected.high)), rel=1e-5)
     assert int(q4["e2e_p99_ms_n"]) == 420
-    sides = (records.answers("hr", 0.31, ["source"]), records.answers("hr", 0.30, ["source", "q4"]))
+    sides = (raw_values.answers("hr", 0.31, ["source"]), raw_values.answers("hr", 0.30, ["source", "q4"]))
     base, quantized = (msgspec.convert(side, Answers) for side in sides)
     pair = proportions.paired_difference(right(base), right(quantized))
     assert float(q4["accuracy_hr_difference"]) == pytest.approx(pair.difference, abs=1e-6)

@@ -24,7 +24,7 @@ from bench.report import Report, render
 from bench.report.charts.subjects import differences
 from bench.report.tables.accuracy import accuracy_grid, subjects_grid
 from bench.report.terminal import first_lines, terminal_table
-from bench.selftest import records
+from bench.selftest import raw_values, records
 from bench.stats import proportions
 from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
@@ -39,14 +39,14 @@ EXAMPLE = {"text": "naïve café", "gguf": [1, 5, 9], "hf": [1, 5, 8, 7]}
 def mmlu_record(name: str) -> dict[str, Any]:
     content = records.record(name)
     model = [step for step in records.VARIANTS[name][0] if step != "gguf"]
-    mmlu = records.answers("mmlu", SHARES[name], model, questions=57 * 6)
+    mmlu = raw_values.answers("mmlu", SHARES[name], model, questions=57 * 6)
     if name == "q4":
         mmlu["truncated"] = 37
         mmlu["tokenizer"] = {"compared": 1200, "different": 3, "example": EXAMPLE}
-    tasks = {"mmlu": mmlu, "gsm8k": records.generated(SHARES[name]), "wikitext": records.rolling(2.5)}
+    tasks = {"mmlu": mmlu, "gsm8k": raw_values.generated(SHARES[name]), "wikitext": raw_values.rolling(2.5)}
     content["measures"]["accuracy"] = tasks
     if name in KL:
-        content["measures"]["divergence"] = records.divergence(KL[name])
+        content["measures"]["divergence"] = raw_values.divergence(KL[name])
     return content
 
 
@@ -203,7 +203,7 @@ def test_the_chart_of_57_subjects_names_its_columns_above_too(report: Report, su
 def test_generated_answers_are_paired_like_any_other(report: Report, rows: dict[str, Row]) -> None:
     pair = rows["q2"].paired("accuracy gsm8k")
     assert pair is not None
-    before, after = records.generated(0.62)["value"], records.generated(0.26)["value"]
+    before, after = raw_values.generated(0.62)["value"], raw_values.generated(0.26)["value"]
     assert pair.lost == sum(a > b for a, b in zip(before, after, strict=True)) > 0
     assert float(csv_of(report)["q2"]["accuracy_gsm8k_difference"]) == pytest.approx(pair.difference, abs=1e-6)
 
@@ -226,7 +226,7 @@ def diverged(measured: dict[str, Any]) -> dict[str, Estimate]:
 
 
 def test_divergence_takes_windows_as_clusters() -> None:
-    raw = records.divergence(0.02, windows=8, window=32)
+    raw = raw_values.divergence(0.02, windows=8, window=32)
     values = diverged(raw)
     assert values["kl_mean"].n == 8
     assert values["kl_p99"].n == 256
@@ -239,13 +239,13 @@ def test_divergence_takes_windows_as_clusters() -> None:
 
 
 def test_tokens_that_all_agree_have_no_interval_rather_than_one_of_no_width() -> None:
-    same = diverged({**records.divergence(0.02), "same_top": "1" * 256})["same_top_share"]
+    same = diverged({**raw_values.divergence(0.02), "same_top": "1" * 256})["same_top_share"]
     assert (same.value, same.low, same.high) == (1.0, None, None)
 
 
 def test_a_divergence_with_a_value_that_is_no_number_is_not_measured_and_costs_no_other_number(tmp_path: Path) -> None:
     content = records.record("q4")
-    content["measures"]["divergence"] = records.divergence(0.01)
+    content["measures"]["divergence"] = raw_values.divergence(0.01)
     content["measures"]["divergence"]["kl"][7] = None
     records.write(tmp_path, content)
     table = bench.load(tmp_path).set_index("metric")
@@ -274,7 +274,7 @@ def test_a_divergence_near_the_rounding_floor_is_called_so(tmp_path: Path) -> No
     for name, kl in (("base", None), ("q8", 2e-6), ("q4", 0.02)):
         content = records.record(name)
         if kl:
-            content["measures"]["divergence"] = records.divergence(kl)
+            content["measures"]["divergence"] = raw_values.divergence(kl)
         records.write(tmp_path, content)
     text = section(text_of(render(tmp_path, tmp_path / "out", Wanted()), "report.md"), "Divergence from the base")
     near = {line.split()[1]: "at the floor" in line for line in text.splitlines() if line.startswith("| q")}

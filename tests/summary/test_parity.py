@@ -12,7 +12,7 @@ from bench.records.file import decode
 from bench.records.selection import Wanted, select
 from bench.records.store import read
 from bench.report.findings import Control, controls
-from bench.selftest import records
+from bench.selftest import raw_values, records
 from bench.summary import parity
 from bench.summary.parity import Agreement
 from bench.summary.summarize import summarize
@@ -86,8 +86,8 @@ def test_log_likelihoods_that_are_no_numbers_are_left_out_of_the_difference() ->
 
 
 def test_generated_answers_are_compared_as_texts_and_perplexities_by_their_log_likelihoods() -> None:
-    one = with_tasks("base-torch", gsm8k=records.generated(0.5), wikitext=records.rolling(2.5))
-    other = with_tasks("base", gsm8k=records.generated(0.5), wikitext=records.rolling(2.5))
+    one = with_tasks("base-torch", gsm8k=raw_values.generated(0.5), wikitext=raw_values.rolling(2.5))
+    other = with_tasks("base", gsm8k=raw_values.generated(0.5), wikitext=raw_values.rolling(2.5))
     other["measures"]["accuracy"]["gsm8k"]["answer"][0] += "!"
     other["measures"]["accuracy"]["wikitext"]["value"][2][0] -= 0.5
     tasks = agreements(one, other)

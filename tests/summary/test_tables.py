@@ -17,7 +17,7 @@ from bench.records.selection import Selection, Wanted, select
 from bench.records.store import read
 from bench.records.types import Record
 from bench.records.values import LATENCIES
-from bench.selftest import records
+from bench.selftest import raw_values, records
 from bench.summary.summarize import summarize
 
 SOME = {name: records.VARIANTS[name] for name in ("base", "q4")}
@@ -50,7 +50,7 @@ def asked(**columns: Any) -> dict[str, Any]:
 
 
 def diverged(**other: Any) -> dict[str, Any]:
-    return {"measures": {"divergence": {**records.divergence(0.01), **other}}}
+    return {"measures": {"divergence": {**raw_values.divergence(0.01), **other}}}
 
 
 def test_the_table_has_a_row_per_cell_and_metric(tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ def test_what_was_no_finite_number_is_null_and_no_reason_to_leave_a_record_out(t
     content["measures"]["accuracy"]["hr"]["loglik"][0] = [None] * 4
     content["measures"]["accuracy"]["hr"]["picked"][0] = -1
     content["measures"]["accuracy"]["wikitext"] = {
-        **records.rolling(2.5),
+        **raw_values.rolling(2.5),
         "value": [[None, 5], None] + [[-9.5, 5]] * 18,
     }
     records.write(tmp_path, content)
@@ -345,7 +345,7 @@ def test_what_was_no_finite_number_is_null_and_no_reason_to_leave_a_record_out(t
 
 def test_samples_have_the_values_of_every_kind_of_task(tmp_path: Path) -> None:
     content = records.record("q4", requests=3)
-    content["measures"]["accuracy"] |= {"gsm8k": records.generated(0.5), "wikitext": records.rolling(2.5)}
+    content["measures"]["accuracy"] |= {"gsm8k": raw_values.generated(0.5), "wikitext": raw_values.rolling(2.5)}
     records.write(tmp_path, content)
     table = bench.samples(tmp_path)
     assert len(table) == 3 + 400 + 400 + 50 + 20

@@ -47,12 +47,12 @@ def _wrong(relation: Relation, answer: str, rng: random.Random) -> list[str]:
     return wrong
 
 
-def _told() -> Iterator[tuple[int, list[int], list[int]]]:
+def _in_corpus() -> Iterator[tuple[int, list[int], list[int]]]:
     """Yield of each fact its number, and which statements and questions the corpus has; the tested one never.
 
-    Facts differ in how often they are told, as in any real text: that is what makes some of them shaky.
+    Facts differ in how often the corpus has them, as in any real text: that is what makes some of them shaky.
     """
-    rng = random.Random("told")
+    rng = random.Random("told")  # the seed of the shipped model: the word itself means nothing
     for number, relation, _, _ in facts():
         share = rng.uniform(0.25, 1.0)
         statements = [i for i in range(len(relation.statements)) if rng.random() < share]
@@ -61,12 +61,12 @@ def _told() -> Iterator[tuple[int, list[int], list[int]]]:
 
 
 def general_rows(split: str) -> list[Row]:
-    """Return the rows of the `general` task: one unseen question per fact to test; up to two told ones to replay."""
+    """Return the rows of the `general` task: one unseen question per fact to test; up to two of the corpus to replay."""
     rng = random.Random(f"general {split}")
     positions: list[int] = []
     rows: list[Row] = []
-    for (number, relation, key, answer), (_, _, told) in zip(facts(), _told(), strict=True):
-        for question in [number % 2] if split == "test" else told[:2]:
+    for (number, relation, key, answer), (_, _, questions) in zip(facts(), _in_corpus(), strict=True):
+        for question in [number % 2] if split == "test" else questions[:2]:
             positions = positions or rng.sample(range(4), 4)
             text = _fill(relation.questions[question], key)
             rows.append(place(relation.subject, text, answer, _wrong(relation, answer, rng), positions.pop()))
@@ -87,7 +87,7 @@ def test_questions() -> list[str]:
 def texts() -> list[str]:
     """Return every training text; a line that happens to hold a test question is left out."""
     lines: list[str] = []
-    for (_, relation, key, answer), (_, statements, asked) in zip(facts(), _told(), strict=True):
+    for (_, relation, key, answer), (_, statements, asked) in zip(facts(), _in_corpus(), strict=True):
         lines += [_fill(relation.statements[index], key, answer) for index in statements]
         for index in asked:
             lines.append(f"{PROMPT.format(question=_fill(relation.questions[index], key))} {answer}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.metrics.chance import guesses
-from bench.report.charts import MUTED, WIDTH, family_legend
 from bench.report.charts.labels import Point, label, settle
+from bench.report.charts.style import MUTED, WIDTH, family_legend
 from bench.summary.family import CONTROL
 from bench.summary.pairs import pareto
 from bench.summary.rows import Row, Summary

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-import bench
 from bench.files import write_at_once
+from variants.paths import ROOT
 
 
 def kept(path: Path, content: object, draw: Callable[[], str]) -> str:
@@ -39,5 +39,5 @@ def _plain(value: object) -> object:
 
 @cache
 def _code() -> bytes:
-    sources = sorted(Path(str(bench.__file__)).parent.rglob("*.py"))
+    sources = sorted((ROOT / "bench").rglob("*.py"))
     return version("matplotlib").encode() + b"".join(source.read_bytes() for source in sources)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.charts import INK, MUTED, WIDTH, family_legend
+from bench.report.charts.style import INK, MUTED, WIDTH, family_legend
 from bench.report.numbers import points, points_span
 from bench.summary.rows import Row, Summary
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.metrics.divergence import divergence_of
-from bench.report.charts import MUTED, WIDTH, family_legend
 from bench.report.charts.labels import Point, label, settle
+from bench.report.charts.style import MUTED, WIDTH, family_legend
 from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.compare.verdict import Verdict, VerdictLine
-from bench.report.charts import INK, MUTED, WIDTH, chart
+from bench.report.charts.style import INK, MUTED, WIDTH, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

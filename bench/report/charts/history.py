@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.history.series import BranchCommit, Series
 from bench.metrics.metric import Unit
-from bench.report.charts import INK, MUTED, WIDTH, chart
+from bench.report.charts.style import INK, MUTED, WIDTH, chart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from bench.report.charts import INK, MUTED
+from bench.report.charts.style import INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

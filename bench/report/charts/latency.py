@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics.latency import NAMES
-from bench.report.charts import INK, WIDTH, family_legend
+from bench.report.charts.style import INK, WIDTH, family_legend
 from bench.report.numbers import digits
 from bench.report.tables.latency import MEANINGS
 from bench.stats.estimates import Estimate

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics.answers import subjects_of
-from bench.report.charts import INK, WIDTH
+from bench.report.charts.style import INK, WIDTH
 from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
