@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast
 
-from variants.artifact import Artifact, Identity, Kind, Made, sha256_of
+from variants.artifact import Artifact, Identity, Kind, StepReport, sha256_of
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.model_folder import model_files
@@ -44,7 +44,7 @@ class Step(Protocol):
     revision: ClassVar[int]
     expected_cost: ClassVar[float]
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Write the payload into the folder `out`, which exists and is empty."""
         ...
 

@@ -33,7 +33,7 @@ def render_report(arguments: argparse.Namespace) -> int:
     if report.selection is None:
         asked = f" for {wanted}" if str(wanted) else ""
         raise UserError(f"no records{asked} under {results}: run `make bench`")
-    console().print(f"report: {report}", soft_wrap=True)
+    console().print(f"report: {report}", soft_wrap=True, markup=False)
     return 0
 
 

@@ -56,5 +56,5 @@ def _remove(place: Path) -> None:
     for known in common.glob("worktrees/*/gitdir"):  # git keeps one that was interrupted while it was made
         if Path(known.read_text().strip()) == place / "tree" / ".git":
             shutil.rmtree(known.parent)
-    for name in ("job.json", "steps.jsonl"):
+    for name in ("job.json", "evidence.jsonl"):
         (place / name).unlink(missing_ok=True)

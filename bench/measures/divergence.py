@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measures.measure import Progress, Reference, Subject
-from bench.steps.base_logprobs import Kept, LogProbs, divergence, evaluated
+from bench.steps.base_logprobs import BaseValues, LogProbs, divergence, evaluated
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
 from variants.errors import UserError
@@ -87,7 +87,7 @@ class Divergence:
         reference, session = subject.reference, subject.session
         assert reference is not None
         assert reference.parent is not None
-        kept = Kept.open(reference.path)
+        kept = BaseValues.open(reference.path)
         n, n_vocab = kept.log_probabilities.shape
         if n_vocab != session.vocabulary.n_tokens:
             raise RuntimeError(f"{session.vocabulary.n_tokens} tokens in the vocabulary, {n_vocab} in the base's")

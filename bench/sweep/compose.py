@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from bench.sweep.conf import CONF, check_keys, names
-from bench.sweep.request import Request, quoted, setting
+from bench.sweep.request import RunRequest, quoted, setting
 from bench.sweep.settings import Settings, settings_of
 from variants.errors import UserError
 
@@ -17,7 +17,7 @@ PRIMARY = "sweep"
 CHOICES = ("model", "steps", "suite", "launcher")
 
 
-def compose(request: Request, variant: str, round_: int, *, check: bool = False) -> Settings:
+def compose(request: RunRequest, variant: str, round_: int, *, check: bool = False) -> Settings:
     """Compose the settings of one cell; `check` also refuses overrides of unknown keys.
 
     Raises UserError in one line for what Hydra refuses.
@@ -63,12 +63,12 @@ def register() -> None:
     ConfigStore.instance().store(PRIMARY, config)
 
 
-def cell_overrides(request: Request, variant: str, round_: int) -> list[str]:
+def cell_overrides(request: RunRequest, variant: str, round_: int) -> list[str]:
     """Return the Hydra overrides that make one cell."""
     return [f"round={round_}", f"variant={variant}", *sweep_overrides(request)]
 
 
-def sweep_overrides(request: Request) -> list[str]:
+def sweep_overrides(request: RunRequest) -> list[str]:
     """Return the Hydra overrides that all cells share."""
     return [
         *request.overrides,

@@ -23,7 +23,7 @@ PACE_SECONDS = 300.0
 
 
 @dataclass
-class _Sweep:
+class _Pace:
     """How far the sweep of this process is; Hydra calls the cells one by one and keeps nothing between them."""
 
     total: int = 0
@@ -32,7 +32,7 @@ class _Sweep:
     seconds_per_unit: list[float] = field(default_factory=list)
 
 
-_sweep = _Sweep()
+_pace = _Pace()
 
 
 class Stage:
@@ -70,28 +70,27 @@ class Stage:
 
 def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     """Print what will be built and measured, what is there already, and the disk it needs."""
-    global _sweep
+    global _pace
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
     needed = {p.fingerprint for cell in todo for p in cell.builds}
     missing = to_build(todo)
-    _sweep = _Sweep(total=len(cells))
+    _pace = _Pace(total=len(cells))
     built: set[str] = set()
     for cell in todo:
         new = [p for p in cell.builds if p.fingerprint in missing and p.fingerprint not in built]
         built.update(p.fingerprint for p in new)
-        _sweep.todo[label_of(cell)] = weight(cell, new)
+        _pace.todo[label_of(cell)] = weight(cell, new)
     variants = list(dict.fromkeys(cell.variant for cell in cells))
     grid = f"{_n(len(variants), 'variant')} x {_n(len(cells) // len(variants), 'round')}"
     out = console()
     out.print(f"[bold]{first.settings.sweep}[/bold] on {first.machine.id}, device {first.device}")
     out.print(f"  variants   {', '.join(variants)}")
     out.print(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run")
-    out.print(
-        f"  artifacts  {len(needed)} needed; {len(needed) - len(missing)} in the cache, {len(missing)} to build, "
-        f"about {needed_bytes / 1e6:,.0f} MB of disk"
-    )
-    out.print(f"  records    {first.record_path.parent}", soft_wrap=True)
+    disk = f", about {needed_bytes / 1e6:,.0f} MB of disk" if missing else ""
+    there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
+    out.print(f"  artifacts  {there}{len(missing)} to build{disk}")
+    out.print(f"  records    {first.record_path.parent}", soft_wrap=True, markup=False)
 
 
 def _n(count: int, noun: str) -> str:
@@ -112,13 +111,13 @@ def cell_progress(cell: Cell) -> Iterator[Progress]:
     """Show one cell's progress while it runs, and a line with its outcome after it."""
     out = console()
     label = label_of(cell)
-    _sweep.done += 1
+    _pace.done += 1
     if cell.finished() is not None:
         yield lambda *_: None
         return
     started = time.monotonic()
-    count = f"[{_sweep.done}/{_sweep.total}]" if _sweep.total else ""
-    left = time_left(_sweep.todo, _sweep.seconds_per_unit)
+    count = f"[{_pace.done}/{_pace.total}]" if _pace.total else ""
+    left = time_left(_pace.todo, _pace.seconds_per_unit)
     stage = Stage(out)
     with stage.bar:
         logged = started
@@ -135,11 +134,11 @@ def cell_progress(cell: Cell) -> Iterator[Progress]:
         report("starting", 0, 1)
         yield report
     seconds = time.monotonic() - started
-    units = _sweep.todo.pop(label, 0.0)
+    units = _pace.todo.pop(label, 0.0)
     if units:
-        _sweep.seconds_per_unit.append(seconds / units)
+        _pace.seconds_per_unit.append(seconds / units)
     outcome = "ok" if cell.finished() is not None else "[bold red]failed[/bold red]"
-    out.print(rf"\{count} {label:<20} {outcome} {seconds:6.1f} s  {time_left(_sweep.todo, _sweep.seconds_per_unit)}")
+    out.print(rf"\{count} {label:<20} {outcome} {seconds:6.1f} s  {time_left(_pace.todo, _pace.seconds_per_unit)}")
 
 
 def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> str:

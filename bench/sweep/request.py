@@ -33,7 +33,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """A checked request: the variants asked for (empty: the suite's), the overrides, and the sweep's name.
 
     `suffix` is empty for the stock sweep: committed defaults and nothing overridden that moves a number.
@@ -49,13 +49,13 @@ class Request:
         """Return the overrides as Hydra reads them."""
         return tuple(setting.line for setting in self.settings)
 
-    def having(self, **values: str) -> Request:
+    def having(self, **values: str) -> RunRequest:
         """Return this request with more of the model's keys set: `path`, `revision`."""
         more = (setting(f"model.{key}", value) for key, value in values.items())
-        return Request(self.variants, (*self.settings, *more), self.sweep, self.suffix)
+        return RunRequest(self.variants, (*self.settings, *more), self.sweep, self.suffix)
 
 
-def parse(arguments: Sequence[str]) -> Request:
+def parse(arguments: Sequence[str]) -> RunRequest:
     """Check and sort the arguments of `bench run`. Raises UserError, naming the nearest valid names."""
     suite, model = "embedded", "reference"
     variants: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ def parse(arguments: Sequence[str]) -> Request:
     digest = "-" + hashlib.sha256("\n".join(sorted(moved)).encode()).hexdigest()[:6] if moved else ""
     sweep = f"{suite}-{name}{digest}"
     stock = sweep == "embedded-reference"
-    return Request(variants, tuple(settings), sweep, "" if stock else sweep)
+    return RunRequest(variants, tuple(settings), sweep, "" if stock else sweep)
 
 
 def keys(arguments: Sequence[str]) -> set[str]:

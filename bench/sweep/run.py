@@ -23,7 +23,7 @@ from bench.records import file as record_file
 from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import jobs
 from bench.sweep.cell import Cell
-from bench.sweep.jobs import BuildJob, Failure, Job, MeasureJob, Result
+from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result
 from variants.artifact import Artifact
 from variants.paths import ROOT
 
@@ -149,7 +149,7 @@ def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progres
     result = msgspec.json.decode(out.read_bytes(), type=Result) if out.exists() else Result()
     if code == 0 and result.done:
         return result
-    failure = result.error or Failure("ChildDied", died(code))
+    failure = result.error or ChildError("ChildDied", died(code))
     error = CellError(
         stage="build" if isinstance(job, BuildJob) else "measure",
         message=failure.message,

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from bench.sweep.jobs import BuildJob, Failure, Job, MeasureJob, Result, decode
+from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result, decode
 from variants.build import build
 from variants.cache import Cache
 from variants.configure import configure
@@ -44,7 +44,7 @@ def main(job_file: str) -> int:
         result.done = True
     except Exception as error:
         traceback.print_exc()
-        result.error = Failure(
+        result.error = ChildError(
             type(error).__name__,
             (str(error).splitlines() or [""])[0] or type(error).__name__,
             "" if isinstance(error, UserError) else traceback.format_exc(),

@@ -25,7 +25,7 @@ from variants.paths import ROOT, resolve
 
 
 @dataclass(frozen=True)
-class Entry:
+class LmEvalName:
     """A name that lm-eval knows: its YAML, in `lm_eval/tasks` (none for a tag), its members, the data it reads."""
 
     yaml: str | None
@@ -94,7 +94,7 @@ def mmlu_subjects(names: Sequence[str]) -> list[str]:
     return sorted({str(entry.dataset_name) for entry in entries if entry.dataset_path == mmlu.HUB})
 
 
-def closure(name: str) -> Iterator[tuple[str, Entry]]:
+def closure(name: str) -> Iterator[tuple[str, LmEvalName]]:
     """Yield a name of lm-eval's and all that it is made of, each once."""
     seen, waiting = set(), [name]
     while waiting:
@@ -106,7 +106,7 @@ def closure(name: str) -> Iterator[tuple[str, Entry]]:
 
 
 @cache
-def lm_eval_names() -> dict[str, Entry]:
+def lm_eval_names() -> dict[str, LmEvalName]:
     """Read every task, group and tag name of the installed lm-eval. Takes seconds the first time.
 
     The list belongs to the installation and not to a sweep, so it lies in the one cache that conf/config.yaml names.
@@ -119,7 +119,9 @@ def lm_eval_names() -> dict[str, Entry]:
         if done.returncode != 0:
             raise UserError(f"tasks: lm-eval cannot list its tasks: {done.stderr.strip().splitlines()[-1]}")
     entries: dict[str, tuple[str | None, list[str], str | None, str | None]] = json.loads(kept.read_text())
-    return {name: Entry(yaml, tuple(members), path, subset) for name, (yaml, members, path, subset) in entries.items()}
+    return {
+        name: LmEvalName(yaml, tuple(members), path, subset) for name, (yaml, members, path, subset) in entries.items()
+    }
 
 
 def _nearest(name: str) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from variants.artifact import Artifact, Kind, Made
-from variants.data import Row, read_rows
+from variants.artifact import Artifact, Kind, StepReport
+from variants.data import TaskRow, read_rows
 from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
@@ -86,7 +86,7 @@ class Lora:
             if path:
                 read_rows(resolve(path))
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Train and save adapter and tokenizer. Raises UserError for a broken row or one longer than `max_length`."""
         import torch
         from transformers import AutoTokenizer, set_seed
@@ -107,7 +107,7 @@ class Lora:
         (out / "README.md").unlink(missing_ok=True)
         copy_tokenizer(parent.path, out)
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return Made(
+        return StepReport(
             notes={
                 "train_loss_first": losses[0],
                 "train_loss_last": losses[-1],
@@ -144,7 +144,7 @@ class Lora:
         path = resolve(name)
         return [self._example(row, tokenizer, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
 
-    def _example(self, row: Row, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
+    def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
         prompt = self.prompt.format(question=row.question)
         context: list[int] = tokenizer(prompt)["input_ids"]
         ids: list[int] = [
