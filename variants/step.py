@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Role = Literal["source", "convert", "quantize", "finetune", "merge", "reference"]
-"""What a step does to a model; a `reference` is made from a model and is none: others are compared with it."""
+"""What a step does to a model; a `reference` is no model but numbers of one, which others are compared with."""
 CONTENT = {"content": True}
 """Field metadata of a path whose content, not whose name, is part of the identity."""
 PLACE = {"place": True}

@@ -76,7 +76,7 @@ class Evidence:
 def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[str]) -> int:
     """Print the first commit after `good` that is worse, and the evidence of every step; return 0.
 
-    Raises UserError where there is nothing to find: unknown names, no line of descent, or ends that do not differ.
+    Raises UserError where there is nothing to find: unknown names, a GOOD that is no ancestor of BAD, or no difference.
     """
     ends = [_commit(name) for name in (good, bad)]
     if run_git(ROOT, "merge-base", "--is-ancestor", *ends) is None or ends[0] == ends[1]:
@@ -115,7 +115,7 @@ def _needed(metric: Metric, overrides: Sequence[str]) -> list[str]:
 
 
 def _metric(name: str) -> Metric:
-    """Return the metric of a name, a template where it is of a task. Raises UserError for one that no test judges."""
+    """Return the metric of a name, without its task. Raises UserError for a metric that no test judges."""
     kind, _, task = name.partition(" ")
     judged = [metric for metric in templates() if metric.test]
     for metric in judged:
@@ -131,7 +131,7 @@ def _print_environment(good: str, bad: str) -> None:
 
 
 def _check_ends(bisection: Bisection, good: str, bad: str) -> None:
-    """Measure both ends now: a machine of last week is another machine. Raises UserError where they do not differ."""
+    """Measure both ends now: the machine may have changed since. Raises UserError where they do not differ."""
     for name, sha in (("GOOD", good), ("BAD", bad)):
         _git(bisection, "checkout", "--quiet", "--detach", sha)
         failure = _measure(bisection, sha)
@@ -146,7 +146,7 @@ def _check_ends(bisection: Bisection, good: str, bad: str) -> None:
 
 
 def _run(bisection: Bisection, good: str, bad: str) -> int:
-    """Let git drive, then print the first bad commit. Raises UserError where skipped commits leave more than one."""
+    """Let git choose the commits, then print the first bad one. Raises UserError where skipped ones leave several."""
     _git(bisection, "bisect", "start", bad, good)
     step = [sys.executable, "-P", "-m", "bench.commands.bisect", str(bisection.file)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -146,7 +146,7 @@ def checkout() -> Check:
 def _checked(look: Callable[[], Check]) -> Check:
     try:
         return look()
-    except Exception as error:  # a broken library shows in many ways, and each of them is an answer
+    except Exception as error:  # a broken library may raise anything, and whatever it raises is the answer
         return Check(
             look.__name__,
             f"broken: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",

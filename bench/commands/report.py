@@ -38,7 +38,7 @@ def render_report(arguments: argparse.Namespace) -> int:
 
 
 def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:
-    """Return the questions of this checkout's suites by name, for records of before records stated them.
+    """Return the questions of this checkout's suites by name, for older records, which do not state their own.
 
     Raises UserError, naming the file and the key, for questions of another shape.
     """

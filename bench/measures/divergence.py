@@ -1,4 +1,4 @@
-"""Divergence from the base of the same runtime: what quantization changes where accuracy still sees nothing."""
+"""Divergence from the base of the same runtime: it shows changes that are too small to move accuracy."""
 
 from __future__ import annotations
 

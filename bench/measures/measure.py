@@ -14,7 +14,7 @@ from variants.artifact import Artifact
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: an artifact, opened; `reference` is what the measure's own `reference` asked to have built."""
+    """What is measured: an opened artifact; `reference` is the artifact that `Compares.reference` asked for."""
 
     artifact: Artifact
     session: Session
@@ -37,10 +37,10 @@ class Measure(Protocol):
 
 @runtime_checkable
 class Checks(Protocol):
-    """A measure that not every model can be measured by."""
+    """A measure that does not work with every model."""
 
     def check(self, model: Path) -> None:
-        """Raise UserError where the model in this folder cannot be measured so: nothing is built by then."""
+        """Raise UserError where it does not work with the model in this folder; called before anything is built."""
         ...
 
 

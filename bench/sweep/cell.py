@@ -26,9 +26,9 @@ from variants.step import Planned, fields_of, plan
 
 @dataclass(frozen=True)
 class Cell:
-    """What to build and what to measure, and where the record goes; `key` is the identity of the whole.
+    """What to build and what to measure, and where the record goes; `key` identifies all of it.
 
-    `references` are the steps of what a measure compares with, by the name of the measure.
+    `references` are, by measure, the steps that make what the measure compares with.
     """
 
     settings: Settings
@@ -66,7 +66,7 @@ class Cell:
 
     @property
     def builds(self) -> list[Planned]:
-        """The steps of all that measuring this cell needs, parents first, each named once."""
+        """The steps of all artifacts that this cell needs, parents first, each once."""
         chains = [self.chain, *self.references.values()]
         return list({planned.fingerprint: planned for chain in chains for planned in chain}.values())
 
@@ -76,7 +76,7 @@ class Cell:
         return self.chain[-1].fingerprint
 
     def finished(self) -> Record | None:
-        """Return this very cell's record if it is there and did not fail."""
+        """Return the record of this cell, None where there is none yet or it failed."""
         record = record_file.read(self.record_path)
         return record if record and record.cell == self.key and not record.failed else None
 
@@ -90,7 +90,7 @@ def to_build(cells: Iterable[Cell]) -> dict[str, Planned]:
 def make_cell(settings: Settings) -> Cell:
     """Check composed settings and make their cell.
 
-    Raises UserError for anything in it that cannot run: nothing has been built by then.
+    Raises UserError for anything in them that cannot run, before anything is built.
     """
     variant, suite = settings.variant, settings.suite
     device = resolve_device(settings.device)

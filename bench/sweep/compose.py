@@ -25,7 +25,7 @@ def compose(request: RunRequest, variant: str, round_: int, *, check: bool = Fal
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     register()
     choices = [one.line for one in request.settings if one.key in CHOICES]
@@ -34,9 +34,16 @@ def compose(request: RunRequest, variant: str, round_: int, *, check: bool = Fal
             if check:
                 check_keys((one.key for one in request.settings), plain(hydra_compose(PRIMARY, choices)))
             config = hydra_compose(PRIMARY, cell_overrides(request, variant, round_))
-        return settings_of(plain(config, resolve=True, throw_on_missing=True))
-    except (HydraException, OmegaConfBaseException) as error:
+        content = plain(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key}: missing; set it with {error.full_key}=…") from None
+    except (
+        HydraException,
+        OmegaConfBaseException,
+        ValueError,
+    ) as error:  # ValueError: Hydra's, for a group set to null
         raise UserError(f"configuration: {str(error).splitlines()[0]}") from None
+    return settings_of(content)
 
 
 def plain(config: DictConfig, *, resolve: bool = False, throw_on_missing: bool = False) -> dict[str, object]:
@@ -50,7 +57,8 @@ def plain(config: DictConfig, *, resolve: bool = False, throw_on_missing: bool =
 def register() -> None:
     """Give Hydra conf/config.yaml with every file of conf/measure in its defaults, so that a measure is one YAML.
 
-    They stand before the suite, which may set their keys: what is appended on the command line would come after it.
+    They come before the suite, because the suite sets some of their keys; an entry that is appended on the command line
+    would come after it.
     """
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf

@@ -28,7 +28,11 @@ def check_keys(keys: Iterable[str], config: Mapping[str, object]) -> None:
     known = set(flatten(config))
     for key in keys:
         if key not in GROUPS and not key.startswith("hydra") and key not in known:
-            raise UserError(f"{key}: unknown key; {nearest(key, known)}")
+            parent = key
+            while parent and parent not in known:
+                parent = parent.rpartition(".")[0]
+            beside = {name for name in known if name.rpartition(".")[0] == parent}
+            raise UserError(f"{key}: unknown key; {nearest(key, known, beside)}")
 
 
 def flatten(config: Mapping[str, object], prefix: str = "") -> Iterator[str]:

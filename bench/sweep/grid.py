@@ -69,7 +69,7 @@ def job(config: DictConfig) -> None:
 
 
 def multirun(sweep: Sweep) -> None:
-    """Hand the grid to Hydra; the first list varies slowest, so the variants of a round run side by side."""
+    """Let Hydra run the cells; the first axis varies slowest, so that a round ends before the next one begins."""
     import hydra
 
     register()
@@ -88,7 +88,7 @@ def multirun(sweep: Sweep) -> None:
 
 
 def with_hub_folder(request: RunRequest, settings: Settings) -> RunRequest:
-    """Fetch a hub model now, so that a sweep never waits for the network in its middle."""
+    """Fetch a hub model before anything is built, and return the request with the folder it lies in."""
     from variants.model_folder import hub_folder
 
     model = settings.model

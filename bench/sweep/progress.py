@@ -17,14 +17,14 @@ from bench.terminal import console
 from variants.step import Planned
 
 LOG_SECONDS = 120.0
-"""How often a log, where nothing can be redrawn, gets a line on a cell that is still running."""
+"""How often a log gets a line about a cell that is still running; a terminal is redrawn instead."""
 PACE_SECONDS = 300.0
-"""The pace of work is that of so many seconds: what was kept by an earlier run goes by in no time."""
+"""The pace of work is that of the last so many seconds: what an earlier run kept passes at once and sets no pace."""
 
 
 @dataclass
 class _Pace:
-    """How far the sweep of this process is; Hydra calls the cells one by one and keeps nothing between them."""
+    """How far the sweep is, and its pace; kept here because Hydra calls the cells one by one."""
 
     total: int = 0
     done: int = 0
@@ -53,7 +53,7 @@ class Stage:
         self._work = ("", 0)
 
     def report(self, what: str, done: int, total: int) -> str:
-        """Take a report in; return what is being done, how far it is, and the time left at the pace of late."""
+        """Take a report; return what is being done, how far it is, and the time left at the recent pace."""
         task = self.bar.tasks[0]
         if (what, total) != self._work or done < task.completed:
             self._work = (what, total)
@@ -64,7 +64,7 @@ class Stage:
         return f"{text}, {about(seconds)}" if seconds is not None and 0 < done < total else text
 
     def show(self, line: str) -> None:
-        """Put a line on the terminal in place of the one before."""
+        """Replace the line on the terminal."""
         self.bar.update(self._task, description=line)
 
 
@@ -142,7 +142,7 @@ def cell_progress(cell: Cell) -> Iterator[Progress]:
 
 
 def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> str:
-    """Say how long the rest will take, going by the median of what ran so far."""
+    """Return in words how long the rest will take, by the median pace of the cells so far."""
     if not seconds_per_unit or not todo:
         return ""
     ordered = sorted(seconds_per_unit)
@@ -151,7 +151,7 @@ def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> s
 
 
 def about(seconds: float) -> str:
-    """Say how much time is left, no finer than anyone knows."""
+    """Return in words how much time is left, in whole minutes or seconds."""
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
 

@@ -1,4 +1,4 @@
-"""What a user typed after `bench run`, checked against what there is before Hydra composes it."""
+"""What a user typed after `bench run`, checked before Hydra composes it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir")
 """Keys that choose what runs or where it is kept, and move no number."""
+FILLED_IN = ("sweep", "sweep_suffix", "overrides")
+"""Keys that `bench run` sets itself."""
 DATA_DIRS = ("data_dir", "accuracy.data_dir")
 """Keys of a folder whose content moves numbers, wherever it lies."""
 
@@ -99,12 +101,12 @@ def keys(arguments: Sequence[str]) -> set[str]:
 
 
 def key_of(override: Override) -> str:
-    """Return the dotted key of an override, without what Hydra lets stand before it."""
+    """Return the dotted key of an override, without its + or ~."""
     return override.key_or_group + (f"@{override.package}" if override.package else "")
 
 
 def setting(key: str, text: str) -> Setting:
-    """Make the override that sets a key to a text, quoted where Hydra would read anything else in it."""
+    """Make the override that sets a key to a text, in quotes where Hydra would read another value without them."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -143,6 +145,8 @@ def _check(override: Override) -> None:
     key = key_of(override)
     if key == "round":
         raise UserError("round: not yours to set; the suite's rounds are suite.rounds=N")
+    if key in FILLED_IN:
+        raise UserError(f"{key}: not yours to set; `bench run` makes it of the suite, the model and the overrides")
     if key == "variant" or key.startswith("hydra"):
         return
     if override.is_add() or override.is_force_add() or override.is_delete():

@@ -1,7 +1,7 @@
 """Every name that `accuracy.tasks` may hold: embedded tasks, task YAMLs, and lm-eval's tasks, groups and tags.
 
-lm-eval stays out of every process that holds llama.cpp (bench/scoring/lm_eval_process.py): a child process reads its
-list of names, in seconds, once for each version of it, and the list is kept in `.cache`.
+lm-eval is never imported beside llama.cpp (bench/scoring/lm_eval_process.py says why). A child process lists its names,
+which takes seconds, once for each version of lm-eval, and the list is kept in the cache.
 """
 
 from __future__ import annotations
