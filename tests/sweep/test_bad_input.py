@@ -66,7 +66,7 @@ def refused(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
         ("smoke", "an override is KEY=VALUE"),
         ("round=1", "round: not yours to set"),
         ("sweep=mine", "sweep: not yours to set"),
-        ("suite.domain_task=hr", "unknown key; there are: suite.measures, suite.name, "),
+        ("suite.qqqqqq=1", "unknown key; there are: suite.measures, suite.name, "),
         ("steps.lora=null", "steps.lora: got null, allowed: keys with values"),
         ("runtime=null", "configuration: Config group override must be"),
         ("suite.rounds=0", "suite.rounds: got 0"),
