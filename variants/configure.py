@@ -10,9 +10,12 @@ import importlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from variants.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "None": "null"}
 """What the types of fields are called in an error."""
@@ -58,6 +61,16 @@ def configure(node: Mapping[str, Any], key: str) -> Any:
         shown = "null" if repr(value) == "None" else repr(value)  # OmegaConf may hand over its own node
         raise UserError(f"{key}.{where}: got {shown}, allowed: {_allowed(declared, where)}") from None
     return typed
+
+
+def check_least(configured: object, **least: int) -> None:
+    """Raise UserError for a field that is below the least value named for it; null passes where the field takes it."""
+    types = {field.name: str(field.type) for field in fields(cast("DataclassInstance", configured))}
+    for name, limit in least.items():
+        value = getattr(configured, name)
+        if value is not None and value < limit:
+            null = ", or null" if "None" in types[name] else ""
+            raise UserError(f"{name}: got {value}, allowed: {limit} and more{null}")
 
 
 def _allowed(declared: Mapping[str, str], where: str) -> str:

@@ -13,6 +13,7 @@ from bench.scoring.scorer import Progress, Scorer
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
 from bench.tasks.questions import TaskQuestions
+from variants.configure import check_least
 from variants.errors import UserError
 from variants.model_folder import require_chat_template
 from variants.step import PLACE
@@ -41,10 +42,7 @@ class Accuracy:
     expected_cost: ClassVar[float] = 3.0
 
     def __post_init__(self) -> None:
-        for name, least in (("limit", 1), ("limit_per_subject", 1), ("num_fewshot", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"{name}: got {value}, allowed: {least} and more, or null")
+        check_least(self, limit=1, limit_per_subject=1, num_fewshot=0)
         if self.limit is not None and self.limit_per_subject is not None:
             raise UserError(
                 f"limit_per_subject: got {self.limit_per_subject} and limit {self.limit}; one of them must be null"

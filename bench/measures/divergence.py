@@ -16,6 +16,7 @@ from bench.measures.measure import Progress, Reference, Subject
 from bench.steps.base_logprobs import BaseValues, LogProbs, divergence, evaluated
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
+from variants.configure import check_least
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.step import CONTENT, PLACE
@@ -41,9 +42,7 @@ class Divergence:
     tools: ClassVar[tuple[str, ...]] = ("lm-eval",)
 
     def __post_init__(self) -> None:
-        for name, least in (("tokens", 1), ("window", 2)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name}: got {getattr(self, name)}, allowed: {least} and more")
+        check_least(self, tokens=1, window=2)
         if self.text is None:
             catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), None)
             return

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
+from variants.configure import check_least
 from variants.data import TaskRow, read_rows
 from variants.errors import UserError
 from variants.load import load_model
@@ -66,16 +67,12 @@ class Lora:
     expected_cost: ClassVar[float] = 25.0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "alpha", "epochs", "batch_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: got {getattr(self, name)}, allowed: a whole number from 1")
+        check_least(self, rank=1, alpha=1, epochs=1, batch_size=1, max_length=1, weight_decay=0)
         for name in ("replay_share", "dropout", "warmup_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}: got {getattr(self, name)}, allowed: 0 up to, but not, 1")
         if not 0 < self.learning_rate < 1:
             raise UserError(f"learning_rate: got {self.learning_rate}, allowed: above 0 and below 1")
-        if self.weight_decay < 0:
-            raise UserError(f"weight_decay: got {self.weight_decay}, allowed: 0 or more")
         if self.schedule not in SCHEDULES:
             raise UserError(f"schedule: got {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
         if "{question}" not in self.prompt:
