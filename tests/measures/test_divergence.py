@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.steps.base_logprobs import Kept, divergence
+from bench.steps.base_logprobs import BaseValues, divergence
 from variants.artifact import Artifact
 from variants.cache import Cache
 from variants.load import load_model
@@ -68,7 +68,7 @@ def test_the_numbers_are_those_of_the_definition(found: dict[str, Any], cache: P
     import torch
 
     record = found["nf4"]["measures"]["divergence"]
-    windows = Kept.open(reference_of(cache, found["nf4"]).path).windows
+    windows = BaseValues.open(reference_of(cache, found["nf4"]).path).windows
     nf4 = cache / "artifacts" / found["nf4"]["artifact"]["fingerprint"]
     rows = []
     for folder in (tiny_model, nf4):
@@ -90,7 +90,7 @@ def test_the_base_is_kept_as_an_artifact_that_numpy_reads_and_that_counts_no_par
     found: dict[str, Any], cache: Path
 ) -> None:
     reference = reference_of(cache, found["q2"])
-    kept = Kept.open(reference.path)
+    kept = BaseValues.open(reference.path)
     assert isinstance(kept.log_probabilities, np.memmap)  # it need not be in memory
     assert np.load(reference.path / "log_probabilities.npy").dtype == np.float16
     assert kept.log_probabilities.shape == (256, 2048)

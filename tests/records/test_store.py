@@ -176,7 +176,7 @@ def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_a
     records.write(cache.results, content)
     assert cache.gc("--yes") == 0
     assert cache.names() == "abd"
-    assert "logprobs is what a base made of the text" in capsys.readouterr().out
+    assert "logprobs: a base's log-probabilities" in capsys.readouterr().out
 
 
 def test_gc_keeps_what_a_record_names_that_is_no_sound_one(cache: ScratchCache) -> None:

@@ -88,6 +88,20 @@ def test_running_again_skips_what_is_finished_and_changes_nothing(swept: tuple[P
     assert {p: p.read_bytes() for p in swept[0].glob("*/*/*.json")} == before
 
 
+def test_finished_cells_need_no_artifacts_and_so_nothing_is_to_build(
+    swept: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*swept[1], f"cache_dir={tmp_path / 'empty'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 finished, 0 to run" in printed
+    assert "artifacts  0 to build\n" in printed
+    assert not (tmp_path / "empty" / "artifacts").exists()
+
+
+def test_what_hydra_writes_lies_in_the_cache_of_the_sweep(swept: tuple[Path, list[str]], cache: Path) -> None:
+    assert (cache / "hydra" / "multirun.yaml").is_file()
+
+
 def test_a_changed_measure_is_another_cell_under_another_name(
     swept: tuple[Path, list[str]], tiny_model: Path, tmp_path: Path, cache: Path
 ) -> None:
