@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.metrics.metric import Clusters, Marks, Metric, Rounds
+from bench.metrics.metric import Clusters, Marks, Metric, Rounds, Sample
 from bench.stats import estimates, proportions
 from bench.stats.proportions import FEW_PAIRS, Paired
 from bench.stats.rounds import RoundsChange
@@ -48,7 +48,7 @@ class Effect:
         return None if value is None else self._read(value)
 
     def _read(self, value: float) -> float:
-        return math.exp(self.sign * value) if self.is_log else self.sign * value
+        return estimates.exp(self.sign * value) if self.is_log else self.sign * value
 
 
 def sign_of(metric: Metric) -> int:
@@ -61,7 +61,7 @@ def family_of(metric: Metric) -> str:
     return metric.family or metric.measure
 
 
-def effect_of(metric: Metric, before: object, after: object, limit: float) -> Effect:
+def effect_of(metric: Metric, before: Sample, after: Sample, limit: float) -> Effect:
     """Make the effect between two samples that need no other variant; `limit` as in `Metric.limit`."""
     if isinstance(before, Marks) and isinstance(after, Marks):
         return questions_effect(metric, proportions.paired_difference(before.right, after.right), limit)

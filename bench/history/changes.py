@@ -66,7 +66,7 @@ def _questions(metric: Metric, before: Value, after: Value) -> _Step:
 
 
 def _means(metric: Metric, before: Value, after: Value) -> _Step:
-    one, other = clusters(metric, before), clusters(metric, after)
+    one, other = clusters(before), clusters(after)
     moved = [b - a for a, b in zip(one.sums, other.sums, strict=True)]
     mean = estimates.ratio_mean(moved, one.weights)
     matters = abs(mean.value) > max(one.limit(metric.limit), other.floor) and mean.low is not None
@@ -88,7 +88,8 @@ def _changes(
         return
     for before, after in pairwise(part):
         if metric.test == "exact" and before.value.value != after.value.value:
-            yield Change(variant, metric, before, after, after.value.value / before.value.value, None, None, None)
+            ratio = after.value.value / before.value.value if before.value.value else math.inf
+            yield Change(variant, metric, before, after, ratio, None, None, None)
         step, p = steps.get((variant, metric.name, after.commit.place), (None, 1.0))
         if step and step.matters and p < changepoints.ALPHA:
             yield Change(variant, metric, before, after, step.change, step.low, step.high, p)

@@ -19,7 +19,7 @@ def pack(metric: Metric, records: Records) -> Packed | None:
     if isinstance(sample, Marks):
         return Packed(right=_text(np.packbits(sample.right).tobytes()))
     if isinstance(sample, Clusters):
-        return Packed(sums=_numbers(sample.sums), weights=_numbers(sample.weights), floor=sample.floor)
+        return Packed(sums=_numbers(sample.sums), weights=_numbers(sample.weights), log=sample.log, floor=sample.floor)
     return None
 
 
@@ -29,13 +29,13 @@ def marks(value: Value) -> list[bool]:
     return [bool(bit) for bit in np.unpackbits(packed, count=value.n)]
 
 
-def clusters(metric: Metric, value: Value) -> Clusters:
+def clusters(value: Value) -> Clusters:
     """Return what each document or window adds to the mean."""
     packed = value.sample or Packed()
     sums, weights = (
         np.frombuffer(b64decode(text), dtype="<f4").astype(float).tolist() for text in (packed.sums, packed.weights)
     )
-    return Clusters(sums, weights, log=metric.scale == "ratio", floor=packed.floor)
+    return Clusters(sums, weights, log=packed.log, floor=packed.floor)
 
 
 def _numbers(values: Sequence[float]) -> str:

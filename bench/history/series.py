@@ -21,6 +21,7 @@ class Packed(Struct, frozen=True, array_like=True):
     right: str = ""
     sums: str = ""
     weights: str = ""
+    log: bool = False
     floor: float = 0.0
 
 

@@ -95,12 +95,12 @@ def _identity(record: Record, task: str = "") -> Identity:
     if answers is None:
         return identity.model(record)
     questions = identity.digest(tuple(answers.question), tuple(answers.gold or ()))
-    scored = ("version", "scorer", "metric", "num_fewshot", "chat_template")
+    scored = ("version", "scorer", "metric", "num_fewshot", "truncated")
+    digests = {"chat_template": answers.chat_template, "prompts": answers.prompt_sha256}
     return {
         **identity.model(record),
-        **{f"{task} {name}": identity.stated(getattr(answers, name))[:12] for name in scored},
-        f"{task} truncated": identity.stated(answers.truncated),
-        f"{task} prompts": identity.stated(answers.prompt_sha256)[:12],
+        **{f"{task} {name}": identity.stated(getattr(answers, name)) for name in scored},
+        **{f"{task} {name}": identity.stated(digest)[:12] for name, digest in digests.items()},
         f"{task} questions": f"{len(answers.question):,} ({questions})",
     }
 
@@ -117,12 +117,13 @@ def _scored_identity(record: Record, task: str = "") -> Identity:
 
 
 WAYS: tuple[tuple[Better | None, Unit], ...] = (("higher", "1"), ("lower", "1"), ("lower", "bit"), (None, "1"))
+ACCURACY = Metric(
+    "accuracy", "Accuracy", "share", "accuracy", _share, _identity,
+    better="higher", limit=0.01, test="questions", scale="points", sample=_marks, tasks=right_or_wrong,
+    column="right", beside_base="points to base",
+)  # fmt: skip
 METRICS = (
-    Metric(
-        "accuracy", "Accuracy", "share", "accuracy", _share, _identity,
-        better="higher", limit=0.01, test="questions", scale="points", sample=_marks, tasks=right_or_wrong,
-        column="right", beside_base="points to base",
-    ),
+    ACCURACY,
     Metric(
         "accuracy_macro", "Mean of subjects", "share", "accuracy", _macro, _identity,
         better="higher", scale="points", tasks=right_or_wrong,

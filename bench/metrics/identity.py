@@ -23,16 +23,18 @@ def machine(record: Record) -> dict[str, str]:
 
 
 def serving(record: Record) -> Identity:
-    """Name the machine and the requests that it served; the prompts are those of each round."""
+    """Name the machine and the requests that it served; the requests of a round by the lengths of their prompts."""
     latency, asked = record.latency, record.config.measures.get("latency") or {}
     if latency is None:
         return machine(record)
+    sent = latency.prompt_tokens
+    prompts = {f"requests of round {record.round}": f"{len(sent):,} ({digest(tuple(sent))})"} if sent else {}
     return {
         **machine(record),
         "loop": stated(latency.loop),
         "output_tokens": stated(latency.output_tokens),
         **{f"latency.{key}": stated(asked.get(key)) for key in ("prompts", "prompt", "seed")},
-        f"prompt tokens of round {record.round}": digest(tuple(latency.prompt_tokens)),
+        **prompts,
     }
 
 

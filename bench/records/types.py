@@ -67,6 +67,10 @@ class Variant(Struct, frozen=True):
     runtime: str
     roles: tuple[Role, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.roles and len(self.roles) != len(self.steps):
+            raise ValueError(f"{len(self.roles)} roles for {len(self.steps)} steps")
+
 
 class Device(Struct, frozen=True):
     """The device that was asked for (`auto`, `cpu`, `cuda`) and the one that was used."""
@@ -128,6 +132,15 @@ def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind)
 
 
+def _decoded(raw: msgspec.Raw, kind: type[T], place: str) -> T:
+    try:
+        measured: T = _decoder(kind).decode(raw)  # type: ignore[arg-type]  # types are hashable
+        return measured
+    except msgspec.ValidationError as error:
+        text = str(error) if "`$" in str(error) else f"{error} - at `$`"  # of the whole, it names no place
+        raise ValueError(text.replace("`$", f"`$.measures.{place}", 1)) from None
+
+
 class Record(Struct, frozen=True, kw_only=True, dict=True):
     """A variant measured once, in one round: the content of one file under `results/`."""
 
@@ -167,14 +180,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         Raises ValueError, with the path inside the file, for values of another type.
         """
         raw = self.measures.get(name)
-        if raw is None:
-            return None
-        try:
-            measured: T = _decoder(kind).decode(raw)  # type: ignore[arg-type]  # types are hashable
-            return measured
-        except msgspec.ValidationError as error:
-            text = str(error) if "`$" in str(error) else f"{error} - at `$`"  # of the whole, it names no place
-            raise ValueError(text.replace("`$", f"`$.measures.{name}", 1)) from None
+        return None if raw is None else _decoded(raw, kind, name)
 
     @cached_property
     def size(self) -> Size | None:
@@ -194,7 +200,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def answers(self) -> dict[str, Answers]:
         """Return the answers by task, empty where no task was asked."""
-        return self.measured("accuracy", dict[str, Answers]) or {}
+        tasks = self.measured("accuracy", dict[str, msgspec.Raw]) or {}  # one by one: an error then names the task
+        return {task: _decoded(raw, Answers, f"accuracy.{task}") for task, raw in tasks.items()}
 
     @cached_property
     def divergence(self) -> Divergence | None:

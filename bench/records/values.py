@@ -72,7 +72,7 @@ class Answers(Struct, frozen=True):
     subject: list[str]
     gold: list[int] | None = None
     picked: list[int] | None = None
-    loglik: list[list[float | None]] | None = None
+    loglik: list[Annotated[list[float | None], Meta(min_length=1)]] | None = None
     metric: str | None = None
     higher_is_better: bool | None = None
     value: list[float | tuple[float | None, float | None] | None] | None = None
@@ -122,4 +122,4 @@ class Divergence(Struct, frozen=True):
 def _check_alike(what: str, *columns: Sequence[object]) -> None:
     lengths = {len(column) for column in columns}
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"columns of lengths {sorted(lengths)}; {what} must be alike in number, and not none")
+        raise ValueError(f"columns of lengths {sorted(lengths)}; {what} must be alike in number, and at least one")

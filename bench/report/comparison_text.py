@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from bench.compare.comparison import Comparison
@@ -18,7 +19,10 @@ COMMENT_CHARACTERS = 65_536
 
 
 def as_json(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
-    """Write everything, numbers as they are; `flips` is null where they were not asked for."""
+    """Write everything, numbers as they are; `flips` is null where they were not asked for.
+
+    An infinite number, such as the perplexity of a broken model, is null: JSON has no word for it.
+    """
     sides = {
         name: {
             "commit": side.sha,
@@ -40,10 +44,14 @@ def as_json(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
         "canary": [{**asdict(canary), "change": canary.change} for canary in comparison.drift],
         "notes": list(comparison.notes),
         "left_out": list(comparison.left_out),
-        "lines": [asdict(line) for line in comparison.lines],
+        "lines": [_finite(asdict(line)) for line in comparison.lines],
         "flips": None if flipped is None else [asdict(flip) for flip in flipped],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(line: Mapping[str, object]) -> dict[str, object]:
+    return {key: None if isinstance(value, float) and math.isinf(value) else value for key, value in line.items()}
 
 
 def as_markdown(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:

@@ -32,5 +32,5 @@ def _points(history: History) -> Iterator[tuple[object, ...]]:
                     value.value,
                     value.low,
                     value.high,
-                    value.n,
+                    value.n or None,
                 )

@@ -164,12 +164,13 @@ def _ratio(sums: Sequence[float], weights: Sequence[float]) -> tuple[float, floa
     return value, math.sqrt(n / (n - 1) * float(residuals @ residuals)) / float(sizes.sum())
 
 
+def exp(value: float) -> float:
+    """Return e to this power, infinite where that is too large for a float."""
+    return math.inf if value > 709 else math.exp(value)
+
+
 def exponential(estimate: Estimate) -> Estimate:
-    """Return exp of an estimate and of its ends, such as a perplexity of a mean of nats; infinite where too large."""
-
-    def exp(value: float) -> float:
-        return math.inf if value > 709 else math.exp(value)
-
+    """Return exp of an estimate and of its ends, such as a perplexity of a mean of nats."""
     low, high = (None if end is None else exp(end) for end in (estimate.low, estimate.high))
     return Estimate(exp(estimate.value), low, high, estimate.n)
 

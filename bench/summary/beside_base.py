@@ -54,18 +54,19 @@ def _change(metric: Metric, base: Row, row: Row, draws: Mapping[str, Draws]) -> 
         return BesideBase(paired=proportions.paired_difference(sides[0].right, sides[1].right))
     if metric.scale != "ratio":
         return None
-    above, below = base.values[metric.name], row.values[metric.name]
-    if metric.better == "higher":
-        above, below = below, above
+    over, under = (row, base) if metric.better == "higher" else (base, row)
+    above, below = (side.values[metric.name] for side in (over, under))
+    if not below.value:
+        return None
     ends: tuple[float | None, float | None] = (None, None)
-    drawn = [draws[side.variant].get(metric.name) for side in (base, row)]
+    drawn = [draws[side.variant].get(metric.name) for side in (over, under)]
     if drawn[0] is not None and drawn[1] is not None and None not in (above.low, above.high, below.low, below.high):
         ends = estimates.ratio_interval(drawn[0], drawn[1])
     return BesideBase(ratio=Estimate(above.value / below.value, *ends, min(above.n, below.n)))
 
 
 def _draws(row: Row, metrics: Sequence[Metric]) -> Draws:
-    """Resample a variant's requests; percentiles of one column come from the same draws."""
+    """Return many draws of each metric, made by resampling requests; metrics of one column share their draws."""
     columns: dict[str, dict[str, Rounds]] = {}
     for metric in metrics:
         sample = metric.sample(row.records) if metric.sample and metric.test == "rounds" else None
@@ -76,7 +77,11 @@ def _draws(row: Row, metrics: Sequence[Metric]) -> Draws:
         blocks = next(iter(samples.values())).blocks
         qs = [sample.q for sample in samples.values()]
         seed = zlib.crc32(f"{row.variant} {column}".encode())
-        draws |= dict(zip(samples, estimates.percentile_draws(blocks, qs, seed=seed), strict=True))
+        drawn = estimates.percentile_draws(blocks, qs, seed=seed)
+        draws |= {
+            name: 1 / row_of_draws if sample.reciprocal else row_of_draws
+            for (name, sample), row_of_draws in zip(samples.items(), drawn, strict=True)
+        }
     return draws
 
 

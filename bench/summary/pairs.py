@@ -27,7 +27,8 @@ def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | N
         return None
     sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
     if isinstance(sides[0], Rounds) and isinstance(sides[1], Rounds) and sides[0].least_n > 1:
-        return percentile_ratio(sides[0].blocks, sides[1].blocks, sides[0].q)
+        above, below = (sides[1], sides[0]) if sides[0].reciprocal else (sides[0], sides[1])
+        return percentile_ratio(above.blocks, below.blocks, above.q)
     values = [row.value(metric.name) for row in (before, after)]
     return Estimate(values[0] / values[1]) if values[0] and values[1] else None
 

@@ -94,12 +94,15 @@ def _cell(record: Record) -> Columns:
 
 
 def _values(record: Record) -> Iterator[Columns]:
+    """Yield the value of each metric; a task whose score is not finite keeps its row, without a value."""
     rounds = [record]
     for metric in metrics_of(rounds):
+        row: Columns = {"metric": metric.called(rounds), "task": metric.task or None, "unit": metric.unit}
         estimate = metric.value(rounds)
         if estimate is not None:
-            values = {**vars(estimate), "n": estimate.n or None}
-            yield {"metric": metric.called(rounds), "task": metric.task or None, "unit": metric.unit, **values}
+            yield {**row, **vars(estimate), "n": estimate.n or None}
+        elif metric.test == "documents":
+            yield {**row, "n": len(record.answers[metric.task].question)}
 
 
 def _samples(record: Record) -> Iterator[Columns]:

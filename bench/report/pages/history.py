@@ -76,7 +76,7 @@ def _headline(history: History) -> Headline:
     says = (
         f"{plural(worse, 'change')} for the worse, {len(changes) - worse} for the better"
         if changes
-        else ("no change point was history, which does not mean that nothing changed")
+        else "no change point was found, which does not mean that nothing changed"
     )
     return Headline(
         title=f"History of {history.branch}",
@@ -107,7 +107,7 @@ def change_grid(changes: Sequence[Change]) -> Grid:
     return Grid(
         "changes",
         "Change points",
-        "" if changes else "None was history.",
+        "" if changes else "None was found.",
         columns,
         tuple(_change_line(change) for change in changes),
     )  # fmt: skip
@@ -137,14 +137,14 @@ def _change_line(change: Change) -> Line:
 
 def _levels(change: Change) -> str:
     ends = (change.before.value.value, change.after.value.value)
-    if change.metric.test == "exact":
+    if change.metric.unit == "byte" and change.metric.test == "exact":
         return " → ".join(f"{value:,.0f} B" for value in ends)
     return " → ".join(with_unit(value, change.metric.unit) for value in ends)
 
 
 def _size_of(change: Change) -> str:
     """Write how much a metric changed: a size is exact to the byte."""
-    if change.metric.test == "exact":
+    if change.metric.unit == "byte" and change.metric.test == "exact":
         return f"{change.after.value.value - change.before.value.value:+,.0f} B".replace("-", "−")
     return _by(change, change.change)
 
@@ -246,7 +246,7 @@ def definitions(history: History) -> list[tuple[str, str]]:
             f"{LEAST} commits on each side, and the change has to exceed a limit{_in_brackets(limits['rounds'])}. A "
             "machine that drifts looks like a change: see the canary.",
         ),
-        ("Change point of a size", "any byte between two measured commits that follow each other: it is exact."),
+        ("Change point of a size", "any byte between two measured commits that follow each other: a size is exact."),
         (
             "Change point of an accuracy",
             "two measured commits that follow each other, same questions: exact McNemar, Holm over all such pairs "
