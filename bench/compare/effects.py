@@ -56,7 +56,7 @@ def sign_of(metric: Metric) -> int:
     return -1 if metric.better == "higher" else 1
 
 
-def family_of(metric: Metric) -> str:
+def holm_family(metric: Metric) -> str:
     """Return the name of the family of tests that Holm's correction counts a metric with."""
     return metric.family or metric.measure
 
@@ -93,7 +93,7 @@ def rounds_effect(metric: Metric, sample: Rounds, change: RoundsChange, limit: f
         n=change.n,
         units=change.rounds,
         counted="rounds",
-        family=None if unknown else family_of(metric),
+        family=None if unknown else holm_family(metric),
         doubt=doubt,
         sign=sign,
         is_log=True,
@@ -104,7 +104,7 @@ def questions_effect(metric: Metric, change: Paired, limit: float) -> Effect:
     """Make the effect on a share of right answers: the difference of two shares of the same questions."""
     sign = sign_of(metric)
     low, high = sorted((sign * change.low, sign * change.high))
-    family = family_of(metric) if change.gained + change.lost >= FEW_PAIRS else None
+    family = holm_family(metric) if change.gained + change.lost >= FEW_PAIRS else None
     value, n = sign * change.difference, change.n
     return Effect(value, low, high, change.p, limit, "exact McNemar", n, n, "questions", family, sign=sign)
 
@@ -128,7 +128,7 @@ def clusters_effect(metric: Metric, before: Clusters, after: Clusters, limit: fl
         n=round(sum(before.weights)) if counted == "windows" else len(moved),
         units=mean.n,
         counted=counted,
-        family=None if not known else family_of(metric),
+        family=None if not known else holm_family(metric),
         doubt="" if known else f"a single {counted.removesuffix('s')}: it takes two to show how much they differ",
         sign=sign,
         is_log=before.log,

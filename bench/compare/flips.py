@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.compare.comparison import Comparison
 from bench.metrics.accuracy import answers_of
-from bench.metrics.answers import Value, right, values_of
+from bench.metrics.answers import DocumentValue, right, values_of
 from bench.records.values import Answers
 
 
@@ -24,8 +24,8 @@ class Flip:
     question: str
     subject: str
     gold: int | None
-    base: Value | str
-    head: Value | str
+    base: DocumentValue | str
+    head: DocumentValue | str
     lost: bool
 
 
@@ -51,6 +51,6 @@ def _flips(variant: str, task: str, before: Answers, after: Answers) -> Iterator
             yield Flip(variant, task, question, subject, gold, base, head, lost=was)
 
 
-def _answered(answers: Answers) -> Sequence[Value | str]:
+def _answered(answers: Answers) -> Sequence[DocumentValue | str]:
     """Return what was answered to each question, as far as the record has it."""
     return answers.picked or answers.answer or values_of(answers)

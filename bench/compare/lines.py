@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.compare import comparable
 from bench.compare.effects import Effect, effect_of, rounds_effect
-from bench.compare.verdict import Mark, Verdict, VerdictLine, holm_by_family, judge, judge_exact, needed_n
+from bench.compare.verdict import ArtifactState, Verdict, VerdictLine, holm_by_family, judge, judge_exact, needed_n
 from bench.metrics.catalogue import metrics_of, templates
 from bench.metrics.metric import Metric, Records, Rounds
 from bench.stats import rounds
@@ -126,14 +126,13 @@ def _tested_together(
 
 
 def _measured(metric: Metric, row: Row) -> bool:
-    """Say whether a side has the metric, though it be no finite number."""
+    """Say whether a side measured the metric, even where that gave no finite number."""
     return metric.name in row.values or _without_number(metric, row)
 
 
 def _without_number(metric: Metric, row: Row) -> bool:
-    if metric.test not in ("documents", "windows") or metric.name in row.values:
-        return False
-    return metric.task in row.answers if metric.task else any(metric.measure in r.measures for r in row.records)
+    """Say whether a side measured the metric and has raw values that are not finite."""
+    return metric.name not in row.values and bool(metric.not_finite and metric.not_finite(row.records))
 
 
 def _normalized(sample: Rounds, metric: Metric, slowdown: float) -> Rounds:
@@ -147,7 +146,7 @@ def _lines(pair: Pair, metrics: Sequence[Metric], asked: Asked) -> list[VerdictL
     """Make the lines of a variant with its values and exact verdicts; what takes a test is judged elsewhere."""
     texts = [_texts(row) for row in (pair.base, pair.head)]
     artifacts = [side.get("artifact") for side in texts]
-    mark: Mark = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
+    mark: ArtifactState = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
     lines = []
     for name, measure in TEXTS.items():
         before, after = (side.get(name) for side in texts)
@@ -175,7 +174,7 @@ def _value(metric: Metric, row: Row | None) -> float | str | None:
     return "not finite" if _without_number(metric, row) else row.value(metric.name)
 
 
-def _text_line(pair: Pair, mark: Mark, name: str, before: str | None, after: str | None) -> VerdictLine:
+def _text_line(pair: Pair, mark: ArtifactState, name: str, before: str | None, after: str | None) -> VerdictLine:
     line = VerdictLine(pair.variant, mark, name, "same", base=before, head=after, test="exact")
     if not pair.base or not pair.head or before is None or after is None:
         return _one_sided(line, pair, gone=after is None)
@@ -188,7 +187,7 @@ def _text_line(pair: Pair, mark: Mark, name: str, before: str | None, after: str
 
 
 def _metric_line(
-    pair: Pair, mark: Mark, metric: Metric, before: float | str | None, after: float | str | None, limit: float
+    pair: Pair, mark: ArtifactState, metric: Metric, before: float | str | None, after: float | str | None, limit: float
 ) -> VerdictLine:
     line = VerdictLine(pair.variant, mark, metric.name, "undecided", base=before, head=after)
     line = replace(line, unit=metric.unit, scale=metric.scale, limit=limit)
@@ -200,7 +199,7 @@ def _metric_line(
     return replace(line, verdict=verdict, change=after / before if before else None, test="exact")
 
 
-def _run_lines(pair: Pair, mark: Mark, lines: Sequence[VerdictLine], asked: Asked) -> list[VerdictLine]:
+def _run_lines(pair: Pair, mark: ArtifactState, lines: Sequence[VerdictLine], asked: Asked) -> list[VerdictLine]:
     """Return the line of a variant without any, and of a failure on one side that no metric shows."""
     fails = [bool(row and row.failures) for row in (pair.base, pair.head)]
     if not lines and pair.base and pair.head and not any(fails):

@@ -15,7 +15,7 @@ from bench.stats.estimates import CONFIDENCE
 Verdict = Literal[
     "better", "worse", "same", "undecided", "changed", "new", "gone", "now fails", "fixed", "not comparable"
 ]
-Mark = Literal["same", "changed", ""]
+ArtifactState = Literal["same", "changed", ""]
 
 VERDICTS: tuple[Verdict, ...] = (
     "worse", "now fails", "not comparable", "gone", "undecided", "changed", "new", "fixed", "better", "same",
@@ -38,7 +38,7 @@ class VerdictLine:
     """
 
     variant: str
-    artifact: Mark
+    artifact: ArtifactState
     metric: str
     verdict: Verdict
     base: float | str | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.history.changes import with_changes
 from bench.history.index import CommitValues, read_values
-from bench.history.series import BranchCommit, Change, Point, Series, Value
+from bench.history.series import BranchCommit, ChangePoint, Point, Series, Value
 from bench.machine.git import run_git
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric, difference
@@ -36,7 +36,7 @@ class History:
     left_out: tuple[str, ...]
 
     @property
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[ChangePoint]:
         """Return every change point, the newest first."""
         changes = [change for series in self.series for change in series.changes]
         return sorted(changes, key=lambda change: -change.after.commit.place)

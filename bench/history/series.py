@@ -61,7 +61,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangePoint:
     """A change of level after the commit `before` and up to the commit `after`, with what shows it.
 
     `change` is after / before where the metric's scale is `ratio`, else after - before (of a share of right answers in
@@ -121,7 +121,7 @@ class Series:
     metric: Metric
     stretches: tuple[tuple[Point, ...], ...]
     breaks: tuple[str, ...]
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ChangePoint, ...] = ()
 
     @property
     def constant(self) -> bool:

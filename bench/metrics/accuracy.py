@@ -84,6 +84,11 @@ def _documents(records: Records, task: str = "") -> Clusters | None:
     return Clusters(*columns.documents(answers), log=columns.is_perplexity(answers))
 
 
+def _not_finite(records: Records, task: str = "") -> int:
+    answers = answers_of(records, task)
+    return columns.not_finite(answers) if answers else 0
+
+
 def _called(records: Records, task: str = "") -> str:
     answers = answers_of(records, task)
     return (answers and answers.metric) or "score"
@@ -130,12 +135,12 @@ METRICS = (
     ),
     Metric(
         "perplexity", "Perplexity", "1", "accuracy", _score, _scored_identity,
-        limit=0.01, test="documents", sample=_documents, tasks=_perplexities, label=_called,
+        limit=0.01, test="documents", sample=_documents, not_finite=_not_finite, tasks=_perplexities, label=_called,
     ),
     *(
         Metric(
             "score", "Score", unit, "accuracy", _score, _scored_identity,
-            better=better, limit=0.01, test="documents", scale="difference", sample=_documents,
+            better=better, limit=0.01, test="documents", scale="difference", sample=_documents, not_finite=_not_finite,
             tasks=partial(_scores, better=better, unit=unit), label=_called,
         )
         for better, unit in WAYS

@@ -11,10 +11,10 @@ from bench.stats import estimates
 from bench.stats.estimates import Estimate
 
 PERPLEXITIES = ("perplexity", "word_perplexity", "byte_perplexity")
-Value = float | tuple[float | None, float | None] | None
+DocumentValue = float | tuple[float | None, float | None] | None
 
 
-def values_of(answers: Answers) -> Sequence[Value]:
+def values_of(answers: Answers) -> Sequence[DocumentValue]:
     """Return the value of each document, none where the task has choices instead."""
     return answers.value or ()
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.stats.estimates import CONFIDENCE, percentile
 
-Rounds = Sequence[Sequence[float]]
+Blocks = Sequence[Sequence[float]]
 MANY_ROUNDS = 6
 LEAST_VARIANCE = 1e-8
 """(0.01 %)^2: what a clock or a page of memory rounds to; repeated values have no smaller error than that."""
@@ -58,7 +58,7 @@ class RoundsChange:
         return float(stdtrit(self.df, (1 + confidence) / 2)) * self.standard_error
 
 
-def compare_rounds(sides: Mapping[str, tuple[Rounds, Rounds]], q: float) -> dict[str, RoundsChange]:
+def compare_rounds(sides: Mapping[str, tuple[Blocks, Blocks]], q: float) -> dict[str, RoundsChange]:
     """Compare the `q` percentile of every variant, before and after; all variants of a sweep show its variance.
 
     The variance of a side is that of a bootstrap of its rounds as whole blocks; those of all variants are then
@@ -80,13 +80,13 @@ def compare_rounds(sides: Mapping[str, tuple[Rounds, Rounds]], q: float) -> dict
     return changes
 
 
-def rounds_agree(before: Rounds, after: Rounds, q: float) -> bool:
+def rounds_agree(before: Blocks, after: Blocks, q: float) -> bool:
     """Say whether every round of one side is beyond every round of the other: one slow round is no regression."""
     ours, theirs = ([percentile(block, q) for block in side] for side in (after, before))
     return min(ours) > max(theirs) or max(ours) < min(theirs)
 
 
-def block_variance(rounds: Rounds, q: float) -> float:
+def block_variance(rounds: Blocks, q: float) -> float:
     """Return the variance of the log of a percentile when rounds are resampled as whole blocks.
 
     Davison and Hinkley, Bootstrap Methods (1997), section 3.8: blocks with replacement, what is in a block kept;

@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Point:
+class NamedPoint:
     """A point with its name and the ends of its interval, in the coordinates of the data."""
 
     text: str
@@ -33,7 +33,7 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def label(axes: Axes, points: Sequence[Point], line: Sequence[tuple[float, float]] = ()) -> None:
+def label(axes: Axes, points: Sequence[NamedPoint], line: Sequence[tuple[float, float]] = ()) -> None:
     """Name the points of a settled figure; labels keep off each other, the points, their intervals and the line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
