@@ -20,7 +20,7 @@ class Effect:
 
     An end of the interval that the sample is too small for is None. `n` is what was counted, of which `units` are
     independent: `counted` says what these are. `family` names the tests that Holm's correction counts with this one,
-    None where the test cannot reject whatever the data (Tarone 1990, Biometrics 46:515): it costs the others nothing.
+    None where no data of this size could reject (Tarone 1990, Biometrics 46:515): such a test costs the others nothing.
     `doubt` is why the change is undecided whatever the test says. `sign` is -1 where the metric falls as it gets
     worse; where `is_log` the scale is the log of a ratio.
     """
@@ -62,7 +62,7 @@ def holm_family(metric: Metric) -> str:
 
 
 def effect_of(metric: Metric, before: Sample, after: Sample, limit: float) -> Effect:
-    """Make the effect between two samples that need no other variant; `limit` as in `Metric.limit`."""
+    """Return the effect between two samples, tested without the other variants; `limit` as in `Metric.limit`."""
     if isinstance(before, Marks) and isinstance(after, Marks):
         return questions_effect(metric, proportions.paired_difference(before.right, after.right), limit)
     if isinstance(before, Clusters) and isinstance(after, Clusters):

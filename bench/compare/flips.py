@@ -30,7 +30,7 @@ class Flip:
 
 
 def flips(comparison: Comparison) -> Iterator[Flip]:
-    """Yield the flipped questions behind every accuracy of a comparison that could be compared."""
+    """Yield the flipped questions behind every accuracy that could be compared."""
     for line in comparison.lines:
         kind, _, task = line.metric.partition(" ")
         if kind == "accuracy" and line.p is not None:

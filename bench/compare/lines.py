@@ -15,16 +15,15 @@ from bench.summary.rows import Row
 from bench.summary.summarize import rows_alone
 
 TEXTS = {"artifact": "artifact", "tensor_types": "size"}
-"""The lines on what is no number, and the measure that each is of: the bytes, and the types of the tensors in them."""
+"""The lines whose values are texts, and the measure that each is chosen by: the bytes, and the types of tensors."""
 OF_FAILURES: frozenset[Verdict] = frozenset({"now fails", "fixed"})
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: variants and metrics (empty: all), limits by kind, and a divisor of the head's latencies.
+    """What to compare: variants and metrics (empty: all), limits by kind, and what the head's latencies are divided by.
 
-    A metric is named as its line is, by its kind, or by its measure: `accuracy` is that of every task, `latency` are
-    all percentiles.
+    A metric is chosen by its name, its kind or its measure: `accuracy` is that of all tasks, `latency` all percentiles.
     """
 
     variants: tuple[str, ...] = ()
@@ -33,7 +32,7 @@ class Asked:
     slowdown: float = 1.0
 
     def wants(self, *names: str) -> bool:
-        """Say whether what goes by any of these names was asked for."""
+        """Say whether any of these names was asked for."""
         return not self.metrics or not set(names).isdisjoint(self.metrics)
 
     def limit(self, metric: Metric) -> float:
@@ -143,7 +142,7 @@ def _normalized(sample: Rounds, metric: Metric, slowdown: float) -> Rounds:
 
 
 def _lines(pair: Pair, metrics: Sequence[Metric], asked: Asked) -> list[VerdictLine]:
-    """Make the lines of a variant with its values and exact verdicts; what takes a test is judged elsewhere."""
+    """Make the lines of a variant with its values and exact verdicts; `compare_records` adds the results of tests."""
     texts = [_texts(row) for row in (pair.base, pair.head)]
     artifacts = [side.get("artifact") for side in texts]
     mark: ArtifactState = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
@@ -200,7 +199,7 @@ def _metric_line(
 
 
 def _run_lines(pair: Pair, mark: ArtifactState, lines: Sequence[VerdictLine], asked: Asked) -> list[VerdictLine]:
-    """Return the line of a variant without any, and of a failure on one side that no metric shows."""
+    """Return the line `run`: for a variant without lines, and for a failure on one side that no metric shows."""
     fails = [bool(row and row.failures) for row in (pair.base, pair.head)]
     if not lines and pair.base and pair.head and not any(fails):
         name, why = ", ".join(asked.metrics) or "run", "not measured on either side"
@@ -212,7 +211,7 @@ def _run_lines(pair: Pair, mark: ArtifactState, lines: Sequence[VerdictLine], as
 
 
 def _one_sided(line: VerdictLine, pair: Pair, gone: bool) -> VerdictLine:
-    """Say why a side has no number; `gone` says that it is the head's."""
+    """Complete a line of which one side has no number: the head where `gone`, else the base."""
     failures = [f"round {f.round} failed at {f.stage}: {f.message}" for row in pair.rows for f in row.failures]
     line, why = replace(line, test=""), failures[0] if failures else "not measured"
     if pair.base is None or pair.head is None:

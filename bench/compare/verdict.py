@@ -20,11 +20,12 @@ ArtifactState = Literal["same", "changed", ""]
 VERDICTS: tuple[Verdict, ...] = (
     "worse", "now fails", "not comparable", "gone", "undecided", "changed", "new", "fixed", "better", "same",
 )  # fmt: skip
-"""In the order in which a reader wants to hear of them."""
+"""In reading order: what needs attention comes first."""
 REGRESSIONS: frozenset[Verdict] = frozenset({"worse", "now fails"})
 JUDGED: frozenset[Verdict] = frozenset({"better", "worse", "same", "undecided", "now fails", "fixed"})
 ALPHA = 0.05
 MANY = 1_000_000
+"""An n from which on nothing is said of what would decide: nobody measures that much."""
 
 
 @dataclass(frozen=True)

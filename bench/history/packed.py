@@ -1,4 +1,4 @@
-"""Keep as a short text what a test of two neighbours takes, and read it back."""
+"""Pack the samples that a test of two neighbouring commits takes into short texts, and unpack them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.metrics.metric import Clusters, Marks, Metric, Records
 
 
 def pack(metric: Metric, records: Records) -> Packed | None:
-    """Return what a test of neighbours takes of a metric, None where it takes no more than the values."""
+    """Return the sample of a metric in short, None where its test takes no more than the values."""
     if metric.sample is None or metric.test not in ("questions", "documents", "windows"):
         return None
     sample = metric.sample(records)

@@ -13,9 +13,9 @@ from bench.metrics.metric import Metric
 
 
 class Packed(Struct, frozen=True, array_like=True):
-    """What a test of two neighbours takes: the bits of right answers, or the sums and weights of clusters, as text.
+    """A sample in short: the bits of right answers, or the sums and weights of clusters, as base64.
 
-    The sums and weights are of 32 bits: seven digits, where the smallest change that matters is in the third.
+    Sums and weights have 32 bits, which are seven digits; the smallest change that matters is in the third.
     """
 
     right: str = ""

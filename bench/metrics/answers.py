@@ -1,4 +1,4 @@
-"""What the answers to one task come to: right or wrong, a score by its metric, or broken."""
+"""The answers to one task: which are right, what they score by the task's metric, and which are broken."""
 
 from __future__ import annotations
 

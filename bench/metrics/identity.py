@@ -1,4 +1,4 @@
-"""What has to be equal for two values to be values of the same thing: the parts that metrics share."""
+"""What must be equal for two values to be comparable: the parts of an identity that metrics share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def model(record: Record) -> dict[str, str]:
 
 
 def machine(record: Record) -> dict[str, str]:
-    """Name the machine, its device and the runtime: a clock's numbers and peaks of memory are theirs."""
+    """Name the machine, its device and the runtime, on which latencies and peaks of memory depend."""
     device = (record.session or {}).get("device")
     return {**model(record), "machine": record.machine.id, "device": stated(device), "runtime": record.runtime}
 
@@ -45,5 +45,5 @@ def stated(value: object) -> str:
 
 @lru_cache(maxsize=256)
 def digest(*columns: tuple[object, ...]) -> str:
-    """Return a short digest of columns; most records have the same ones, which is why it is remembered."""
+    """Return a short digest of columns; it is cached, because most records have the same ones."""
     return hashlib.sha256(repr(columns).encode()).hexdigest()[:8]

@@ -1,6 +1,6 @@
-"""A metric: what the raw values of a measure come to, and how two of its values are compared.
+"""A metric: a number that is computed from the raw values of a measure, and how two such numbers are compared.
 
-Each file of this folder lists its own in `METRICS`; every table, verdict, series and chart loops over them.
+Each file of this folder lists its metrics in `METRICS`; tables, verdicts, series and charts loop over them.
 """
 
 from __future__ import annotations

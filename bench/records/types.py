@@ -1,6 +1,6 @@
 """The types of a record: what the runner writes is what every reader gets. `results/README.md` describes each key.
 
-A value that is None was not measured. Unknown keys of a record are kept in its file and not judged.
+A value that is None was not measured. Unknown keys are ignored; they stay in the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ROLES: Mapping[str, Role] = {
     "Source": "source", "Gguf": "convert", "Quantize": "quantize", "Nf4": "quantize", "Int8": "quantize",
     "Lora": "finetune", "Merge": "merge",
 }  # fmt: skip
-"""The roles of the step classes there were before a record stated them."""
+"""The roles of the step classes in older records, which do not state them."""
 T = TypeVar("T")
 
 
@@ -60,7 +60,7 @@ class Model(Struct, frozen=True):
 
 
 class Variant(Struct, frozen=True):
-    """A list of steps and a runtime; `roles` says what each step does, empty in records of before it was stated."""
+    """A list of steps and a runtime; `roles` says what each step does. It is empty in older records."""
 
     name: str
     steps: tuple[str, ...]
@@ -94,7 +94,7 @@ class Config(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """One step of the lineage: the artifact that it made, and what that took."""
+    """One step of the lineage: the artifact that it made, its time and its peak of memory."""
 
     step: str
     kind: str
@@ -184,7 +184,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def size(self) -> Size | None:
-        """Return what was measured of the size."""
+        """Return the size."""
         return self.measured("size", Size)
 
     @cached_property

@@ -1,7 +1,7 @@
-"""The raw values of each measure, as a record keeps them: nothing in them is averaged.
+"""The raw values of each measure, as a record keeps them: no averages, no percentiles.
 
-A value that is None was not measured; None in a column is a number that was not finite. All columns of a measure are
-of one length, and none is empty.
+A value that is None was not measured; None in a column is a number that was not finite. All columns of a
+measure have the same length, and none is empty.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 Fields = dict[str, Any]
-"""What a configuration or a library states: its keys are those of a step, a measure, a runtime or an engine."""
+"""What a configuration or a library states; the keys depend on the step, the measure, the runtime or the engine."""
 Bytes = Annotated[int, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Milliseconds = Annotated[float, Meta(gt=0)]

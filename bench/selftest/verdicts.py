@@ -1,4 +1,4 @@
-"""How often the comparison is wrong, and how often it finds what is there: pairs of commits made up from a seed.
+"""How often verdicts are wrong, and how often they find a change that is there, over pairs of made-up commits.
 
 The noise is that of a quiet machine, stated in `Noise`; the verdicts are those of `bench compare`, on arrays.
 """
@@ -54,7 +54,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Design:
-    """The table that is simulated: variants, rounds, requests a round, tasks and the questions of each."""
+    """What is simulated: variants, rounds, requests a round, tasks and the questions of each."""
 
     variants: int = 12
     rounds: int = 3

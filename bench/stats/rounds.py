@@ -91,7 +91,7 @@ def block_variance(rounds: Blocks, q: float) -> float:
 
     Davison and Hinkley, Bootstrap Methods (1997), section 3.8: blocks with replacement, what is in a block kept;
     resampling within the block too would count the spread of its requests twice. k blocks show k - 1 / k of the
-    variance, which is put right. Up to MANY_ROUNDS rounds every resample is taken once, with its weight.
+    variance, which is corrected. Up to MANY_ROUNDS rounds every resample is taken once, with its weight.
 
     Of the largest value (q = 1) a resample says too little, as it often has the very same largest value (section
     2.6.1): its variance is taken to be that of one round's largest, which for normal values is more than that of

@@ -1,4 +1,4 @@
-"""Compare each variant with the base of its runtime: ratios of what a ratio says, and answers question by question."""
+"""Compare each variant with the base of its runtime: ratios, and for right answers question by question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two variants side by side, in one runtime or across two: what a question of a suite asks about."""
+"""Compare two variants of a sweep, in one runtime or across two, as the questions of a suite ask."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def paired(metric: Metric, before: Row | None, after: Row | None) -> Paired | No
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other beats in being small (first) and being right (second), by size."""
+    """Return the Pareto front of (size, share right): the points that no other beats in both, by size."""
     front: list[tuple[float, float]] = []
     for size, share in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or share > front[-1][1]:

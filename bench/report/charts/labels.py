@@ -28,7 +28,7 @@ class NamedPoint:
 
 
 def settle(figure: Figure) -> None:
-    """Lay a figure out for good: labels are placed in final coordinates."""
+    """Lay a figure out and freeze the layout: labels are placed in final coordinates."""
     figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
     figure.set_layout_engine("none")
 
