@@ -53,7 +53,7 @@ class CommitValues:
 class _Number(Struct, array_like=True):
     """A value; its identity and its sample are places in `_Shared`."""
 
-    value: float
+    value: int | float  # a size stays the whole number that it is
     low: float | None
     high: float | None
     n: int

@@ -44,7 +44,9 @@ def splits_of(n: int) -> int:
     return sum(len(starts) * (length - 2 * LEAST + 1) for length, starts in _stretches(n))
 
 
-def find_shifts(values: Sequence[float], weights: Sequence[float], threshold: float, splits: int) -> list[Shift]:
+def find_shifts(
+    values: Sequence[float] | Numbers, weights: Sequence[float] | Numbers, threshold: float, splits: int
+) -> list[Shift]:
     """Return the changes of level in a series, by place.
 
     `weights` say how much a point counts beside the others (inverse variance), `threshold` is the smallest change
