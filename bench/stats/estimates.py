@@ -88,12 +88,16 @@ def percentile_draws(
 
     Rounds are kept whole in number and size (a stratified bootstrap), so that a slow round stays one round.
     """
-    rng = np.random.default_rng(seed)
-    blocks = [np.asarray(block, dtype=float) for block in rounds if len(block)]
-    pooled = np.concatenate([block[rng.integers(len(block), size=(draws, len(block)))] for block in blocks], axis=1)
+    pooled = _resampled(tuple(tuple(block) for block in rounds if len(block)), draws, seed)
     places = [_rank(pooled.shape[1], q) - 1 for q in qs]
-    pooled.partition(sorted(set(places)), axis=1)
-    return pooled[:, places].T
+    return np.partition(pooled, sorted(set(places)), axis=1)[:, places].T
+
+
+@lru_cache(maxsize=2)  # both sides of a ratio: its P50 and P99 are asked for one after the other
+def _resampled(rounds: tuple[tuple[float, ...], ...], draws: int, seed: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    blocks = [np.asarray(block, dtype=float) for block in rounds]
+    return np.concatenate([block[rng.integers(len(block), size=(draws, len(block)))] for block in blocks], axis=1)
 
 
 def ratio_interval(
