@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.metrics.metric import Marks, Metric, Rounds
 from bench.stats import estimates, proportions
 from bench.stats.estimates import Estimate
-from bench.summary.pairs import comparable
+from bench.summary.pairs import identity_difference
 from bench.summary.rows import BesideBase, Row
 
 Draws = Mapping[str, NDArray[np.float64]]
@@ -29,10 +29,11 @@ def compared(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Row]:
         if base is None or base is row:
             continue
         for metric in metrics:
-            if metric.name not in row.values or metric.name not in base.values:
+            if metric.test is None or metric.name not in row.values or metric.name not in base.values:
                 continue
-            if not comparable(metric, base, row):
-                notes.setdefault(row.variant, []).append(f"{metric.measure} is not comparable with {base.variant}")
+            if why := identity_difference(metric, base, row):
+                note = f"{metric.measure} is not comparable with {base.variant}: {why}"
+                notes.setdefault(row.variant, []).append(note)
             elif change := _change(metric, base, row, draws):
                 beside[row.variant][metric.name] = change
     adjusted = _with_holm(beside)
@@ -47,7 +48,7 @@ def compared(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Row]:
 
 
 def _change(metric: Metric, base: Row, row: Row, draws: Mapping[str, Draws]) -> BesideBase | None:
-    if metric.test is None or metric.better is None:
+    if metric.better is None:
         return None
     sides = [metric.sample(side.records) if metric.sample else None for side in (base, row)]
     if isinstance(sides[0], Marks) and isinstance(sides[1], Marks):

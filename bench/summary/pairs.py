@@ -10,12 +10,15 @@ from bench.stats.proportions import Paired, paired_difference
 from bench.summary.rows import Row
 
 
-def comparable(metric: Metric, before: Row, after: Row, across_runtimes: bool = False) -> bool:
-    """Say whether two variants were measured in a metric on the same thing, the runtime left out where asked for."""
+def identity_difference(metric: Metric, before: Row, after: Row, across_runtimes: bool = False) -> str:
+    """Return what keeps a metric of two variants from being compared, empty where nothing does.
+
+    `across_runtimes` leaves the runtime out.
+    """
     sides = [identity_of(metric, row.records) for row in (before, after)]
     if across_runtimes:
         sides = [{key: value for key, value in side.items() if key != "runtime"} for side in sides]
-    return not difference(*sides)
+    return difference(*sides)
 
 
 def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | None:
@@ -23,7 +26,7 @@ def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | N
 
     The interval, where there is one, is a bootstrap within rounds (`estimates.percentile_ratio`).
     """
-    if before is None or after is None or not comparable(metric, before, after, across_runtimes=True):
+    if before is None or after is None or identity_difference(metric, before, after, across_runtimes=True):
         return None
     sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
     if isinstance(sides[0], Rounds) and isinstance(sides[1], Rounds) and sides[0].least_n > 1:
@@ -35,7 +38,7 @@ def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | N
 
 def paired(metric: Metric, before: Row | None, after: Row | None) -> Paired | None:
     """Return the change of a share of right answers, question by question; None where the questions differ."""
-    if before is None or after is None or not comparable(metric, before, after, across_runtimes=True):
+    if before is None or after is None or identity_difference(metric, before, after, across_runtimes=True):
         return None
     sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
     if isinstance(sides[0], Marks) and isinstance(sides[1], Marks):

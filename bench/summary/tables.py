@@ -36,8 +36,8 @@ def load(path: Path | str = "results") -> pd.DataFrame:
     cell, missing where n is too small or the value is not a sample's. Latencies are service times of a
     closed loop. `accuracy_macro` is the mean over subjects. Divergences are from the base of the same runtime;
     their `n` counts windows of text, the clusters of the interval (tokens for `kl_p99`). A failed cell has a row
-    without a metric that carries its `error`, beside what was measured before it failed. Files that cannot be read
-    are named in a warning and left out.
+    without a metric that carries its `error`, beside what was measured before it failed; a score that is not finite
+    has a row without a value. Files that cannot be read are named in a warning and left out.
     """
     import pandas as pd
 

@@ -18,6 +18,7 @@ from bench.history.series import Series
 from bench.records import store
 from bench.records.selection import Wanted
 from bench.report.charts.history import history_chart
+from bench.report.history_csv import comma_separated
 from bench.selftest import raw_values, records, repository
 from bench.stats.changepoints import find_shifts, splits_of
 from variants.cache import Cache
@@ -384,6 +385,13 @@ def test_the_index_reads_a_commit_again_only_where_a_record_changed(
     for gone in branch.files(2):
         gone.unlink()
     assert [point.commit.place for point in branch.series("size_bytes").points] == [0, 1]
+
+
+def test_the_points_are_written_alike_from_records_and_from_the_index(branch: Branch) -> None:
+    branch.measure([0, 1])
+    from_records, from_index = (comma_separated(branch.history()) for _ in range(2))
+    assert from_index == from_records
+    assert ",2300000,,,\n" in from_records
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "old", "commits": {}}', '{"version": 1}', "\x00\xff"])
