@@ -39,12 +39,14 @@ def _perplexities(records: Records) -> list[str]:
 
 def _scores(records: Records, better: Better | None, unit: Unit) -> list[str]:
     """Return the other tasks with a mean of numbers that is better in this direction, in this unit."""
-    scored = {task: next(_all(records, task)) for task in _others(records) if task not in _perplexities(records)}
+    perplexities = _perplexities(records)
+    scored = {task: next(_all(records, task)) for task in _others(records) if task not in perplexities}
     return [task for task, answers in scored.items() if (_better(answers), columns.unit_of(answers)) == (better, unit)]
 
 
 def _others(records: Records) -> list[str]:
-    return [task for task in asked(records) if task not in right_or_wrong(records)]
+    with_answers = right_or_wrong(records)
+    return [task for task in asked(records) if task not in with_answers]
 
 
 def _better(answers: Answers) -> Better | None:
