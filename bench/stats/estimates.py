@@ -40,7 +40,7 @@ def _rank(n: int, q: float) -> int:
     return min(n, max(1, math.ceil(n * q - 1e-9)))
 
 
-def percentile(values: Sequence[float], q: float) -> float:
+def percentile(values: Sequence[float] | NDArray[np.float64], q: float) -> float:
     """Return the smallest value that at least `q` of the sample does not exceed (nearest rank).
 
     It is always a value that was observed: Hyndman and Fan (1996) definition 1, the inverse of the

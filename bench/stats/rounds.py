@@ -104,7 +104,7 @@ def block_variance(rounds: Blocks, q: float) -> float:
         return max(LEAST_VARIANCE, float(np.var([math.log(max(block)) for block in rounds], ddof=1)))
     blocks = [np.asarray(block, dtype=float) for block in rounds]
     chosen, weights = _resamples(k)
-    logs = np.log([percentile(np.concatenate([blocks[i] for i in row]), q) for row in chosen])  # type: ignore[arg-type]
+    logs = np.log([percentile(np.concatenate([blocks[i] for i in row]), q) for row in chosen])
     middle = float(np.average(logs, weights=weights))
     return max(LEAST_VARIANCE, k / (k - 1) * float(np.average((logs - middle) ** 2, weights=weights)))
 

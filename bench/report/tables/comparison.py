@@ -100,13 +100,14 @@ def families(comparison: Comparison) -> str:
 
 
 def drift_lines(comparison: Comparison) -> list[str]:
-    """Say what the machine itself gave on either side."""
+    """Say how fast the machine itself was on either side."""
     if not comparison.drift:
-        return ["canary: not measured on both sides, so that a machine that drifted looks like a change"]
+        return ["machine check (canary): not measured on both sides, so a machine that drifted looks like a change"]
     readings = ", ".join(
         f"{c.name} {digits(c.base)} → {digits(c.head)} ({100 * c.change:+.1f} %)" for c in comparison.drift
     )
-    return [f"canary, median beside the cells: {readings}; a machine that drifted looks like a change (--normalize)"]
+    drifted = "a machine that drifted looks like a change (--normalize)"
+    return [f"machine check (canary), median beside the cells: {readings}; {drifted}"]
 
 
 def counts(comparison: Comparison) -> str:
