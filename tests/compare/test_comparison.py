@@ -181,7 +181,7 @@ def test_failures_on_both_sides_are_not_comparable(checkout: Checkout) -> None:
         (set_in("machine", "id", value="other-2c"), MACHINE_BOUND, f"machine: {records.MACHINE} / other-2c"),
         (set_in("session", "device", value="cuda"), MACHINE_BOUND, "device: cpu / cuda"),
         (set_in("measures", "latency", "output_tokens", value=8), MACHINE_BOUND, "output_tokens: 32 / 8"),
-        (set_in("measures", "latency", "prompt_tokens", value=[1] * 140), MACHINE_BOUND, "prompt tokens of round 0"),
+        (set_in("measures", "latency", "prompt_tokens", value=[1] * 140), MACHINE_BOUND, "requests of round 0"),
         (set_in("measures", "accuracy", "hr", "version", value=2), ("accuracy hr",), "hr version: 1 / 2"),
         (
             set_in("measures", "accuracy", "hr", "prompt_sha256", value="other words"),

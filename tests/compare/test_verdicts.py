@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from bench.compare.flips import flips
 from bench.compare.lines import Asked
 from bench.compare.verdict import VERDICTS
+from bench.report.comparison_text import as_json
+from bench.report.pages.comparison import comparison_page
 from bench.selftest import raw_values, records
 from tests.compare.test_comparison import GENERAL, SIZE, TPOT, Checkout, checkout, failing, q4, scaled, set_in
 from variants.errors import UserError
@@ -154,7 +157,7 @@ def test_a_number_of_each_document_is_judged_by_its_difference(checkout: Checkou
             "wikitext",
             raw_values.rolling(2.5),
             raw_values.rolling(2.5, "byte_perplexity"),
-            "metric: word_perplex / byte_perp",
+            "metric: word_perplexity / byte_perplexity",
         ),
     ],
 )
@@ -166,6 +169,17 @@ def test_numbers_that_cannot_be_judged_are_not_comparable(
     (line,) = (line for metric, line in checkout.lines().items() if metric.endswith(task))
     assert line.verdict == "not comparable"
     assert why in line.why
+
+
+def test_a_perplexity_too_large_for_a_number_is_worse_and_null_in_json(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, asking("wikitext", raw_values.rolling(2.5)))
+    checkout.measure(checkout.head, asking("wikitext", raw_values.rolling(900.0)))
+    comparison = checkout.compare()
+    line = next(line for line in comparison.lines if line.metric == "perplexity wikitext")
+    assert (line.verdict, line.change) == ("worse", math.inf)
+    (written,) = (one for one in json.loads(as_json(comparison, None))["lines"] if one["metric"] == line.metric)
+    assert (written["verdict"], written["head"], written["change"]) == ("worse", None, None)
+    assert "perplexity wikitext" in comparison_page(comparison, [])
 
 
 def test_a_single_document_decides_nothing_and_says_so(checkout: Checkout) -> None:

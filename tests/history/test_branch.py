@@ -18,6 +18,7 @@ from bench.history.series import Series
 from bench.records import store
 from bench.records.selection import Wanted
 from bench.report.charts.history import history_chart
+from bench.report.history_csv import comma_separated
 from bench.selftest import raw_values, records, repository
 from bench.stats.changepoints import find_shifts, splits_of
 from variants.cache import Cache
@@ -288,7 +289,7 @@ def test_a_series_breaks_though_the_commit_in_between_does_not_say(branch: Branc
     branch.measure(range(3), change=prompts)
     series = branch.series("e2e_p50_ms")
     assert [len(stretch) for stretch in series.stretches] == [2, 1]
-    assert series.breaks[0].startswith("prompt tokens of round 1: ")
+    assert series.breaks[0].startswith("requests of round 1: ")
 
 
 def test_the_peak_of_memory_is_that_of_the_largest_round(branch: Branch) -> None:
@@ -384,6 +385,13 @@ def test_the_index_reads_a_commit_again_only_where_a_record_changed(
     for gone in branch.files(2):
         gone.unlink()
     assert [point.commit.place for point in branch.series("size_bytes").points] == [0, 1]
+
+
+def test_the_points_are_written_alike_from_records_and_from_the_index(branch: Branch) -> None:
+    branch.measure([0, 1])
+    from_records, from_index = (comma_separated(branch.history()) for _ in range(2))
+    assert from_index == from_records
+    assert ",2300000,,,\n" in from_records
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "old", "commits": {}}', '{"version": 1}', "\x00\xff"])

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.metrics.answers import (
-    Value,
+    DocumentValue,
     is_right_or_wrong,
     not_finite,
     right,
@@ -32,7 +32,7 @@ def choices(correct: int, n: int = 100, golds: tuple[int, ...] = (0, 1, 2, 3)) -
     return Answers([str(i) for i in range(n)], [""] * n, gold=gold, picked=picked, loglik=loglik)
 
 
-def valued(metric: str, value: list[Value]) -> Answers:
+def valued(metric: str, value: list[DocumentValue]) -> Answers:
     n = len(value)
     return Answers([str(i) for i in range(n)], [""] * n, metric=metric, value=value)
 
@@ -65,7 +65,7 @@ def test_a_perplexity_is_of_all_words_and_not_a_mean_over_documents() -> None:
         ("bleu", [0.5, 0.25], 0.375),
     ],
 )
-def test_other_metrics_are_aggregated_as_lm_eval_does(metric: str, value: list[Value], expected: float) -> None:
+def test_other_metrics_are_aggregated_as_lm_eval_does(metric: str, value: list[DocumentValue], expected: float) -> None:
     estimate = score(valued(metric, value))
     assert estimate is not None
     assert estimate.value == pytest.approx(expected)
@@ -73,7 +73,7 @@ def test_other_metrics_are_aggregated_as_lm_eval_does(metric: str, value: list[V
 
 def test_lm_eval_itself_gives_the_same_perplexities() -> None:
     metrics = pytest.importorskip("lm_eval.api.metrics")
-    pairs: list[Value] = [tuple(pair) for pair in raw_values.rolling(2.5)["value"]]
+    pairs: list[DocumentValue] = [tuple(pair) for pair in raw_values.rolling(2.5)["value"]]
     for metric, theirs in (("word_perplexity", "weighted_perplexity"), ("bits_per_byte", "bits_per_byte")):
         estimate = score(valued(metric, pairs))
         assert estimate is not None

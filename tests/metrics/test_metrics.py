@@ -76,6 +76,22 @@ def test_tokens_per_second_are_the_reciprocal_of_the_usual_time_per_token() -> N
     assert metric("tokens_per_s", of).better == "higher"
 
 
+def test_two_filters_of_one_metric_are_different_things() -> None:
+    sides = []
+    for name in ("exact_match,strict-match", "exact_match,flexible-extract"):
+        of = rounds(accuracy={"gsm8k": {**raw_values.generated(0.5), "metric": name}})
+        sides.append(identity_of(metric("accuracy gsm8k", of), of))
+    differing = "gsm8k metric: exact_match,strict-match / exact_match,flexible-extract"
+    assert difference(sides[0], sides[1]) == differing
+
+
+def test_requests_of_a_record_that_does_not_state_their_prompts_are_not_kept_apart() -> None:
+    silent = {key: value for key, value in LATENCY.items() if key != "prompt_tokens"}
+    sides = [rounds(latency=latency) for latency in (LATENCY, silent)]
+    identities = [identity_of(metric("e2e_p50_ms", of), of) for of in sides]
+    assert not difference(identities[0], identities[1])
+
+
 def test_every_test_has_the_sample_that_it_takes() -> None:
     of = rounds(divergence=raw_values.divergence(0.01))
     takes = {"rounds": Rounds, "questions": Marks, "documents": Clusters, "windows": Clusters}

@@ -305,7 +305,8 @@ def test_another_model_is_never_compared(tmp_path: Path) -> None:
     records.write(tmp_path, content)
     q4 = rows_of(tmp_path)["q4"]
     assert q4.beside_base == {}
-    assert {"size is not comparable with base", "latency is not comparable with base"} <= set(q4.warnings)
+    why = "is not comparable with base: model: source / another sour"
+    assert {f"size {why}", f"latency {why}"} <= set(q4.warnings)
     assert any(finding.title == "Mixed records" for finding in findings_of(tmp_path))
     summary = summary_of(tmp_path)
     assert summary.questions is not None

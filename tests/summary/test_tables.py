@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from bench.records.store import read
 from bench.records.types import Record
 from bench.records.values import LATENCIES
 from bench.selftest import raw_values, records
+from bench.summary import pairs
 from bench.summary.summarize import summarize
 
 SOME = {name: records.VARIANTS[name] for name in ("base", "q4")}
@@ -94,10 +96,39 @@ def test_peak_memory_of_two_rounds_is_the_larger_one(tmp_path: Path) -> None:
     assert row.value("peak_resident_bytes") == peaks.max() == 100_000_000
 
 
+def test_a_score_that_is_not_finite_keeps_its_row_without_a_value(tmp_path: Path) -> None:
+    content = records.record("q4")
+    content["measures"]["accuracy"]["wikitext"] = broken = raw_values.rolling(2.5)
+    broken["value"][3] = None
+    records.write(tmp_path, content)
+    table = bench.load(tmp_path)
+    (row,) = table[table.task == "wikitext"].to_dict("records")
+    assert (row["metric"], row["n"]) == ("word_perplexity", 20)
+    assert math.isnan(row["value"])
+
+
+def test_tokens_per_second_beside_the_base_are_as_much_better_as_a_token_is_quicker(tmp_path: Path) -> None:
+    records.write_sweep(tmp_path, SOME, rounds=2)
+    summary = summarize(chosen_of(tmp_path).records)
+    by_name, metrics = summary.by_name, {metric.name: metric for metric in summary.metrics}
+    rates, times = (by_name["q4"].ratio(name) for name in ("tokens_per_s", "tpot_p50_ms"))
+    assert rates is not None
+    assert times is not None
+    assert (rates.value, rates.low, rates.high) == pytest.approx((times.value, times.low, times.high))
+    more = pairs.ratio(metrics["tokens_per_s"], by_name["q4"], by_name["base"])
+    assert more is not None
+    assert more.value == pytest.approx(times.value)
+    assert more.low is not None
+    assert more.low > 1
+
+
 def test_no_records_make_an_empty_table_with_the_same_columns(tmp_path: Path) -> None:
     empty = list(bench.load(tmp_path).columns)
     records.write_sweep(tmp_path, SOME, rounds=1)
     assert list(bench.load(tmp_path).columns) == empty
+
+
+ONE_ROLE = {"variant": {"name": "q4", "steps": ["source", "gguf"], "runtime": "llamacpp", "roles": ["source"]}}
 
 
 @pytest.mark.parametrize(
@@ -124,16 +155,17 @@ def test_no_records_make_an_empty_table_with_the_same_columns(tmp_path: Path) ->
             "`int` >= 1 - at `$.measures.memory.peak_resident_bytes`",
         ),
         ({"canary": {"before": {"copy_gb_s": True}}}, "Expected `float`, got `bool` - at `$.canary[...][...]`"),
-        (asked(value=[1, "0"], metric="f1"), "got `str` - at `$.measures.accuracy[...].value[1]`"),
+        (asked(value=[1, "0"], metric="f1"), "got `str` - at `$.measures.accuracy.hr.value[1]`"),
         (asked(value=[0.5, [1.0, 2]], metric="f1"), "`value` is neither all numbers nor all pairs"),
         (asked(value=[0.5], metric="f1"), "columns of lengths [1, 2]; documents must be alike in number"),
         (
             asked(gold=[0, 1], picked=[0, None], loglik=[[-1.0], [-2.0]]),
-            "got `null` - at `$.measures.accuracy[...].picked[1]`",
+            "got `null` - at `$.measures.accuracy.hr.picked[1]`",
         ),
         (
             diverged(same_top="01"),
-            "columns of lengths [2, 256]; tokens must be alike in number, and not none - at `$.measures.divergence`",
+            "columns of lengths [2, 256]; tokens must be alike in number, and at least one "
+            "- at `$.measures.divergence`",
         ),
         (diverged(same_top="2" * 256), "`str` matching regex '^[01]*$' - at `$.measures.divergence.same_top`"),
         (diverged(kl=["0"] * 256), "got `str` - at `$.measures.divergence.kl[0]`"),
@@ -143,6 +175,8 @@ def test_no_records_make_an_empty_table_with_the_same_columns(tmp_path: Path) ->
         ({"status": "done"}, "Invalid enum value 'done' - at `$.status`"),
         ({"artifact": {}}, "missing required field `fingerprint` - at `$.artifact`"),
         ({"lineage": [], "artifact": None}, "its status is ok, and it names no artifact"),
+        ({"config": ONE_ROLE}, "1 roles for 2 steps - at `$.config.variant`"),
+        (asked(gold=[0, 1], picked=[0, 1], loglik=[[], [-2.0]]), "length >= 1 - at `$.measures.accuracy.hr.loglik[0]`"),
     ],
 )
 def test_a_file_that_is_no_record_is_named_and_left_out(tmp_path: Path, change: dict[str, Any], why: str) -> None:
