@@ -123,8 +123,8 @@ def test_each_metric_has_its_verdict(checkout: Checkout, how: dict[str, Any], me
     assert verdicts[metric] == verdict
     latencies = {"ttft", "tpot", "e2e", "tokens"}  # a slower token is a slower request
     moved = latencies if metric.startswith("e2e") else {metric.split("_")[0]}
-    for other, said in verdicts.items():
-        assert said == "same" or other.split("_")[0] in moved, other
+    for other, other_verdict in verdicts.items():
+        assert other_verdict == "same" or other.split("_")[0] in moved, other
 
 
 def test_a_p99_of_few_requests_is_undecided_and_says_how_many_it_needs(checkout: Checkout) -> None:
@@ -158,7 +158,7 @@ def test_a_failure_on_one_side_alone(
     assert comparison.exit_code == (1 if verdict == "now fails" else 0)
 
 
-def test_one_failed_round_is_told_though_every_metric_has_a_number(checkout: Checkout) -> None:
+def test_one_failed_round_is_reported_though_every_metric_has_a_number(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, lambda content: failing(content) if content["round"] == 2 else None)
     comparison = checkout.compare()
@@ -206,7 +206,7 @@ def test_what_is_not_the_same_thing_is_not_comparable(
     assert {line.verdict for line in lines if line.metric not in metrics} == {"same"}
 
 
-def test_another_artifact_under_the_same_name_is_marked_and_still_judged(checkout: Checkout) -> None:
+def test_another_artifact_under_the_same_name_is_reported_as_changed_and_still_compared(checkout: Checkout) -> None:
     def rebuilt(content: dict[str, Any]) -> None:
         content["artifact"]["fingerprint"] = content["lineage"][-1]["fingerprint"] = "another"
 
@@ -295,7 +295,7 @@ def test_least_n_is_where_an_interval_of_the_percentile_begins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("factor", "unsound", "code", "said"),
+    ("factor", "unsound", "code", "conclusion"),
     [
         (1.0, False, 0, "no regression"),
         (1.2, False, 1, "REGRESSION"),
@@ -304,7 +304,7 @@ def test_least_n_is_where_an_interval_of_the_percentile_begins() -> None:
     ],
 )
 def test_the_command_prints_a_table_and_a_summary_line(
-    checkout: Checkout, capsys: pytest.CaptureFixture[str], factor: float, unsound: bool, code: int, said: str
+    checkout: Checkout, capsys: pytest.CaptureFixture[str], factor: float, unsound: bool, code: int, conclusion: str
 ) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, lambda content: scaled(content, factor))
@@ -314,7 +314,7 @@ def test_the_command_prints_a_table_and_a_summary_line(
     assert main(["compare", "HEAD~1", "--results", str(checkout.results)]) == code
     output = capsys.readouterr()
     assert "e2e_p99_ms" in output.out
-    assert output.out.splitlines()[-1].endswith(said)
+    assert output.out.splitlines()[-1].endswith(conclusion)
     assert output.out.splitlines()[-1].startswith(f"{checkout.base[:12]} → {checkout.head[:12]}, ")
     assert ("q8.r0.json: schema 9 is unknown" in output.err) == unsound
 
@@ -322,19 +322,19 @@ def test_the_command_prints_a_table_and_a_summary_line(
 def test_what_cannot_be_compared_is_one_line_and_exit_code_2(
     checkout: Checkout, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def said(*arguments: str) -> str:
+    def complaint(*arguments: str) -> str:
         assert main(["compare", *arguments, "--results", str(checkout.results)]) == 2
         output = capsys.readouterr()
         assert output.out == ""
         assert len(output.err.splitlines()) == 1
         return output.err
 
-    assert "run `make bench`" in said("HEAD~1")
+    assert "run `make bench`" in complaint("HEAD~1")
     checkout.measure(checkout.base)
     choice = f"choose one of: {checkout.base[:12]} (embedded-reference)"
-    assert choice in said("HEAD~1")  # HEAD has none, and an older commit does not stand in for it
-    assert f"unknown revision 'nonesuch': {choice}" in said("HEAD~1", "nonesuch")
-    assert "both sides are the records of" in said("HEAD~1", "HEAD~1")
+    assert choice in complaint("HEAD~1")  # HEAD has none, and an older commit does not stand in for it
+    assert f"unknown revision 'nonesuch': {choice}" in complaint("HEAD~1", "nonesuch")
+    assert "both sides are the records of" in complaint("HEAD~1", "HEAD~1")
 
 
 def test_a_report_of_nothing_is_one_line_and_exit_code_2(

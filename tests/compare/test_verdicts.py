@@ -51,7 +51,7 @@ def f1(add: float, n: int = 50, higher_is_better: bool | None = True) -> dict[st
     return {**raw_values.asked("squad", n), **way, "subject": [""] * n, "metric": "f1", "value": values}
 
 
-def test_a_changed_recipe_is_told_as_changed_and_its_effect_is_judged(checkout: Checkout) -> None:
+def test_a_changed_recipe_is_reported_as_changed_and_its_effect_has_a_verdict(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, rebuilt, **q4(general=GENERAL - 0.1))
     lines = checkout.lines()
@@ -122,7 +122,7 @@ def test_answers_to_something_else_are_not_comparable_and_what_is_not_stated_is_
 
 
 @pytest.mark.parametrize(("head", "verdict"), [(2.5, "same"), (2.6, "worse"), (2.4, "better")])
-def test_a_perplexity_is_judged_by_its_ratio_over_the_same_documents(
+def test_a_perplexity_is_compared_by_its_ratio_over_the_same_documents(
     checkout: Checkout, head: float, verdict: str
 ) -> None:
     checkout.measure(checkout.base, asking("wikitext", raw_values.rolling(2.5)))
@@ -137,7 +137,7 @@ def test_a_perplexity_is_judged_by_its_ratio_over_the_same_documents(
 
 
 @pytest.mark.parametrize(("add", "verdict"), [(0.0, "same"), (-0.1, "worse"), (0.1, "better")])
-def test_a_number_of_each_document_is_judged_by_its_difference(checkout: Checkout, add: float, verdict: str) -> None:
+def test_a_number_of_each_document_is_compared_by_its_difference(checkout: Checkout, add: float, verdict: str) -> None:
     checkout.measure(checkout.base, asking("squad", f1(0.0)))
     checkout.measure(checkout.head, asking("squad", f1(add)))
     line = checkout.lines()["score squad"]
@@ -158,7 +158,7 @@ def test_a_number_of_each_document_is_judged_by_its_difference(checkout: Checkou
         ),
     ],
 )
-def test_numbers_that_cannot_be_judged_are_not_comparable(
+def test_numbers_without_a_direction_a_value_or_one_metric_are_not_comparable(
     checkout: Checkout, task: str, base: dict[str, Any], head: dict[str, Any], why: str
 ) -> None:
     checkout.measure(checkout.base, asking(task, base))
@@ -178,7 +178,7 @@ def test_a_single_document_decides_nothing_and_says_so(checkout: Checkout) -> No
     )
 
 
-def test_numbers_that_all_happen_to_be_0_or_1_are_held_against_numbers(checkout: Checkout) -> None:
+def test_numbers_that_all_happen_to_be_0_or_1_are_compared_with_numbers(checkout: Checkout) -> None:
     checkout.measure(checkout.base, asking("squad", {**f1(0), "value": [1.0] * 50}))
     checkout.measure(checkout.head, asking("squad", f1(0)))
     assert checkout.verdicts()["score squad"] == "worse"
@@ -197,7 +197,7 @@ def test_generated_answers_are_right_or_wrong_and_their_flips_are_listed_with_th
 
 
 @pytest.mark.parametrize(("head", "verdict"), [(0.02, "same"), (0.03, "worse"), (0.01, "better")])
-def test_divergence_is_judged_by_the_interval_over_windows(checkout: Checkout, head: float, verdict: str) -> None:
+def test_divergence_is_compared_by_the_interval_over_windows(checkout: Checkout, head: float, verdict: str) -> None:
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(head))
     assert checkout.verdicts()["kl_mean"] == verdict
@@ -229,7 +229,7 @@ def test_a_divergence_below_what_rounding_makes_by_itself_is_the_same(checkout: 
 
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1.0, "same"), (1.2, "worse"), (0.8, "better")])
-def test_peak_memory_is_judged_by_its_rounds(checkout: Checkout, factor: float, verdict: str) -> None:
+def test_peak_memory_is_compared_by_its_rounds(checkout: Checkout, factor: float, verdict: str) -> None:
     def peak(content: dict[str, Any]) -> None:
         peak = content["measures"]["memory"]["peak_resident_bytes"]
         content["measures"]["memory"]["peak_resident_bytes"] = round(factor * peak)
@@ -408,7 +408,7 @@ def test_a_tag_is_a_revision(checkout: Checkout) -> None:
     assert checkout.compare("v1").base.sha == checkout.base
 
 
-def test_a_commit_of_which_only_an_uncommitted_state_was_measured_is_told(checkout: Checkout) -> None:
+def test_a_commit_of_which_only_an_uncommitted_state_was_measured_is_noted(checkout: Checkout) -> None:
     checkout.measure(checkout.base, dirty=True)
     checkout.measure(checkout.head)
     (note,) = checkout.compare().notes
@@ -468,7 +468,7 @@ def test_the_parts_of_a_latency_cost_the_whole_no_power(checkout: Checkout) -> N
     assert alone == among_all
 
 
-def test_the_text_of_a_divergence_has_a_perplexity_that_is_judged_by_its_ratio(checkout: Checkout) -> None:
+def test_the_text_of_a_divergence_has_a_perplexity_that_is_compared_by_its_ratio(checkout: Checkout) -> None:
     nll = [2.5 + 0.01 * ((3 * i) % 7 - 3) for i in range(160)]
     checkout.measure(checkout.base, diverging(0.02, nll=nll))
     checkout.measure(checkout.head, diverging(0.02, nll=[value + 0.03 for value in nll]))

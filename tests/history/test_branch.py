@@ -93,7 +93,7 @@ def test_points_are_in_gits_order_and_not_in_that_of_records_or_files(branch: Br
     assert [point.commit.place for point in branch.series("size_bytes").points] == [0, 4, 9]
 
 
-def test_a_merged_branch_is_one_step_and_its_own_commits_are_told(branch: Branch) -> None:
+def test_a_merged_branch_is_one_step_and_its_own_commits_are_named(branch: Branch) -> None:
     main_line = branch.shas[-1]
     branch.git("checkout", "-q", "-b", "side", main_line)
     branch.git("commit", "-q", "--allow-empty", "-m", "aside")
@@ -331,7 +331,7 @@ def test_metrics_are_chosen_by_name_kind_or_measure(branch: Branch) -> None:
     assert len(names("latency")) == 7
 
 
-def test_uncommitted_states_are_no_part_of_it_and_that_is_said(branch: Branch) -> None:
+def test_uncommitted_states_are_no_part_of_a_history_and_a_note_counts_them(branch: Branch) -> None:
     branch.measure([0, 1, 2])
     clean = branch.files(2)[0].parent
     clean.rename(clean.with_name(f"{clean.name}-dirty-abc"))
@@ -340,7 +340,7 @@ def test_uncommitted_states_are_no_part_of_it_and_that_is_said(branch: Branch) -
     assert "1 uncommitted state with records: not part of a history" in shown.notes
 
 
-def test_a_failed_commit_is_no_point_and_is_told(branch: Branch) -> None:
+def test_a_failed_commit_is_no_point_and_is_listed_as_a_failure(branch: Branch) -> None:
     def fails(place: int, content: dict[str, Any]) -> None:
         if place == 1:
             fields = records.failed("q4", content["round"])
@@ -460,14 +460,14 @@ def test_mistakes_are_one_line_with_what_is_allowed(branch: Branch) -> None:
     with pytest.raises(UserError, match="no records under"):
         branch.history()
     branch.measure([0, 1])
-    for options, said in (
+    for options, complaint in (
         ({"machine": "nonesuch"}, f"--machine: got 'nonesuch', allowed: {records.MACHINE}"),
         ({"sweep": "nonesuch"}, "no records of committed states"),
         ({"variants": ["q9"]}, "--variant: got 'q9', allowed: q4"),
         ({"metrics": ["speed"]}, "--metric: got 'speed', allowed: size_bytes"),
         ({"branch": "nonesuch"}, "--branch: git knows no commits of 'nonesuch'"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=complaint):
             branch.history(**options)
 
 

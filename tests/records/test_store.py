@@ -56,7 +56,7 @@ def test_list_shows_the_newest_commits_and_counts_the_rest(tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said", "at_once"),
+    ("spoil", "complaint", "at_once"),
     [
         (lambda text: text[:-50], "not JSON, perhaps cut short", True),
         (lambda text: text.replace('"schema": 1', '"schema": 7'), "schema 7 is unknown", True),
@@ -65,17 +65,17 @@ def test_list_shows_the_newest_commits_and_counts_the_rest(tmp_path: Path, capsy
     ],
 )
 def test_list_names_what_is_no_sound_record(
-    checkout: Checkout, capsys: Capture, spoil: object, said: str, at_once: bool
+    checkout: Checkout, capsys: Capture, spoil: object, complaint: str, at_once: bool
 ) -> None:
     checkout.measure(checkout.head)
     path = checkout.results / records.MACHINE / checkout.head[:12] / "q4.r1.json"
     path.write_text(spoil(path.read_text()))  # type: ignore[operator]
     results = ["--results", str(checkout.results)]
     assert main(["list", *results]) == int(at_once)
-    assert bool(re.search(said, capsys.readouterr().err)) == at_once
+    assert bool(re.search(complaint, capsys.readouterr().err)) == at_once
     assert main(["list", "--check", *results]) == 1
     output = capsys.readouterr().err
-    assert re.search(said, output)
+    assert re.search(complaint, output)
     assert len(output.splitlines()) == 1
     assert str(path) in output
 
@@ -92,7 +92,7 @@ def test_the_names_that_overrides_take_are_listed(capsys: Capture) -> None:
     assert "lora" in output
 
 
-def test_heads_of_records_tell_what_the_records_do(tmp_path: Path) -> None:
+def test_heads_of_records_say_what_the_records_do(tmp_path: Path) -> None:
     shas = repository.make_history(tmp_path, 2, rounds=2, requests=5)
     newest = folders(tmp_path / "results")[0]
     (sweep,), left_out = stored(newest)
@@ -145,7 +145,7 @@ def test_gc_says_what_no_record_names_and_removes_nothing_unasked(cache: Scratch
     assert cache.names() == "abcd"
 
 
-def test_gc_removes_it_when_told_to_and_keeps_what_a_record_descends_from(cache: ScratchCache, capsys: Capture) -> None:
+def test_gc_removes_it_on_request_and_keeps_what_a_record_descends_from(cache: ScratchCache, capsys: Capture) -> None:
     assert cache.gc("--yes") == 0
     assert cache.names() == "ab"  # a is the parent of b, which the record names
     output = capsys.readouterr().out
@@ -268,7 +268,7 @@ def test_markdown_holds_the_table_and_the_flips(checkout: Checkout, capsys: Capt
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "complaint"),
     [
         (["--fail-on", "bad"], "--fail-on: got 'bad', allowed: worse, now-fails"),
         (["--metric", "speed"], "--metric: got 'speed', allowed: artifact, tensor_types, size_bytes"),
@@ -278,12 +278,12 @@ def test_markdown_holds_the_table_and_the_flips(checkout: Checkout, capsys: Capt
     ],
 )
 def test_a_mistyped_option_is_one_line_and_exit_code_2(
-    checkout: Checkout, capsys: Capture, typed: list[str], said: str
+    checkout: Checkout, capsys: Capture, typed: list[str], complaint: str
 ) -> None:
     assert main(["compare", "HEAD~1", "--results", str(checkout.results), *typed]) == 2
     output = capsys.readouterr()
     assert (output.out, len(output.err.splitlines())) == ("", 1)
-    assert said in output.err
+    assert complaint in output.err
 
 
 def test_a_narrow_terminal_cuts_no_number(checkout: Checkout) -> None:

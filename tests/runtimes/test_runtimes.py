@@ -50,22 +50,22 @@ def scored(session: Session, requests: Sequence[Request]) -> list[float]:
     """Evaluate some requests, read by read."""
     forest = Forest(requests)
     limits, _ = session.start_scoring(forest.longest)
-    found = [0.0] * int(forest.starts[-1])
+    values = [0.0] * int(forest.starts[-1])
     for chunk in forest.chunks():
         for block in forest.blocks(chunk, limits):
             for read, value in zip(block.reads, session.evaluate(block)[0], strict=True):
-                found[read] = float(value)
-    return found
+                values[read] = float(value)
+    return values
 
 
 def test_both_runtimes_score_alike_over_several_batches(sessions: tuple[Session, Session]) -> None:
     answers = [" 25 days", " 5 days", " the 28th of each month", " a"]
-    found = []
+    scores = []
     for session in sessions:
         context = session.tokenize(PROMPT, bos=True)
         continuations = [session.tokenize(PROMPT + a, bos=True)[len(context) :] for a in answers]
-        found.append(scored(session, [Request(context * 5, c) for c in continuations]))
-    assert found[0] == pytest.approx(found[1], abs=1e-3)
+        scores.append(scored(session, [Request(context * 5, c) for c in continuations]))
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 
 def test_log_probabilities_are_those_that_the_scores_are_read_from(sessions: tuple[Session, Session]) -> None:
@@ -82,8 +82,8 @@ def test_log_probabilities_are_those_that_the_scores_are_read_from(sessions: tup
 
 def test_paths_may_be_many_times_longer_than_what_is_evaluated_at_once(sessions: tuple[Session, Session]) -> None:
     requests = [Request([*range(3, 450), last], [7]) for last in (5, 6)]
-    found = [scored(session, requests) for session in sessions]
-    assert found[0] == pytest.approx(found[1], abs=1e-3)
+    scores = [scored(session, requests) for session in sessions]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 
 def test_scoring_and_serving_take_turns_on_one_session(sessions: tuple[Session, Session]) -> None:
@@ -151,8 +151,8 @@ def test_all_but_packed_weights_are_in_the_number_format_that_the_record_names(
 ) -> None:
     made = make(cache, catalogue, ["source", step])
     session = Transformers(2048, 64, 64, dtype, "bfloat16", 2).open(made, "cpu")
-    found = {str(parameter.dtype) for parameter in session._model.parameters() if parameter.is_floating_point()}
-    assert found == {f"torch.{dtype}"}
+    dtypes = {str(parameter.dtype) for parameter in session._model.parameters() if parameter.is_floating_point()}
+    assert dtypes == {f"torch.{dtype}"}
     assert session.facts["dtype"].startswith(f"{dtype} compute, {step.upper()} weights multiplied in ")
     assert np.isfinite(scored(session, [Request([1, 20], [30, 40])])).all()
 
@@ -185,12 +185,12 @@ def test_weights_with_biases_and_a_tied_output_layer_are_packed_and_scored(tmp_p
         session = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
         plain = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(make(tmp_path, steps, ["source"]), "cpu")
         requests = [Request([1, 20, 30], [40]), Request([1, 20, 30], [50])]
-        found = scored(session, requests)
-        assert found == pytest.approx(scored(plain, requests), abs=0.1)
+        packed = scored(session, requests)
+        assert packed == pytest.approx(scored(plain, requests), abs=0.1)
         for name, parameter in session._model.named_parameters():
             if name.endswith("bias"):
                 parameter.data.zero_()
-        assert scored(session, requests) != pytest.approx(found, abs=0.1)
+        assert scored(session, requests) != pytest.approx(packed, abs=0.1)
 
 
 def test_scoring_stays_on_the_side_of_longropes_limit_that_serving_is_on(cache: Path, catalogue: Catalogue) -> None:
@@ -230,14 +230,14 @@ def test_packed_weights_may_differ_by_as_much_as_the_coarser_of_their_formats(
     assert session._sharing_bound == bound
 
 
-@pytest.mark.parametrize(("native", "said"), [(True, "bfloat16"), (False, "float32")])
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
 def test_nf4_says_what_its_products_are_computed_in(
-    cache: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, native: bool, said: str
+    cache: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str
 ) -> None:
     made = make(cache, catalogue, ["source", "nf4"])
     monkeypatch.setattr("bitsandbytes.functional.has_avx512bf16", lambda: native)
     session = Transformers(512, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
-    assert session.facts["dtype"] == f"float32 compute, NF4 weights multiplied in {said}"
+    assert session.facts["dtype"] == f"float32 compute, NF4 weights multiplied in {dtype}"
 
 
 def test_cuda_without_a_gpu_is_refused(cache: Path, catalogue: Catalogue) -> None:
@@ -256,7 +256,7 @@ def test_log_sum_exp_does_not_overflow() -> None:
 
 
 def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny_model: Path) -> None:
-    """Against the model's own masks, one request at a time: a window of 8 over paths of 24 tokens."""
+    """Compare with the model's own masks, one request at a time: a window of 8 over paths of 24 tokens."""
     import torch
     from transformers import MistralConfig, MistralForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
@@ -287,17 +287,17 @@ def test_a_sliding_window_hides_what_it_has_passed_whatever_shares_a_prefix(tiny
         requests = [Request([1, *range(20), last], [7, last]) for last in (3, 4, 5)]
         forest, trunk = Forest(requests), Trunk(model, 60)
         forward = logits_of(model)
-        found: dict[int, float] = {}
+        values: dict[int, float] = {}
         for block in forest.blocks(next(forest.chunks()), Limits(10, 4, 10)):
             rows = torch.log_softmax(trunk.evaluate(block, forward), -1)
-            found |= {
+            values |= {
                 int(n): float(rows[r, t]) for n, r, t in zip(block.reads, block.read_rows, block.targets, strict=True)
             }
         for i, request in enumerate(requests):
             tokens = torch.tensor([[*request.context, request.continuation[0]]])
             alone = torch.log_softmax(forward(tokens)[0], -1)
             expected = [float(alone[-2, 7]), float(alone[-1, request.continuation[1]])]
-            assert [found[2 * i], found[2 * i + 1]] == pytest.approx(expected, abs=1e-4)
+            assert [values[2 * i], values[2 * i + 1]] == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_architecture_that_does_not_go_by_its_mask_is_refused_not_scored_wrongly(

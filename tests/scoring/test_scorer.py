@@ -104,18 +104,18 @@ def pairs() -> list[Pair]:
     """More than 500 requests: every shape that a task gives."""
     rows = read_rows(resolve("bench/tasks/hr/test.jsonl"))
     shots = "".join(f"Question: {row.question}\nAnswer: {row.choices[row.answer]}\n\n" for row in rows[:2])
-    found: list[Pair] = []
+    requests: list[Pair] = []
     for row in rows[2:42]:
         question = f"Question: {row.question}\nAnswer:"
-        found += [(question, f" {choice}") for choice in row.choices]  # 0-shot, choices of several tokens
-        found += [(shots + question, f" {letter}") for letter in "ABCD"]  # shared shots, one token
-        found += [(f"{question} ", choice) for choice in row.choices]  # a space that moves to the answer
-    found += [("", f"{row.question}") for row in rows[42:62]]  # no context
-    found += [(shots * 4 + f"Question: {row.question}\nAnswer:", " yes") for row in rows[62:72]]  # longer than n_ctx
-    found += [("naïve café, 東京 → ", text) for text in ("été", "東", "🙂 ok", "Ω")]
-    found += [("The answer is", text) for text in (" a", " a b", " a b c", " a b d", " a")]  # prefixes of each other
-    random.Random(0).shuffle(found)
-    return found
+        requests += [(question, f" {choice}") for choice in row.choices]  # 0-shot, choices of several tokens
+        requests += [(shots + question, f" {letter}") for letter in "ABCD"]  # shared shots, one token
+        requests += [(f"{question} ", choice) for choice in row.choices]  # a space that moves to the answer
+    requests += [("", f"{row.question}") for row in rows[42:62]]  # no context
+    requests += [(shots * 4 + f"Question: {row.question}\nAnswer:", " yes") for row in rows[62:72]]  # longer than n_ctx
+    requests += [("naïve café, 東京 → ", text) for text in ("été", "東", "🙂 ok", "Ω")]
+    requests += [("The answer is", text) for text in (" a", " a b", " a b c", " a b d", " a")]  # prefixes of each other
+    random.Random(0).shuffle(requests)
+    return requests
 
 
 def test_log_likelihoods_are_those_of_lm_evals_own_model(
@@ -185,11 +185,11 @@ def test_any_grouping_scores_as_one_by_one(
 
     def scored(some: Sequence[Request], limits: Limits) -> np.ndarray[Any, Any]:
         forest = Forest(some)
-        found = np.full(int(forest.starts[-1]), np.nan)
+        values = np.full(int(forest.starts[-1]), np.nan)
         for chunk in forest.chunks(20):
             for block in forest.blocks(chunk, limits):
-                found[block.reads] = session.evaluate(block)[0]
-        return found
+                values[block.reads] = session.evaluate(block)[0]
+        return values
 
     alone = np.concatenate([scored([request], Limits(64, 6, 64)) for request in requests])
     assert scored(requests, limits) == pytest.approx(alone, abs=1e-3)

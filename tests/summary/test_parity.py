@@ -37,7 +37,7 @@ def controls_of(results: Path) -> list[Control]:
     return controls(summarize(chosen.records).rows)
 
 
-def test_the_same_model_in_the_other_runtime_is_found(tmp_path: Path) -> None:
+def test_the_same_model_in_the_other_runtime_is_compared(tmp_path: Path) -> None:
     for name in ("q4", "finetuned", "base", "base-torch"):
         records.write(tmp_path, records.record(name))
     same = {control.task: control for control in controls_of(tmp_path)}

@@ -105,9 +105,9 @@ def test_a_group_is_one_set_of_columns_whose_subjects_are_its_leaves(tmp_path: P
     from bench.tasks.catalogue import mmlu_subjects
 
     csvs = write(tmp_path / "csv", mmlu_subjects([GROUP]))
-    found = asked_of(Toy(), asking(GROUP, num_fewshot=2, limit_per_subject=2, data_dir=str(csvs)))
-    assert list(found) == [GROUP]
-    columns = found[GROUP]
+    tasks = asked_of(Toy(), asking(GROUP, num_fewshot=2, limit_per_subject=2, data_dir=str(csvs)))
+    assert list(tasks) == [GROUP]
+    columns = tasks[GROUP]
     assert columns["n"] == len(columns["question"]) == len(set(columns["question"])) == 24
     assert sorted(set(columns["subject"])) == mmlu_subjects([GROUP])
     assert columns["num_fewshot"] == 2
@@ -191,7 +191,7 @@ def test_a_perplexity_keeps_log_likelihood_and_weight_of_each_document(folder: P
     assert columns["value"] == [[-len(row["question"]), len(row["question"].split())] for row in ROWS]  # type: ignore[arg-type, attr-defined]
 
 
-def test_a_chat_template_wraps_every_prompt_and_is_told_by_its_hash(folder: Path) -> None:
+def test_a_chat_template_wraps_every_prompt_and_is_recorded_by_its_hash(folder: Path) -> None:
     toy = Toy(template=TEMPLATE)
     plain = asked_of(Toy(), asking(choice_task(folder)))["mine"]
     columns = asked_of(toy, asking(choice_task(folder), chat_template=True))["mine"]
@@ -229,7 +229,7 @@ def test_a_model_without_a_chat_template_cannot_be_asked_through_one(folder: Pat
         asked_of(Toy(), asking(choice_task(folder), chat_template=True))
 
 
-def test_a_model_that_cannot_tell_the_letters_apart_is_refused_by_task_and_token(tmp_path: Path) -> None:
+def test_letters_that_a_tokenizer_makes_the_same_are_refused_by_task_and_token(tmp_path: Path) -> None:
     csvs = write(tmp_path / "csv", ["sociology"])
     with pytest.raises(RuntimeError) as error:
         asked_of(Toy(blind="ABCD"), asking("mmlu_sociology", data_dir=str(csvs)))
@@ -270,7 +270,7 @@ def test_a_number_without_choices_is_an_answer_in_itself(folder: Path) -> None:
     assert texts == ["1 + 1 = 0", "2 + 2 = 1", "The opposite of hot is 1"]
 
 
-def test_choices_without_a_context_are_asked_and_told_apart(folder: Path) -> None:
+def test_choices_without_a_context_are_asked_and_must_differ_in_tokens(folder: Path) -> None:
     path = choice_task(folder, doc_to_text="")
     columns = asked_of(Toy(), asking(path))["mine"]
     assert (columns["n"], columns["gold"], columns["picked"]) == (3, [0, 1, 1], [0, 0, 0])
