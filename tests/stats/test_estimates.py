@@ -139,3 +139,9 @@ def test_resampling_stays_within_a_round() -> None:
     draws = estimates.percentile_draws([[1.0] * 50, [9.0] * 50, [9.0] * 50], [0.33, 0.34], draws=200, seed=0)
     assert (draws[0] == 1.0).all()
     assert (draws[1] == 9.0).all()
+
+
+def test_least_n_is_where_an_interval_of_the_percentile_begins() -> None:
+    for q in (0.5, 0.9, 0.99):
+        assert None not in estimates.percentile_ranks(estimates.least_n(q), q)
+        assert None in estimates.percentile_ranks(estimates.least_n(q) - 1, q)
