@@ -96,16 +96,6 @@ def test_generated_answers_are_compared_as_texts_and_perplexities_by_their_log_l
     assert tasks["wikitext"].largest_difference == pytest.approx(0.5)
 
 
-def test_what_is_no_whole_record_beside_a_cell_is_passed_over(tmp_path: Path) -> None:
-    dirty = {"commit": {"sha": records.COMMIT, "dirty": True, "tree": "changed"}}
-    whole = records.write(tmp_path, {**records.record("base"), **dirty})
-    records.write(tmp_path, records.record("q4"))  # of the clean state, in a folder of its own
-    whole.with_name("q8.r0.json").write_text(whole.read_text()[:-20])
-    whole.with_name(".q5.r0.json.tmp").write_text("{")
-    assert whole.parent.name.endswith("-dirty-changed")
-    assert [record.variant for record in read(tmp_path, whole.parent.name)[0]] == ["base"]
-
-
 def test_below_99_percent_the_runtimes_do_not_agree() -> None:
     assert not Agreement(n=400, same=395, largest_difference=2.5).holds
     assert Agreement(n=400, same=396, largest_difference=2.5).holds
