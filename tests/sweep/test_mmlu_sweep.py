@@ -20,7 +20,7 @@ from bench.cli import main
 from bench.records.store import read
 from bench.summary.parity import parity
 from bench.tasks.catalogue import mmlu_subjects
-from tests.tasks.test_mmlu import write
+from tests.tasks.conftest import write
 from variants.paths import ROOT
 
 N_TEST = 8

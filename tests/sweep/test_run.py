@@ -16,6 +16,7 @@ import pytest
 
 from bench.cli import main
 from bench.sweep.run import died
+from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 
 Records = dict[str, dict[str, Any]]
@@ -23,12 +24,6 @@ Records = dict[str, dict[str, Any]]
 
 def records(results: Path) -> Records:
     return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in sorted(results.glob("*/*/*.json"))}
-
-
-def arguments(tiny_model: Path, results: Path, cache: Path, *more: str) -> list[str]:
-    few = ["latency.requests=4", "latency.warmup_requests=1", "latency.output_tokens=4", "accuracy.limit=6"]
-    places = [f"results_dir={results}", f"cache_dir={cache}"]
-    return ["run", "suite=smoke", f"model={tiny_model}", *few, *places, *more]
 
 
 def deterministic(by_variant: Records) -> dict[str, Any]:
