@@ -11,8 +11,6 @@ from tests.checkout import Change, Checkout, failing, set_in
 from tests.compare.conftest import asking, diverging, f1
 
 LATENCIES = (*(f"{name}_p{q}_ms" for name in ("ttft", "tpot", "e2e") for q in (50, 99)), "tokens_per_s")
-
-
 MACHINE_BOUND = (*LATENCIES, "peak_resident_bytes")
 
 
@@ -23,7 +21,14 @@ MACHINE_BOUND = (*LATENCIES, "peak_resident_bytes")
         (set_in("session", "device", value="cuda"), MACHINE_BOUND, "device: cpu / cuda"),
         (set_in("measures", "latency", "output_tokens", value=8), MACHINE_BOUND, "output_tokens: 32 / 8"),
         (set_in("measures", "latency", "prompt_tokens", value=[1] * 140), MACHINE_BOUND, "prompt tokens of round 0"),
+        (set_in("measures", "latency", "loop", value="open"), MACHINE_BOUND, "loop: closed / open"),
+        (set_in("config", "variant", "runtime", value="other"), MACHINE_BOUND, "runtime: llamacpp / other"),
+        *(
+            (set_in("config", "measures", "latency", key, value=2), MACHINE_BOUND, f"latency.{key}: not stated / 2")
+            for key in ("prompts", "prompt", "seed")
+        ),
         (set_in("measures", "accuracy", "hr", "version", value=2), ("accuracy hr",), "hr version: 1 / 2"),
+        (set_in("measures", "accuracy", "hr", "gold", value=[0] * 400), ("accuracy hr",), "hr questions: 400 ("),
         (
             set_in("measures", "accuracy", "hr", "prompt_sha256", value="other words"),
             ("accuracy hr",),
@@ -52,6 +57,8 @@ def test_what_is_not_the_same_thing_is_not_comparable(
     [
         (("lineage",), "other model", "model content: source / other model"),
         (("config", "model"), {"name": "reference", "revision": "abc"}, "model revision: None / abc"),
+        (("config", "model"), {"name": "reference", "id": "org/other"}, "model id: None / org/other"),
+        (("config", "model"), {"name": "other"}, "model name: reference / other"),
     ],
 )
 def test_another_model_is_not_comparable_in_any_metric(
@@ -113,10 +120,36 @@ def test_numbers_without_a_direction_a_value_or_one_metric_are_not_comparable(
     assert why in line.why
 
 
+def test_documents_of_another_weight_are_not_comparable(checkout: Checkout) -> None:
+    heavier = raw_values.rolling(2.5)
+    heavier["value"][3][1] += 1
+    checkout.measure(checkout.base, asking("wikitext", raw_values.rolling(2.5)))
+    checkout.measure(checkout.head, asking("wikitext", heavier))
+    line = checkout.lines()["perplexity wikitext"]
+    assert line.verdict == "not comparable"
+    assert line.why.startswith("wikitext weights: ")
+
+
+def test_numbers_that_are_better_in_opposite_directions_have_no_verdict(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, asking("squad", f1(0.0)))
+    checkout.measure(checkout.head, asking("squad", f1(0.0, higher_is_better=False)))
+    lines = [line for line in checkout.compare().lines if line.metric == "score squad"]
+    assert {line.verdict for line in lines} == {"not comparable"}
+
+
 def test_divergences_from_other_bases_are_not_comparable(checkout: Checkout) -> None:
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(0.02, base="another"))
     assert checkout.lines()["kl_mean"].why == "divergence base: artifact-bas / another"
+
+
+def test_divergences_over_another_number_or_window_of_tokens_are_not_comparable(checkout: Checkout) -> None:
+    fewer = raw_values.divergence(0.02, windows=10, window=8)
+    checkout.measure(checkout.base, diverging(0.02))
+    checkout.measure(checkout.head, diverging(0.02, window=4))
+    assert checkout.lines()["kl_mean"].why == "divergence window: 8 / 4"
+    checkout.measure(checkout.head, diverging(0.02, **fewer))
+    assert checkout.lines()["kl_mean"].why == "divergence tokens: 160 / 80"
 
 
 def test_a_divergence_that_has_become_no_number_is_not_comparable(checkout: Checkout) -> None:

@@ -6,11 +6,15 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+from msgspec.structs import replace
+
 import bench
 from bench.records.selection import Wanted, select
 from bench.records.store import read
+from bench.records.types import Commit
 from bench.selftest import records
-from tests.records.conftest import chosen_of
+from tests.records.conftest import chosen_of, typed
 
 
 def commit(sha: str, dirty: bool = False) -> dict[str, Any]:
@@ -66,3 +70,42 @@ def test_sweeps_of_one_commit_are_kept_apart(tmp_path: Path) -> None:
     newest, asked = chosen_of(tmp_path), chosen_of(tmp_path, Wanted(sweep="embedded-reference"))
     assert (newest.sweep, asked.sweep) == ("smoke-reference", "embedded-reference")
     assert len(newest.records) == len(asked.records) == 1
+
+
+CLEAN = typed(records.record("q4"))
+DIRTY = replace(CLEAN, commit=Commit(records.COMMIT, True, "aaaa1111bbbb"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "clean", "dirty"),
+    [
+        (Wanted(), True, True),
+        (Wanted(commit=records.COMMIT), True, True),
+        (Wanted(commit=records.COMMIT[:4]), True, True),
+        (Wanted(commit="ffff"), False, False),
+        (Wanted(commit=f"{records.COMMIT[:12]}-dirty"), False, True),
+        (Wanted(commit=f"{records.COMMIT[:12]}-dirty-aaaa"), False, True),
+        (Wanted(commit=f"{records.COMMIT[:12]}-dirty-bbbb"), False, False),
+        (Wanted(machine=records.MACHINE), True, True),
+        (Wanted(machine="elsewhere"), False, False),
+        (Wanted(sweep="embedded-reference"), True, True),
+        (Wanted(sweep="smoke-reference"), False, False),
+        (Wanted(records.COMMIT, records.MACHINE, "smoke-reference"), False, False),
+    ],
+)
+def test_a_record_fits_what_is_wanted_in_commit_state_machine_and_sweep(
+    wanted: Wanted, clean: bool, dirty: bool
+) -> None:
+    assert (wanted.fits(CLEAN), wanted.fits(DIRTY)) == (clean, dirty)
+
+
+def test_a_record_without_a_repository_is_asked_for_as_no_commit() -> None:
+    record = replace(CLEAN, commit=Commit(None, True, "aaaa"))
+    assert record.label == "no-commit-dirty-aaaa"
+    assert Wanted(commit="no-commit").fits(record)
+    assert Wanted(commit="no-commit-dirty").fits(record)
+
+
+def test_what_is_wanted_is_named_as_it_is_typed() -> None:
+    assert str(Wanted(commit="abc", sweep="smoke-reference")) == "--commit abc, --sweep smoke-reference"
+    assert str(Wanted()) == ""

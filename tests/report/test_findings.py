@@ -15,7 +15,7 @@ from bench.report import render
 from bench.report.findings import controls
 from bench.selftest import raw_values, records
 from bench.summary.warnings import of_steps
-from tests.report.conftest import SOME, findings_of, mmlu_record, rows_of, summary_of, text_of
+from tests.report.conftest import EXAMPLE, SOME, findings_of, mmlu_record, rows_of, summary_of, text_of
 
 
 def test_a_runtime_that_scores_otherwise_is_a_problem(tmp_path: Path) -> None:
@@ -117,3 +117,25 @@ def test_a_divergence_with_a_value_that_is_no_number_is_not_measured_and_costs_n
     warning = "divergence: not measured, 1 of 256 tokens have a value that is no finite number"
     assert of_steps(read(tmp_path)[0][0]) == [warning]
     assert warning in [finding.text for finding in render(tmp_path, tmp_path / "out", Wanted(), ("csv",)).findings]
+
+
+def test_all_that_is_wrong_with_the_answers_to_a_task_is_in_words_with_its_numbers(tmp_path: Path) -> None:
+    content = mmlu_record("q2")
+    mmlu = content["measures"]["accuracy"]["mmlu"]
+    mmlu |= {
+        "truncated": 7,
+        "without_system": True,
+        "tokenizer": {"compared": 1200, "different": 2, "example": EXAMPLE},
+    }
+    mmlu["loglik"][0][0], mmlu["loglik"][1:3] = None, [[-2.0] * 4] * 2
+    records.write(tmp_path, content)
+    texts = {finding.title: finding.text for finding in findings_of(tmp_path) if finding.level == "note"}
+    broken = [finding.text for finding in findings_of(tmp_path) if finding.level == "bad"]
+    refused = "q2: the chat template refuses a system message, so the task's description was left out"
+    tokenizers = "q2: the GGUF's tokenizer and the source's differ on 2 of 1,200 texts"
+    assert any("mmlu: a log-likelihood or value is not a finite number on 1 question of 342" in text for text in broken)
+    assert any("mmlu: all choices scored the same on 2 questions of 342" in text for text in broken)
+    assert "guessing gives 25.0 %, always the most frequent answer" in texts["No better than guessing on mmlu"].lower()
+    assert texts["Prompts of mmlu were cut to fit the context"].startswith("q2 7 of 342. ")
+    assert texts["Prompts of mmlu"].startswith(refused)
+    assert texts["Tokenizers differ on mmlu"].startswith(tokenizers)
