@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.steps.base_logprobs import Kept, divergence
+from bench.steps.base_logprobs import Kept
 from variants.artifact import Artifact
 from variants.cache import Cache
 from variants.load import load_model
@@ -107,15 +107,6 @@ def test_a_text_file_takes_the_place_of_the_tasks(tmp_path: Path, tiny_model: Pa
     assert record["measures"]["divergence"]["tokens"] == 256
 
 
-def test_a_text_that_is_not_utf8_is_refused_before_anything_is_built(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = tmp_path / "own.txt"
-    text.write_bytes(b"plain " + "café".encode("latin-1"))
-    assert main(["run", "suite=smoke", "suite.measures=[divergence]", f"divergence.text={text}"]) == 2
-    assert "own.txt, allowed: UTF-8, which it is not from byte 9 on" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("typed", "complaint"),
     [
@@ -133,23 +124,3 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
     assert main(["run", *places, typed]) == 2
     assert complaint in capsys.readouterr().err
     assert not list(tmp_path.glob("*/*/*.json"))
-
-
-def test_a_text_that_is_too_short_says_what_to_do(
-    tmp_path: Path, tiny_model: Path, cache: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    text = tmp_path / "short.txt"
-    text.write_text("Too short.")
-    places = [f"results_dir={tmp_path}", f"cache_dir={cache}", f"model={tiny_model}", "suite=smoke"]
-    only = ["suite.measures=[divergence]", "suite.once=[]", "variant=base", f"divergence.text={text}"]
-    assert main(["run", *places, *only]) == 1
-    assert "divergence.tokens: got 2,048, but the text has 0 in windows of 128" in " ".join(
-        capsys.readouterr().out.split()
-    )
-
-
-def test_kl_is_zero_for_the_same_and_that_of_the_definition_for_another() -> None:
-    base = np.log(np.array([[0.5, 0.25, 0.25]], dtype=np.float32))
-    other = np.log(np.array([[0.25, 0.5, 0.25]], dtype=np.float32))
-    assert divergence(base, base) == pytest.approx([0.0])
-    assert divergence(other, base) == pytest.approx([0.5 * np.log(2) + 0.25 * np.log(0.5)])
