@@ -223,5 +223,9 @@ def test_a_step_kind_costs_one_class_and_one_line_and_a_quantization_type_one_li
         "rounded": "quantized",
         "q4-0": "quantized",
     }
-    assert int(table["q4-0"]["size_bytes"]) < int(table["rounded"]["size_bytes"]) == int(table["base"]["size_bytes"])
-    assert "Q4_0" in copy.bench("list", "--names") or "q4-0" in copy.bench("list", "--names")
+    sizes = {name: int(row["size_bytes"]) for name, row in table.items()}
+    assert sizes["q4-0"] < 0.9 * sizes["base"]
+    assert sizes["rounded"] == pytest.approx(sizes["base"], rel=0.01)
+    names = copy.bench("list", "--names")
+    assert "rounded" in names
+    assert "q4-0" in names

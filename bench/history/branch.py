@@ -187,11 +187,16 @@ def _broken(variant: str, metric: Metric, points: Sequence[Point]) -> Series:
     stretches: list[list[Point]] = [[]]
     breaks = []
     known: dict[str, str] = {}
+    last: Mapping[str, str] = {}
     for point in points:
-        if differing := difference(known, point.value.identity):
+        if point.value.identity is last:  # most are one and the same: see what the index shares
+            stretches[-1].append(point)
+            continue
+        last = point.value.identity
+        if differing := difference(known, last):
             breaks.append(differing)
             stretches.append([])
             known = {}
         stretches[-1].append(point)
-        known = {**known, **point.value.identity}
+        known = {**known, **last}
     return Series(variant, metric, tuple(map(tuple, stretches)), tuple(breaks))

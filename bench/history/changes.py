@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+
 from bench.history.packed import clusters, marks
 from bench.history.series import Change, Point, Series, Value
 from bench.metrics.metric import Metric, Test
@@ -96,8 +98,7 @@ def _changes(
 
 def _shifts(metric: Metric, part: Sequence[Point], splits: int) -> list[changepoints.Shift]:
     """Look at ratios (logarithms); a commit measured with fewer samples than most counts for less."""
-    counts = sorted(point.value.n or 1 for point in part)
-    usual = counts[len(counts) // 2]
-    weights = [min(1.0, (point.value.n or 1) / usual) for point in part]
-    values = [math.log(point.value.value) for point in part]
+    counts = np.array([point.value.n or 1 for point in part])
+    weights = np.minimum(1.0, counts / np.sort(counts)[len(counts) // 2])
+    values = np.log([point.value.value for point in part])
     return changepoints.find_shifts(values, weights, math.log1p(metric.limit), splits)

@@ -125,7 +125,8 @@ class Series:
     @property
     def constant(self) -> bool:
         """Say whether every commit gave the very same value of the same thing."""
-        return not self.breaks and len({point.value.value for point in self.points}) == 1
+        first = self.stretches[0][0].value.value
+        return not self.breaks and all(point.value.value == first for point in self.stretches[0])
 
     @property
     def points(self) -> tuple[Point, ...]:

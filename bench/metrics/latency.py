@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
+
 from bench.metrics import identity
 from bench.metrics.metric import Metric, Records, Rounds
 from bench.stats.estimates import Estimate, least_n, percentile_estimate
@@ -25,8 +27,8 @@ def blocks(records: Records, name: str) -> list[list[float]]:
 
 
 def _percentile(records: Records, name: str, q: float) -> Estimate | None:
-    values = [value for block in blocks(records, name) for value in block]
-    return percentile_estimate(values, q) if values else None
+    timed = blocks(records, name)
+    return percentile_estimate(np.concatenate(timed), q) if timed else None
 
 
 def _rounds(records: Records, name: str, q: float) -> Rounds | None:

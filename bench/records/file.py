@@ -75,13 +75,12 @@ def decode(content: bytes) -> Record:
         record, problem = None, str(error)
     except msgspec.DecodeError:
         _explain(content)
-    head = msgspec.json.decode(content, type=_Head)
-    if head.sha256 is not None:
-        _check_seal(content, head.sha256)
-    if head.schema is None:
+    _check_seal(content)
+    schema = record.schema if record else msgspec.json.decode(content, type=_Head).schema
+    if schema is None:
         raise ValueError("no record: it has no `schema`")
-    if head.schema != SCHEMA:
-        record = migrated(head.schema, content)
+    if schema != SCHEMA:
+        record = migrated(schema, content)
     if record is None:
         raise ValueError(problem)
     return record
@@ -98,10 +97,12 @@ def migrated(schema: int, content: bytes) -> Record:
     return _DECODER.decode(msgspec.json.encode(data))
 
 
-def _check_seal(content: bytes, sha256: str) -> None:
+def _check_seal(content: bytes) -> None:
     seal = _SEAL.match(content)
+    if seal is None and msgspec.json.decode(content, type=_Head).sha256 is None:
+        return
     rest = b"{\n" + content[seal.end() :] if seal else b""
-    if sha256 != hashlib.sha256(rest).hexdigest():
+    if seal is None or seal[1].decode() != hashlib.sha256(rest).hexdigest():
         raise ValueError("changed since it was written: its content does not fit its sha256")
 
 

@@ -6,7 +6,7 @@ A value that is None was not measured. Unknown keys of a record are kept in its 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -123,6 +123,11 @@ class CellError(Struct, frozen=True):
     reproduce: str = ""
 
 
+@cache
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
+    return msgspec.json.Decoder(kind)
+
+
 class Record(Struct, frozen=True, kw_only=True, dict=True):
     """A variant measured once, in one round: the content of one file under `results/`."""
 
@@ -165,7 +170,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         if raw is None:
             return None
         try:
-            return msgspec.json.decode(raw, type=kind)
+            measured: T = _decoder(kind).decode(raw)  # type: ignore[arg-type]  # types are hashable
+            return measured
         except msgspec.ValidationError as error:
             text = str(error) if "`$" in str(error) else f"{error} - at `$`"  # of the whole, it names no place
             raise ValueError(text.replace("`$", f"`$.measures.{name}", 1)) from None

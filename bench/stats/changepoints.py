@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,9 @@ def splits_of(n: int) -> int:
     return sum(len(starts) * (length - 2 * LEAST + 1) for length, starts in _stretches(n))
 
 
-def find_shifts(values: Sequence[float], weights: Sequence[float], threshold: float, splits: int) -> list[Shift]:
+def find_shifts(
+    values: Sequence[float] | Numbers, weights: Sequence[float] | Numbers, threshold: float, splits: int
+) -> list[Shift]:
     """Return the changes of level in a series, by place.
 
     `weights` say how much a point counts beside the others (inverse variance), `threshold` is the smallest change
@@ -66,6 +69,7 @@ def find_shifts(values: Sequence[float], weights: Sequence[float], threshold: fl
     return _confirm(x, w, places, threshold)
 
 
+@lru_cache(maxsize=64)
 def _stretches(n: int) -> list[tuple[int, NDArray[np.intp]]]:
     """Return the stretches searched: lengths that shrink by the root of two, each with its overlapping starts."""
     layers = []
@@ -108,10 +112,10 @@ def _admissible(
 ) -> NDArray[np.bool_]:
     """Say where the change is large enough, and the nearest points of each side lie on their side of its middle."""
     near = np.lib.stride_tricks.sliding_window_view(x, LEAST)
-    ahead, behind = near[places], near[places - LEAST]
+    lowest, highest = near.min(axis=1), near.max(axis=1)
     middle = (before + after) / 2
-    up = (behind.max(axis=2) < middle) & (ahead.min(axis=2) > middle)
-    down = (behind.min(axis=2) > middle) & (ahead.max(axis=2) < middle)
+    up = (highest[places - LEAST] < middle) & (lowest[places] > middle)
+    down = (lowest[places - LEAST] > middle) & (highest[places] < middle)
     allowed: NDArray[np.bool_] = (up | down) & (np.abs(after - before) > threshold)
     return allowed
 

@@ -66,7 +66,9 @@ def percentile_ranks(n: int, q: float, confidence: float = CONFIDENCE) -> tuple[
     return (low if low >= 1 else None), (high if high <= n else None)
 
 
-def percentile_estimate(values: Sequence[float], q: float, confidence: float = CONFIDENCE) -> Estimate:
+def percentile_estimate(
+    values: Sequence[float] | NDArray[np.float64], q: float, confidence: float = CONFIDENCE
+) -> Estimate:
     """Return a percentile with its distribution-free order-statistic interval."""
     ordered = np.sort(np.asarray(values, dtype=float))
     n = len(ordered)
