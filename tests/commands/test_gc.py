@@ -80,7 +80,7 @@ def test_gc_frees_kept_scores_with_their_artifact_and_counts_their_bytes(cache: 
     assert "removed 4 folders" in output
 
 
-def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_are_made_anew(
+def test_gc_keeps_the_base_of_a_divergence_and_says_that_its_log_probabilities_are_made_again(
     cache: ScratchCache, capsys: Capture
 ) -> None:
     cache.add(64 * "e", {"parent": 64 * "d", "step": {"name": "logprobs"}})

@@ -46,7 +46,7 @@ def test_the_index_reads_a_commit_again_only_where_a_record_changed(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": "old", "commits": {}}', '{"version": 1}', "\x00\xff"])
-def test_a_broken_index_is_built_anew(branch: Branch, content: str) -> None:
+def test_a_broken_index_is_built_again(branch: Branch, content: str) -> None:
     branch.measure([0, 1])
     before = branch.history()
     (index,) = branch.cache.glob("history/*/index.json")
@@ -55,7 +55,7 @@ def test_a_broken_index_is_built_anew(branch: Branch, content: str) -> None:
     assert json.loads(index.read_text())["commits"].keys() == {sha[:12] for sha in branch.shas[:2]}
 
 
-def test_an_index_whose_inside_is_broken_is_built_anew(branch: Branch) -> None:
+def test_an_index_whose_inside_is_broken_is_built_again(branch: Branch) -> None:
     branch.measure([0, 1])
     before = branch.history()
     (index,) = branch.cache.glob("history/*/index.json")

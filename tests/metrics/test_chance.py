@@ -20,7 +20,7 @@ def test_guessing_is_what_blind_and_what_always_one_letter_gives() -> None:
 @pytest.mark.parametrize(
     ("correct", "words"), [(25, "at chance"), (30, "at chance"), (40, ""), (5, "below chance"), (18, "at chance")]
 )
-def test_a_score_within_error_of_chance_is_called_so(correct: int, words: str) -> None:
+def test_a_score_within_error_of_chance_is_at_chance(correct: int, words: str) -> None:
     assert chance_level(choices(correct)) == words
 
 
@@ -40,7 +40,7 @@ def test_a_preference_for_a_letter_that_is_seldom_right_is_at_chance_and_not_bel
     assert chance_level(mixed_up) == "below chance"
 
 
-def test_a_right_choice_that_always_stands_first_is_no_answer_to_guess() -> None:
+def test_a_right_choice_that_is_always_the_first_is_no_answer_to_guess() -> None:
     answers = choices(95, golds=(0,))
     assert guesses(answers) == (0.25,)
     assert chance_level(answers) == ""

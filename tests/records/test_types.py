@@ -33,7 +33,7 @@ from tests.records.conftest import typed, why_left_out, written
         ("train", "variants.steps.constrain.Constrain", "other"),
     ],
 )
-def test_a_step_of_a_record_of_before_is_known_by_its_class(name: str, target: str, role: str) -> None:
+def test_the_role_of_a_step_in_an_old_record_follows_from_its_class(name: str, target: str, role: str) -> None:
     content = records.record("base")
     content["config"] |= {"variant": {"name": "x", "steps": [name], "runtime": "llamacpp"}}
     content["config"]["steps"] = {name: {"_target_": target}}

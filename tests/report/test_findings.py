@@ -68,7 +68,7 @@ def test_a_prompt_cache_at_work_is_a_problem(tmp_path: Path) -> None:
     assert "a prompt cache was at work" in findings_of(tmp_path)[0].text
 
 
-def test_uncommitted_changes_are_said_on_top(tmp_path: Path) -> None:
+def test_uncommitted_changes_are_noted_on_top(tmp_path: Path) -> None:
     state = {"sha": records.COMMIT, "dirty": True, "tree": "abc"}
     records.write_sweep(tmp_path, {"base": SOME["base"]}, rounds=1, commit=state)
     text = text_of(render(tmp_path, tmp_path / "out", Wanted()))
@@ -76,7 +76,7 @@ def test_uncommitted_changes_are_said_on_top(tmp_path: Path) -> None:
     assert "0123456789ab-dirty" in text
 
 
-def test_warnings_that_records_of_before_state_are_not_shown_twice(tmp_path: Path) -> None:
+def test_warnings_that_old_records_state_are_not_shown_twice(tmp_path: Path) -> None:
     content = mmlu_record("q2")
     content["warnings"] = ["accuracy mmlu: at chance: 26.0 % right (21.6–30.9, n = 342), guessing gives 25.0 %"]
     records.write(tmp_path, content)

@@ -113,7 +113,7 @@ def test_a_failed_variant_is_a_row_with_its_command(report: Report) -> None:
     assert bad[1].text.startswith("Rounds 0, 1, 2 failed at build lora: MemoryError")
 
 
-def test_too_few_requests_for_a_p99_are_said_so(report: Report) -> None:
+def test_too_few_requests_for_a_p99_are_reported(report: Report) -> None:
     line = next(line for line in text_of(report).splitlines() if line.startswith("| finetuned-q5 "))
     assert "n too small" in line
     assert table_of(report)["finetuned-q5"]["e2e_p99_ms_high"] == ""

@@ -50,7 +50,7 @@ def finding(report: Report, title: str) -> str:
 
 
 @pytest.mark.parametrize(("limit", "noted"), [(6, True), (None, False)])
-def test_a_draw_that_weighs_all_subjects_alike_is_said_beside_the_micro_average(
+def test_a_draw_that_weighs_all_subjects_alike_is_noted_beside_the_micro_average(
     tmp_path: Path, limit: int | None, noted: bool
 ) -> None:
     content = mmlu_record("base")
@@ -92,7 +92,7 @@ def test_a_tokenizer_that_differs_is_shown_with_its_example(report: Report) -> N
     assert "'naïve café': [1, 5, 9] against [1, 5, 8, 7]" in text
 
 
-def test_micro_and_macro_stand_side_by_side(report: Report, rows: dict[str, Row]) -> None:
+def test_micro_and_macro_averages_are_side_by_side(report: Report, rows: dict[str, Row]) -> None:
     macro = rows["q4"].value("accuracy_macro mmlu")
     assert macro is not None
     shares = [hits / n for hits, n in subjects_of(rows["q4"].answers["mmlu"]).values()]

@@ -47,7 +47,7 @@ def test_another_model_is_never_compared(tmp_path: Path) -> None:
     assert {entry.text for entry in alone.entries[1:]} == {"not measured"}
 
 
-def test_what_was_not_measured_is_said_and_nothing_breaks(tmp_path: Path) -> None:
+def test_what_was_not_measured_is_shown_as_such_and_nothing_breaks(tmp_path: Path) -> None:
     records.write_sweep(tmp_path, {name: SOME[name] for name in ("base", "q4")}, rounds=1, measures={})
     report = render_all(tmp_path, tmp_path / "out")
     assert {file.name for file in report.files} == {"index.html", "report.md", "table.csv"}
@@ -112,7 +112,7 @@ def test_records_without_the_newer_columns_still_render(tmp_path: Path) -> None:
     assert table_of(report)["q4"]["cut_prompts_hr"] == ""
 
 
-def test_a_divergence_near_the_rounding_floor_is_called_so(tmp_path: Path) -> None:
+def test_a_divergence_near_the_rounding_floor_is_reported_as_at_the_floor(tmp_path: Path) -> None:
     for name, kl in (("base", None), ("q8", 2e-6), ("q4", 0.02)):
         content = records.record(name)
         if kl:

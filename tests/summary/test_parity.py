@@ -102,7 +102,7 @@ def test_below_99_percent_the_runtimes_do_not_agree() -> None:
     assert Agreement(n=20, same=None, largest_difference=2.5).holds
 
 
-def test_the_parity_that_records_of_before_warn_of_is_computed_anew_instead() -> None:
+def test_parity_that_old_records_warn_of_is_computed_again_instead() -> None:
     stored = "runtime parity: base-torch and base are the same model and pick the same answer on 395 of 400 of hr"
     content = {**records.record("base-torch"), "warnings": [stored, "step nf4: a tensor was left as it is"]}
     assert of_steps(decode(json.dumps(content).encode())) == ["step nf4: a tensor was left as it is"]
