@@ -102,7 +102,7 @@ def test_every_test_has_the_sample_that_it_takes() -> None:
     assert {"ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms", "tokens_per_s", "kl_mean"} <= set(kinds())
 
 
-def test_names_are_unique_and_a_direction_is_stated_where_a_test_judges() -> None:
+def test_names_are_unique_and_a_direction_is_stated_where_there_is_a_test() -> None:
     names = [one.name for one in templates() if one.tasks is None]
     assert len(names) == len(set(names))
     assert all(one.better for one in templates() if one.test and one.kind != "score")
