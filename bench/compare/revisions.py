@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -11,6 +10,7 @@ from pathlib import Path
 from bench.machine import git
 from bench.records.file import record_path
 from bench.records.listing import choices
+from bench.records.revision import resolve_revision
 from bench.records.selection import Selection, Wanted, select
 from bench.records.store import LeftOut, read
 from variants.errors import UserError
@@ -33,7 +33,7 @@ def find_side(results: Path, revision: str | None, wanted: Sequence[Wanted]) -> 
 
     Raises UserError where there are none.
     """
-    sha, dirty = _commit(revision or "HEAD", results)
+    sha, dirty = resolve_revision(revision or "HEAD", results)
     records, left_out = read(results, f"{sha[:12]}*")
     records = [record for record in records if record.sha.startswith(sha)]
     clean = [record for record in records if not record.commit.dirty]
@@ -50,24 +50,6 @@ def find_side(results: Path, revision: str | None, wanted: Sequence[Wanted]) -> 
         f"no records for {revision or 'HEAD'} ({sha[:12]}{where}) under {results}{unsound}: "
         f"run `make bench` there, or choose one of: {choices(results)}"
     )
-
-
-def _commit(revision: str, folder: Path) -> tuple[str, str | None]:
-    """Return the sha that a revision names, and which uncommitted state of it: None for none, empty for any."""
-    if revision == "worktree":
-        now = git.state(folder) if folder.exists() else None
-        return (now.sha, f"-{now.tree}" if now.dirty else "") if now and now.sha else ("no-commit", "")
-    name, dirty, tree = revision.partition("-dirty")
-    for asked, state in ((revision, None), (name, tree)) if dirty else ((revision, None),):
-        sha = git.commit_of(folder, asked)
-        if sha:
-            return sha, state
-        # Records travel further than commits: a shallow clone has not the history that they name.
-        is_sha = re.fullmatch("[0-9a-f]{7,40}", asked)
-        recorded = {path.name.partition("-dirty")[0] for path in folder.glob(f"*/{asked[:12]}*") if is_sha}
-        if len(recorded) == 1:
-            return recorded.pop(), state
-    raise UserError(f"unknown revision {revision!r}: choose one of: {choices(folder)}")
 
 
 def _beside(selection: Selection, left_out: Sequence[LeftOut], results: Path) -> dict[str, list[LeftOut]]:
