@@ -19,7 +19,7 @@ def test_each_number_stands_at_its_value_and_not_at_the_end_of_an_interval(tmp_p
     summary = summarize(read(tmp_path)[0])
     figure = latency_percentiles(summary)
     assert figure is not None
-    FigureCanvasAgg(figure).draw()
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     shown = []
     for axes in figure.axes:
         for text in axes.texts:
@@ -29,8 +29,7 @@ def test_each_number_stands_at_its_value_and_not_at_the_end_of_an_interval(tmp_p
             assert digits(x) == text.get_text()
             shown.append(value)
             box, (at, _) = text.get_window_extent(), axes.transData.transform((x, y))
-            beside = at - box.x1 if text.get_ha() == "right" else 0 if box.x0 <= at <= box.x1 else 99
-            assert 0 <= beside < 20
+            assert box.x0 - 1 <= at < box.x1 + 20  # a P50 stands just left of its dot
     values = [
         row.values[f"{name}_p{q}_ms"] for row in summary.rows for name in ("ttft", "tpot", "e2e") for q in (50, 99)
     ]
