@@ -55,7 +55,9 @@ class Comparison:
     def exit_code(self) -> int:
         """Return 1 for a verdict of `fail_on`, 2 where nothing, or not everything on file, was compared, else 0."""
         verdicts = {line.verdict for line in self.lines}
-        judged = {line.verdict for line in self.lines if line.metric != "artifact"} & JUDGED
+        judged = any(
+            line.verdict in JUDGED or line.change is not None for line in self.lines if line.metric != "artifact"
+        )
         return 1 if verdicts & self.fail_on else 2 if self.left_out or not judged else 0
 
 

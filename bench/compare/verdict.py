@@ -69,10 +69,12 @@ def judge(effect: Effect, p_holm: float) -> Verdict:
     return "same" if effect.low >= -effect.limit and effect.high <= effect.limit else "undecided"
 
 
-def judge_exact(before: float, after: float, better: Better | None = "lower") -> Verdict:
-    """Judge a number that is exact, such as a size: any byte counts."""
+def judge_exact(before: float, after: float, better: Better | None = "lower", limit: float = 0.0) -> Verdict:
+    """Judge a number that is exact, such as a size: it is `changed` where it moved by no more than a share `limit`."""
     if after == before:
         return "same"
+    if abs(after - before) <= limit * abs(before):
+        return "changed"
     return "better" if (after > before) == (better == "higher") else "worse"
 
 

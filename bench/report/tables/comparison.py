@@ -81,9 +81,10 @@ def footnotes(comparison: Comparison) -> list[str]:
     )
     within = f" ({in_words})" if in_words else ""
     return [
-        f"worse/better: p < 0.05 after Holm and beyond the limit{within}; a size by any byte. same: the whole 95 % "
-        "interval within the limit. undecided: neither is shown. changed: other bytes under the same name, which says "
-        "nothing of better or worse.",
+        f"worse/better: p < 0.05 after Holm and beyond the limit{within}; a size, which is exact, by more than the "
+        "limit. same: the whole 95 % interval within the limit, or the same bytes gave the same answers. undecided: "
+        "neither is shown. changed: other bytes under the same name, or a size within its limit, which says nothing of "
+        "better or worse.",
         f"Holm's families: {families(comparison)}. Latency and memory: rounds resampled as blocks, all variants "
         "showing how much rounds differ, Student's t. Accuracy: exact McNemar on the same questions; perplexity and "
         "score of a task, of its family too: paired t over the same documents. Divergence: paired t over windows of "
