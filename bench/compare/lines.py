@@ -191,7 +191,7 @@ def _metric_line(
     pair: Pair, mark: ArtifactState, metric: Metric, before: float | str | None, after: float | str | None, limit: float
 ) -> VerdictLine:
     line = VerdictLine(pair.variant, mark, metric.name, "undecided", base=before, head=after)
-    line = replace(line, unit=metric.unit, scale=metric.scale, limit=limit)
+    line = replace(line, unit=metric.unit, scale=metric.scale, limit=limit, measure=metric.measure)
     if before is None or after is None:
         return _one_sided(line, pair, gone=after is None)
     if metric.test != "exact" or isinstance(before, str) or isinstance(after, str):
@@ -249,4 +249,6 @@ def _judged(line: VerdictLine, effect: Effect, p_holm: float, sizes: Mapping[str
         p=None if effect.low is None else p_holm,
         needed=needed,
         why=why,
+        units=effect.units,
+        counted=effect.counted,
     )
