@@ -73,17 +73,19 @@ def compare(
     """Compare the sweeps of two revisions. Raises UserError where one of them has no records.
 
     A revision is what git takes it for; `worktree` means the uncommitted state of HEAD, `<rev>-dirty` that of another
-    commit. `head` None is HEAD in the state measured last; `wanted` has its machine and sweep. The base is taken from
-    the head's sweep, and from its machine where that has measured the base too. Only the records of the two commits
-    are read.
+    commit. `head` None is HEAD in the state measured last; then the nearest commit before it that was measured stands
+    for a side that was not, which `notes` says, unless a sha or a state was typed. `wanted` has the head's machine and
+    sweep. The base is taken from the head's sweep, and from its machine where that has measured the base too. Only the
+    records of the commits in question are read.
     """
     if not any(results.glob(f"*/*/{RECORDS}")):
         raise UserError(f"no records under {results}: run `make bench`")
-    after = find_side(results, head, [wanted])
-    before = find_side(results, base, _base_of(after.selection, wanted))
+    after = find_side(results, head, [wanted], nearest=head is None)
+    before = find_side(results, base, _base_of(after.selection, wanted), head is None, after.selection)
     sides = before.selection, after.selection
     if (sides[0].label, sides[0].machine) == (sides[1].label, sides[1].machine):
-        raise UserError(f"both sides are the records of {sides[1].label}: choose two of: {choices(results)}")
+        both = f"both sides are the records of {sides[1].label}: choose two of: {choices(results)}"
+        raise UserError(after.missing or both)
     drift = _drift(sides[0].records, sides[1].records)
     notes = [*before.notes, *after.notes]
     if normalize:
