@@ -239,8 +239,8 @@ def test_a_malformed_mmlu_row_is_named_by_file_and_row(refused: Run, tmp_path: P
     for split in ("dev", "test"):
         (tmp_path / "mmlu" / split).mkdir(parents=True)
         (tmp_path / "mmlu" / split / f"anatomy_{split}.csv").write_text("q?,1,2,3,4,A\nq?,1,2,3,4,X\n")
-    told = refused("accuracy.tasks=[mmlu_anatomy]", "accuracy.limit=null", f"data_dir={tmp_path / 'mmlu'}")
-    assert "dev/anatomy_dev.csv: row 2: its answer is 'X', allowed: A, B, C, D" in told
+    complaint = refused("accuracy.tasks=[mmlu_anatomy]", "accuracy.limit=null", f"data_dir={tmp_path / 'mmlu'}")
+    assert "dev/anatomy_dev.csv: row 2: its answer is 'X', allowed: A, B, C, D" in complaint
 
 
 def test_rows_that_are_not_utf_8_are_named(refused: Run, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from bench.sweep.cell import make_cell
 from bench.sweep.compose import compose
 from bench.sweep.request import parse
 from bench.sweep.run import moved
-from tests.sweep.test_run import arguments
+from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 
 
