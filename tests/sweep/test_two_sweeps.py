@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec.structs import asdict
 
 from bench.machine.git import State
 from bench.records.store import read
@@ -67,7 +66,7 @@ def test_a_checkout_that_changed_under_a_sweep_is_named_in_its_records(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = make_cell(compose(parse([f"model={tiny_model}"]), "base", 0))
-    now = State(**asdict(cell.commit))
+    now = State(cell.commit.sha, cell.commit.dirty, cell.commit.tree)
     monkeypatch.setattr("bench.sweep.run.state", lambda root: now)
     assert moved(cell) == []
     monkeypatch.setattr("bench.sweep.run.state", lambda root: replace(now, tree="another"))
