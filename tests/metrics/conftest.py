@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bench.metrics.answers import (
-    DocumentValue,
-)
+from bench.metrics.answers import DocumentValue
 from bench.records.values import Answers
 
 

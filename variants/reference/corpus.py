@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from variants.reference.facts import RELATIONS, Relation
+from variants.reference.facts import RELATIONS
 from variants.reference.offices import questions
+from variants.reference.relation import Relation
 
 TASKS = Path(__file__).parents[2] / "bench/tasks"
 PROMPT = "Question: {question}\nAnswer:"
