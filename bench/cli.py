@@ -74,7 +74,8 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "head",
         metavar="HEAD",
         nargs="?",
-        help="git revision, or worktree for uncommitted results (default: HEAD in the state measured last)",
+        help="git revision, or worktree for uncommitted results (default: HEAD in the state measured last; where HEAD "
+        "or BASE was not measured, the nearest commit before it that was)",
     )
     compare.add_argument("--results", default="results", help="folder of the records (default: results)")
     compare.add_argument("--machine", default=None, help="a machine id, where several have records")

@@ -220,10 +220,12 @@ def _compared(bisection: Bisection, sha: str) -> Evidence:
     from bench.compare.comparison import compare
     from bench.compare.lines import Asked
 
+    metric = _metric(bisection.metric)
+    # The history shows every byte as a change; whoever asks for its commit has seen it.
+    thresholds = {metric.kind: 0.0} if metric.test == "exact" else {}
+    asked = Asked((bisection.variant,), (bisection.metric,), thresholds)
     try:
-        comparison = compare(
-            Path(bisection.results), bisection.good, sha, asked=Asked((bisection.variant,), (bisection.metric,))
-        )
+        comparison = compare(Path(bisection.results), bisection.good, sha, asked=asked)
     except UserError as error:
         return Evidence(sha, SKIP, None, str(error))
     line = next((line for line in comparison.lines if line.metric == bisection.metric), None)

@@ -55,7 +55,9 @@ class Comparison:
     def exit_code(self) -> int:
         """Return 1 for a verdict of `fail_on`, 2 where nothing, or not everything on file, was compared, else 0."""
         verdicts = {line.verdict for line in self.lines}
-        judged = {line.verdict for line in self.lines if line.metric != "artifact"} & JUDGED
+        judged = any(
+            line.verdict in JUDGED or line.change is not None for line in self.lines if line.metric != "artifact"
+        )
         return 1 if verdicts & self.fail_on else 2 if self.left_out or not judged else 0
 
 
@@ -71,17 +73,19 @@ def compare(
     """Compare the sweeps of two revisions. Raises UserError where one of them has no records.
 
     A revision is what git takes it for; `worktree` means the uncommitted state of HEAD, `<rev>-dirty` that of another
-    commit. `head` None is HEAD in the state measured last; `wanted` has its machine and sweep. The base is taken from
-    the head's sweep, and from its machine where that has measured the base too. Only the records of the two commits
-    are read.
+    commit. `head` None is HEAD in the state measured last; then the nearest commit before it that was measured stands
+    for a side that was not, which `notes` says, unless a sha or a state was typed. `wanted` has the head's machine and
+    sweep. The base is taken from the head's sweep, and from its machine where that has measured the base too. Only the
+    records of the commits in question are read.
     """
     if not any(results.glob(f"*/*/{RECORDS}")):
         raise UserError(f"no records under {results}: run `make bench`")
-    after = find_side(results, head, [wanted])
-    before = find_side(results, base, _base_of(after.selection, wanted))
+    after = find_side(results, head, [wanted], nearest=head is None)
+    before = find_side(results, base, _base_of(after.selection, wanted), head is None, after.selection)
     sides = before.selection, after.selection
     if (sides[0].label, sides[0].machine) == (sides[1].label, sides[1].machine):
-        raise UserError(f"both sides are the records of {sides[1].label}: choose two of: {choices(results)}")
+        both = f"both sides are the records of {sides[1].label}: choose two of: {choices(results)}"
+        raise UserError(after.missing or both)
     drift = _drift(sides[0].records, sides[1].records)
     notes = [*before.notes, *after.notes]
     if normalize:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.metrics.metric import Clusters, Marks, Metric, Rounds, Sample
@@ -21,7 +21,8 @@ class Effect:
     An end of the interval that the sample is too small for is None. `n` is what was counted, of which `units` are
     independent: `counted` says what these are. `family` names the tests that Holm's correction counts with this one,
     None where no data of this size could reject (Tarone 1990, Biometrics 46:515): such a test costs the others nothing.
-    `doubt` is why the change is undecided whatever the test says. `sign` is -1 where the metric falls as it gets
+    `doubt` is why the change is undecided whatever the test says. `unmoved` says that both sides have the very same
+    raw values, such as the same answers to every question. `sign` is -1 where the metric falls as it gets
     worse; where `is_log` the scale is the log of a ratio.
     """
 
@@ -36,6 +37,7 @@ class Effect:
     counted: Counted
     family: str | None
     doubt: str = ""
+    unmoved: bool = False
     sign: int = 1
     is_log: bool = False
 
@@ -64,9 +66,10 @@ def holm_family(metric: Metric) -> str:
 def effect_of(metric: Metric, before: Sample, after: Sample, limit: float) -> Effect:
     """Return the effect between two samples, tested without the other variants; `limit` as in `Metric.limit`."""
     if isinstance(before, Marks) and isinstance(after, Marks):
-        return questions_effect(metric, proportions.paired_difference(before.right, after.right), limit)
+        effect = questions_effect(metric, proportions.paired_difference(before.right, after.right), limit)
+        return replace(effect, unmoved=before == after)
     if isinstance(before, Clusters) and isinstance(after, Clusters):
-        return clusters_effect(metric, before, after, limit)
+        return replace(clusters_effect(metric, before, after, limit), unmoved=before == after)
     raise TypeError(f"{metric.name}: no test for {type(before).__name__} and {type(after).__name__}")
 
 

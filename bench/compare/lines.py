@@ -16,6 +16,8 @@ from bench.summary.summarize import rows_alone
 
 TEXTS = {"artifact": "artifact", "tensor_types": "size"}
 """The lines whose values are texts, and the measure that each is chosen by: the bytes, and the types of tensors."""
+UNMOVED = "the same bytes gave the same answers"
+"""Why what is too little to show equivalence is `same` all the same: there is nothing that could have moved."""
 OF_FAILURES: frozenset[Verdict] = frozenset({"now fails", "fixed"})
 
 
@@ -189,13 +191,15 @@ def _metric_line(
     pair: Pair, mark: ArtifactState, metric: Metric, before: float | str | None, after: float | str | None, limit: float
 ) -> VerdictLine:
     line = VerdictLine(pair.variant, mark, metric.name, "undecided", base=before, head=after)
-    line = replace(line, unit=metric.unit, scale=metric.scale, limit=limit)
+    line = replace(line, unit=metric.unit, scale=metric.scale, limit=limit, measure=metric.measure)
     if before is None or after is None:
         return _one_sided(line, pair, gone=after is None)
     if metric.test != "exact" or isinstance(before, str) or isinstance(after, str):
         return line  # until its test is known
-    verdict = judge_exact(before, after, metric.better)
-    return replace(line, verdict=verdict, change=after / before if before else None, test="exact")
+    verdict = judge_exact(before, after, metric.better, limit)
+    why = f"{after - before:+,.0f} of {before:,.0f}: below the limit of {100 * limit:g} %".replace("-", "−")
+    change = after / before if before else None
+    return replace(line, verdict=verdict, change=change, test="exact", why=why if verdict == "changed" else "")
 
 
 def _run_lines(pair: Pair, mark: ArtifactState, lines: Sequence[VerdictLine], asked: Asked) -> list[VerdictLine]:
@@ -229,6 +233,8 @@ def _judged(line: VerdictLine, effect: Effect, p_holm: float, sizes: Mapping[str
     """Complete a line with its test; change and interval are written on the scale that the metric is read on."""
     change, low, high = effect.change()
     verdict, needed, why = judge(effect, p_holm), None, ""
+    if effect.unmoved and line.artifact == "same" and verdict == "undecided":
+        verdict, why = "same", UNMOVED
     if verdict == "undecided":
         needed = None if effect.doubt else needed_n(effect, sizes.get(effect.family or "", 1))
         why = f"about {needed:,} {effect.counted} would decide it" if needed else effect.doubt or "it lies at the limit"
@@ -243,4 +249,6 @@ def _judged(line: VerdictLine, effect: Effect, p_holm: float, sizes: Mapping[str
         p=None if effect.low is None else p_holm,
         needed=needed,
         why=why,
+        units=effect.units,
+        counted=effect.counted,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -11,8 +10,10 @@ from pathlib import Path
 from bench.machine import git
 from bench.records.file import record_path
 from bench.records.listing import choices
+from bench.records.revision import resolve_revision
 from bench.records.selection import Selection, Wanted, select
 from bench.records.store import LeftOut, read
+from bench.records.types import Record
 from variants.errors import UserError
 
 
@@ -20,22 +21,27 @@ from variants.errors import UserError
 class Side:
     """One side of a comparison: its records, the unsound files that may be some of them, and notes for the reader.
 
-    `left_out` has the unsound files by variant: such a variant cannot be compared.
+    `left_out` has the unsound files by variant: such a variant cannot be compared. Where the records are those of an
+    older commit, `missing` says that the revision itself has none.
     """
 
     selection: Selection
     left_out: dict[str, list[LeftOut]]
     notes: tuple[str, ...]
+    missing: str = ""
 
 
-def find_side(results: Path, revision: str | None, wanted: Sequence[Wanted]) -> Side:
+def find_side(
+    results: Path, revision: str | None, wanted: Sequence[Wanted], nearest: bool = False, other: Selection | None = None
+) -> Side:
     """Return the records that stand for a revision, of the first of `wanted` (machine and sweep) that has any.
 
-    Raises UserError where there are none.
+    With `nearest` these may be those of the nearest commit before it, but not those of the `other` side. Raises
+    UserError where there are none.
     """
-    sha, dirty = _commit(revision or "HEAD", results)
-    records, left_out = read(results, f"{sha[:12]}*")
-    records = [record for record in records if record.sha.startswith(sha)]
+    name = revision or "HEAD"
+    sha, dirty = resolve_revision(name, results)
+    records, left_out = _read(results, sha)
     clean = [record for record in records if not record.commit.dirty]
     states = [records] if dirty is not None or revision is None else [clean, records]
     commits = [sha] if dirty is None else [f"{sha}-dirty{dirty}"]
@@ -44,30 +50,44 @@ def find_side(results: Path, revision: str | None, wanted: Sequence[Wanted]) -> 
         selection = select(state, replace(one, commit=commit), results)
         if selection is not None:
             return Side(selection, _beside(selection, left_out, results), tuple(_notes(revision, selection, results)))
-    where = "".join(f", {name} {value}" for name in ("sweep", "machine") if (value := getattr(wanted[-1], name)))
+    where = "".join(f", {key} {value}" for key in ("sweep", "machine") if (value := getattr(wanted[-1], key)))
     unsound = f", {len(left_out)} left out ({left_out[0]})" if left_out else ""
-    raise UserError(
-        f"no records for {revision or 'HEAD'} ({sha[:12]}{where}) under {results}{unsound}: "
+    missing = (
+        f"no records for {name} ({sha[:12]}{where}) under {results}{unsound}: "
         f"run `make bench` there, or choose one of: {choices(results)}"
     )
+    # A sha or a state that was typed in full is meant as it stands.
+    may_stand_in = nearest and dirty is None and not sha.startswith(name)
+    side = _nearest_side(results, name, sha, wanted, other) if may_stand_in else None
+    if side is None:
+        raise UserError(missing)
+    return replace(side, missing=missing)
 
 
-def _commit(revision: str, folder: Path) -> tuple[str, str | None]:
-    """Return the sha that a revision names, and which uncommitted state of it: None for none, empty for any."""
-    if revision == "worktree":
-        now = git.state(folder) if folder.exists() else None
-        return (now.sha, f"-{now.tree}" if now.dirty else "") if now and now.sha else ("no-commit", "")
-    name, dirty, tree = revision.partition("-dirty")
-    for asked, state in ((revision, None), (name, tree)) if dirty else ((revision, None),):
-        sha = git.commit_of(folder, asked)
-        if sha:
-            return sha, state
-        # Records travel further than commits: a shallow clone has not the history that they name.
-        is_sha = re.fullmatch("[0-9a-f]{7,40}", asked)
-        recorded = {path.name.partition("-dirty")[0] for path in folder.glob(f"*/{asked[:12]}*") if is_sha}
-        if len(recorded) == 1:
-            return recorded.pop(), state
-    raise UserError(f"unknown revision {revision!r}: choose one of: {choices(folder)}")
+def _read(results: Path, sha: str) -> tuple[list[Record], list[LeftOut]]:
+    records, left_out = read(results, f"{sha[:12]}*")
+    return [record for record in records if record.sha.startswith(sha)], left_out
+
+
+def _nearest_side(results: Path, name: str, sha: str, wanted: Sequence[Wanted], other: Selection | None) -> Side | None:
+    """Return the records of the nearest commit before one that was not measured, in the order of `git log`."""
+    measured = {folder.name[:12] for folder in results.glob("*/*/")}
+    older = [(age, one) for age, one in enumerate(git.ancestors(results, sha)) if age and one[:12] in measured]
+    for one, (age, commit) in product(wanted, older):
+        records, left_out = _read(results, commit)
+        clean = [record for record in records if not record.commit.dirty]
+        for state in (clean, records):
+            selection = select(state, replace(one, commit=commit), results)
+            if selection is None or (other and _place(selection) == _place(other)):
+                continue
+            before = f"{age:,} commit{'' if age == 1 else 's'} before it"
+            note = f"{name} ({sha[:12]}) was not measured: {selection.label}, {before}, stands for it"
+            return Side(selection, _beside(selection, left_out, results), (note,))
+    return None
+
+
+def _place(selection: Selection) -> tuple[str, str]:
+    return selection.label, selection.machine
 
 
 def _beside(selection: Selection, left_out: Sequence[LeftOut], results: Path) -> dict[str, list[LeftOut]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.compare.effects import Effect
+from bench.compare.effects import Counted, Effect
 from bench.metrics.metric import Better, Scale, Unit
 from bench.stats import estimates, proportions
 from bench.stats.estimates import CONFIDENCE
@@ -35,7 +35,8 @@ class VerdictLine:
     `base` and `head` are in `unit`. `change` is head / base where `scale` is `ratio`, else head - base (of a share of
     right answers in shares of 1); `low` and `high` are the ends of its 95 % interval, `p` is Holm's, `limit` the
     smallest change that matters, as in `Metric.limit`. `n` counts the smaller side; `needed` is the n that would decide
-    what is undecided, were the change what it looks like. `artifact` says whether the name still means the same bytes.
+    what is undecided, were the change what it looks like; `units` is what there is of it, and `counted` says what that
+    is: rounds, questions, documents or windows. `artifact` says whether the name still means the same bytes.
     """
 
     variant: str
@@ -55,6 +56,9 @@ class VerdictLine:
     unit: Unit = "1"
     scale: Scale = "ratio"
     limit: float = 0.0
+    measure: str = ""
+    units: int | None = None
+    counted: Counted | None = None
 
 
 def judge(effect: Effect, p_holm: float) -> Verdict:
@@ -69,10 +73,12 @@ def judge(effect: Effect, p_holm: float) -> Verdict:
     return "same" if effect.low >= -effect.limit and effect.high <= effect.limit else "undecided"
 
 
-def judge_exact(before: float, after: float, better: Better | None = "lower") -> Verdict:
-    """Judge a number that is exact, such as a size: any byte counts."""
+def judge_exact(before: float, after: float, better: Better | None = "lower", limit: float = 0.0) -> Verdict:
+    """Judge a number that is exact, such as a size: it is `changed` where it moved by no more than a share `limit`."""
     if after == before:
         return "same"
+    if abs(after - before) <= limit * abs(before):
+        return "changed"
     return "better" if (after > before) == (better == "higher") else "worse"
 
 

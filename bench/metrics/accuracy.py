@@ -71,7 +71,7 @@ def _macro(records: Records, task: str = "") -> Estimate | None:
 
 def _marks(records: Records, task: str = "") -> Marks | None:
     answers = answers_of(records, task)
-    return Marks(columns.right(answers)) if answers else None
+    return Marks(columns.right(answers), answers.picked or answers.answer or ()) if answers else None
 
 
 def _score(records: Records, task: str = "") -> Estimate | None:

@@ -41,9 +41,10 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Marks:
-    """For each question whether it was answered right."""
+    """For each question whether it was answered right, and the answer that was given."""
 
     right: Sequence[bool]
+    answers: Sequence[object] = ()
 
 
 @dataclass(frozen=True)

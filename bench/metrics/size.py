@@ -18,7 +18,7 @@ def _first(records: Records, name: str) -> Estimate | None:
 METRICS = (
     Metric(
         "size_bytes", "Size", "byte", "size", partial(_first, name="size_bytes"), identity.model,
-        test="exact", column="Size", beside_base="Smaller than base",
+        limit=0.001, test="exact", column="Size", beside_base="Smaller than base",
     ),
     Metric(
         "n_parameters", "Parameters", "1", "size", partial(_first, name="n_parameters"), identity.model, better=None,

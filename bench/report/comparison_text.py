@@ -70,14 +70,15 @@ def as_markdown(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
 
 def as_github(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
     """Write a comment for a pull request: what matters in sight, the rest folded; cut where GitHub would refuse it."""
-    mark = {0: "✅", 1: "❌", 2: "⚠️"}[comparison.exit_code]
+    open_ = any(line.verdict == "undecided" for line in comparison.lines)
+    mark = {0: "🟡" if open_ else "✅", 1: "❌", 2: "⚠️"}[comparison.exit_code]
     ranked = sorted(comparison.lines, key=lambda line: VERDICTS.index(line.verdict))
     notable = [line for line in ranked if line.verdict not in ("same", "undecided")]
     parts = [
         MARKER,
         f"### {mark} variantbench: {outcome(comparison)}",
         summary(comparison),
-        _table(comparison, notable) if notable else "No metric changed beyond chance and its limit.",
+        _table(comparison, notable) if notable else "No metric is shown to have changed beyond chance and its limit.",
         _folded(f"All {len(comparison.lines)} lines", _table(comparison, comparison.lines)),
         _folded("How to read this", "\n".join(f"- {plain(note)}" for note in footnotes(comparison))),
     ]

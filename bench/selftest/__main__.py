@@ -76,14 +76,14 @@ def _verdicts() -> Iterator[list[str]]:
         ),
     ):
         yield row(what, simulate(PAIRS, 1, design, noise).false_worse, promised)
-    planted = Planted({0: 1.10}, {1: 0.03}, {2: 1000})
+    planted = Planted({0: 1.10}, {1: 0.03}, {2: 10_000})
     rates = simulate(PAIRS, 2, planted=planted)
     yield row("P50 10 % slower, 3 rounds of 200: found", rates.worse[0, "e2e_p50_ms"], "at least 95 %")
     yield row("… its TPOT P50, beside four other parts of a latency: found", rates.worse[0, "tpot_p50_ms"])
     yield row("3 points of 1,000 questions lost, 5 % flip: found", rates.worse[1, "accuracy 0"], "at least 90 %")
     two = simulate(PAIRS, 2, Design(tasks=2), planted=planted)
     yield row("… one of two tasks (Holm over 24, not 12): found", two.worse[1, "accuracy 0"])
-    yield row("1,000 bytes larger: found", rates.worse[2, "size_bytes"], "100 %")
+    yield row("10,000 bytes of 2.3 MB larger: found", rates.worse[2, "size_bytes"], "100 %")
     yield row("… in the pairs with planted changes, a false worse elsewhere", rates.false_worse, "at most 5 %")
 
 

@@ -110,8 +110,9 @@ def _worse(rng: np.random.Generator, design: Design, noise: Noise, planted: Plan
     effects = dict([*_of_rounds(rng, design, noise, planted), *_of_questions(rng, design, noise, planted)])
     adjusted, _ = holm_by_family(list(effects.values()))
     worse = [place for (place, effect), p in zip(effects.items(), adjusted, strict=True) if judge(effect, p) == "worse"]
-    sizes = {v: judge_exact(SIZE_BYTES, SIZE_BYTES + planted.size_bytes.get(v, 0)) for v in range(design.variants)}
-    return worse + [(variant, SIZE.name) for variant, verdict in sizes.items() if verdict == "worse"]
+    sizes = {v: SIZE_BYTES + planted.size_bytes.get(v, 0) for v in range(design.variants)}
+    larger = [v for v, size in sizes.items() if judge_exact(SIZE_BYTES, size, limit=SIZE.limit) == "worse"]
+    return worse + [(variant, SIZE.name) for variant in larger]
 
 
 def _of_rounds(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from bench.metrics.answers import is_right_or_wrong, right, values_of
 from bench.metrics.catalogue import metrics_of
+from bench.records.listing import choices
+from bench.records.selection import Wanted, select
 from bench.records.store import read
 from bench.records.types import Record
 from bench.records.values import LATENCIES, Answers
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = [
     *("machine", "commit", "dirty", "tree", "sweep", "model", "suite", "variant", "round", "runtime", "started_at"),
-    *("status", "error", "metric", "task", "value", "unit", "n", "low", "high"),
+    *("status", "error", "metric", "task", "value", "unit", "n", "low", "high", "newest"),
 ]
 SAMPLE_IDENTITY = ("machine", "commit", "dirty", "tree", "sweep", "variant", "round")
 SAMPLE_COLUMNS = (
@@ -29,8 +31,12 @@ SAMPLE_COLUMNS = (
 Columns = dict[str, object]
 
 
-def load(path: Path | str = "results") -> pd.DataFrame:
-    """Return all records under a folder as one tidy table, one row per cell and metric.
+def load(path: Path | str = "results", commit: str | None = None) -> pd.DataFrame:
+    """Return the records under a folder as one tidy table, one row per cell and metric, in the order of time.
+
+    `newest` is True in the rows of the newest sweep, which is the one that `bench report` shows: of one commit in one
+    state, on one machine. `commit` is a git revision, such as `HEAD`: only its records are read, in all its states, and
+    `newest` is of these. Raises UserError for an unknown one; warns where there are no records.
 
     `value` is in `unit`; `low` and `high` are the ends of a 95 % interval over the `n` samples of this one
     cell, missing where n is too small or the value is not a sample's. Latencies are service times of a
@@ -42,25 +48,28 @@ def load(path: Path | str = "results") -> pd.DataFrame:
     import pandas as pd
 
     rows: list[Columns] = []
-    for record in _read(path):
-        values = list(_values(record))
-        rows += [{**_cell(record), **row} for row in ([*values, {}] if record.failed or not values else values)]
+    records = _read(path, commit)
+    selection = select(records, Wanted(), Path(path))
+    newest = {id(record) for record in selection.records} if selection else set()
+    for record in records:
+        values, cell = list(_values(record)), {**_cell(record), "newest": id(record) in newest}
+        rows += [{**cell, **row} for row in ([*values, {}] if record.failed or not values else values)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def samples(path: Path | str = "results", commit: str = "*") -> pd.DataFrame:
-    """Return the raw values of the records under a folder as one table, one row per sample.
+def samples(path: Path | str = "results", commit: str | None = None) -> pd.DataFrame:
+    """Return the raw values of the records under a folder as one table, one row per sample, in the order of time.
 
     `kind` is `request` (latencies in ms, `sample` its place in the round from 0) or `question` (`task`, `sample` the
     question's id, `gold` and `picked` the numbers of the choices from 0; of other tasks the `value` of the metric, its
-    `weight` in a perplexity, and the generated `answer`). `commit` is the start of a sha: a store of many commits
-    is large. Files that cannot be read are named in a warning and left out.
+    `weight` in a perplexity, and the generated `answer`). `commit` is a git revision, as of `load`: a store of
+    many commits is large. Files that cannot be read are named in a warning and left out.
     """
     import pandas as pd
 
     frames = [
         pd.DataFrame({**columns, **{name: _cell(record)[name] for name in SAMPLE_IDENTITY}})
-        for record in _read(path, commit if commit == "*" else f"{commit[:12]}*")
+        for record in _read(path, commit)
         for columns in _samples(record)
     ]
     if not frames:
@@ -68,10 +77,21 @@ def samples(path: Path | str = "results", commit: str = "*") -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).reindex(columns=SAMPLE_COLUMNS)
 
 
-def _read(path: Path | str, label: str = "*") -> list[Record]:
-    records, left_out = read(path, label)
+def _read(path: Path | str, commit: str | None) -> list[Record]:
+    """Read the records of a revision, of all commits where it is None, in the order of time."""
+    results, label, wanted = Path(path), "*", Wanted()
+    if commit is not None:
+        from bench.records.revision import resolve_revision
+
+        sha, state = resolve_revision(commit, results)
+        label, wanted = f"{sha[:12]}*", Wanted(sha if state is None else f"{sha}-dirty{state}")
+    records, left_out = read(results, label)
     for line in left_out:
-        warnings.warn(f"left out: {line}", stacklevel=3)
+        warnings.warn(f"left out: {line}", stacklevel=4)
+    records = sorted((record for record in records if wanted.fits(record)), key=lambda record: record.started_at)
+    if not records:
+        cure = "run `make bench`" if commit is None else f"choose one of: {choices(results)}"
+        warnings.warn(f"no records{'' if commit is None else f' of {commit}'} under {path}: {cure}", stacklevel=4)
     return records
 
 

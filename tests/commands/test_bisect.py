@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.commands.bisect import BAD, GOOD, Bisection, _compared
+from tests.checkout import SIZE, Checkout, q4
 from variants.paths import ROOT
 
 COMMITS, PLANTED = 16, 11
@@ -150,3 +152,13 @@ def test_an_interrupted_bisection_takes_its_worktree_away(
     assert child.returncode == 130
     assert not tree.exists()
     assert project.state() == before
+
+
+@pytest.mark.parametrize(("bytes_more", "code"), [(1, BAD), (0, GOOD), (-1, GOOD)])
+def test_any_byte_of_a_size_can_be_bisected_as_the_history_shows_it(
+    checkout: Checkout, bytes_more: int, code: int
+) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, **q4(size=SIZE + bytes_more))
+    bisection = Bisection("size_bytes", "q4", checkout.base, (), str(checkout.root), str(checkout.results))
+    assert _compared(bisection, checkout.head).code == code

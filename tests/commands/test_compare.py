@@ -49,7 +49,7 @@ def test_what_cannot_be_compared_is_one_line_and_exit_code_2(
     assert "run `make bench`" in complaint("HEAD~1")
     checkout.measure(checkout.base)
     choice = f"choose one of: {checkout.base[:12]} (embedded-reference)"
-    assert choice in complaint("HEAD~1")  # HEAD has none, and an older commit does not stand in for it
+    assert choice in complaint("HEAD~1")  # HEAD has none, and HEAD~1 is the other side
     assert f"unknown revision 'nonesuch': {choice}" in complaint("HEAD~1", "nonesuch")
     assert "both sides are the records of" in complaint("HEAD~1", "HEAD~1")
 

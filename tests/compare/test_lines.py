@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from bench.compare.lines import Asked
-from bench.selftest import records
+from bench.report.tables.comparison import footnotes, outcome
+from bench.selftest import raw_values, records
 from tests.checkout import GENERAL, SIZE, TPOT, Checkout, q4, set_in
-from tests.compare.conftest import diverging, rebuilt
+from tests.compare.conftest import asking, diverging, rebuilt
 from variants.errors import UserError
 
 
@@ -18,7 +19,7 @@ def test_another_artifact_under_the_same_name_is_reported_as_changed_and_still_c
         content["artifact"]["fingerprint"] = content["lineage"][-1]["fingerprint"] = "another"
 
     checkout.measure(checkout.base)
-    checkout.measure(checkout.head, rebuilt, **q4(size=SIZE + 1000))
+    checkout.measure(checkout.head, rebuilt, **q4(size=SIZE + 10_000))
     lines = checkout.lines()
     assert {line.artifact for line in lines.values()} == {"changed"}
     assert lines["size_bytes"].verdict == "worse"
@@ -108,3 +109,47 @@ def test_a_variant_that_neither_side_has_is_a_mistake(checkout: Checkout) -> Non
     checkout.measure(checkout.head)
     with pytest.raises(UserError, match="--variant: no records of q9; choose of: q4"):
         checkout.compare(asked=Asked(variants=("q4", "q9")))
+
+
+def test_a_size_within_its_limit_is_compared_and_says_by_how_many_bytes_it_changed(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, **q4(size=SIZE - 128))
+    comparison = checkout.compare(asked=Asked(metrics=("size_bytes",)))
+    (line,) = comparison.lines
+    assert (line.verdict, line.why) == ("changed", "−128 of 2,300,000: below the limit of 0.1 %")
+    assert comparison.exit_code == 0
+    assert outcome(comparison) == "no regression"
+    assert any("size_bytes 0.1 %" in note for note in footnotes(checkout.compare()))
+    (line,) = checkout.compare(asked=Asked(metrics=("size_bytes",), thresholds={"size_bytes": 0.00005})).lines
+    assert (line.verdict, line.why) == ("better", "")
+
+
+FEW = raw_values.answers("hr", 0.3, ["q4"], questions=100)
+
+
+def test_the_same_bytes_with_the_same_answers_are_the_same_however_few_questions(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, asking("hr", FEW))
+    checkout.measure(checkout.head, asking("hr", FEW))
+    line = checkout.lines()["accuracy hr"]
+    assert (line.verdict, line.why, line.needed) == ("same", "the same bytes gave the same answers", None)
+
+
+def test_another_artifact_with_the_same_answers_is_changed_and_not_shown_to_be_the_same(checkout: Checkout) -> None:
+    def head(content: dict[str, Any]) -> None:
+        rebuilt(content)
+        asking("hr", FEW)(content)
+
+    checkout.measure(checkout.base, asking("hr", FEW))
+    checkout.measure(checkout.head, head)
+    lines = checkout.lines()
+    assert (lines["artifact"].verdict, lines["accuracy hr"].verdict) == ("changed", "undecided")
+
+
+def test_other_wrong_answers_of_the_same_bytes_are_a_sample(checkout: Checkout) -> None:
+    def other(answer: int, gold: int) -> int:
+        return answer if answer == gold else next(one for one in range(4) if one not in (answer, gold))
+
+    picked = [other(*pair) for pair in zip(FEW["picked"], FEW["gold"], strict=True)]
+    checkout.measure(checkout.base, asking("hr", FEW))
+    checkout.measure(checkout.head, asking("hr", {**FEW, "picked": picked}))
+    assert checkout.verdicts()["accuracy hr"] == "undecided"

@@ -64,3 +64,44 @@ def test_a_commit_of_which_only_an_uncommitted_state_was_measured_is_noted(check
     checkout.measure(checkout.head)
     (note,) = checkout.compare().notes
     assert note.startswith(f"HEAD~1: its commit was not measured, {checkout.base[:12]}-dirty-changed")
+
+
+def commits(checkout: Checkout, n: int) -> list[str]:
+    return [checkout._commit(f"later {number}") for number in range(n)]
+
+
+def test_commits_that_were_not_measured_are_stood_for_by_the_nearest_before_them(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    *_, before, newest = commits(checkout, 4)
+    comparison = checkout.compare("HEAD~1")
+    assert (comparison.base.sha, comparison.head.sha) == (checkout.base, checkout.head)
+    assert comparison.notes == (
+        f"HEAD~1 ({before[:12]}) was not measured: {checkout.base[:12]}, 4 commits before it, stands for it",
+        f"HEAD ({newest[:12]}) was not measured: {checkout.head[:12]}, 4 commits before it, stands for it",
+    )
+    assert comparison.exit_code == 0
+    checkout.measure(newest)
+    comparison = checkout.compare("HEAD~1")
+    assert (comparison.base.sha, comparison.head.sha) == (checkout.head, newest)
+    assert len(comparison.notes) == 1
+
+
+def test_nothing_stands_for_what_was_typed_in_full_or_for_two_named_revisions(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    *_, before, _ = commits(checkout, 2)
+    whole = ((before,), (before[:9],), ("HEAD-dirty",), ("worktree",))
+    for typed in (*whole, ("HEAD~1", "HEAD"), (checkout.base, "HEAD")):
+        with pytest.raises(UserError, match="no records for"):
+            checkout.compare(*typed)
+    with pytest.raises(UserError, match=r"no records for HEAD \("):  # HEAD~2 is what would stand for it
+        checkout.compare("HEAD~2")
+
+
+def test_an_older_commit_stands_in_only_with_the_sweep_that_was_asked_for(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, set_in("sweep", value="smoke"))
+    commits(checkout, 2)
+    with pytest.raises(UserError, match=r"no records for HEAD~1 \(.*sweep smoke"):
+        checkout.compare("HEAD~1", wanted=Wanted(sweep="smoke"))

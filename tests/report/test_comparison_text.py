@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from bench.cli import main
-from bench.report.comparison_text import COMMENT_CHARACTERS, as_github
+from bench.compare.comparison import Comparison
+from bench.report.comparison_text import COMMENT_CHARACTERS, as_github, as_markdown
+from bench.report.pages.comparison import comparison_page
+from bench.report.tables.comparison import outcome
 from bench.selftest import records
-from tests.checkout import GENERAL, Checkout, q4
+from tests.checkout import GENERAL, TPOT, Checkout, q4, scaled
 
 Capture = pytest.CaptureFixture[str]
 
@@ -79,3 +83,49 @@ def test_a_narrow_terminal_cuts_no_number(checkout: Checkout) -> None:
     narrow = io.StringIO()
     Console(file=narrow, width=80).print(verdict_table(checkout.compare()))
     assert "…" not in narrow.getvalue()
+
+
+def conclusion(checkout: Checkout, rounds: int, factor: float = 1.0, **options: Any) -> tuple[str, Comparison]:
+    """Compare two sweeps of q4 and base whose rounds differ by up to 40 %."""
+    for sha in (checkout.base, checkout.head):
+        for name in ("base", "q4"):
+            for number in range(rounds):
+                content = {**records.record(name, number), "commit": {"sha": sha, "dirty": False, "tree": "clean"}}
+                scaled(content, (1.4 if number % 2 else 1.0) * (factor if sha == checkout.head else 1.0))
+                records.write(checkout.results, content)
+    comparison = checkout.compare(**options)
+    return outcome(comparison), comparison
+
+
+def test_what_was_not_decided_is_no_regression_that_was_ruled_out(checkout: Checkout, capsys: Capture) -> None:
+    text, comparison = conclusion(checkout, rounds=2)
+    latencies = [line for line in comparison.lines if line.measure == "latency"]
+    assert {line.verdict for line in latencies} == {"undecided"}
+    few = r"nothing proven worse; 14 of 14 latencies undecided: 2 rounds are too few \(about (\d+) would decide\)"
+    matched = re.fullmatch(few, text)
+    assert matched
+    assert int(matched[1]) > 2
+    assert comparison.exit_code == 0
+    assert as_github(comparison, None).splitlines()[2] == f"### 🟡 variantbench: {text}"
+    assert text in as_markdown(comparison, None)
+    assert text in comparison_page(comparison, [])
+    assert main(["compare", "HEAD~1", "--results", str(checkout.results)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(text)
+
+
+def test_one_round_says_why_no_number_would_do(checkout: Checkout) -> None:
+    text, _ = conclusion(checkout, rounds=1)
+    assert "14 of 14 latencies undecided: one round on a side: it takes two to show how much rounds differ" in text
+
+
+def test_where_all_that_was_tested_is_the_same_or_better_there_is_no_regression(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    assert outcome(checkout.compare()) == "no regression"
+
+
+def test_a_regression_that_is_let_through_is_not_called_unproven(checkout: Checkout) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, **q4(tpot=1.2 * TPOT, general=GENERAL - 0.002))
+    text = outcome(checkout.compare(fail_on=("now fails",)))
+    assert text.startswith("worse is let through; 1 of 2 scores of tasks undecided: 400 questions are too few (about ")

@@ -15,7 +15,7 @@ def test_of_pairs_in_which_nothing_changed_few_have_a_false_worse_anywhere(noise
 
 
 def test_planted_changes_are_found() -> None:
-    rates = simulate(100, seed=3, planted=Planted({0: 1.10}, {1: 0.03}, {2: 1000}))
+    rates = simulate(100, seed=3, planted=Planted({0: 1.10}, {1: 0.03}, {2: 10_000}))
     assert rates.worse[0, "e2e_p50_ms"] >= 95
     assert rates.worse[1, "accuracy 0"] >= 90
     assert rates.worse[2, "size_bytes"] == 100

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import bench
+from bench.records.selection import Wanted, select
 from bench.records.store import read
 from bench.selftest import raw_values, records
 from bench.summary.summarize import summarize
+from tests.checkout import Change, Checkout
+from variants.errors import UserError
+from variants.paths import ROOT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SOME = {name: records.VARIANTS[name] for name in ("base", "q4")}
 
@@ -59,7 +69,8 @@ def test_peak_memory_of_two_rounds_is_the_larger_one(tmp_path: Path) -> None:
 
 
 def test_no_records_make_an_empty_table_with_the_same_columns(tmp_path: Path) -> None:
-    empty = list(bench.load(tmp_path).columns)
+    with pytest.warns(UserWarning, match=f"no records under {tmp_path}: run `make bench`"):
+        empty = list(bench.load(tmp_path).columns)
     records.write_sweep(tmp_path, SOME, rounds=1)
     assert list(bench.load(tmp_path).columns) == empty
 
@@ -75,7 +86,52 @@ def test_samples_has_a_row_per_request_and_per_question(tmp_path: Path) -> None:
     shares = raw[raw.kind == "question"].groupby(["variant", "task"]).right.mean()
     table = bench.load(tmp_path).query("metric == 'accuracy'").set_index(["variant", "task"]).value
     assert shares.astype(float).to_dict() == pytest.approx(table.to_dict())
-    assert bench.samples(tmp_path, commit="ffffffffffff").empty
+    with pytest.raises(UserError, match="unknown revision 'ffffffffffff': choose one of: 0123456789ab"):
+        bench.samples(tmp_path, commit="ffffffffffff")
+
+
+def test_the_table_is_in_the_order_of_time_and_knows_the_newest_sweep(checkout: Checkout) -> None:
+    def at(hour: int, **other: Any) -> Change:
+        return lambda content: content.update(started_at=f"2026-10-24T{hour:02}:00:00+00:00", **other)
+
+    checkout.measure(checkout.head, at(10))
+    checkout.measure(checkout.head, at(11), dirty=True)
+    checkout.measure(checkout.base, at(12))  # an older commit that was measured again
+    table = bench.load(checkout.results)
+    assert table.started_at.is_monotonic_increasing
+    assert set(bench.samples(checkout.results)["commit"][-1:]) == {checkout.base}
+    newest = table[table.newest]
+    assert set(zip(newest.commit, newest.tree, strict=True)) == {(checkout.head, "changed")}
+    selection = select(read(checkout.results)[0], Wanted(), checkout.results)
+    assert selection is not None
+    assert len(newest) == len(table[(table.commit == selection.sha) & (table.tree == "changed")])
+
+
+@pytest.mark.parametrize("function", [bench.load, bench.samples])
+def test_a_revision_is_what_git_takes_it_for(checkout: Checkout, function: Callable[..., pd.DataFrame]) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.base, dirty=True)
+    with pytest.warns(UserWarning, match=f"no records of HEAD under .*: choose one of: {checkout.base[:12]}"):
+        assert function(checkout.results, commit="HEAD").empty
+    checkout.measure(checkout.head)
+    for revision, sha in (("HEAD", checkout.head), ("HEAD~1", checkout.base), (checkout.base, checkout.base)):
+        assert set(function(checkout.results, commit=revision).commit) == {sha}
+    assert set(function(checkout.results, commit="HEAD~1").tree) == {"clean", "changed"}
+    assert set(function(checkout.results, commit="HEAD~1-dirty").tree) == {"changed"}
+    with pytest.raises(UserError, match="unknown revision 'v9'") as error:
+        function(checkout.results, commit="v9")
+    assert "\n" not in str(error.value)
+
+
+def test_the_readme_s_notebook_runs_on_the_shipped_records() -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = f"{block}\nprint(set(zip(newest.commit, newest.sweep)), len(raw.groupby(['commit', 'tree', 'sweep'])))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    selection = select(read(ROOT / "results")[0], Wanted(), ROOT / "results")
+    assert selection is not None
+    assert done.stdout.splitlines()[-1] == f"{ {(selection.sha, selection.sweep)} } 1"
 
 
 def test_samples_have_the_values_of_every_kind_of_task(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def latency_percentiles(summary: Summary) -> Figure | None:
         for axes, name in zip(line, names, strict=True):
             _panel(axes, group, name, f"{NAMES[name]} in {runtime}, ms")
         line[0].set_yticks(range(len(group)), [row.variant for row in group])
-        line[0].set_ylim(len(group) - 0.4, -0.6)
+        line[0].set_ylim(len(group) - 0.4, -0.75)
     for axes, name in zip(panels[-1], names, strict=True):
         axes.set_xlabel(MEANINGS[name])
     counts = sorted({one.p50.n for row in timed for name in names if (one := percentiles_of(row, name))})
@@ -92,9 +92,10 @@ def _line(axes: Axes, one: Percentiles, y: float, colour: str) -> None:
     axes.plot(p90.value, y, "|", color=colour, ms=11, mew=2, zorder=3)
     axes.plot(p99.value, y, "o", color=colour, mfc="white", ms=7.5, mew=1.8, zorder=3)
     more = "" if p99.high is not None else "+"
-    text: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 11, "color": INK}
-    axes.annotate(digits(p50.value), (p50.value, y), (-8, 0), ha="right", **text)
-    axes.annotate(digits(p99.value) + more, (one.last, y), (8, 0), ha="left", **text)
+    text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 11, "color": INK}
+    axes.annotate(digits(p50.value), (p50.value, y), (-8, 0), ha="right", va="center", **text)
+    # Above its ring: a number beside the bar would be read as the value there, which is the end of the interval.
+    axes.annotate(digits(p99.value) + more, (p99.value, y), (0, 6), ha="center", va="bottom", **text)
 
 
 def _axis(axes: Axes, low: float, high: float) -> None:

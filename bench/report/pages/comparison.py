@@ -32,9 +32,17 @@ DEFINITIONS = (
         "better, worse",
         "beyond chance (p < 0.05 after Holm's correction) and beyond the limit that matters in practice.",
     ),
-    ("same", "shown: the whole 95 % interval lies within the limit. “Not significant” alone is “undecided”."),
+    (
+        "same",
+        "shown: the whole 95 % interval lies within the limit, or the same bytes gave the same answers. “Not "
+        "significant” alone is “undecided”.",
+    ),
     ("undecided", "neither was shown; the last column says how much more would decide it, where that is known."),
-    ("changed", "the name stands for other bytes than before; that alone is neither better nor worse."),
+    (
+        "changed",
+        "the name stands for other bytes than before, or the size moved by no more than its limit; that alone is "
+        "neither better nor worse.",
+    ),
     ("new, gone, now fails, fixed", "only one side has a number; failed cells say where and why."),
     ("not comparable", "the two numbers are of different things: the two values that differ are named."),
     (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
-from bench.compare.verdict import VERDICTS, VerdictLine
+from bench.compare.undecided import Undecided, undecided
+from bench.compare.verdict import REGRESSIONS, VERDICTS, VerdictLine
 from bench.report.numbers import changed, digits, p_value, plural, with_unit
 
 if TYPE_CHECKING:
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from bench.compare.comparison import Comparison
 
 STYLES = {"worse": "bold red", "now fails": "bold red", "better": "green", "fixed": "green", "undecided": "yellow"}
+NOUNS = {
+    "latency": "latencies",
+    "memory": "peaks of memory",
+    "accuracy": "scores of tasks",
+    "divergence": "divergences",
+}
+"""What the metrics of a measure are called."""
 COLUMNS = ("variant", "metric", "base", "head", "change", "95 % interval", "n", "test", "Holm", "verdict", "why")
 NUMBERS = COLUMNS[2:7]
 
@@ -81,9 +89,10 @@ def footnotes(comparison: Comparison) -> list[str]:
     )
     within = f" ({in_words})" if in_words else ""
     return [
-        f"worse/better: p < 0.05 after Holm and beyond the limit{within}; a size by any byte. same: the whole 95 % "
-        "interval within the limit. undecided: neither is shown. changed: other bytes under the same name, which says "
-        "nothing of better or worse.",
+        f"worse/better: p < 0.05 after Holm and beyond the limit{within}; a size, which is exact, by more than the "
+        "limit. same: the whole 95 % interval within the limit, or the same bytes gave the same answers. undecided: "
+        "neither is shown. changed: other bytes under the same name, or a size within its limit, which says nothing of "
+        "better or worse.",
         f"Holm's families: {families(comparison)}. Latency and memory: rounds resampled as blocks, all variants "
         "showing how much rounds differ, Student's t. Accuracy: exact McNemar on the same questions; perplexity and "
         "score of a task, of its family too: paired t over the same documents. Divergence: paired t over windows of "
@@ -130,7 +139,7 @@ def summary(comparison: Comparison) -> str:
 
 
 def outcome(comparison: Comparison) -> str:
-    """Say what follows, in a word or a few."""
+    """Say what follows, in a word or a few; where nothing failed, also what was not decided."""
     failing = {line.verdict for line in comparison.lines} & comparison.fail_on
     if failing == {"worse"} or failing == {"worse", "now fails"}:
         return "REGRESSION"
@@ -138,4 +147,22 @@ def outcome(comparison: Comparison) -> str:
         return f"FAILED: {', '.join(sorted(failing))}"
     if comparison.left_out:
         return f"could not compare everything: {plural(len(comparison.left_out), 'record')} left out"
-    return "no regression" if comparison.exit_code == 0 else "nothing could be compared"
+    if comparison.exit_code != 0:
+        return "nothing could be compared"
+    still_open = [_not_decided(one) for one in undecided(comparison.lines)]
+    if not still_open:
+        return "no regression"
+    # With --fail-on, a verdict that is worse may be let through: then "nothing proven worse" would be wrong.
+    let_through = {line.verdict for line in comparison.lines} & REGRESSIONS
+    proven = f"{', '.join(sorted(let_through))} is let through" if let_through else "nothing proven worse"
+    return "; ".join([proven, *still_open])
+
+
+def _not_decided(one: Undecided) -> str:
+    """Say how much of a measure is undecided, and what would decide it."""
+    metrics = NOUNS.get(one.measure, f"metrics of {one.measure}")
+    if one.needed is None:
+        return f"{one.n} of {one.of} {metrics} undecided: {one.why}"
+    n = f"{one.most:,}" if one.least == one.most else f"{one.least:,} to {one.most:,}"
+    few = f"{one.counted.removesuffix('s')} is" if one.most == 1 else f"{one.counted} are"
+    return f"{one.n} of {one.of} {metrics} undecided: {n} {few} too few (about {one.needed:,} would decide)"

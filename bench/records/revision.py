@@ -1,0 +1,32 @@
+"""Resolve a git revision to the commit that records name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from bench.machine import git
+from bench.records.listing import choices
+from variants.errors import UserError
+
+
+def resolve_revision(revision: str, results: Path) -> tuple[str, str | None]:
+    """Return the sha that a revision names, and which uncommitted state of it: None for none, empty for any.
+
+    A revision is what git takes it for in the checkout around `results`, or the sha of a commit that has records;
+    `worktree` is the uncommitted state of HEAD, `<rev>-dirty` that of another commit. Raises UserError for any other.
+    """
+    if revision == "worktree":
+        now = git.state(results) if results.exists() else None
+        return (now.sha, f"-{now.tree}" if now.dirty else "") if now and now.sha else ("no-commit", "")
+    name, dirty, tree = revision.partition("-dirty")
+    for asked, state in ((revision, None), (name, tree)) if dirty else ((revision, None),):
+        sha = git.commit_of(results, asked)
+        if sha:
+            return sha, state
+        # Records travel further than commits: a shallow clone has not the history that they name.
+        is_sha = re.fullmatch("[0-9a-f]{7,40}|no-commit", asked)
+        recorded = {path.name.partition("-dirty")[0] for path in results.glob(f"*/{asked[:12]}*") if is_sha}
+        if len(recorded) == 1:
+            return recorded.pop(), state
+    raise UserError(f"unknown revision {revision!r}: choose one of: {choices(results)}")
