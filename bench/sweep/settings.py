@@ -27,7 +27,10 @@ _EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? 
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which variants are measured how, how often, and what its report answers; `once` is of the first round alone."""
+    """Which variants are measured how, how often, and what its report answers; `once` is of the first round alone.
+
+    `requirements` names the limits that its variants are judged by (conf/requirements); they move no number.
+    """
 
     name: str
     variants: tuple[str, ...]
@@ -35,6 +38,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     measures: tuple[str, ...]
     once: tuple[str, ...] = ()
     questions: Questions | None = None
+    requirements: str | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -79,6 +83,9 @@ def settings_of(config: Mapping[str, object]) -> Settings:
         settings = msgspec.convert(node, Settings)
     except msgspec.ValidationError as error:
         raise UserError(_complaint(str(error), node)) from None
+    if (limits := settings.suite.requirements) is not None and limits not in names("requirements"):
+        hint = nearest(limits, names("requirements"))
+        raise UserError(f"suite.requirements: no {limits!r} in conf/requirements; {hint}")
     if questions := settings.suite.questions:
         for key, name in questions.variants().items():
             if name not in names("variant"):
