@@ -66,8 +66,8 @@ class Advice:
     """The answer and its evidence. `variants` may be shipped; `controls` measure the engine and are only judged.
 
     `task` is the task by which variants are ordered, `margin` the share of its questions that counts as no loss.
-    `best` answers most of it among those that qualify. `cheaper` are smaller than the choice, and neither shown to be
-    worse nor shown to be as good. `dominated` says by which variant another is beaten.
+    `best` is the reference among those that qualify: it answers most of the task. `cheaper` are smaller than the
+    choice, and neither shown to be worse nor shown to be as good. `dominated` says by which variant another is beaten.
     """
 
     name: str
@@ -105,7 +105,7 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
     variants = tuple(one for one in judged if one.row.family != CONTROL)
     task = deciding_task(summary)
     qualified = [one for one in variants if one.status == "pass"]
-    best = min(qualified, key=lambda one: _place(one, task), default=None)
+    best = _best(qualified, task, summary)
     margin = margin_of(task, best, limits, summary) if best else 0.0
     order = _order(qualified, best, task, margin, summary)
     ship = order[0] if order else None
@@ -142,6 +142,20 @@ def _judged(row: Row, limits: Sequence[Limit], summary: Summary) -> Judged:
 def _place(one: Judged, task: str | None) -> tuple[float, float, str]:
     """Order by right answers, then by size."""
     return -(one.row.value(f"accuracy {task}") or 0.0), one.size, one.name
+
+
+def _best(qualified: Sequence[Judged], task: str | None, summary: Summary) -> Judged | None:
+    """Return what the others are compared with: of those not shown to differ from the top, an unquantized one.
+
+    The top alone would be whichever variant was luckiest by a question or two. Quantizing adds nothing to a model, so
+    that among equals the unquantized one is the better reference.
+    """
+    top = min(qualified, key=lambda one: _place(one, task), default=None)
+    if top is None or task is None:
+        return top
+    changes = [(one, change_of(task, top, one, summary)) for one in qualified if "quantize" not in one.row.roles]
+    equals = [one for one, change in changes if one is top or (change is not None and change.high >= 0)]
+    return min(equals, key=lambda one: _place(one, task), default=top)
 
 
 def margin_of(task: str | None, best: Judged, limits: Sequence[Limit], summary: Summary) -> float:
@@ -241,9 +255,7 @@ def _quantizing(
     if ship is None:
         return None
     tuned = "finetune" in ship.row.roles
-    alike = [
-        one for one in variants if ("finetune" in one.row.roles) == tuned and one.row.runtime == ship.row.runtime
-    ]
+    alike = [one for one in variants if ("finetune" in one.row.roles) == tuned and one.row.runtime == ship.row.runtime]
     plain = next((one for one in alike if "quantize" not in one.row.roles), None)
     small = [one for one in alike if "quantize" in one.row.roles]
     if "quantize" in ship.row.roles:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
@@ -95,7 +96,7 @@ class Requirements(Struct, frozen=True, forbid_unknown_fields=True):
         self._check_ttft()
         for timed in ("e2e", "ttft", "tpot"):
             points = sorted((q, limit) for (name, q), limit in limits.items() if name == timed)
-            for (lower, least), (upper, most) in zip(points, points[1:], strict=False):
+            for (lower, least), (upper, most) in pairwise(points):
                 if least > most:
                     text = f"{timed.upper()} P{100 * lower:.0f} {least:g} ms above its P{100 * upper:.0f} {most:g} ms"
                     raise ValueError(f"contradictory limits: {text}; a lower percentile is never larger")

@@ -1,4 +1,4 @@
-"""The row of the decision matrix that applies: what the base of this sweep lacks, and what the article does about it."""
+"""The row of the decision matrix that applies: what the base of a sweep lacks, and what the article does about it."""
 
 from __future__ import annotations
 

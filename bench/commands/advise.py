@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -82,15 +83,14 @@ def chosen(typed: Sequence[tuple[str, object]], default: str | None) -> tuple[st
     name = next((str(value) for key, value in typed if key == KEY), default)
     if name is None:
         raise UserError(f"requirements: the suite of these records names none; allowed: {', '.join(names())}")
-    node = load(name)
+    node: dict[str, object] = load(name)
     changed = [(key, value) for key, value in typed if key != KEY]
     for key, value in changed:
         *folders, last = key.split(".")[1:]
         at = node
         for folder in folders:
             below = at.get(folder)
-            at[folder] = below if isinstance(below, dict) else {}
-            at = at[folder]
+            at[folder] = at = below if isinstance(below, dict) else {}
         at[last] = value
     return (f"{name}, changed" if changed else name), requirements_of(node)
 
@@ -100,7 +100,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load(name: str) -> dict:
+def load(name: str) -> dict[str, object]:
     """Read a set of requirements. Raises UserError where there is none of that name, or its file is no YAML."""
     import yaml
 
@@ -149,7 +149,8 @@ def _print(advice: Advice, selection: Selection) -> None:
     out.print(sentence(advice), style="bold", markup=False)
     title = f" ({advice.requirements.title})" if advice.requirements.title else ""
     of = f"{selection.sweep} · {selection.machine} · {selection.label}: {selection.why}"
-    out.print(printable(f"\nLimits: {advice.name}{title}. Sweep: {of}."), markup=False, style="dim")
+    out.print()
+    out.print(printable(f"Limits: {advice.name}{title}. Sweep: {of}."), markup=False, style="dim")
     for table in evidence_tables(advice):
         out.print(table)
     out.print(LEGEND, style="dim", markup=False)
@@ -165,9 +166,6 @@ def _print(advice: Advice, selection: Selection) -> None:
 
 
 def _print_list(out: Console, lines: Sequence[str]) -> None:
-    """Print a line an entry, with what goes on in the next line under it."""
-    from rich.padding import Padding
-    from rich.text import Text
-
+    """Print a line an entry; what goes on in the next line of the terminal stands under its text."""
     for line in lines:
-        out.print(Padding(Text.assemble("· ", line), (0, 0, 0, 0)))
+        out.print(textwrap.fill(f"· {line}", out.width, subsequent_indent="  ", break_on_hyphens=False), markup=False)

@@ -12,10 +12,7 @@ from bench.report.advice.words import limit_text, listed, printable, share_of_si
 
 def sentence(advice: Advice) -> str:
     """Return the answer in one sentence, fit for a terminal and a page's heading."""
-    if advice.exit_code == 0:
-        text = _ship(advice)
-    else:
-        text = _nothing(advice) if advice.exit_code == 1 else _open(advice)
+    text = {0: _ship, 1: _nothing, 2: _open}[advice.exit_code](advice)
     return printable(text)
 
 
@@ -27,6 +24,15 @@ def _ship(advice: Advice) -> str:
         return f"Ship {ship.name}: it meets every limit; no other variant was measured."
     if compared := _beside_plain(advice, ship):
         return f"Ship {ship.name}: it meets every limit, {compared}."
+    if unsure := [one for one in advice.cheaper if one.status == "pass"]:
+        other = unsure[0]
+        change = change_of(advice.task, ship, other, advice.summary)
+        n = change.n if change else 0
+        size = share_of_size(other.size, ship.size)
+        return (
+            f"Ship {ship.name}, or {other.name} at {size} of its size: {n:,} questions of {advice.task} are too few to "
+            "choose between them."
+        )
     if len(qualified) == 1:
         return f"Ship {ship.name}: it alone is shown to meet every limit."
     many = f"of the {len(qualified)} variants that meet every limit"
@@ -74,27 +80,37 @@ def _solution(advice: Advice) -> str:
     row = advice.situation.row
     if not row.families:
         return ""
-    tried = [one.name for one in advice.variants if one.row.family in row.families]
-    return f"; {row.situation}: {row.solution}, {'tried here' if tried else 'not tried here'}"
+    tried = any(one.row.family in row.families for one in advice.variants)
+    return f"; what the matrix says ({row.solution}) was {'tried, and misses too' if tried else 'not tried'}"
 
 
 def _open(advice: Advice) -> str:
     if not advice.variants:
         return "Not decided: no variant was measured."
     alive = [one for one in advice.variants if one.status != "fail"]
-    for one in sorted(alive, key=lambda one: (one.status != "undecided", len(one.those("undecided", "not measured")))):
-        undecided = one.those("undecided")
-        if one.status == "undecided":
-            first = max(undecided, key=lambda judgement: judgement.needed or math.inf)
-            limit = first.limit
-            more = f", and {len(undecided) - 1} more" if len(undecided) > 1 else ""
-            would = (
-                f"about {first.needed:,} {units_of(limit)} would decide it ({first.n:,} now)"
-                if first.needed
-                else "it is too near the limit for any number of them to decide"
-            )
-            return f"Not decided: {one.name} misses no limit, but {limit_text(limit)} is open{more}: {would}."
+    undecided = [one for one in alive if one.status == "undecided"]
+    if undecided:
+        return _undecided(min(undecided, key=_distance))
     missing = list(dict.fromkeys(limit_text(j.limit) for one in alive for j in one.those("not measured")))
     names = listed([one.name for one in alive])
     verb = "misses" if len(alive) == 1 else "miss"
     return f"Not decided: {names} {verb} no limit, but {listed(missing, 'limits')} cannot be judged: not measured."
+
+
+def _distance(one: Judged) -> tuple[int, int, float, float]:
+    """Order what is undecided by how near it is to qualifying: what looks outside a limit is further off."""
+    undecided = one.those("undecided")
+    outside = sum((j.value or 0.0) > j.bound if j.limit.at_most else (j.value or 0.0) < j.bound for j in undecided)
+    return outside, len(undecided), max(judgement.needed or math.inf for judgement in undecided), one.size
+
+
+def _undecided(one: Judged) -> str:
+    """Name the variant that is nearest to an answer, and what would give it."""
+    open_limits = one.those("undecided")
+    first = max(open_limits, key=lambda judgement: judgement.needed or math.inf)
+    limit = first.limit
+    more = f", and {len(open_limits) - 1} more" if len(open_limits) > 1 else ""
+    would = "it is too near the limit for any number of them to decide"
+    if first.needed:
+        would = f"about {first.needed:,} {units_of(limit)} would decide it ({first.n:,} now)"
+    return f"Not decided: {one.name} misses no limit, but {limit_text(limit)} is open{more}: {would}."

@@ -10,34 +10,40 @@ from bench.advise.limits import Limit
 from bench.report.advice.words import limit_text, listed, printable, units_of
 
 MANY = 1_000_000
-NOTHING = "Nothing: every limit is decided for every variant."
+NOTHING = "Nothing: no limit is open that could change the answer."
 
 
 def next_steps(advice: Advice) -> list[str]:
-    """List what would decide what is open, of variants that are shown to miss no limit."""
-    lines = [printable(line) for line in (*_open_limits(advice), *_smaller(advice))]
-    return lines or [NOTHING]
+    """List what would decide what is open, of variants that are shown to miss no limit; else what to try instead."""
+    lines = [*_open_limits(advice), *_smaller(advice)]
+    if advice.exit_code == 1:
+        lines += _instead(advice)
+    return [printable(line) for line in lines] or [NOTHING]
+
+
+def _instead(advice: Advice) -> Iterator[str]:
+    row = advice.situation.row
+    tried = any(one.row.family in row.families for one in advice.variants)
+    if row.families and not tried:
+        yield f"Build and measure what the matrix says: {row.solution}."
+    else:
+        yield "No more measuring will help: take another model, more training data, or another limit."
 
 
 def _open_limits(advice: Advice) -> Iterator[str]:
     alive = [one for one in advice.variants if one.status != "fail"]
     for limit in advice.limits:
         undecided = [(one, j) for one in alive for j in one.those("undecided") if j.limit == limit]
-        needed = [(j.needed or math.inf) for _, j in undecided]
+        undecided.sort(key=lambda pair: pair[1].needed or math.inf)
         if undecided:
-            names = listed([one.name for one, _ in undecided])
-            n = max(j.n for _, j in undecided)
-            yield f"{limit_text(limit)} is open for {names}: {_would(limit, needed, n)}."
+            now = max(j.n for _, j in undecided)
+            needs = [f"{one.name} {f'about {j.needed:,}' if j.needed else 'no number'}" for one, j in undecided]
+            yield (
+                f"{limit_text(limit)} is open. {units_of(limit).capitalize()} that would decide it ({now:,} now): "
+                f"{listed(needs)}."
+            )
             yield from dict.fromkeys(f"{one.name}: {j.why}." for one, j in undecided if "rounds" in j.why)
         yield from _missing(advice, alive, limit)
-
-
-def _would(limit: Limit, needed: list[float], n: int) -> str:
-    if min(needed) == math.inf:
-        return f"at the limit; no number of {units_of(limit)} would decide it"
-    least, most = (int(value) for value in (min(needed), max(value for value in needed if value < math.inf)))
-    count = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return f"about {count} {units_of(limit)} would decide it ({n:,} now)"
 
 
 def _missing(advice: Advice, alive: list[Judged], limit: Limit) -> Iterator[str]:
@@ -49,16 +55,15 @@ def _missing(advice: Advice, alive: list[Judged], limit: Limit) -> Iterator[str]
 
 
 def _smaller(advice: Advice) -> Iterator[str]:
+    """Say of the smaller variants that meet every limit how many questions would show that they do as well."""
+    best, needs = advice.best, []
     for one in advice.cheaper:
-        best = advice.best
-        if one.status != "pass" or best is None:
-            continue
-        change = change_of(advice.task, best, one, advice.summary)
-        if change is None or change.difference + advice.margin <= 0:
-            continue
-        needed = change.n * ((change.difference - change.low) / (change.difference + advice.margin)) ** 2
-        if needed < MANY:
-            yield (
-                f"{one.name} is smaller and meets every limit: about {max(change.n + 1, math.ceil(needed)):,} questions "
-                f"of {advice.task} would show whether it answers like {best.name} ({change.n:,} now)."
-            )
+        change = change_of(advice.task, best, one, advice.summary) if best else None
+        room = change.difference + advice.margin if change else 0.0
+        if one.status == "pass" and change and room > 0:
+            needed = change.n * ((change.difference - change.low) / room) ** 2
+            if needed < MANY:
+                needs.append((max(change.n + 1, math.ceil(needed)), one.name))
+    if best and needs:
+        counts = listed([f"{name} about {needed:,}" for needed, name in sorted(needs)])
+        yield f"Questions of {advice.task} that would show whether a smaller one answers like {best.name}: {counts}."

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from bench.advise.advice import Advice, Judged, change_of, latency_metric
-from bench.report.advice.words import decided_by, limit_text, listed, printable, units_of
+from bench.report.advice.words import decided_by, limit_text, listed, printable, units_of, value_text
 from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
 from bench.stats.estimates import Estimate
 from bench.summary import pairs
@@ -19,7 +19,7 @@ def reasons(advice: Advice) -> list[Reason]:
     topics: list[Iterator[Reason]] = [_matrix(advice)]
     if advice.ship:
         topics += [_beside(advice, advice.ship), _sure(advice, advice.ship), _alternatives(advice, advice.ship)]
-    topics += [_dominated(advice), _quantizing(advice), _cost(advice)]
+    topics += [_nearest_miss(advice), _dominated(advice), _quantizing(advice), _cost(advice)]
     return [(title, printable(text)) for topic in topics for title, text in topic]
 
 
@@ -34,8 +34,10 @@ def _matrix(advice: Advice) -> Iterator[Reason]:
         if len(good) == 1:
             outcome += f"{good[0]} meets every limit"
         elif not good:
-            outcome += f"none of {len(tried)} is shown to meet every limit" if tried else "none was measured"
-    yield "Matrix", f"{row.situation} → {row.solution}{outcome}."
+            outcome += "none is shown to meet every limit" if tried else "none was measured"
+    ship = advice.ship
+    more = f". {ship.name} is {ship.row.family.name}" if row.families and ship and ship not in tried else ""
+    yield "Matrix", f"{row.situation} → {row.solution}{outcome}{more}."
     if situation.open and row.name != "none":
         limits = list(dict.fromkeys(limit_text(judgement.limit) for judgement in situation.open))
         yield "", f"Open for the base, so that it chose no row: {listed(limits, 'limits')}."
@@ -94,17 +96,31 @@ def _alternatives(advice: Advice, ship: Judged) -> Iterator[Reason]:
     if other := advice.runner_up:
         size = f"{sized(other.size)} against {sized(ship.size)}" if other.size < math.inf else "size not measured"
         yield "Runner-up", f"{other.name}, which meets every limit too ({size})."
+    noise: dict[str, list[str]] = {}
     for one in advice.cheaper:
-        open_limits = [limit_text(judgement.limit) for judgement in one.those("undecided", "not measured")]
-        why = f"{listed(open_limits, 'limits')} is not shown" if open_limits else "that it answers as well is not shown"
-        noise = f"not shown to differ from {ship.name} on {advice.task}" if advice.task else "smaller"
-        yield "Cheaper, in the noise", f"{one.name} ({sized(one.size)}): {noise}, but {why}."
+        limits = [limit_text(judgement.limit) for judgement in one.those("undecided", "not measured")]
+        why = f"{listed(limits, 'limits')} is not shown" if limits else f"nor shown to answer like {ship.name}"
+        noise.setdefault(why, []).append(f"{one.name} ({sized(one.size)})")
+    differ = f"not shown to differ from {ship.name} on {advice.task}" if advice.task else "smaller"
+    for why, names in noise.items():
+        yield "Cheaper, in the noise", f"{listed(names)}: {differ}, {'' if why.startswith('nor') else 'but '}{why}."
+
+
+def _nearest_miss(advice: Advice) -> Iterator[Reason]:
+    """Name the variant that misses least, where none qualifies."""
+    failed = [(len(one.those("fail")), one) for one in advice.variants if one.status == "fail"]
+    if advice.exit_code == 1 and failed:
+        n, one = min(failed, key=lambda pair: (pair[0], -min(j.room for j in pair[1].those("fail"))))
+        missed = [f"{limit_text(j.limit)} ({value_text(j)})" for j in one.those("fail")]
+        yield "Nearest", f"{one.name} misses {'only ' if n == 1 else ''}{listed(missed, 'limits')}."
 
 
 def _dominated(advice: Advice) -> Iterator[Reason]:
+    alive = {one.name for one in advice.variants if one.status != "fail"}  # what misses a limit is out anyway
     winners: dict[str, list[str]] = {}
     for name, winner in advice.dominated.items():
-        winners.setdefault(winner, []).append(name)
+        if name in alive:
+            winners.setdefault(winner, []).append(name)
     for winner, names in winners.items():
         why = "smaller, no worse on any task, and not shown to be slower"
         yield "Dominated", f"{listed(names)} by {winner}: {why}."
@@ -127,9 +143,11 @@ def _quantizing(advice: Advice) -> Iterator[Reason]:
     if quantizing.skip and lost:
         yield "Quantizing", f"skip it: {plain.name} meets every limit without, and {small.name} misses {lost[0]}."
     elif quantizing.skip:
+        slower = quantizing.faster is not None and quantizing.faster.high is not None and quantizing.faster.high < 1
+        speed = "it is slower" if slower else "no speed-up is shown"
         yield (
             "Quantizing",
-            f"no limit here needs it: {plain.name} meets all without, and no speed-up is shown. It gains "
+            f"no limit here needs it: {plain.name} meets all without, and {speed}. It gains "
             f"bytes alone ({gained}); skip it if {sized(plain.size)} is small enough for you.",
         )
     else:
@@ -157,5 +175,3 @@ def _cost(advice: Advice) -> Iterator[Reason]:
     else:
         other = f"the price that is stated is of another machine, {cost.priced_machine}"
         yield "Cost of training", f"{took}; {other} (requirements.cost.priced_machine)."
-
-

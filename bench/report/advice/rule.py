@@ -13,7 +13,7 @@ def rule(advice: Advice) -> list[str]:
         "A latency must also agree in every round. What was not measured never passes.",
         "A share to be kept is a non-inferiority test: the paired interval of the change, question by question, "
         "against the margin.",
-        "A variant qualifies where every limit passes. Controls, the same models in another engine, are not candidates.",
+        "A variant qualifies where every limit passes. Controls, the same models in another engine, are no candidates.",
     ]
     if advice.task:
         margin = f"{100 * advice.margin:.1f} points" if advice.best else "the margin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,15 +23,17 @@ COLOURS = {"pass": "green", "undecided": "yellow", "not measured": "dim", "fail"
 
 def evidence_tables(advice: Advice) -> Iterator[Table]:
     """Yield the tables; what qualifies stands first, the choice on top."""
-    for start in range(0, len(advice.limits), LIMITS):
-        yield _table(advice, advice.limits[start : start + LIMITS])
+    tables = math.ceil(len(advice.limits) / LIMITS)
+    each = math.ceil(len(advice.limits) / tables)
+    for start in range(0, len(advice.limits), each):
+        yield _table(advice, advice.limits[start : start + each])
 
 
 def in_order(advice: Advice) -> list[Judged]:
-    """Return the candidates, the choice and its runner-up first, then by verdict."""
+    """Return the candidates, the choice and its runner-up first, then by verdict and size."""
     first = [one for one in (advice.ship, advice.runner_up) if one]
-    rest = sorted((one for one in advice.variants if one not in first), key=lambda one: ORDER.index(one.status))
-    return first + rest
+    rest = [one for one in advice.variants if one not in first]
+    return first + sorted(rest, key=lambda one: (ORDER.index(one.status), one.size))
 
 
 def _table(advice: Advice, limits: Sequence[Limit]) -> Table:
@@ -42,7 +45,8 @@ def _table(advice: Advice, limits: Sequence[Limit]) -> Table:
     table.add_column("Variant", overflow="fold")
     table.add_column("Verdict", overflow="fold")
     for limit in limits:
-        table.add_column(Text(printable(f"{subject_of(limit)}\n{condition_of(limit)}"), style="bold"), overflow="fold")
+        title = Text("\n".join(map(printable, (subject_of(limit), condition_of(limit)))), style="bold")
+        table.add_column(title, overflow="fold")
     for one in in_order(advice):
         cells = [Text(printable(one.name), style="bold" if one is advice.ship else "")]
         verdict = "ship" if one is advice.ship else VERDICTS[one.status]

@@ -1,4 +1,4 @@
-"""The words of an advice: limits, intervals and names as text that no terminal and no page can mistake for a command."""
+"""The words of an advice: limits, intervals and names as text that no terminal can mistake for a command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from bench.report.numbers import digits, points, share, sized
 
 TIMED = {"e2e": "E2E", "ttft": "TTFT", "tpot": "TPOT"}
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "not measured": "–"}
-LEGEND = "✓ all of the 95 % interval is inside the limit · ✗ all of it is outside · ? it reaches across · – not measured"
+LEGEND = (
+    "✓ all of the 95 % interval is inside the limit · ✗ all of it is outside · ? it reaches across · – not measured"
+)
 NAMES = 4
 """More names than that are counted and not listed."""
 
@@ -59,7 +61,7 @@ def value_text(judgement: Judgement) -> str:
     if limit.kind in ("size", "memory", "training memory"):
         return sized(judgement.value)
     if limit.kind in ("keeps", "not forgotten"):
-        return f"{points(judgement.low or 0.0)} to {points(judgement.high or 0.0)}"
+        return f"{_points(judgement.low or 0.0)}…{_points(judgement.high or 0.0)}"
     low, high = judgement.low, judgement.high
     if limit.kind == "quality":
         return f"{100 * (low or 0.0):.1f}–{100 * (high or 0.0):.1f}"
@@ -68,8 +70,13 @@ def value_text(judgement: Judgement) -> str:
     return f"{digits(low)}–{digits(high)}" if high is not None else f"{digits(low)}–?"
 
 
+def _points(change: float) -> str:
+    """Write a change in points, without decimals where they say nothing."""
+    return points(change) if abs(change) < 0.1 else f"{100 * change:+.0f}".replace("-", "−")
+
+
 def decided_by(judgement: Judgement) -> str:
-    """Write the interval and the limit that it is compared with, such as −1.6 to +2.0 pt, limit −1.9 pt."""
+    """Write the interval and the limit that it is compared with, such as −1.6…+2.0 pt, limit −1.9 pt."""
     limit = judgement.limit
     if limit.kind in ("keeps", "not forgotten"):
         return f"{value_text(judgement)} pt, limit {points(judgement.bound)} pt"
