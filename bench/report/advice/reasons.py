@@ -20,7 +20,7 @@ def reasons(advice: Advice) -> list[Reason]:
     if advice.ship:
         topics += [_beside(advice, advice.ship), _sure(advice, advice.ship), _alternatives(advice, advice.ship)]
     topics += [_nearest_miss(advice), _dominated(advice), _quantizing(advice), _cost(advice)]
-    return [(title, printable(text)) for topic in topics for title, text in topic]
+    return [(printable(title), printable(text)) for topic in topics for title, text in topic]
 
 
 def _matrix(advice: Advice) -> Iterator[Reason]:
