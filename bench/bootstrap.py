@@ -145,14 +145,14 @@ def pip(*arguments: str) -> None:
 
 
 def run(*command: str) -> None:
-    """Run a command, or end with the tail of what it said."""
+    """Run a command; where it fails, exit with the end of its output."""
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         sys.exit("\n".join([*done.stdout.splitlines()[-25:], f"bootstrap: failed: {' '.join(command)}"]))
 
 
 def say(what: str) -> None:
-    """Tell what is being done."""
+    """Print what is being done."""
     print(f"setup: {what}", flush=True)
 
 

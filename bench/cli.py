@@ -15,7 +15,7 @@ RUN_HELP = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, 1 for a result that is bad news, 2 for a mistake of the user's."""
+    """Run a command; return 0, or 1 where the result is bad, or 2 where the user made a mistake."""
     arguments = _parser().parse_args(argv)
     try:
         return _dispatch(arguments)
@@ -23,14 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("bench: stopped; the same command goes on where it was", file=sys.stderr)
+        print("bench: stopped; run the same command again to go on from here", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
-        description="Tell which optimization variant of a language model to ship: "
+        description="Show which optimization variant of a language model to ship: "
         "size, P99 latency and accuracy of the same artifact.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")
     report.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
     report.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
-    report.add_argument("--format", default="md,html,csv,svg", help="any of md,html,csv,svg")
+    report.add_argument("--format", default="md,html,csv,svg", help="any of md,html,csv,svg, with commas between")
     _add_compare(commands)
     _add_advise(commands)
     _add_store(commands)
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("--sweep", default=None, help="a sweep's name (default: that of the newest commit)")
     history.add_argument("--variant", default=None, help="variants, with commas between (default: all)")
     history.add_argument("--metric", default=None, help="metrics, such as e2e_p50_ms,'accuracy hr' (default: all)")
-    history.add_argument("--format", default="html,svg,csv", help="any of html,svg,csv")
+    history.add_argument("--format", default="html,svg,csv", help="any of html,svg,csv, with commas between")
     bisect = commands.add_parser("bisect", help="find the commit that made a metric worse, in a worktree of its own")
     bisect.add_argument("metric", metavar="METRIC", help="such as size_bytes, e2e_p50_ms or 'accuracy hr'")
     bisect.add_argument("variant", metavar="VARIANT", help="the variant to build and measure at each commit")
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    compare = commands.add_parser("compare", help="judge a revision against another: exit 1 if anything got worse")
+    compare = commands.add_parser("compare", help="compare two revisions: exit 1 if anything got worse")
     compare.add_argument("base", metavar="BASE", help="git revision to compare with; REV-dirty: its uncommitted state")
     compare.add_argument(
         "head",
@@ -113,10 +113,10 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     listed.add_argument("--all", action="store_true", help="show all commits")
     listed.add_argument("--check", action="store_true", help="read every record in full and name those left out")
     listed.add_argument("--names", action="store_true", help="show the suites, models, variants and steps there are")
-    garbage = commands.add_parser("gc", help="show the artifacts that no record names; --yes removes them")
+    garbage = commands.add_parser("gc", help="show what the cache holds that no record names; --yes removes it")
     garbage.add_argument("--results", default="results", help="folder of the records (default: results)")
     garbage.add_argument("--cache", help="folder of the artifacts (default: cache_dir of conf/config.yaml)")
-    garbage.add_argument("--yes", action="store_true", help="remove them, after saying which")
+    garbage.add_argument("--yes", action="store_true", help="list it, then remove it")
 
 
 def _dispatch(arguments: argparse.Namespace) -> int:

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LOG_COLUMNS = 240
-"""The width of what is not a terminal: a log has no edge to fit."""
+"""The width of output to a file or a pipe, in columns: a log has no edge to fit."""
 
 
 def console() -> Console:
-    """Return a console on standard output, as wide as the terminal."""
+    """Return a console on standard output, as wide as the terminal, or LOG_COLUMNS wide where there is none."""
     from rich.console import Console
 
     terminal = Console(highlight=False)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.branch import Branch
+from tests.checkout import Checkout
 from variants.artifact import Artifact
 from variants.build import build
 from variants.cache import Cache
@@ -63,3 +65,17 @@ def make(cache: Path, catalogue: dict[str, dict[str, Any]], names: Sequence[str]
         artifact = build(Cache(cache), planned, artifact, "cpu")
     assert artifact is not None
     return artifact
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A scratch repository of two commits, not measured yet."""
+    return Checkout(tmp_path)
+
+
+@pytest.fixture
+def branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Branch:
+    """A scratch repository of 30 commits, not measured yet, with a cache of its own."""
+    made = Branch(tmp_path, 30)
+    monkeypatch.setattr(Cache, "default", lambda: Cache(made.cache))
+    return made

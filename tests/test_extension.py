@@ -93,7 +93,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.step import Role
 
 
@@ -111,7 +111,7 @@ class Rounded:
     revision: ClassVar[int] = 0
     expected_cost: ClassVar[float] = 1.0
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Copy the model with rounded weights."""
         import torch
         from safetensors.torch import load_file, save_file
@@ -123,7 +123,7 @@ class Rounded:
         for name, tensor in weights.items():
             weights[name] = torch.round(tensor.float(), decimals=self.digits).to(tensor.dtype)
         save_file(weights, out / "model.safetensors", {"format": "pt"})
-        return Made(notes={"digits": self.digits})
+        return StepReport(notes={"digits": self.digits})
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return two bytes per parameter."""

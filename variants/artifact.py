@@ -50,7 +50,7 @@ class NamedIdentity(Identity):
 
 
 @dataclass(frozen=True)
-class Made:
+class StepReport:
     """What a step reports of its run, beside the files that it left in the output folder."""
 
     notes: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""The layout of the cache: where artifacts, kept scores, jobs, locks and indexes lie. Nothing else spells it."""
+"""The layout of the cache: where artifacts, kept scores, jobs, locks and indexes lie. No other module knows it."""
 
 from __future__ import annotations
 

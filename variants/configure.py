@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from variants.errors import UserError
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " (did you mean …?)" with the nearest known names, or the list of what there is."""
+WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "None": "null"}
+"""What the types of fields are called in an error."""
+
+
+def nearest(name: str, known: Iterable[str], beside: Iterable[str] | None = None) -> str:
+    """Return "did you mean …?" with the nearest known names, or a list of what there is: all, or those `beside`."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
+    listed = names if beside is None else sorted(beside)
+    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(listed)}"
 
 
 def configure(node: Mapping[str, Any], key: str) -> Any:
@@ -47,6 +55,30 @@ def configure(node: Mapping[str, Any], key: str) -> Any:
         dot = "." if str(error).partition(":")[0] in known else ": "
         raise UserError(f"{key}{dot}{error}") from None
     except OmegaConfBaseException as error:
-        field = error.full_key or "?"
-        raise UserError(f"{key}.{field}: {str(error.msg or error).splitlines()[0]}") from None
+        where = str(error.full_key or "?")
+        declared = {field.name: str(field.type) for field in fields(cls)}
+        value = getattr(error, "value", None)
+        shown = "null" if repr(value) == "None" else repr(value)  # OmegaConf may hand over its own node
+        raise UserError(f"{key}.{where}: got {shown}, allowed: {_allowed(declared, where)}") from None
     return typed
+
+
+def check_least(configured: object, **least: int) -> None:
+    """Raise UserError for a field that is below the least value named for it; null passes where the field takes it."""
+    types = {field.name: str(field.type) for field in fields(cast("DataclassInstance", configured))}
+    for name, limit in least.items():
+        value = getattr(configured, name)
+        if value is not None and value < limit:
+            null = ", or null" if "None" in types[name] else ""
+            raise UserError(f"{name}: got {value}, allowed: {limit} and more{null}")
+
+
+def _allowed(declared: Mapping[str, str], where: str) -> str:
+    """Say in words which values a key takes; `declared` are the types of its class's fields as they are written."""
+    name, *inside = re.split(r"[.\[]", where)
+    kind = declared.get(name, "another value")
+    entries = re.fullmatch(r"(list|dict)\[(?:str, )?(\w+)\]", kind)
+    if entries and not inside:
+        return "a list, such as [a,b]" if entries[1] == "list" else "keys with values"
+    kinds = (entries[2] if entries else kind).split(" | ")
+    return " or ".join(WORDS.get(kind, kind) for kind in kinds)

@@ -10,7 +10,7 @@ from variants.errors import UserError
 
 
 @dataclass(frozen=True)
-class Row:
+class TaskRow:
     """One multiple-choice question; `answer` is the index of the right choice."""
 
     subject: str
@@ -19,7 +19,7 @@ class Row:
     answer: int
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path) -> list[TaskRow]:
     """Read a JSONL file of rows. Raises UserError, naming file and line, for the first that is malformed."""
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -33,7 +33,7 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def _row(path: Path, number: int, line: str) -> Row:
+def _row(path: Path, number: int, line: str) -> TaskRow:
     shape = '{"subject": "…", "question": "…", "choices": ["…", "…"], "answer": 0}'
     try:
         fields = json.loads(line)
@@ -46,4 +46,4 @@ def _row(path: Path, number: int, line: str) -> Row:
         raise UserError(f"{path}:{number}: needs a question and two or more choices, all text; a row is {shape}")
     if isinstance(answer, bool) or not isinstance(answer, int) or not 0 <= answer < len(choices):
         raise UserError(f"{path}:{number}: answer is {answer!r}, allowed: 0 to {len(choices) - 1}, an index of choices")
-    return Row(subject, question, choices, answer)
+    return TaskRow(subject, question, choices, answer)

@@ -49,7 +49,7 @@ def model_files(folder: Path) -> list[Path]:
 
 
 def require_chat_template(folder: Path) -> None:
-    """Raise UserError where a model folder has no chat template, where transformers and llama.cpp's converter look."""
+    """Raise UserError where none of the files that transformers and llama.cpp's converter read has a chat template."""
     stated = [folder / name for name in ("tokenizer_config.json", "chat_template.json")]
     if not (folder / "chat_template.jinja").is_file() and not any(
         file.is_file() and _json(file).get("chat_template") for file in stated

@@ -8,18 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast
 
-from variants.artifact import Artifact, Identity, Kind, Made, sha256_of
+from variants.artifact import Artifact, Identity, Kind, StepReport, sha256_of
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.model_folder import model_files
 from variants.paths import resolve
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Role = Literal["source", "convert", "quantize", "finetune", "merge", "reference"]
-"""What a step does to a model; a `reference` is made from a model and is none: others are compared with it."""
+"""What a step does to a model; a `reference` is no model but numbers of one, which others are compared with."""
 CONTENT = {"content": True}
 """Field metadata of a path whose content, not whose name, is part of the identity."""
+PLACE = {"place": True}
+"""Field metadata of a folder that is no part of the identity: what is read from it is identified by other means."""
 
 
 class Step(Protocol):
@@ -39,7 +44,7 @@ class Step(Protocol):
     revision: ClassVar[int]
     expected_cost: ClassVar[float]
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Write the payload into the folder `out`, which exists and is empty."""
         ...
 
@@ -88,19 +93,25 @@ def plan(
 
 def identity(step: Step, device: str) -> Identity:
     """Return what changes the bytes of a step's artifact: kind, fields, content of its files, tools, device."""
-    values: dict[str, object] = {}
-    for field in fields(step):  # type: ignore[arg-type]
-        value = getattr(step, field.name)
-        values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
     stated: Identity = {
         "kind": type(step).__name__.lower(),
-        "fields": values,
+        "fields": fields_of(step),
         "tools": {tool: version(tool) for tool in step.tools},
         "device": device if step.on_device else None,
     }
     if step.revision:
         stated["revision"] = step.revision
     return stated
+
+
+def fields_of(configured: object) -> dict[str, object]:
+    """Return the fields that identify a step or a measure: a `CONTENT` path by its sha256, a `PLACE` not at all."""
+    values: dict[str, object] = {}
+    for field in fields(cast("DataclassInstance", configured)):
+        value = getattr(configured, field.name)
+        if not field.metadata.get("place"):
+            values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
+    return values
 
 
 def fingerprint(step: Step, parent: str | None, device: str) -> str:

@@ -39,7 +39,7 @@ def safetensors_header(path: Path) -> list[Tensor]:
 
 
 def _complaint(reason: str, size_bytes: int) -> str:
-    """Say what a reason of the safetensors library means for whoever has the file."""
+    """Return what an error of the safetensors library means for the user."""
     if "file not fully covered" in reason:
         return f"{size_bytes:,} bytes, its header promises another size"
     if "header too small" in reason or "header length" in reason or "header too large" in reason:

@@ -32,13 +32,13 @@ from variants.paths import ROOT
 
 GOOD, BAD, SKIP = 0, 1, 125
 """What `git bisect run` understands; a commit is skipped where it cannot be built, measured or compared."""
-OWN = ("variant", "results_dir", "cache_dir")
+OWN_KEYS = ("variant", "results_dir", "cache_dir")
 ENVIRONMENT = ("constraints.txt", "pyproject.toml")
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one step has to do: measure the commit that is checked out, and compare it with the good one."""
+class Bisection:
+    """What each step does: measure the commit that is checked out, and compare it with the good one."""
 
     metric: str
     variant: str
@@ -54,17 +54,17 @@ class Job:
 
     @property
     def file(self) -> Path:
-        """Return where a step finds its job."""
+        """Return the file from which each step reads what to do."""
         return Path(self.place) / "job.json"
 
     @property
-    def steps(self) -> Path:
-        """Return where a step leaves its evidence, a JSON line each."""
-        return Path(self.place) / "steps.jsonl"
+    def evidence(self) -> Path:
+        """Return the file in which each step leaves its evidence, as a line of JSON."""
+        return Path(self.place) / "evidence.jsonl"
 
 
 @dataclass(frozen=True)
-class Step:
+class Evidence:
     """The evidence on one commit: the verdict's line, or why there is none."""
 
     sha: str
@@ -76,7 +76,7 @@ class Step:
 def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[str]) -> int:
     """Print the first commit after `good` that is worse, and the evidence of every step; return 0.
 
-    Raises UserError where there is nothing to find: unknown names, no line of descent, or ends that do not differ.
+    Raises UserError where there is nothing to find: unknown names, a GOOD that is no ancestor of BAD, or no difference.
     """
     ends = [_commit(name) for name in (good, bad)]
     if run_git(ROOT, "merge-base", "--is-ancestor", *ends) is None or ends[0] == ends[1]:
@@ -86,11 +86,11 @@ def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[s
     asked = (*_needed(_metric(metric), overrides), *overrides)
     with worktree(Cache.default().bisect, ends[1]) as place:
         digest = hashlib.sha256("\n".join([variant, *sorted(asked)]).encode()).hexdigest()[:12]
-        job = Job(metric, variant, ends[0], asked, str(place), str(place / "results" / digest))
-        job.file.write_bytes(msgspec.json.encode(job))
+        bisection = Bisection(metric, variant, ends[0], asked, str(place), str(place / "results" / digest))
+        bisection.file.write_bytes(msgspec.json.encode(bisection))
         _print_environment(*ends)
-        _check_ends(job, *ends)
-        return _run(job, *ends)
+        _check_ends(bisection, *ends)
+        return _run(bisection, *ends)
 
 
 def _commit(name: str) -> str:
@@ -103,7 +103,7 @@ def _commit(name: str) -> str:
 def _needed(metric: Metric, overrides: Sequence[str]) -> list[str]:
     """Return the overrides that measure what the metric needs and no more, unless the user typed them."""
     typed = keys(overrides)
-    if own := sorted(typed & set(OWN)):
+    if own := sorted(typed & set(OWN_KEYS)):
         place = Cache.default().bisect
         raise UserError(f"{own[0]}: not yours to set in a bisection; it is part of the command, or kept in {place}")
     # A peak of memory is that of serving: it takes requests.
@@ -115,7 +115,7 @@ def _needed(metric: Metric, overrides: Sequence[str]) -> list[str]:
 
 
 def _metric(name: str) -> Metric:
-    """Return the metric of a name, a template where it is of a task. Raises UserError for one that no test judges."""
+    """Return the metric of a name, without its task. Raises UserError for a metric that no test judges."""
     kind, _, task = name.partition(" ")
     judged = [metric for metric in templates() if metric.test]
     for metric in judged:
@@ -130,41 +130,40 @@ def _print_environment(good: str, bad: str) -> None:
         print(f"note: {', '.join(changed)} changed in between: every commit runs in this checkout's environment")
 
 
-def _check_ends(job: Job, good: str, bad: str) -> None:
-    """Measure both ends now: a machine of last week is another machine. Raises UserError where they do not differ."""
+def _check_ends(bisection: Bisection, good: str, bad: str) -> None:
+    """Measure both ends now: the machine may have changed since. Raises UserError where they do not differ."""
     for name, sha in (("GOOD", good), ("BAD", bad)):
-        _git(job, "checkout", "--quiet", "--detach", sha)
-        failure = _measure(job, sha)
+        _git(bisection, "checkout", "--quiet", "--detach", sha)
+        failure = _measure(bisection, sha)
         if failure:
             raise UserError(f"{name} {sha[:12]} could not be measured: {failure}")
-    step = _judged(job, bad)
-    _print(step)
-    if step.code != BAD:
-        verdict = step.line.verdict if step.line else step.why
-        raise UserError(
-            f"{job.metric} of {job.variant} is not worse at BAD {bad[:12]} than at GOOD {good[:12]}: {verdict}"
-        )
+    evidence = _compared(bisection, bad)
+    _print(evidence)
+    if evidence.code != BAD:
+        verdict = evidence.line.verdict if evidence.line else evidence.why
+        what = f"{bisection.metric} of {bisection.variant}"
+        raise UserError(f"{what} is not worse at BAD {bad[:12]} than at GOOD {good[:12]}: {verdict}")
 
 
-def _run(job: Job, good: str, bad: str) -> int:
-    """Let git drive, then print the first bad commit. Raises UserError where skipped commits leave more than one."""
-    _git(job, "bisect", "start", bad, good)
-    judge = [sys.executable, "-P", "-m", "bench.commands.bisect", str(job.file)]
+def _run(bisection: Bisection, good: str, bad: str) -> int:
+    """Let git choose the commits, then print the first bad one. Raises UserError where skipped ones leave several."""
+    _git(bisection, "bisect", "start", bad, good)
+    step = [sys.executable, "-P", "-m", "bench.commands.bisect", str(bisection.file)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    log = Path(job.place) / "git.log"
-    code = _drive(["git", *NO_HOOKS, "bisect", "run", *judge], job.tree, environment, log)
-    lines = job.steps.read_bytes().splitlines() if job.steps.exists() else ()
-    steps = [msgspec.json.decode(line, type=Step) for line in lines]
+    log = Path(bisection.place) / "git.log"
+    code = _drive(["git", *NO_HOOKS, "bisect", "run", *step], bisection.tree, environment, log)
+    lines = bisection.evidence.read_bytes().splitlines() if bisection.evidence.exists() else ()
+    tried = [msgspec.json.decode(line, type=Evidence) for line in lines]
     if code != 0:
-        goods = _git(job, "for-each-ref", "--format=%(refname)", "refs/bisect/good-*").split()
-        left = _git(job, "rev-list", "refs/bisect/bad", "--not", *goods).split()
-        skipped = "; ".join(f"{step.sha[:12]} {step.why}" for step in steps if step.code == SKIP)
+        goods = _git(bisection, "for-each-ref", "--format=%(refname)", "refs/bisect/good-*").split()
+        left = _git(bisection, "rev-list", "refs/bisect/bad", "--not", *goods).split()
+        skipped = "; ".join(f"{evidence.sha[:12]} {evidence.why}" for evidence in tried if evidence.code == SKIP)
         if not skipped:
             raise UserError(f"git bisect ended with {code}, see {log}")
         raise UserError(f"the first bad commit is one of {', '.join(sha[:12] for sha in left)}; skipped: {skipped}")
-    first = _git(job, "rev-parse", "refs/bisect/bad").strip()
+    first = _git(bisection, "rev-parse", "refs/bisect/bad").strip()
     print(f"first bad commit: {first[:12]} {_subject(first)}")
-    print(f"records: {job.results}")
+    print(f"records: {bisection.results}")
     return 0
 
 
@@ -180,36 +179,36 @@ def _drive(command: Sequence[str], folder: Path, environment: Mapping[str, str],
             raise
 
 
-def _git(job: Job, *arguments: str) -> str:
-    output = run_git(job.tree, *NO_HOOKS, *arguments)
+def _git(bisection: Bisection, *arguments: str) -> str:
+    output = run_git(bisection.tree, *NO_HOOKS, *arguments)
     if output is None:
-        raise UserError(f"git {shlex.join(arguments)} failed in {job.tree}")
+        raise UserError(f"git {shlex.join(arguments)} failed in {bisection.tree}")
     return output
 
 
-def judge(job_file: Path) -> int:
+def try_commit(job_file: Path) -> int:
     """Measure the commit that is checked out and return what `git bisect run` understands."""
-    job = msgspec.json.decode(job_file.read_bytes(), type=Job)
-    sha = _git(job, "rev-parse", "HEAD").strip()
-    failure = _measure(job, sha)
-    step = Step(sha, SKIP, None, failure) if failure else _judged(job, sha)
-    with job.steps.open("ab") as stream:
-        stream.write(msgspec.json.encode(step) + b"\n")
-    _print(step)
-    return step.code
+    bisection = msgspec.json.decode(job_file.read_bytes(), type=Bisection)
+    sha = _git(bisection, "rev-parse", "HEAD").strip()
+    failure = _measure(bisection, sha)
+    evidence = Evidence(sha, SKIP, None, failure) if failure else _compared(bisection, sha)
+    with bisection.evidence.open("ab") as stream:
+        stream.write(msgspec.json.encode(evidence) + b"\n")
+    _print(evidence)
+    return evidence.code
 
 
-def _measure(job: Job, sha: str) -> str:
+def _measure(bisection: Bisection, sha: str) -> str:
     """Run the commit's own code on the variant; return why that failed, or nothing."""
-    code = _git(job, "rev-parse", "HEAD:variants").strip()[:12]
-    places = [f"results_dir={job.results}", f"cache_dir={Path(job.place) / 'artifacts' / code}"]
-    command = [sys.executable, "-m", "bench.cli", "run", f"variant={job.variant}", *job.overrides, *places]
+    code = _git(bisection, "rev-parse", "HEAD:variants").strip()[:12]
+    places = [f"results_dir={bisection.results}", f"cache_dir={Path(bisection.place) / 'artifacts' / code}"]
+    command = [sys.executable, "-m", "bench.cli", "run", f"variant={bisection.variant}", *bisection.overrides, *places]
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" and not key.startswith("GIT_")}
     environment = {**kept, "PYTHONDONTWRITEBYTECODE": "1"}  # it would make the worktree dirty where nothing ignores it
-    log = Path(job.place) / "logs" / f"{sha[:12]}.log"
+    log = Path(bisection.place) / "logs" / f"{sha[:12]}.log"
     log.parent.mkdir(exist_ok=True)
     with log.open("w") as stream:
-        done = subprocess.run(command, cwd=job.tree, env=environment, stdout=stream, stderr=subprocess.STDOUT)
+        done = subprocess.run(command, cwd=bisection.tree, env=environment, stdout=stream, stderr=subprocess.STDOUT)
     if done.returncode == 0:
         return ""
     lines = [line.strip() for line in log.read_text().splitlines() if line.strip()] or ["no message"]
@@ -217,30 +216,43 @@ def _measure(job: Job, sha: str) -> str:
     return f"exit {done.returncode}: {why} (log {log})"
 
 
-def _judged(job: Job, sha: str) -> Step:
+def _compared(bisection: Bisection, sha: str) -> Evidence:
     from bench.compare.comparison import compare
     from bench.compare.lines import Asked
 
     try:
-        comparison = compare(Path(job.results), job.good, sha, asked=Asked((job.variant,), (job.metric,)))
+        comparison = compare(
+            Path(bisection.results), bisection.good, sha, asked=Asked((bisection.variant,), (bisection.metric,))
+        )
     except UserError as error:
-        return Step(sha, SKIP, None, str(error))
-    line = next((line for line in comparison.lines if line.metric == job.metric), None)
+        return Evidence(sha, SKIP, None, str(error))
+    line = next((line for line in comparison.lines if line.metric == bisection.metric), None)
     if line is None or line.verdict in ("not comparable", "gone", "new", "now fails", "fixed"):
-        return Step(sha, SKIP, line, f"{line.verdict}: {line.why}" if line else f"no {job.metric} was measured")
-    return Step(sha, BAD if line.verdict == "worse" else GOOD, line, line.why)
+        return Evidence(
+            sha, SKIP, line, f"{line.verdict}: {line.why}" if line else f"no {bisection.metric} was measured"
+        )
+    return Evidence(sha, BAD if line.verdict == "worse" else GOOD, line, line.why)
 
 
-def _print(step: Step) -> None:
-    """Print a step's evidence, beside git's own output: that goes to a file while git drives."""
+def _print(evidence: Evidence) -> None:
+    """Print the evidence on a commit to standard error: standard output is git's own while git drives."""
     from bench.report.tables.comparison import COLUMNS, cells_of
 
-    cells = dict(zip(COLUMNS, cells_of(step.line), strict=True)) if step.line else {}
-    word = {GOOD: "good", BAD: "bad", SKIP: "skip"}[step.code]
+    cells = dict(zip(COLUMNS, cells_of(evidence.line), strict=True)) if evidence.line else {}
+    word = {GOOD: "good", BAD: "bad", SKIP: "skip"}[evidence.code]
     numbers = f"{cells['base']} → {cells['head']} {cells['change']}".strip() if cells else ""
     interval = f"({cells['95 % interval']})" if cells and cells["95 % interval"] else ""
     p = f"{cells['test']} {cells['Holm']}".strip() if cells else ""
-    parts = [step.sha[:12], word, cells.get("verdict", ""), numbers, interval, p, step.why, f"[{_subject(step.sha)}]"]
+    parts = [
+        evidence.sha[:12],
+        word,
+        cells.get("verdict", ""),
+        numbers,
+        interval,
+        p,
+        evidence.why,
+        f"[{_subject(evidence.sha)}]",
+    ]
     print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
 
@@ -249,4 +261,4 @@ def _subject(sha: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(judge(Path(sys.argv[1])))
+    sys.exit(try_commit(Path(sys.argv[1])))

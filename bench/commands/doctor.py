@@ -16,52 +16,52 @@ from variants.steps.gguf import CONVERTER
 
 NEEDED_DISK_BYTES = 2_000_000_000
 NEEDED_MEMORY_BYTES = 3_000_000_000
-Mark = Literal["ok", "note", "bad"]
-MARKS = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
+Level = Literal["ok", "note", "bad"]
+SIGNS = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One line: what was looked at, what is there, and whether the embedded suite can run with it."""
 
     name: str
     text: str
-    mark: Mark
+    level: Level
 
 
 def doctor() -> int:
-    """Print a line per finding; return 0 if the embedded suite can run here, else 1."""
+    """Print a line per check; return 0 if the embedded suite can run here, else 1."""
     from rich.markup import escape
 
     from bench.terminal import console
 
-    looks: list[Callable[[], Finding]] = [
+    looks: list[Callable[[], Check]] = [
         python, compiler, torch_device, llamacpp, bitsandbytes, converter, lm_eval, gpu, disk, memory, checkout,
     ]  # fmt: skip
     out = console()
-    findings = [_look(look) for look in looks]
-    for finding in findings:
-        out.print(f"{MARKS[finding.mark]} {finding.name:<13} {escape(finding.text)}", soft_wrap=True)
-    ready = all(finding.mark != "bad" for finding in findings)
+    checks = [_checked(look) for look in looks]
+    for check in checks:
+        out.print(f"{SIGNS[check.level]} {check.name:<13} {escape(check.text)}", soft_wrap=True)
+    ready = all(check.level != "bad" for check in checks)
     out.print(
         "the embedded suite can run here" if ready else "the embedded suite cannot run here: see the lines with ✗"
     )
     return 0 if ready else 1
 
 
-def python() -> Finding:
+def python() -> Check:
     """Look at the interpreter."""
     text = f"{sys.version.split()[0]} in {sys.prefix}"
-    return Finding("Python", text, "ok" if sys.version_info >= (3, 11) else "bad")
+    return Check("Python", text, "ok" if sys.version_info >= (3, 11) else "bad")
 
 
-def compiler() -> Finding:
+def compiler() -> Check:
     """Look for the C++ compiler that set-up builds llama.cpp with."""
     path = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-    return Finding("C++ compiler", path or "none: set-up could not build llama.cpp again", "ok" if path else "note")
+    return Check("C++ compiler", path or "none: set-up could not build llama.cpp again", "ok" if path else "note")
 
 
-def torch_device() -> Finding:
+def torch_device() -> Check:
     """Look at torch and at the device it would use."""
     import torch
 
@@ -70,10 +70,10 @@ def torch_device() -> Finding:
     text = f"{torch.__version__}, runs on {device}" + (
         ": it does not see the GPU; only device=cpu runs here" if stranded else ""
     )
-    return Finding("torch", text, "bad" if stranded else "ok")
+    return Check("torch", text, "bad" if stranded else "ok")
 
 
-def llamacpp() -> Finding:
+def llamacpp() -> Check:
     """Look at the llama.cpp build."""
     import llama_cpp
 
@@ -81,69 +81,73 @@ def llamacpp() -> Finding:
     stranded = bool(gpu_names()) and not offload
     text = f"llama-cpp-python {llama_cpp.__version__}, " + ("offloads to the GPU" if offload else "CPU build")
     text += ": `make setup CUDA=1` builds it for the GPU, and until then only device=cpu runs" if stranded else ""
-    return Finding("llama.cpp", text, "bad" if stranded else "ok")
+    return Check("llama.cpp", text, "bad" if stranded else "ok")
 
 
-def bitsandbytes() -> Finding:
-    """Quantize a small tensor to NF4 and back: the library loads without being able to work."""
+def bitsandbytes() -> Check:
+    """Quantize a small tensor to NF4 and back: a library that loads may still be unable to work."""
+    import logging
+
     import torch
+
+    logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)  # it asks for a package that is optional
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
     packed, state = quantize_4bit(torch.ones(64, 64), quant_type="nf4")
     works = bool(torch.allclose(dequantize_4bit(packed, state), torch.ones(64, 64)))
     text = f"{versions(['bitsandbytes'])['bitsandbytes']}, NF4 " + ("works" if works else "gives wrong values")
-    return Finding("bitsandbytes", text, "ok" if works else "bad")
+    return Check("bitsandbytes", text, "ok" if works else "bad")
 
 
-def converter() -> Finding:
+def converter() -> Check:
     """Look for the HF-to-GGUF converter."""
     there = CONVERTER.is_file()
-    return Finding("converter", CONVERTER.name if there else "missing: run `make setup`", "ok" if there else "bad")
+    return Check("converter", CONVERTER.name if there else "missing: run `make setup`", "ok" if there else "bad")
 
 
-def lm_eval() -> Finding:
+def lm_eval() -> Check:
     """Look at lm-eval."""
     version = versions(["lm-eval"])["lm-eval"]
-    return Finding("lm-eval", version or "missing: run `make setup`", "ok" if version else "bad")
+    return Check("lm-eval", version or "missing: run `make setup`", "ok" if version else "bad")
 
 
-def gpu() -> Finding:
+def gpu() -> Check:
     """Look for GPUs by their devices."""
     names = gpu_names()
-    return Finding(
+    return Check(
         "GPU",
         ", ".join(names) if names else "none: everything runs on the CPU, GPU memory is not measured",
         "ok" if names else "note",
     )
 
 
-def disk() -> Finding:
+def disk() -> Check:
     """Look at the free disk below the project."""
     free = shutil.disk_usage(ROOT).free
-    return Finding("free disk", f"{free / 1e9:.1f} GB", "ok" if free >= NEEDED_DISK_BYTES else "bad")
+    return Check("free disk", f"{free / 1e9:.1f} GB", "ok" if free >= NEEDED_DISK_BYTES else "bad")
 
 
-def memory() -> Finding:
+def memory() -> Check:
     """Look at the memory that processes can still get."""
     available = available_bytes()
     text = f"{available / 1e9:.1f} GB available, {machine().cores} cores"
-    return Finding("memory", text, "ok" if available >= NEEDED_MEMORY_BYTES else "bad")
+    return Check("memory", text, "ok" if available >= NEEDED_MEMORY_BYTES else "bad")
 
 
-def checkout() -> Finding:
+def checkout() -> Check:
     """Look at the commit that results will be kept under."""
     now = commit()
     if not now.sha:
-        return Finding("git", "no commit: results are kept under no-commit and cannot be compared", "note")
+        return Check("git", "no commit: results are kept under no-commit and cannot be compared", "note")
     state = "dirty: results are kept apart, under -dirty" if now.dirty else "clean"
-    return Finding("git", f"{now.sha[:12]} {state}", "note" if now.dirty else "ok")
+    return Check("git", f"{now.sha[:12]} {state}", "note" if now.dirty else "ok")
 
 
-def _look(look: Callable[[], Finding]) -> Finding:
+def _checked(look: Callable[[], Check]) -> Check:
     try:
         return look()
-    except Exception as error:  # a broken library shows in many ways, and each of them is a finding
-        return Finding(
+    except Exception as error:  # a broken library may raise anything, and whatever it raises is the answer
+        return Check(
             look.__name__,
             f"broken: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             "bad",

@@ -22,12 +22,15 @@ def show_garbage(arguments: argparse.Namespace) -> int:
         held = "  held by a running build: stays" if item.held else ""
         out.print(f"{item.size_bytes:>15,} bytes  {item.step:<12} {item.path.name}{held}", soft_wrap=True)
     free = [item for item in garbage if not item.held]
+    if not garbage:
+        out.print(f"nothing to remove: records under {results} name all that is in {cache.root}", soft_wrap=True)
+        return 0
     what = f"{plural(len(free), 'folder')}, {sum(item.size_bytes for item in free):,} bytes"
     out.print(f"no record under {results} names {what} in {cache.root}", soft_wrap=True)
     if any(item.step == "logprobs" for item in garbage):
-        out.print("logprobs is what a base made of the text of a divergence: measuring another one builds it again")
+        out.print("logprobs: a base's log-probabilities; the next sweep that measures divergence builds them again")
     if not arguments.yes:
-        out.print("nothing was removed; --yes removes it" if free else "")
+        out.print("nothing was removed" + ("; --yes removes these folders" if free else ""))
         return 0
     removed = remove(cache, results, free)
     freed_bytes = sum(item.size_bytes for item in removed)

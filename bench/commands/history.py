@@ -21,7 +21,7 @@ FORMATS = ("html", "svg", "csv")
 
 def show_history(arguments: argparse.Namespace) -> int:
     """Write the history that `bench history` asks for and print its change points. Raises UserError without records."""
-    gc.disable()  # points and artists by the hundred thousand, none to be freed before the command ends
+    gc.disable()  # hundreds of thousands of objects live until the command ends: looking for garbage only costs time
     try:
         return _show(arguments)
     finally:

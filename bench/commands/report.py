@@ -33,12 +33,12 @@ def render_report(arguments: argparse.Namespace) -> int:
     if report.selection is None:
         asked = f" for {wanted}" if str(wanted) else ""
         raise UserError(f"no records{asked} under {results}: run `make bench`")
-    console().print(f"report: {report}", soft_wrap=True)
+    console().print(f"report: {report}", soft_wrap=True, markup=False)
     return 0
 
 
 def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:
-    """Return the questions of this checkout's suites by name, for records of before records stated them.
+    """Return the questions of this checkout's suites by name, for older records, which do not state their own.
 
     Raises UserError, naming the file and the key, for questions of another shape.
     """

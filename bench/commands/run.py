@@ -10,7 +10,7 @@ from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
 from bench.sweep import progress
 from bench.sweep.cell import Cell
-from bench.sweep.grid import fetch_data, multirun, needed_bytes, plan_grid
+from bench.sweep.grid import fetch_data, multirun, needed_bytes, plan_sweep
 from bench.sweep.progress import label_of
 from bench.sweep.request import parse
 from bench.terminal import console
@@ -23,12 +23,12 @@ NO_RECORD = CellError(stage="?", message="no record")
 
 def run(arguments: Sequence[str]) -> int:
     """Plan, run every cell that is not finished, render the report; return 0, or 1 where a cell failed."""
-    grid = plan_grid(parse(arguments))
-    progress.show_plan(grid.cells, needed_bytes(grid.cells))
-    if any(cell.finished() is None for cell in grid.cells):
-        fetch_data(grid.cells)
-        multirun(grid)
-    return conclude(grid.cells, [record_file.read(cell.record_path) for cell in grid.cells])
+    sweep = plan_sweep(parse(arguments))
+    progress.show_plan(sweep.cells, needed_bytes(sweep.cells))
+    if any(cell.finished() is None for cell in sweep.cells):
+        fetch_data(sweep.cells)
+        multirun(sweep)
+    return conclude(sweep.cells, [record_file.read(cell.record_path) for cell in sweep.cells])
 
 
 def conclude(cells: Sequence[Cell], records: Sequence[Record | None]) -> int:
@@ -42,13 +42,14 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None]) -> int:
         where = " ".join(filter(None, (error.stage, error.step)))
         out.print("[bold red]failed[/bold red]", end=" ")
         out.print(f"{label_of(cell)} at {where}: {error.message}", soft_wrap=True, markup=False)
-        out.print(f"       log {error.log}   again: {error.reproduce}", soft_wrap=True, markup=False)
+        out.print(f"       log    {error.log}", soft_wrap=True, markup=False)
+        out.print(f"       again  {error.reproduce}", soft_wrap=True, markup=False)
     first = cells[0]
     results = first.settings.results
     wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
     report = render(results, results / "report", wanted)
     _show_outcome(report)
-    out.print(f"report: {report}", soft_wrap=True)
+    out.print(f"report: {report}", soft_wrap=True, markup=False)
     if report.selection is not None:
         _show_advice(report.selection.records, first.settings.suite.requirements)
     return 1 if failed else 0

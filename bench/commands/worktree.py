@@ -1,4 +1,4 @@
-"""Lend a worktree of this repository to a bisection, and take it away again whatever happens."""
+"""Make a worktree of this repository for a bisection, and remove it whatever happens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
 
 @contextmanager
 def worktree(place: Path, sha: str) -> Iterator[Path]:
-    """Lend a worktree at a commit, in `place`/tree; yield `place`. Raises UserError where another one is at work."""
+    """Make a worktree of a commit in `place`/tree and yield `place`. Raises UserError where another bisection runs."""
     from filelock import FileLock, Timeout
 
     place.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def worktree(place: Path, sha: str) -> Iterator[Path]:
             finally:
                 _remove(place)
     except Timeout:
-        raise UserError(f"another bisection of this checkout is at work in {place}: wait for it, or end it") from None
+        raise UserError(f"another bisection of this checkout runs in {place}: wait for it, or end it") from None
 
 
 @contextmanager
@@ -56,5 +56,5 @@ def _remove(place: Path) -> None:
     for known in common.glob("worktrees/*/gitdir"):  # git keeps one that was interrupted while it was made
         if Path(known.read_text().strip()) == place / "tree" / ".git":
             shutil.rmtree(known.parent)
-    for name in ("job.json", "steps.jsonl"):
+    for name in ("job.json", "evidence.jsonl"):
         (place / name).unlink(missing_ok=True)

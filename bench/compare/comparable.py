@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.metrics.accuracy import answers_of
-from bench.metrics.answers import not_finite
-from bench.metrics.divergence import not_finite as tokens_not_finite
 from bench.metrics.metric import Metric, Records, difference, identity_of
 from bench.records.types import Record
 
@@ -35,15 +32,8 @@ def model_difference(base: Records, head: Records) -> str:
 
 
 def _not_finite(metric: Metric, base: Records, head: Records) -> str:
-    """Count on each side what has no finite number: such a side has a mean that is no number."""
-    if metric.test == "documents":
-        sides = [answers_of(records, metric.task) for records in (base, head)]
-        counts = [not_finite(answers) if answers else 0 for answers in sides]
-    elif metric.test == "windows":
-        measured = [next((one.divergence for one in records if one.divergence), None) for records in (base, head)]
-        counts = [tokens_not_finite(one) if one else 0 for one in measured]
-    else:
-        return ""
+    """Count on each side the documents or tokens without a finite number: they leave that side without a mean."""
+    counts = [metric.not_finite(records) if metric.not_finite else 0 for records in (base, head)]
     what = "documents" if metric.test == "documents" else "tokens"
     prefix = f"{metric.task} " if metric.task else ""
     return f"{prefix}{what} without a finite number: {counts[0]} / {counts[1]}" if any(counts) else ""

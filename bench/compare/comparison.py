@@ -1,4 +1,4 @@
-"""Compare two revisions: which records stand for each, and the verdicts between them."""
+"""Compare two revisions: find the records of each, and give the verdicts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.records.store import RECORDS
 from variants.errors import UserError
 
 ANY, EVERYTHING = Wanted(), Asked()
-"""What is compared where nothing else was asked for."""
+"""The defaults of `compare`: any machine and sweep; all variants and metrics."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What a canary of the machine gave beside the cells of each side, as medians."""
+    """A reading of the machine check (canary) on each side: the median over its cells."""
 
     name: str
     base: float
@@ -30,13 +30,13 @@ class Drift:
 
     @property
     def change(self) -> float:
-        """Return head / base - 1: how much quicker the machine itself was."""
+        """Return head / base - 1: how much faster the machine itself was."""
         return self.head / self.base - 1
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two sweeps and the verdicts between them; `families` are the sizes that Holm's p stand for, by name.
+    """Two sweeps and the verdicts between them; `families` has how many tests Holm's correction counted, by family.
 
     `left_out` names the files of either side that are no sound records: their variants could not be compared.
     """
@@ -127,7 +127,7 @@ def _drift(before: Records, after: Records) -> tuple[Drift, ...]:
 
 
 def _normalized(asked: Asked, drift: Sequence[Drift]) -> tuple[Asked, str]:
-    """Have the head's latencies divided by how much slower the machine itself was."""
+    """Make the head's latencies be divided by how much slower the machine itself was."""
     bandwidth = next((reading for reading in drift if reading.name == canary.BANDWIDTH), None)
     if bandwidth is None:
         raise UserError(f"--normalize: no {canary.BANDWIDTH} beside the records of both sides")

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.metrics.metric import Clusters, Marks, Metric, Rounds
+from bench.metrics.metric import Clusters, Marks, Metric, Rounds, Sample
 from bench.stats import estimates, proportions
 from bench.stats.proportions import FEW_PAIRS, Paired
 from bench.stats.rounds import RoundsChange
@@ -20,7 +20,7 @@ class Effect:
 
     An end of the interval that the sample is too small for is None. `n` is what was counted, of which `units` are
     independent: `counted` says what these are. `family` names the tests that Holm's correction counts with this one,
-    None where the test cannot reject whatever the data (Tarone 1990, Biometrics 46:515): it costs the others nothing.
+    None where no data of this size could reject (Tarone 1990, Biometrics 46:515): such a test costs the others nothing.
     `doubt` is why the change is undecided whatever the test says. `sign` is -1 where the metric falls as it gets
     worse; where `is_log` the scale is the log of a ratio.
     """
@@ -48,7 +48,7 @@ class Effect:
         return None if value is None else self._read(value)
 
     def _read(self, value: float) -> float:
-        return math.exp(self.sign * value) if self.is_log else self.sign * value
+        return estimates.exp(self.sign * value) if self.is_log else self.sign * value
 
 
 def sign_of(metric: Metric) -> int:
@@ -56,13 +56,13 @@ def sign_of(metric: Metric) -> int:
     return -1 if metric.better == "higher" else 1
 
 
-def family_of(metric: Metric) -> str:
+def holm_family(metric: Metric) -> str:
     """Return the name of the family of tests that Holm's correction counts a metric with."""
     return metric.family or metric.measure
 
 
-def effect_of(metric: Metric, before: object, after: object, limit: float) -> Effect:
-    """Make the effect between two samples that need no other variant; `limit` as in `Metric.limit`."""
+def effect_of(metric: Metric, before: Sample, after: Sample, limit: float) -> Effect:
+    """Return the effect between two samples, tested without the other variants; `limit` as in `Metric.limit`."""
     if isinstance(before, Marks) and isinstance(after, Marks):
         return questions_effect(metric, proportions.paired_difference(before.right, after.right), limit)
     if isinstance(before, Clusters) and isinstance(after, Clusters):
@@ -93,7 +93,7 @@ def rounds_effect(metric: Metric, sample: Rounds, change: RoundsChange, limit: f
         n=change.n,
         units=change.rounds,
         counted="rounds",
-        family=None if unknown else family_of(metric),
+        family=None if unknown else holm_family(metric),
         doubt=doubt,
         sign=sign,
         is_log=True,
@@ -104,7 +104,7 @@ def questions_effect(metric: Metric, change: Paired, limit: float) -> Effect:
     """Make the effect on a share of right answers: the difference of two shares of the same questions."""
     sign = sign_of(metric)
     low, high = sorted((sign * change.low, sign * change.high))
-    family = family_of(metric) if change.gained + change.lost >= FEW_PAIRS else None
+    family = holm_family(metric) if change.gained + change.lost >= FEW_PAIRS else None
     value, n = sign * change.difference, change.n
     return Effect(value, low, high, change.p, limit, "exact McNemar", n, n, "questions", family, sign=sign)
 
@@ -128,7 +128,7 @@ def clusters_effect(metric: Metric, before: Clusters, after: Clusters, limit: fl
         n=round(sum(before.weights)) if counted == "windows" else len(moved),
         units=mean.n,
         counted=counted,
-        family=None if not known else family_of(metric),
+        family=None if not known else holm_family(metric),
         doubt="" if known else f"a single {counted.removesuffix('s')}: it takes two to show how much they differ",
         sign=sign,
         is_log=before.log,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.compare.comparison import Comparison
 from bench.metrics.accuracy import answers_of
-from bench.metrics.answers import Value, right, values_of
+from bench.metrics.answers import DocumentValue, right, values_of
 from bench.records.values import Answers
 
 
@@ -24,13 +24,13 @@ class Flip:
     question: str
     subject: str
     gold: int | None
-    base: Value | str
-    head: Value | str
+    base: DocumentValue | str
+    head: DocumentValue | str
     lost: bool
 
 
 def flips(comparison: Comparison) -> Iterator[Flip]:
-    """Yield the flipped questions behind every accuracy of a comparison that could be compared."""
+    """Yield the flipped questions behind every accuracy that could be compared."""
     for line in comparison.lines:
         kind, _, task = line.metric.partition(" ")
         if kind == "accuracy" and line.p is not None:
@@ -51,6 +51,6 @@ def _flips(variant: str, task: str, before: Answers, after: Answers) -> Iterator
             yield Flip(variant, task, question, subject, gold, base, head, lost=was)
 
 
-def _answered(answers: Answers) -> Sequence[Value | str]:
+def _answered(answers: Answers) -> Sequence[DocumentValue | str]:
     """Return what was answered to each question, as far as the record has it."""
     return answers.picked or answers.answer or values_of(answers)

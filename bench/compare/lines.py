@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.compare import comparable
 from bench.compare.effects import Effect, effect_of, rounds_effect
-from bench.compare.verdict import Mark, Verdict, VerdictLine, holm_by_family, judge, judge_exact, needed_n
+from bench.compare.verdict import ArtifactState, Verdict, VerdictLine, holm_by_family, judge, judge_exact, needed_n
 from bench.metrics.catalogue import metrics_of, templates
 from bench.metrics.metric import Metric, Records, Rounds
 from bench.stats import rounds
@@ -15,16 +15,15 @@ from bench.summary.rows import Row
 from bench.summary.summarize import rows_alone
 
 TEXTS = {"artifact": "artifact", "tensor_types": "size"}
-"""The lines on what is no number, and the measure that each is of: the bytes, and the types of the tensors in them."""
+"""The lines whose values are texts, and the measure that each is chosen by: the bytes, and the types of tensors."""
 OF_FAILURES: frozenset[Verdict] = frozenset({"now fails", "fixed"})
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to compare: variants and metrics (empty: all), limits by kind, and a divisor of the head's latencies.
+    """What to compare: variants and metrics (empty: all), limits by kind, and what the head's latencies are divided by.
 
-    A metric is named as its line is, by its kind, or by its measure: `accuracy` is that of every task, `latency` are
-    all percentiles.
+    A metric is chosen by its name, its kind or its measure: `accuracy` is that of all tasks, `latency` all percentiles.
     """
 
     variants: tuple[str, ...] = ()
@@ -33,7 +32,7 @@ class Asked:
     slowdown: float = 1.0
 
     def wants(self, *names: str) -> bool:
-        """Say whether what goes by any of these names was asked for."""
+        """Say whether any of these names was asked for."""
         return not self.metrics or not set(names).isdisjoint(self.metrics)
 
     def limit(self, metric: Metric) -> float:
@@ -126,14 +125,13 @@ def _tested_together(
 
 
 def _measured(metric: Metric, row: Row) -> bool:
-    """Say whether a side has the metric, though it be no finite number."""
+    """Say whether a side measured the metric, even where that gave no finite number."""
     return metric.name in row.values or _without_number(metric, row)
 
 
 def _without_number(metric: Metric, row: Row) -> bool:
-    if metric.test not in ("documents", "windows") or metric.name in row.values:
-        return False
-    return metric.task in row.answers if metric.task else any(metric.measure in r.measures for r in row.records)
+    """Say whether a side measured the metric and has raw values that are not finite."""
+    return metric.name not in row.values and bool(metric.not_finite and metric.not_finite(row.records))
 
 
 def _normalized(sample: Rounds, metric: Metric, slowdown: float) -> Rounds:
@@ -144,10 +142,10 @@ def _normalized(sample: Rounds, metric: Metric, slowdown: float) -> Rounds:
 
 
 def _lines(pair: Pair, metrics: Sequence[Metric], asked: Asked) -> list[VerdictLine]:
-    """Make the lines of a variant with its values and exact verdicts; what takes a test is judged elsewhere."""
+    """Make the lines of a variant with its values and exact verdicts; `compare_records` adds the results of tests."""
     texts = [_texts(row) for row in (pair.base, pair.head)]
     artifacts = [side.get("artifact") for side in texts]
-    mark: Mark = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
+    mark: ArtifactState = "" if None in artifacts else "same" if artifacts[0] == artifacts[1] else "changed"
     lines = []
     for name, measure in TEXTS.items():
         before, after = (side.get(name) for side in texts)
@@ -175,7 +173,7 @@ def _value(metric: Metric, row: Row | None) -> float | str | None:
     return "not finite" if _without_number(metric, row) else row.value(metric.name)
 
 
-def _text_line(pair: Pair, mark: Mark, name: str, before: str | None, after: str | None) -> VerdictLine:
+def _text_line(pair: Pair, mark: ArtifactState, name: str, before: str | None, after: str | None) -> VerdictLine:
     line = VerdictLine(pair.variant, mark, name, "same", base=before, head=after, test="exact")
     if not pair.base or not pair.head or before is None or after is None:
         return _one_sided(line, pair, gone=after is None)
@@ -188,7 +186,7 @@ def _text_line(pair: Pair, mark: Mark, name: str, before: str | None, after: str
 
 
 def _metric_line(
-    pair: Pair, mark: Mark, metric: Metric, before: float | str | None, after: float | str | None, limit: float
+    pair: Pair, mark: ArtifactState, metric: Metric, before: float | str | None, after: float | str | None, limit: float
 ) -> VerdictLine:
     line = VerdictLine(pair.variant, mark, metric.name, "undecided", base=before, head=after)
     line = replace(line, unit=metric.unit, scale=metric.scale, limit=limit)
@@ -200,8 +198,8 @@ def _metric_line(
     return replace(line, verdict=verdict, change=after / before if before else None, test="exact")
 
 
-def _run_lines(pair: Pair, mark: Mark, lines: Sequence[VerdictLine], asked: Asked) -> list[VerdictLine]:
-    """Return the line of a variant without any, and of a failure on one side that no metric shows."""
+def _run_lines(pair: Pair, mark: ArtifactState, lines: Sequence[VerdictLine], asked: Asked) -> list[VerdictLine]:
+    """Return the line `run`: for a variant without lines, and for a failure on one side that no metric shows."""
     fails = [bool(row and row.failures) for row in (pair.base, pair.head)]
     if not lines and pair.base and pair.head and not any(fails):
         name, why = ", ".join(asked.metrics) or "run", "not measured on either side"
@@ -213,7 +211,7 @@ def _run_lines(pair: Pair, mark: Mark, lines: Sequence[VerdictLine], asked: Aske
 
 
 def _one_sided(line: VerdictLine, pair: Pair, gone: bool) -> VerdictLine:
-    """Say why a side has no number; `gone` says that it is the head's."""
+    """Complete a line of which one side has no number: the head where `gone`, else the base."""
     failures = [f"round {f.round} failed at {f.stage}: {f.message}" for row in pair.rows for f in row.failures]
     line, why = replace(line, test=""), failures[0] if failures else "not measured"
     if pair.base is None or pair.head is None:

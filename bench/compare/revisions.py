@@ -18,9 +18,9 @@ from variants.errors import UserError
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: its records, the unsound files that may be some of them, and what a reader must know.
+    """One side of a comparison: its records, the unsound files that may be some of them, and notes for the reader.
 
-    `left_out` has the reason why each variant that an unsound file is of cannot be compared.
+    `left_out` has the unsound files by variant: such a variant cannot be compared.
     """
 
     selection: Selection
@@ -75,7 +75,7 @@ def _beside(selection: Selection, left_out: Sequence[LeftOut], results: Path) ->
     first = selection.records[0]
     stock = record_path(results, first.machine.id, first.commit, "", first.variant, first.round)
     folders = {stock.parent}
-    if selection.dirty:  # how dirty states were kept before each had a folder of its own
+    if selection.dirty:  # older versions kept all dirty states of a commit in one folder
         folders.add(stock.parent.with_name(f"{first.sha[:12]}-dirty"))
     sweep = "" if any((folder / stock.name).exists() for folder in folders) else selection.sweep
     files: dict[str, list[LeftOut]] = {}

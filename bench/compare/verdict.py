@@ -15,16 +15,17 @@ from bench.stats.estimates import CONFIDENCE
 Verdict = Literal[
     "better", "worse", "same", "undecided", "changed", "new", "gone", "now fails", "fixed", "not comparable"
 ]
-Mark = Literal["same", "changed", ""]
+ArtifactState = Literal["same", "changed", ""]
 
 VERDICTS: tuple[Verdict, ...] = (
     "worse", "now fails", "not comparable", "gone", "undecided", "changed", "new", "fixed", "better", "same",
 )  # fmt: skip
-"""In the order in which a reader wants to hear of them."""
+"""In reading order: what needs attention comes first."""
 REGRESSIONS: frozenset[Verdict] = frozenset({"worse", "now fails"})
 JUDGED: frozenset[Verdict] = frozenset({"better", "worse", "same", "undecided", "now fails", "fixed"})
 ALPHA = 0.05
 MANY = 1_000_000
+"""An n from which on nothing is said of what would decide: nobody measures that much."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class VerdictLine:
     """
 
     variant: str
-    artifact: Mark
+    artifact: ArtifactState
     metric: str
     verdict: Verdict
     base: float | str | None = None

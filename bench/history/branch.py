@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.history.changes import with_changes
 from bench.history.index import CommitValues, read_values
-from bench.history.series import BranchCommit, Change, Point, Series, Value
+from bench.history.series import BranchCommit, ChangePoint, Point, Series, Value
 from bench.machine.git import run_git
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric, difference
@@ -23,7 +23,7 @@ ANY = Wanted()
 
 @dataclass(frozen=True)
 class History:
-    """The series of one sweep on one machine over a branch, and what is not in them."""
+    """The series of one sweep on one machine over a branch, and notes on what is not in them."""
 
     branch: str
     machine: str
@@ -36,7 +36,7 @@ class History:
     left_out: tuple[str, ...]
 
     @property
-    def changes(self) -> list[Change]:
+    def changes(self) -> list[ChangePoint]:
         """Return every change point, the newest first."""
         changes = [change for series in self.series for change in series.changes]
         return sorted(changes, key=lambda change: -change.after.commit.place)
@@ -52,7 +52,7 @@ def history(
 ) -> History:
     """Read the records of a branch's commits into series. Raises UserError where there are none.
 
-    `kept` is the folder of the index that is kept for the next time.
+    `kept` is the folder of the index, which saves the next call from reading the same records.
 
     The branch is followed along first parents, so that the commits of a merged branch are one step of it. Without a
     machine or sweep it is the one that the newest commit was measured on, and of those the one with most commits.

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from bench.history.packed import clusters, marks
-from bench.history.series import Change, Point, Series, Value
+from bench.history.series import ChangePoint, Point, Series, Value
 from bench.metrics.metric import Metric, Test
 from bench.stats import changepoints, estimates, proportions
 
@@ -68,7 +68,7 @@ def _questions(metric: Metric, before: Value, after: Value) -> _Step:
 
 
 def _means(metric: Metric, before: Value, after: Value) -> _Step:
-    one, other = clusters(metric, before), clusters(metric, after)
+    one, other = clusters(before), clusters(after)
     moved = [b - a for a, b in zip(one.sums, other.sums, strict=True)]
     mean = estimates.ratio_mean(moved, one.weights)
     matters = abs(mean.value) > max(one.limit(metric.limit), other.floor) and mean.low is not None
@@ -78,7 +78,7 @@ def _means(metric: Metric, before: Value, after: Value) -> _Step:
 
 def _changes(
     series: Series, part: Sequence[Point], splits: int, steps: Mapping[Place, tuple[_Step, float]]
-) -> Iterator[Change]:
+) -> Iterator[ChangePoint]:
     variant, metric = series.variant, series.metric
     if metric.better is None:
         return
@@ -86,14 +86,15 @@ def _changes(
         for shift in _shifts(metric, part, splits):
             ends = part[shift.place - 1], part[shift.place]
             low, high = math.exp(shift.low), math.exp(shift.high)
-            yield Change(variant, metric, *ends, math.exp(shift.difference), low, high, shift.p)
+            yield ChangePoint(variant, metric, *ends, math.exp(shift.difference), low, high, shift.p)
         return
     for before, after in pairwise(part):
         if metric.test == "exact" and before.value.value != after.value.value:
-            yield Change(variant, metric, before, after, after.value.value / before.value.value, None, None, None)
+            ratio = after.value.value / before.value.value if before.value.value else math.inf
+            yield ChangePoint(variant, metric, before, after, ratio, None, None, None)
         step, p = steps.get((variant, metric.name, after.commit.place), (None, 1.0))
         if step and step.matters and p < changepoints.ALPHA:
-            yield Change(variant, metric, before, after, step.change, step.low, step.high, p)
+            yield ChangePoint(variant, metric, before, after, step.change, step.low, step.high, p)
 
 
 def _shifts(metric: Metric, part: Sequence[Point], splits: int) -> list[changepoints.Shift]:

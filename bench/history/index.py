@@ -1,4 +1,4 @@
-"""The index of `bench history`: what the records of each commit come to, so that they are read once and not each time.
+"""The index of `bench history`: the values of each commit, so that its records are read once and not each time.
 
 One JSON file in the cache; the charts lie beside it. The records of a commit are summed up again where the names,
 sizes or times of its files have changed; an index that is gone, broken or of another version is built again. Nothing
@@ -33,12 +33,12 @@ from variants.paths import ROOT
 FEW_COMMITS = 40
 """Below this many a second process costs more than it saves."""
 ROOMS = ("history", "metrics", "records", "stats")
-"""The code that has a say in what records come to."""
+"""The rooms whose code decides the values of the index: where it changes, the index is built again."""
 
 
 @dataclass(frozen=True)
 class CommitValues:
-    """What the records of one variant of one sweep at one commit come to; `failures` counts its failed rounds."""
+    """The values of one variant of one sweep at one commit; `failures` counts its failed rounds."""
 
     machine: str
     sha: str
@@ -51,9 +51,9 @@ class CommitValues:
 
 
 class _Number(Struct, array_like=True):
-    """A value; its identity and its sample are places in what is shared."""
+    """A value; its identity and its sample are places in `_Shared`."""
 
-    value: float
+    value: int | float  # a size stays the whole number that it is
     low: float | None
     high: float | None
     n: int
@@ -82,7 +82,7 @@ class _Commit(Struct):
 
 
 class _Shared(Struct):
-    """What many values have alike, each once."""
+    """What many values have in common, each once."""
 
     identities: list[dict[str, str]]
     samples: list[Packed]
@@ -96,7 +96,7 @@ class _Index(Struct):
 
 @dataclass(frozen=True)
 class _Summed:
-    """The values of one commit, as `_Commit` keeps them."""
+    """A `_Commit` with everything that is shared filled in."""
 
     listing: str
     variants: tuple[CommitValues, ...]
@@ -106,7 +106,7 @@ class _Summed:
 def read_values(results: Path, kept: Path) -> tuple[list[CommitValues], list[str]]:
     """Return the values of all committed states under a folder of records, and which files were left out and why.
 
-    `kept` is the folder of the index, for the next time.
+    `kept` is the folder of the index.
     """
     path = kept / "index.json"
     known = _load(path)

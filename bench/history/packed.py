@@ -1,4 +1,4 @@
-"""Keep as a short text what a test of two neighbours takes, and read it back."""
+"""Pack the samples that a test of two neighbouring commits takes into short texts, and unpack them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.metrics.metric import Clusters, Marks, Metric, Records
 
 
 def pack(metric: Metric, records: Records) -> Packed | None:
-    """Return what a test of neighbours takes of a metric, None where it takes no more than the values."""
+    """Return the sample of a metric in short, None where its test takes no more than the values."""
     if metric.sample is None or metric.test not in ("questions", "documents", "windows"):
         return None
     sample = metric.sample(records)
     if isinstance(sample, Marks):
         return Packed(right=_text(np.packbits(sample.right).tobytes()))
     if isinstance(sample, Clusters):
-        return Packed(sums=_numbers(sample.sums), weights=_numbers(sample.weights), floor=sample.floor)
+        return Packed(sums=_numbers(sample.sums), weights=_numbers(sample.weights), log=sample.log, floor=sample.floor)
     return None
 
 
@@ -29,13 +29,13 @@ def marks(value: Value) -> list[bool]:
     return [bool(bit) for bit in np.unpackbits(packed, count=value.n)]
 
 
-def clusters(metric: Metric, value: Value) -> Clusters:
+def clusters(value: Value) -> Clusters:
     """Return what each document or window adds to the mean."""
     packed = value.sample or Packed()
     sums, weights = (
         np.frombuffer(b64decode(text), dtype="<f4").astype(float).tolist() for text in (packed.sums, packed.weights)
     )
-    return Clusters(sums, weights, log=metric.scale == "ratio", floor=packed.floor)
+    return Clusters(sums, weights, log=packed.log, floor=packed.floor)
 
 
 def _numbers(values: Sequence[float]) -> str:

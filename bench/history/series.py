@@ -13,14 +13,15 @@ from bench.metrics.metric import Metric
 
 
 class Packed(Struct, frozen=True, array_like=True):
-    """What a test of two neighbours takes: the bits of right answers, or the sums and weights of clusters, as text.
+    """A sample in short: the bits of right answers, or the sums and weights of clusters, as base64.
 
-    The sums and weights are of 32 bits: seven digits, where the smallest change that matters is in the third.
+    Sums and weights have 32 bits, which are seven digits; the smallest change that matters is in the third.
     """
 
     right: str = ""
     sums: str = ""
     weights: str = ""
+    log: bool = False
     floor: float = 0.0
 
 
@@ -60,7 +61,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangePoint:
     """A change of level after the commit `before` and up to the commit `after`, with what shows it.
 
     `change` is after / before where the metric's scale is `ratio`, else after - before (of a share of right answers in
@@ -120,7 +121,7 @@ class Series:
     metric: Metric
     stretches: tuple[tuple[Point, ...], ...]
     breaks: tuple[str, ...]
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ChangePoint, ...] = ()
 
     @property
     def constant(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,9 +13,10 @@ from bench.scoring.scorer import Progress, Scorer
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
 from bench.tasks.questions import TaskQuestions
+from variants.configure import check_least
 from variants.errors import UserError
 from variants.model_folder import require_chat_template
-from variants.paths import resolve
+from variants.step import PLACE
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Accuracy:
     limit: int | None
     limit_per_subject: int | None
     seed: int
-    data_dir: str | None
+    data_dir: str | None = field(metadata=PLACE)
     chat_template: bool
 
     name: ClassVar[str] = "accuracy"
@@ -41,25 +42,23 @@ class Accuracy:
     expected_cost: ClassVar[float] = 3.0
 
     def __post_init__(self) -> None:
-        for field, least in (("limit", 1), ("limit_per_subject", 1), ("num_fewshot", 0)):
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise UserError(f"{field}: got {value}, allowed: {least} and more, or null")
+        check_least(self, limit=1, limit_per_subject=1, num_fewshot=0)
         if self.limit is not None and self.limit_per_subject is not None:
             raise UserError(
                 f"limit_per_subject: got {self.limit_per_subject} and limit {self.limit}; one of them must be null"
             )
         if not self.tasks:
             raise UserError("tasks: got [], allowed: one and more; without any, leave accuracy out of suite.measures")
-        folder = resolve(self.data_dir) if self.data_dir else None
-        if folder and not folder.is_dir():
-            raise UserError(f"data_dir: got {self.data_dir}, no such folder; relative ones start at the project's")
-        catalogue.check(self.tasks, folder, self.num_fewshot)
+        catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), self.num_fewshot)
 
     def check(self, model: Path) -> None:
         """Raise UserError where prompts go into the model's chat template and it has none."""
         if self.chat_template:
             require_chat_template(model)
+
+    def data(self) -> Mapping[str, object]:
+        """Return the labels of the tasks, and the sha256 of each file behind them."""
+        return catalogue.identity(self.tasks, self.data_dir)
 
     def fetch(self) -> None:
         """Fetch the questions that come from the hub. Raises UserError where they are unavailable."""

@@ -1,4 +1,4 @@
-"""Divergence from the base of the same runtime: what quantization changes where accuracy still sees nothing."""
+"""Divergence from the base of the same runtime: it shows changes that are too small to move accuracy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measures.measure import Progress, Reference, Subject
-from bench.steps.base_logprobs import Kept, LogProbs, divergence, evaluated
+from bench.steps.base_logprobs import BaseValues, LogProbs, divergence, evaluated
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
+from variants.configure import check_least
 from variants.errors import UserError
 from variants.paths import resolve
-from variants.step import CONTENT
+from variants.step import CONTENT, PLACE
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Divergence:
     base: dict[str, str]
     text: str | None = field(metadata=CONTENT)
     tasks: list[str]
-    data_dir: str | None
+    data_dir: str | None = field(metadata=PLACE)
     tokens: int
     window: int
     seed: int
@@ -41,14 +42,9 @@ class Divergence:
     tools: ClassVar[tuple[str, ...]] = ("lm-eval",)
 
     def __post_init__(self) -> None:
-        for name, least in (("tokens", 1), ("window", 2)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name}: got {getattr(self, name)}, allowed: {least} and more")
+        check_least(self, tokens=1, window=2)
         if self.text is None:
-            folder = resolve(self.data_dir) if self.data_dir else None
-            if folder and not folder.is_dir():
-                raise UserError(f"data_dir: got {self.data_dir}, no such folder; relative ones start at the project's")
-            catalogue.check(self.tasks, folder, None)
+            catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), None)
             return
         if not resolve(self.text).is_file():
             raise UserError(f"text: got {self.text}, no such file; relative ones start at the project's folder")
@@ -59,6 +55,10 @@ class Divergence:
                 f"text: got {self.text}, allowed: UTF-8, which it is not from byte {error.start:,} on"
             ) from None
 
+    def data(self) -> Mapping[str, object]:
+        """Return the labels of the tasks, and the sha256 of each file behind them."""
+        return catalogue.identity(self.tasks, self.data_dir)
+
     def fetch(self) -> None:
         """Fetch the text of the tasks where it comes from the hub. Raises UserError where it is unavailable."""
         if self.text is None:
@@ -67,8 +67,7 @@ class Divergence:
     def reference(self, runtime: str, node: Mapping[str, object]) -> Reference:
         """Return the step that evaluates the base of a runtime; its `content` identifies the text of the tasks."""
         variant = self.base.get(runtime, "null")
-        folder = resolve(self.data_dir) if self.data_dir else None
-        content = {} if self.text else catalogue.content(self.tasks, folder)
+        content = {} if self.text else catalogue.content(self.tasks, catalogue.folder_of(self.data_dir))
         step = {
             "_target_": f"{LogProbs.__module__}.{LogProbs.__name__}",
             "variant": variant,
@@ -87,7 +86,7 @@ class Divergence:
         reference, session = subject.reference, subject.session
         assert reference is not None
         assert reference.parent is not None
-        kept = Kept.open(reference.path)
+        kept = BaseValues.open(reference.path)
         n, n_vocab = kept.log_probabilities.shape
         if n_vocab != session.vocabulary.n_tokens:
             raise RuntimeError(f"{session.vocabulary.n_tokens} tokens in the vocabulary, {n_vocab} in the base's")

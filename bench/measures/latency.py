@@ -11,6 +11,7 @@ from typing import ClassVar, TypedDict
 
 from bench.measures.measure import Progress, Subject
 from bench.runtimes.session import Session
+from variants.configure import check_least
 from variants.data import read_rows
 from variants.errors import UserError
 from variants.paths import resolve
@@ -56,9 +57,7 @@ class Latency:
     tools: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("requests", 1), ("warmup_requests", 0), ("output_tokens", 2)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name}: got {getattr(self, name)}, allowed: {least} and more")
+        check_least(self, requests=1, warmup_requests=0, output_tokens=2)
         if "{question}" not in self.prompt:
             raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
         available = len(read_rows(resolve(self.prompts)))

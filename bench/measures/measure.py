@@ -14,7 +14,7 @@ from variants.artifact import Artifact
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: an artifact, opened; `reference` is what the measure's own `reference` asked to have built."""
+    """What is measured: an opened artifact; `reference` is the artifact that `Compares.reference` asked for."""
 
     artifact: Artifact
     session: Session
@@ -24,7 +24,7 @@ class Subject:
 class Measure(Protocol):
     """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values.
 
-    A measure may also have what `Checks`, `Fetches` and `Compares` describe, and an `expected_cost`.
+    A measure may also have what `Checks`, `ReadsData`, `Fetches` and `Compares` describe, and an `expected_cost`.
     """
 
     name: ClassVar[str]
@@ -37,10 +37,19 @@ class Measure(Protocol):
 
 @runtime_checkable
 class Checks(Protocol):
-    """A measure that not every model can be measured by."""
+    """A measure that does not work with every model."""
 
     def check(self, model: Path) -> None:
-        """Raise UserError where the model in this folder cannot be measured so: nothing is built by then."""
+        """Raise UserError where it does not work with the model in this folder; called before anything is built."""
+        ...
+
+
+@runtime_checkable
+class ReadsData(Protocol):
+    """A measure whose fields alone do not identify the data that it reads."""
+
+    def data(self) -> Mapping[str, object]:
+        """Return what identifies the data, to be added to the fields or, under the name of one, to replace it."""
         ...
 
 

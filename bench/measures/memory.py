@@ -14,7 +14,7 @@ from variants.process import peak_resident_bytes
 
 @dataclass(frozen=True)
 class Memory:
-    """Read the high-water marks at the moment it stands in the list of measures: after latency, before accuracy."""
+    """Read the peaks so far: listed after latency and before accuracy, it gives those of serving."""
 
     name: ClassVar[str] = "memory"
     tools: ClassVar[tuple[str, ...]] = ()
@@ -30,7 +30,7 @@ class Memory:
 def device_bytes() -> int:
     """Return the GPU memory in use on GPU 0, all processes together: a sweep needs the GPU to itself.
 
-    Asked of the driver, because torch's own question opens a context that takes some hundred megabytes itself.
+    The driver reports it, because asking torch would open a context that takes hundreds of megabytes itself.
     llama.cpp allocates once and torch's allocator gives nothing back, so that after serving this is the peak.
     """
     return gpu.used_bytes(0)

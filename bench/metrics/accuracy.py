@@ -39,12 +39,14 @@ def _perplexities(records: Records) -> list[str]:
 
 def _scores(records: Records, better: Better | None, unit: Unit) -> list[str]:
     """Return the other tasks with a mean of numbers that is better in this direction, in this unit."""
-    scored = {task: next(_all(records, task)) for task in _others(records) if task not in _perplexities(records)}
+    perplexities = _perplexities(records)
+    scored = {task: next(_all(records, task)) for task in _others(records) if task not in perplexities}
     return [task for task, answers in scored.items() if (_better(answers), columns.unit_of(answers)) == (better, unit)]
 
 
 def _others(records: Records) -> list[str]:
-    return [task for task in asked(records) if task not in right_or_wrong(records)]
+    with_answers = right_or_wrong(records)
+    return [task for task in asked(records) if task not in with_answers]
 
 
 def _better(answers: Answers) -> Better | None:
@@ -84,6 +86,11 @@ def _documents(records: Records, task: str = "") -> Clusters | None:
     return Clusters(*columns.documents(answers), log=columns.is_perplexity(answers))
 
 
+def _not_finite(records: Records, task: str = "") -> int:
+    answers = answers_of(records, task)
+    return columns.not_finite(answers) if answers else 0
+
+
 def _called(records: Records, task: str = "") -> str:
     answers = answers_of(records, task)
     return (answers and answers.metric) or "score"
@@ -95,12 +102,12 @@ def _identity(record: Record, task: str = "") -> Identity:
     if answers is None:
         return identity.model(record)
     questions = identity.digest(tuple(answers.question), tuple(answers.gold or ()))
-    scored = ("version", "scorer", "metric", "num_fewshot", "chat_template")
+    scored = ("version", "scorer", "metric", "num_fewshot", "truncated")
+    digests = {"chat_template": answers.chat_template, "prompts": answers.prompt_sha256}
     return {
         **identity.model(record),
-        **{f"{task} {name}": identity.stated(getattr(answers, name))[:12] for name in scored},
-        f"{task} truncated": identity.stated(answers.truncated),
-        f"{task} prompts": identity.stated(answers.prompt_sha256)[:12],
+        **{f"{task} {name}": identity.stated(getattr(answers, name)) for name in scored},
+        **{f"{task} {name}": identity.stated(digest)[:12] for name, digest in digests.items()},
         f"{task} questions": f"{len(answers.question):,} ({questions})",
     }
 
@@ -117,24 +124,25 @@ def _scored_identity(record: Record, task: str = "") -> Identity:
 
 
 WAYS: tuple[tuple[Better | None, Unit], ...] = (("higher", "1"), ("lower", "1"), ("lower", "bit"), (None, "1"))
+ACCURACY = Metric(
+    "accuracy", "Accuracy", "share", "accuracy", _share, _identity,
+    better="higher", limit=0.01, test="questions", scale="points", sample=_marks, tasks=right_or_wrong,
+    column="right", beside_base="points to base",
+)  # fmt: skip
 METRICS = (
-    Metric(
-        "accuracy", "Accuracy", "share", "accuracy", _share, _identity,
-        better="higher", limit=0.01, test="questions", scale="points", sample=_marks, tasks=right_or_wrong,
-        column="right", beside_base="points to base",
-    ),
+    ACCURACY,
     Metric(
         "accuracy_macro", "Mean of subjects", "share", "accuracy", _macro, _identity,
         better="higher", scale="points", tasks=right_or_wrong,
     ),
     Metric(
         "perplexity", "Perplexity", "1", "accuracy", _score, _scored_identity,
-        limit=0.01, test="documents", sample=_documents, tasks=_perplexities, label=_called,
+        limit=0.01, test="documents", sample=_documents, not_finite=_not_finite, tasks=_perplexities, label=_called,
     ),
     *(
         Metric(
             "score", "Score", unit, "accuracy", _score, _scored_identity,
-            better=better, limit=0.01, test="documents", scale="difference", sample=_documents,
+            better=better, limit=0.01, test="documents", scale="difference", sample=_documents, not_finite=_not_finite,
             tasks=partial(_scores, better=better, unit=unit), label=_called,
         )
         for better, unit in WAYS

@@ -1,4 +1,4 @@
-"""What the answers to one task come to: right or wrong, a score by its metric, or broken."""
+"""The answers to one task: which are right, what they score by the task's metric, and which are broken."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bench.stats import estimates
 from bench.stats.estimates import Estimate
 
 PERPLEXITIES = ("perplexity", "word_perplexity", "byte_perplexity")
-Value = float | tuple[float | None, float | None] | None
+DocumentValue = float | tuple[float | None, float | None] | None
 
 
-def values_of(answers: Answers) -> Sequence[Value]:
+def values_of(answers: Answers) -> Sequence[DocumentValue]:
     """Return the value of each document, none where the task has choices instead."""
     return answers.value or ()
 

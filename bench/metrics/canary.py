@@ -1,4 +1,4 @@
-"""What the machine itself gave beside the cells."""
+"""The machine check (canary): how fast the machine itself was, before and after each cell."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from bench.metrics.metric import Records
 from bench.records.types import Record
 
 BANDWIDTH = "copy_gb_s"
-"""The reading that latencies are compared with: decoding is bound by how fast memory is read."""
+"""The reading that latencies are compared with: decoding is as fast as memory can be read."""
 
 
 def readings(records: Records) -> Iterator[tuple[Record, str, float]]:
-    """Yield each reading of the canary: beside which record, its name, and its value."""
+    """Yield each reading: the record beside it, its name (such as `copy_gb_s`) and its value."""
     for record in records:
         for reading in (record.canary or {}).values():
             yield from ((record, name, value) for name, value in (reading or {}).items())
 
 
 def medians(records: Records) -> dict[str, float]:
-    """Return the median of each reading, before and after all cells: one slow spell beside a cell moves it little."""
+    """Return the median of each reading over all cells, before and after: one slow spell moves it little."""
     values: dict[str, list[float]] = {}
     for _, name, value in readings(records):
         values.setdefault(name, []).append(value)

@@ -1,4 +1,4 @@
-"""Find the metrics there are: those of every file in this folder."""
+"""Find all metrics: those of every file in this folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import bench.metrics
 from bench.metrics.metric import Metric, Records
 
 ORDER = ("seconds", "size", "latency", "memory", "accuracy", "divergence")
-"""The files whose metrics come first, in the order in which a reader wants them; all others follow by name."""
+"""The files whose metrics come first, in reading order; all others follow by name."""
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What no knowledge at all would give on a task, and whether a variant did better."""
+"""The chance level of a task: what guessing would give, and whether a variant did better."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ ChanceLevel = Literal["", "at chance", "below chance"]
 def guesses(answers: Answers) -> tuple[float, ...]:
     """Return the share right of picking blindly, and of always giving the most frequent answer; empty without choices.
 
-    Where the right choice always stands at one place (as lm-eval writes truthfulqa_mc1 and blimp), that place is no
-    answer a model could learn, and only blind picking is left.
+    Where the right choice always has the same number (as lm-eval writes truthfulqa_mc1 and blimp), a model cannot learn
+    that number, and only blind picking is left.
     """
     if answers.gold is None or answers.loglik is None:
         return ()
@@ -27,7 +27,7 @@ def guesses(answers: Answers) -> tuple[float, ...]:
 
 
 def guessing(answers: Answers) -> str:
-    """Say what no knowledge at all would give, as "guessing gives 25.0 %, always the most frequent answer 27.1 %"."""
+    """Say what guessing would give, as "guessing gives 25.0 %, always the most frequent answer 27.1 %"."""
     shares = [f"{100 * value:.1f} %" for value in guesses(answers)]
     return f"guessing gives {', always the most frequent answer '.join(shares)}" if shares else ""
 
@@ -35,7 +35,7 @@ def guessing(answers: Answers) -> str:
 def shuffled_accuracy(answers: Answers) -> float:
     """Return the accuracy that chance alone would give if this variant's picks were shuffled within each subject.
 
-    It is what preferences for letters give by themselves (expected agreement, Cohen 1960), often less than blind picks.
+    A preference for some letters gives this much by itself (expected agreement, Cohen 1960), often below blind picks.
     """
     subjects: dict[str, tuple[Counter[int], Counter[int]]] = {}
     for subject, gold, picked in zip(answers.subject, answers.gold or (), answers.picked or (), strict=True):

@@ -85,6 +85,11 @@ def _nll_clusters(records: Records) -> Clusters | None:
     return Clusters(*estimates.windows(numbers(measured.nll), measured.window), log=True) if measured else None
 
 
+def _not_finite(records: Records) -> int:
+    measured = next((record.divergence for record in records if record.divergence), None)
+    return not_finite(measured) if measured else 0
+
+
 def _identity(record: Record) -> Identity:
     measured = record.divergence
     if measured is None:
@@ -101,7 +106,8 @@ def _identity(record: Record) -> Identity:
 METRICS = (
     Metric(
         "kl_mean", "Mean KL", "nat", "divergence", _of(_kl_mean), _identity,
-        limit=0.10, test="windows", scale="difference", sample=_kl_clusters, column="KL to base, nats",
+        limit=0.10, test="windows", scale="difference", sample=_kl_clusters, not_finite=_not_finite,
+        column="KL to base, nats",
     ),
     Metric("kl_p99", "KL P99", "nat", "divergence", _of(_kl_p99), _identity),
     Metric(
@@ -110,6 +116,6 @@ METRICS = (
     ),
     Metric(
         "perplexity", "Perplexity of the text", "1", "divergence", _of(_perplexity), _identity,
-        limit=0.01, test="windows", sample=_nll_clusters, family="perplexity of the text",
+        limit=0.01, test="windows", sample=_nll_clusters, not_finite=_not_finite, family="perplexity of the text",
     ),
 )  # fmt: skip

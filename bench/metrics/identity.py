@@ -1,4 +1,4 @@
-"""What has to be equal for two values to be values of the same thing: the parts that metrics share."""
+"""What must be equal for two values to be comparable: the parts of an identity that metrics share."""
 
 from __future__ import annotations
 
@@ -17,22 +17,24 @@ def model(record: Record) -> dict[str, str]:
 
 
 def machine(record: Record) -> dict[str, str]:
-    """Name the machine, its device and the runtime: a clock's numbers and peaks of memory are theirs."""
+    """Name the machine, its device and the runtime, on which latencies and peaks of memory depend."""
     device = (record.session or {}).get("device")
     return {**model(record), "machine": record.machine.id, "device": stated(device), "runtime": record.runtime}
 
 
 def serving(record: Record) -> Identity:
-    """Name the machine and the requests that it served; the prompts are those of each round."""
+    """Name the machine and the requests that it served; the requests of a round by the lengths of their prompts."""
     latency, asked = record.latency, record.config.measures.get("latency") or {}
     if latency is None:
         return machine(record)
+    sent = latency.prompt_tokens
+    prompts = {f"requests of round {record.round}": f"{len(sent):,} ({digest(tuple(sent))})"} if sent else {}
     return {
         **machine(record),
         "loop": stated(latency.loop),
         "output_tokens": stated(latency.output_tokens),
         **{f"latency.{key}": stated(asked.get(key)) for key in ("prompts", "prompt", "seed")},
-        f"prompt tokens of round {record.round}": digest(tuple(latency.prompt_tokens)),
+        **prompts,
     }
 
 
@@ -43,5 +45,5 @@ def stated(value: object) -> str:
 
 @lru_cache(maxsize=256)
 def digest(*columns: tuple[object, ...]) -> str:
-    """Return a short digest of columns; most records have the same ones, which is why it is remembered."""
+    """Return a short digest of columns; it is cached, because most records have the same ones."""
     return hashlib.sha256(repr(columns).encode()).hexdigest()[:8]

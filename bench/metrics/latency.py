@@ -1,4 +1,4 @@
-"""What the latencies of single requests come to: percentiles over the requests of all rounds."""
+"""The percentiles of latencies, over the requests of all rounds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ NAMES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E"}
 """Time to first token, time per output token after the first, request start to last token."""
 JUDGED = {0.5: 0.05, 0.99: 0.10}
 """The limits of the percentiles that are judged; P90 is shown alone."""
-
-
 PARTS = "latency parts"
-"""The family of what a request's E2E is made of, so that judging the parts takes nothing from judging the whole."""
+"""The family of the parts of E2E (see `Metric.family`): that they are judged too takes no power from E2E."""
 
 
 def blocks(records: Records, name: str) -> list[list[float]]:

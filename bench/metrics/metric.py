@@ -1,6 +1,6 @@
-"""A metric: what the raw values of a measure come to, and how two of its values are compared.
+"""A metric: a number that is computed from the raw values of a measure, and how two such numbers are compared.
 
-Each file of this folder lists its own in `METRICS`; every table, verdict, series and chart loops over them.
+Each file of this folder lists its metrics in `METRICS`; tables, verdicts, series and charts loop over them.
 """
 
 from __future__ import annotations
@@ -74,15 +74,15 @@ class Metric:
     `limit` is the smallest change that matters in practice: a share of the value, and of a share of right answers a
     difference (0.01 is a point). `test` is how a change is judged, None where nothing judges it; `sample` has what the
     test takes. `scale` is how a change is written: head / base, percentage points, or head - base in `unit`.
-    `value` and `sample` return None where nothing was measured, or a value is not finite.
+    `value` and `sample` return None where nothing was measured or a raw value is not finite; `not_finite` counts those.
 
     What a failed cell measured before it failed counts like any other value: it was measured.
 
-    `value(records)`, `sample(records)` and `label(records)` take the rounds of a variant, `identity(record)` one of
-    them. A metric with `tasks` is a template: `of` makes it for each task that these records were asked, and hands the
-    functions the keyword `task`.
-    `family` names the metrics that Holm's correction counts together, empty for those of its measure: a family of its
-    own costs the others no power, and lets a false `worse` of its own through.
+    `value(records)`, `sample(records)`, `not_finite(records)` and `label(records)` take the rounds of a variant,
+    `identity(record)` one of them. A metric with `tasks` is a template: `of` makes it for each task that these records
+    were asked, and hands the functions the keyword `task`.
+    `family` names the metrics that Holm's correction adjusts together; empty means those of its measure. A family of
+    its own costs the other metrics no power, but adds a chance of its own of a false `worse`.
     `column` is the title of its column in the overview, where metrics of one title share a cell; `beside_base` that of
     the column with the change to the base of the same runtime. Without a title there is no such column.
     """
@@ -98,6 +98,7 @@ class Metric:
     test: Test | None = None
     scale: Scale = "ratio"
     sample: Callable[..., Sample | None] | None = None
+    not_finite: Callable[..., int] | None = None
     tasks: Callable[[Records], Sequence[str]] | None = None
     task: str = ""
     label: Callable[..., str] | None = None
@@ -121,6 +122,7 @@ class Metric:
             value=partial(self.value, task=task),
             identity=partial(self.identity, task=task),
             sample=self.sample and partial(self.sample, task=task),
+            not_finite=self.not_finite and partial(self.not_finite, task=task),
             label=self.label and partial(self.label, task=task),
             column=self.column and f"{task}: {self.column}",
             beside_base=self.beside_base and f"{task}: {self.beside_base}",

@@ -1,4 +1,4 @@
-"""How long a cell took to build and to measure: shown, and never judged."""
+"""How long it took to build and to measure, over all rounds: shown, and never judged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record's file: where it stands, how it is written and sealed, and how its bytes become a typed Record."""
+"""A record's file: its path, how it is written and sealed, and how its bytes become a typed Record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.records.types import SCHEMA, Commit, Record
 _SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
 _DECODER = msgspec.json.Decoder(Record)
 MIGRATIONS: Mapping[int, Callable[[Any], Any]] = {}
-"""What turns the JSON of a record of an older schema into that of the next. None yet: this is the first schema."""
+"""By schema, the function that turns a record's JSON into that of the next schema. Empty: this is the first one."""
 
 
 class _Head(msgspec.Struct):
@@ -37,12 +37,12 @@ def record_path(results: Path, machine_id: str, commit: Commit, sweep: str, vari
 
 
 def write(record: Record, path: Path) -> None:
-    """Write a record at once; its first key is the sha256 of the rest, so that a later change of it shows.
+    """Write a record atomically; its first key is the sha256 of the rest, so that a later change shows.
 
     Raises ValueError for a number that is not finite: JSON has no word for it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = msgspec.to_builtins(msgspec.structs.replace(record, measures={}))  # it refuses bytes of JSON
+    content = msgspec.to_builtins(msgspec.structs.replace(record, measures={}))  # it cannot convert Raw
     content["measures"] = {name: msgspec.json.decode(raw) for name, raw in record.measures.items()}
     write_at_once(path, sealed(dumps(content) + "\n"))
 
@@ -63,11 +63,11 @@ def sealed(text: str) -> str:
 def decode(content: bytes) -> Record:
     """Return the record in the bytes of a file; every number in it is finite.
 
-    Raises ValueError in one line, with the path inside the file, for what is no sound record: not JSON, another
-    schema, a content that its sha256 does not fit, or a key that is missing or of the wrong type. Records of before
-    the sha256 have none, and nothing to compare with.
+    Raises ValueError, one line with the path inside the file, where the bytes are not JSON, the schema is unknown, the
+    sha256 does not fit the content, or a key is missing or of the wrong type. The oldest records have no sha256: theirs
+    is not checked.
     """
-    if b"\r" in content:  # git may have checked it out so
+    if b"\r" in content:  # git may have changed the line ends at checkout
         content = content.replace(b"\r\n", b"\n")
     try:
         record, problem = _DECODER.decode(content), ""

@@ -25,7 +25,7 @@ _HEAD = re.compile(
 
 @dataclass(frozen=True)
 class Head:
-    """What stands in the head of a record."""
+    """What the head of a record states."""
 
     machine: str
     label: str
@@ -67,14 +67,15 @@ def folders(results: Path) -> list[Path]:
     places = {sha[:12]: place for place, sha in enumerate(known)}
     unknown = [path for path in all_folders if _commit12(path) not in places]
     unknown.sort(key=lambda path: max(_heads(path)[0], key=lambda one: one.started_at, default=_NONE).started_at)
-    in_order = sorted((path for path in all_folders if path not in unknown), key=lambda p: places[_commit12(p)])
+    in_git = (path for path in all_folders if _commit12(path) in places)
+    in_order = sorted(in_git, key=lambda path: places[_commit12(path)])
     return in_order + unknown[::-1]
 
 
 def stored(folder: Path) -> tuple[list[Stored], list[LeftOut]]:
-    """List the sweeps in the folder of a commit on a machine, and the files that are seen to be no records.
+    """List the sweeps in the folder of one commit on one machine, and the files that are clearly no records.
 
-    Of each file the head and the last byte are read; what is wrong in between shows in `bench list --check`.
+    Only the head and the last bytes of each file are read; `bench list --check` reads all of it.
     """
     heads, left_out = _heads(folder)
     sweeps: dict[str, Stored] = {}
@@ -84,7 +85,7 @@ def stored(folder: Path) -> tuple[list[Stored], list[LeftOut]]:
 
 
 def choices(results: Path, most: int = 6) -> str:
-    """Name the newest commits that have records, to choose from."""
+    """Name the newest commits that have records, for a message that lists what can be chosen."""
     listed = folders(results)
     labels = dict.fromkeys(f"{one.label} ({one.sweep})" for folder in listed[:most] for one in stored(folder)[0])
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
@@ -106,7 +107,7 @@ def _heads(folder: Path) -> tuple[list[Head], list[LeftOut]]:
 
 
 def _head(path: Path) -> Head:
-    """Read the head of a record. Raises OSError, or ValueError where the file is seen to be no sound record."""
+    """Read the head of a record. Raises OSError, or ValueError where the file is clearly no sound record."""
     handle = os.open(path, os.O_RDONLY)
     try:
         head = os.pread(handle, HEAD_BYTES, 0)
@@ -127,5 +128,5 @@ def _head(path: Path) -> Head:
 
 
 def n_records(folder: Path) -> int:
-    """Count the files of a folder that are called like records."""
+    """Count the files of a folder that are named like records."""
     return sum(1 for _ in folder.glob(RECORDS))

@@ -30,7 +30,7 @@ class Option(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Kept(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of what `before` gets right `after` still gets right; `claim` is a sentence to print beside it."""
+    """How many right answers `after` has for each that `before` has; `claim` is a sentence to print beside it."""
 
     before: Text
     after: Text
@@ -38,9 +38,9 @@ class Kept(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """A row per option: size, latency and accuracy on the domain task, and in columns apart what is claimed.
+    """A row per option: size, latency and accuracy on the domain task, and what is claimed in columns of its own.
 
-    Claims are compared with that of the first row. `claimed_by` heads their columns.
+    Each claim is compared with that of the first row. `claimed_by` is the title of these columns.
     """
 
     title: Text
@@ -60,7 +60,7 @@ class Order(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Change(Struct, frozen=True, forbid_unknown_fields=True):
-    """One change: what it is called, the variant before it and the one after."""
+    """One change: its title, the variant before it and the one after."""
 
     title: Text
     before: Text
@@ -78,7 +78,7 @@ class Changes(Struct, frozen=True, forbid_unknown_fields=True):
 class Questions(Struct, frozen=True, forbid_unknown_fields=True):
     """What a report of a suite shows beside its tables.
 
-    `general_task` is what the model knew before, `domain_task` what the fine-tune teaches.
+    `general_task` tests what the model knew before, `domain_task` what the fine-tune teaches.
     """
 
     general_task: Text | None = None

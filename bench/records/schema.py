@@ -1,6 +1,6 @@
-"""The strict reading of one record file: all its values have their types, and it lies where it belongs.
+"""Read one record file strictly: every value has its type, and the path fits the content.
 
-What each key means stands in `results/README.md`. Whatever is wrong is a ValueError that says it in one line.
+`results/README.md` describes every key. Any defect is a ValueError of one line.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ def parse(path: Path) -> Record:
 
 
 def _check_place(path: Path, record: Record) -> None:
-    """Compare the path with the content: a file that was moved or copied would be counted as another's."""
+    """Compare the path with the content: a file that was moved or copied would count as a record of something else."""
     label = record.label
-    old = label.partition("-dirty")[0] + "-dirty"  # how dirty states were kept before each had a folder of its own
+    old = label.partition("-dirty")[0] + "-dirty"  # older versions kept all dirty states of a commit in one folder
     name, _, round_ = path.name.removesuffix(".json").rpartition(".r")
     places = (
         ("machine", record.machine.id, path.parent.parent.name, ()),

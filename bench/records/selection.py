@@ -22,7 +22,7 @@ class Wanted:
     sweep: str | None = None
 
     def fits(self, record: Record) -> bool:
-        """Say whether a record is of what was asked for."""
+        """Say whether a record fits."""
         if self.machine not in (None, record.machine.id) or self.sweep not in (None, record.sweep):
             return False
         if self.commit is None:
@@ -32,7 +32,7 @@ class Wanted:
         return record.sha.startswith(sha) and (record.commit.dirty or not dirty) and state
 
     def __str__(self) -> str:
-        """Name what was asked for as it is typed."""
+        """Write it as options of the command line."""
         return ", ".join(f"--{name} {value}" for name, value in vars(self).items() if value)
 
 

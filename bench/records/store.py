@@ -25,7 +25,7 @@ class LeftOut:
 
 
 def read(path: Path | str = "results", label: str = "*") -> tuple[list[Record], list[LeftOut]]:
-    """Read the records under a folder, and say of each file that was left out why.
+    """Read the records under a folder; return them, and each file that was left out with the reason.
 
     `label` is a pattern of the folders of commits, such as `0123456789ab*`: only those are opened.
     """
@@ -41,7 +41,7 @@ def read(path: Path | str = "results", label: str = "*") -> tuple[list[Record], 
 
 
 def _mixed(records: Sequence[tuple[Path, Record]]) -> dict[Path, LeftOut]:
-    """Name the rounds of a variant that measured different artifacts: which of them is meant cannot be seen."""
+    """Return the rounds of variants whose rounds measured different artifacts: nothing shows which one is meant."""
     rounds: dict[tuple[str, ...], list[tuple[Path, Record]]] = defaultdict(list)
     for file, record in records:
         if not record.failed:

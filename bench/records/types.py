@@ -1,6 +1,6 @@
 """The types of a record: what the runner writes is what every reader gets. `results/README.md` describes each key.
 
-A value that is None was not measured. Unknown keys of a record are kept in its file and not judged.
+A value that is None was not measured. Unknown keys are ignored; they stay in the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ROLES: Mapping[str, Role] = {
     "Source": "source", "Gguf": "convert", "Quantize": "quantize", "Nf4": "quantize", "Int8": "quantize",
     "Lora": "finetune", "Merge": "merge",
 }  # fmt: skip
-"""The roles of the step classes there were before a record stated them."""
+"""The roles of the step classes in older records, which do not state them."""
 T = TypeVar("T")
 
 
@@ -60,12 +60,16 @@ class Model(Struct, frozen=True):
 
 
 class Variant(Struct, frozen=True):
-    """A list of steps and a runtime; `roles` says what each step does, empty in records of before it was stated."""
+    """A list of steps and a runtime; `roles` says what each step does. It is empty in older records."""
 
     name: str
     steps: tuple[str, ...]
     runtime: str
     roles: tuple[Role, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.roles and len(self.roles) != len(self.steps):
+            raise ValueError(f"{len(self.roles)} roles for {len(self.steps)} steps")
 
 
 class Device(Struct, frozen=True):
@@ -90,7 +94,7 @@ class Config(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """One step of the lineage: the artifact that it made, and what that took."""
+    """One step of the lineage: the artifact that it made, its time and its peak of memory."""
 
     step: str
     kind: str
@@ -126,6 +130,15 @@ class CellError(Struct, frozen=True):
 @cache
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(kind)
+
+
+def _decoded(raw: msgspec.Raw, kind: type[T], place: str) -> T:
+    try:
+        measured: T = _decoder(kind).decode(raw)  # type: ignore[arg-type]  # types are hashable
+        return measured
+    except msgspec.ValidationError as error:
+        text = str(error) if "`$" in str(error) else f"{error} - at `$`"  # of the whole, it names no place
+        raise ValueError(text.replace("`$", f"`$.measures.{place}", 1)) from None
 
 
 class Record(Struct, frozen=True, kw_only=True, dict=True):
@@ -167,18 +180,11 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         Raises ValueError, with the path inside the file, for values of another type.
         """
         raw = self.measures.get(name)
-        if raw is None:
-            return None
-        try:
-            measured: T = _decoder(kind).decode(raw)  # type: ignore[arg-type]  # types are hashable
-            return measured
-        except msgspec.ValidationError as error:
-            text = str(error) if "`$" in str(error) else f"{error} - at `$`"  # of the whole, it names no place
-            raise ValueError(text.replace("`$", f"`$.measures.{name}", 1)) from None
+        return None if raw is None else _decoded(raw, kind, name)
 
     @cached_property
     def size(self) -> Size | None:
-        """Return what was measured of the size."""
+        """Return the size."""
         return self.measured("size", Size)
 
     @cached_property
@@ -194,7 +200,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def answers(self) -> dict[str, Answers]:
         """Return the answers by task, empty where no task was asked."""
-        return self.measured("accuracy", dict[str, Answers]) or {}
+        tasks = self.measured("accuracy", dict[str, msgspec.Raw]) or {}  # one by one: an error then names the task
+        return {task: _decoded(raw, Answers, f"accuracy.{task}") for task, raw in tasks.items()}
 
     @cached_property
     def divergence(self) -> Divergence | None:

@@ -1,7 +1,7 @@
-"""The raw values of each measure, as a record keeps them: nothing in them is averaged.
+"""The raw values of each measure, as a record keeps them: no averages, no percentiles.
 
-A value that is None was not measured; None in a column is a number that was not finite. All columns of a measure are
-of one length, and none is empty.
+A value that is None was not measured; None in a column is a number that was not finite. All columns of a
+measure have the same length, and none is empty.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 Fields = dict[str, Any]
-"""What a configuration or a library states: its keys are those of a step, a measure, a runtime or an engine."""
+"""What a configuration or a library states; the keys depend on the step, the measure, the runtime or the engine."""
 Bytes = Annotated[int, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Milliseconds = Annotated[float, Meta(gt=0)]
@@ -72,7 +72,7 @@ class Answers(Struct, frozen=True):
     subject: list[str]
     gold: list[int] | None = None
     picked: list[int] | None = None
-    loglik: list[list[float | None]] | None = None
+    loglik: list[Annotated[list[float | None], Meta(min_length=1)]] | None = None
     metric: str | None = None
     higher_is_better: bool | None = None
     value: list[float | tuple[float | None, float | None] | None] | None = None
@@ -122,4 +122,4 @@ class Divergence(Struct, frozen=True):
 def _check_alike(what: str, *columns: Sequence[object]) -> None:
     lengths = {len(column) for column in columns}
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"columns of lengths {sorted(lengths)}; {what} must be alike in number, and not none")
+        raise ValueError(f"columns of lengths {sorted(lengths)}; {what} must be alike in number, and at least one")

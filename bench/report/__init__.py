@@ -1,4 +1,4 @@
-"""Shows what was measured: one page, one Markdown file, one CSV file and the charts, all from the records alone."""
+"""Render the report of a sweep from its records alone: one page, one Markdown file, one CSV file and the charts."""
 
 from __future__ import annotations
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from bench.compare.comparison import Comparison
 from bench.compare.flips import Flip
 from bench.compare.verdict import ALPHA, VERDICTS, VerdictLine
+from bench.report.markdown import plain
 from bench.report.tables.comparison import COLUMNS, NUMBERS, cells_of, footnotes, outcome, summary
 
 MARKER = "<!-- variantbench compare -->"
@@ -18,7 +20,10 @@ COMMENT_CHARACTERS = 65_536
 
 
 def as_json(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
-    """Write everything, numbers as they are; `flips` is null where they were not asked for."""
+    """Write everything, numbers as they are; `flips` is null where they were not asked for.
+
+    An infinite number, such as the perplexity of a broken model, is null: JSON has no word for it.
+    """
     sides = {
         name: {
             "commit": side.sha,
@@ -40,10 +45,14 @@ def as_json(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
         "canary": [{**asdict(canary), "change": canary.change} for canary in comparison.drift],
         "notes": list(comparison.notes),
         "left_out": list(comparison.left_out),
-        "lines": [asdict(line) for line in comparison.lines],
+        "lines": [_finite(asdict(line)) for line in comparison.lines],
         "flips": None if flipped is None else [asdict(flip) for flip in flipped],
     }
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(line: Mapping[str, object]) -> dict[str, object]:
+    return {key: None if isinstance(value, float) and math.isinf(value) else value for key, value in line.items()}
 
 
 def as_markdown(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
@@ -52,7 +61,7 @@ def as_markdown(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
         f"# {comparison.base.label} → {comparison.head.label}",
         summary(comparison),
         _table(comparison, comparison.lines),
-        "\n".join(f"- {_plain(note)}" for note in footnotes(comparison)),
+        "\n".join(f"- {plain(note)}" for note in footnotes(comparison)),
     ]
     if flipped is not None:
         parts += ["## Flipped questions", _flips(flipped)]
@@ -70,7 +79,7 @@ def as_github(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
         summary(comparison),
         _table(comparison, notable) if notable else "No metric changed beyond chance and its limit.",
         _folded(f"All {len(comparison.lines)} lines", _table(comparison, comparison.lines)),
-        _folded("How to read this", "\n".join(f"- {_plain(note)}" for note in footnotes(comparison))),
+        _folded("How to read this", "\n".join(f"- {plain(note)}" for note in footnotes(comparison))),
     ]
     if flipped:
         parts.append(_folded(f"{len(flipped)} flipped questions", _flips(flipped)))
@@ -90,14 +99,14 @@ FORMATS: dict[str, Callable[[Comparison, Sequence[Flip] | None], str]] = {
 def _table(comparison: Comparison, lines: Sequence[VerdictLine]) -> str:
     names = {"base": comparison.base.label, "head": comparison.head.label}
     rows = [[names.get(name, name) for name in COLUMNS], ["--:" if name in NUMBERS else "---" for name in COLUMNS]]
-    rows += [[_plain(cell) for cell in cells_of(line)] for line in lines]
+    rows += [[plain(cell) for cell in cells_of(line)] for line in lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _flips(flipped: Sequence[Flip]) -> str:
     rows = [["variant", "task", "question", "subject", "right", "base", "head", ""], ["---"] * 8]
     rows += [[*flip_cells(flip)] for flip in flipped]
-    return "\n".join(f"| {' | '.join(map(_plain, row))} |" for row in rows)
+    return "\n".join(f"| {' | '.join(map(plain, row))} |" for row in rows)
 
 
 def flip_cells(flip: Flip) -> list[str]:
@@ -108,7 +117,3 @@ def flip_cells(flip: Flip) -> list[str]:
 
 def _folded(title: str, text: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{text}\n\n</details>"
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

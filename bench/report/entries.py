@@ -26,7 +26,7 @@ from bench.stats.proportions import Paired
 from bench.summary.rows import BesideBase, Row, Summary
 
 COUNTED = {"latency": "Requests"}
-"""The samples of which measure have a column with their number, and its title."""
+"""The measures whose number of samples has a column, and its title."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Column:
 
 
 def columns_of(summary: Summary) -> list[Column]:
-    """Return the columns of the metrics that any variant has a value of, all where none has one; those of tasks last.
+    """Return the columns of the metrics that any variant has a value of (of all, where no variant has any), tasks last.
 
-    A metric without a title for its column is shown elsewhere, unless its whole measure has none: then its own title
-    is the column's.
+    A metric without a `column` has its place in another table; but where no metric of a measure has one, each metric
+    gets a column under its own title.
     """
     metrics = sorted((metric for metric in summary.metrics if metric.measure), key=lambda metric: metric.task != "")
     groups: dict[tuple[str, str], list[Metric]] = {}

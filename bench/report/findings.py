@@ -22,7 +22,7 @@ CANARY_DRIFT = 0.10
 
 @dataclass(frozen=True)
 class Finding:
-    """One line for the top of the report; `bad` means: do not decide from these numbers before it is mended."""
+    """One line for the top of the report; `bad` means: do not decide from these numbers before this is solved."""
 
     level: Literal["bad", "note", "good"]
     title: str

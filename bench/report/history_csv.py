@@ -13,7 +13,7 @@ COLUMNS = ("variant", "metric", "unit", "place", "commit", "tags", "stretch", "v
 
 
 def comma_separated(history: History) -> str:
-    """Write a row per point; values are in `unit`, `stretch` counts the breaks before it."""
+    """Write a row per point; values are in `unit`, `stretch` counts the breaks before it, an exact value has no `n`."""
     commits = {commit.place: _row(commit.place, commit.sha, " ".join(commit.tags)) for commit in history.commits}
     rows = [_row(*COLUMNS), *(row for series in history.series for row in _points(series, commits))]
     return "\n".join(rows) + "\n"
@@ -26,7 +26,7 @@ def _points(series: Series, commits: dict[int, str]) -> Iterator[str]:
         for point in stretch:
             value = point.value
             low, high = ("" if end is None else repr(end) for end in (value.low, value.high))
-            yield f"{names},{commits[point.commit.place]},{number},{value.value!r},{low},{high},{value.n}"
+            yield f"{names},{commits[point.commit.place]},{number},{value.value!r},{low},{high},{value.n or ''}"
 
 
 def _row(*cells: object) -> str:

@@ -28,7 +28,7 @@ def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Gr
 def _finding(finding: Finding) -> str:
     mark = {"bad": "**Problem**", "note": "Note", "good": "Passed"}[finding.level]
     command = f" To reproduce: `{finding.command}`" if finding.command else ""
-    return f"- {mark} · {_plain(finding.title)}: {_plain(finding.text)}{command}"
+    return f"- {mark} · {plain(finding.title)}: {plain(finding.text)}{command}"
 
 
 def _grid(grid: Grid) -> str:
@@ -37,7 +37,7 @@ def _grid(grid: Grid) -> str:
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     names = [line.entries[0].text for line in grid.lines]
     wide = [
-        f"- {name}: {_plain(line.wide)}{f' To reproduce: `{line.code}`' if line.code else ''}"
+        f"- {name}: {plain(line.wide)}{f' To reproduce: `{line.code}`' if line.code else ''}"
         for name, line in zip(names, grid.lines, strict=True)
         if line.wide
     ]
@@ -49,8 +49,9 @@ def _grid(grid: Grid) -> str:
 
 def _entry(entry: Entry) -> str:
     text = f"{entry.text} ({entry.sub})" if entry.text and entry.sub else entry.text or entry.sub
-    return _plain(f"*{text}*" if entry.tone == "claim" else text)
+    return plain(f"*{text}*" if entry.tone == "claim" else text)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Write a text in one line, without what Markdown reads as a column or a tag."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""What a sweep ends with in the terminal: one short table, and what must be known before it is believed."""
+"""What a sweep prints at its end: one short table, and the findings that a reader must know first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def outcome_grid(summary: Summary) -> Grid:
 
 
 def _is_short(column: Column) -> bool:
-    """Say whether a column is one that the report compares with the base, or is such a comparison itself."""
+    """Say whether a column has room here: its metric is compared with the base, or is itself a distance to it."""
     return any(metric.beside_base or metric.scale != "ratio" for metric in column.metrics)
 
 
@@ -69,7 +69,7 @@ def _text(entry: Entry) -> str:
 
 
 def first_lines(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
-    """Yield what the report opens with, as (level, line); what passed and what failed in a cell is shown elsewhere."""
+    """Yield findings as (level, line), without what passed and without failed cells, which are shown elsewhere."""
     for finding in findings:
         if finding.level != "good" and not finding.command:
             yield finding.level, f"{finding.title}: {finding.text}"

@@ -16,6 +16,7 @@ from bench.runtimes.forest import Block, Limits
 from bench.runtimes.llama_context import CELLS, Context, Shape, captured_log
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
+from variants.configure import check_least
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
 from variants.weights import gguf_header
@@ -52,11 +53,7 @@ class LlamaCpp:
         for field, allowed in (("flash_attention", FLASH_ATTENTION), ("kv_type", KV_TYPES)):
             if getattr(self, field) not in allowed:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(allowed)}")
-        for field, least in (("n_ctx", 1), ("n_batch", 1), ("score_tokens_cpu", 2), ("score_tokens_cuda", 2)):
-            if getattr(self, field) < least:
-                raise UserError(f"{field}: got {getattr(self, field)}, allowed: {least} and more")
-        if self.n_threads is not None and self.n_threads < 1:
-            raise UserError(f"n_threads: got {self.n_threads}, allowed: 1 and more, or null for every core")
+        check_least(self, n_ctx=1, n_batch=1, score_tokens_cpu=2, score_tokens_cuda=2, n_threads=1)
 
     def check_cuda(self) -> None:
         """Raise UserError where this llama.cpp cannot use a GPU."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.runtimes.forest import Block, Forest, Limits, Request
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
+from variants.configure import check_least
 from variants.errors import UserError
 from variants.load import load_model
 from variants.process import usable_cores
@@ -57,11 +58,7 @@ class Transformers:
         for field in ("dtype_cpu", "dtype_cuda"):
             if getattr(self, field) not in DTYPES:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(DTYPES)}")
-        for field in ("n_ctx", "score_tokens_cpu", "score_tokens_cuda"):
-            if getattr(self, field) < 1:
-                raise UserError(f"{field}: got {getattr(self, field)}, allowed: 1 and more")
-        if self.n_threads is not None and self.n_threads < 1:
-            raise UserError(f"n_threads: got {self.n_threads}, allowed: 1 and more, or null for every core")
+        check_least(self, n_ctx=1, score_tokens_cpu=1, score_tokens_cuda=1, n_threads=1)
 
     def check_cuda(self) -> None:
         """Raise UserError where torch cannot use a GPU; a child process looks (why: scoring/lm_eval_process.py)."""

@@ -41,7 +41,7 @@ class Example(TypedDict):
     hf: list[int]
 
 
-class Comparison(TypedDict):
+class TokenizerComparison(TypedDict):
     """On how many texts the artifact's tokenizer differs from its source's: a record's `tokenizer`."""
 
     compared: int
@@ -63,7 +63,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         self.without_system = False
         self.scoring: Scoring = {}
         self.scorer = scorer.version
-        self.tokenizer: Comparison | None = None
+        self.tokenizer: TokenizerComparison | None = None
         self._scorer = scorer
         self._progress = progress
         self._known: dict[tuple[str, bool], Ints] = {}
@@ -228,7 +228,11 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         return tokenized
 
     def _compare(
-        self, texts: Sequence[tuple[str, Ints]], bos: bool, source: PreTrainedTokenizerBase, counted: Comparison
+        self,
+        texts: Sequence[tuple[str, Ints]],
+        bos: bool,
+        source: PreTrainedTokenizerBase,
+        counted: TokenizerComparison,
     ) -> None:
         """Count the texts that the source's tokenizer cuts differently, or starts or ends with other tokens."""
         new = {hash(text): (text, tokens) for text, tokens in texts if hash(text) not in self._compared}

@@ -58,30 +58,30 @@ def _print(columns: Sequence[str], title: str, rows: Iterable[Sequence[str]]) ->
 
 def _verdicts() -> Iterator[list[str]]:
     """Simulate pairs of commits of 12 variants: their sizes, peaks of memory, all percentiles, and accuracy."""
-    from bench.selftest.verdicts import Grid, Noise, Planted, simulate
+    from bench.selftest.verdicts import Design, Noise, Planted, simulate
 
     def row(what: str, hits: int, promised: str = "") -> list[str]:
         rate = proportions.wilson(hits, PAIRS)
         return [what, f"{100 * rate.value:.1f} %", percent_span(rate), f"{PAIRS:,}", promised]
 
-    for what, grid, noise, promised in (
-        ("nothing changed: a false worse anywhere", Grid(), Noise(), "at most 5 %"),
-        ("… rounds differ by 5 % (log-sd), not 1.5 %", Grid(), Noise(round_sd=0.05), "at most 5 %"),
-        ("… two tasks of 1,000 questions", Grid(tasks=2), Noise(), "at most 5 %"),
+    for what, design, noise, promised in (
+        ("nothing changed: a false worse anywhere", Design(), Noise(), "at most 5 %"),
+        ("… rounds differ by 5 % (log-sd), not 1.5 %", Design(), Noise(round_sd=0.05), "at most 5 %"),
+        ("… two tasks of 1,000 questions", Design(tasks=2), Noise(), "at most 5 %"),
         (
             "… the machine drifted between the sweeps, log-sd 2 %: rounds do not show it",
-            Grid(),
+            Design(),
             Noise(sweep_sd=0.014),
             "",
         ),
     ):
-        yield row(what, simulate(PAIRS, 1, grid, noise).false_worse, promised)
+        yield row(what, simulate(PAIRS, 1, design, noise).false_worse, promised)
     planted = Planted({0: 1.10}, {1: 0.03}, {2: 1000})
     rates = simulate(PAIRS, 2, planted=planted)
     yield row("P50 10 % slower, 3 rounds of 200: found", rates.worse[0, "e2e_p50_ms"], "at least 95 %")
     yield row("… its TPOT P50, beside four other parts of a latency: found", rates.worse[0, "tpot_p50_ms"])
     yield row("3 points of 1,000 questions lost, 5 % flip: found", rates.worse[1, "accuracy 0"], "at least 90 %")
-    two = simulate(PAIRS, 2, Grid(tasks=2), planted=planted)
+    two = simulate(PAIRS, 2, Design(tasks=2), planted=planted)
     yield row("… one of two tasks (Holm over 24, not 12): found", two.worse[1, "accuracy 0"])
     yield row("1,000 bytes larger: found", rates.worse[2, "size_bytes"], "100 %")
     yield row("… in the pairs with planted changes, a false worse elsewhere", rates.false_worse, "at most 5 %")

@@ -1,4 +1,4 @@
-"""Records as a sweep writes them, made up from a seed: for the tests of everything that reads records."""
+"""Records as a sweep writes them, made up from a seed, for tests of what reads records."""
 
 from __future__ import annotations
 

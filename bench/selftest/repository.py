@@ -90,7 +90,7 @@ def _template(name: str, number: int, requests: int) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Make a scratch repository with made-up ")
+    parser = argparse.ArgumentParser(description="Make a scratch repository of commits with made-up records.")
     parser.add_argument("out", type=Path)
     parser.add_argument("--commits", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)

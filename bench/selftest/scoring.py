@@ -37,11 +37,10 @@ BATCH = 8
 VOCABULARY = 8192
 TINY = "tiny"
 RUNTIMES = ("llamacpp", "transformers")
-Row = list[str]
 COLUMNS = ("cost", "unit", "of", "beside", "ratio", "smallest to largest", "n")
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[list[str]]:
     """Yield COLUMNS of scoring speed and memory, or why they were not measured."""
     names = [
         f"{SUBJECTS} × {n} MMLU questions, HFLM batch {BATCH} / {runtime}" for n in QUESTIONS for runtime in RUNTIMES

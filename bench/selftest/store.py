@@ -1,4 +1,4 @@
-"""What many records cost to read: seconds and peak memory of commands over a store that `records.py` makes up."""
+"""What it costs to read many records: seconds and peak memory of commands over a made-up store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often the comparison is wrong, and how often it finds what is there: pairs of commits made up from a seed.
+"""How often verdicts are wrong, and how often they find a change that is there, over pairs of made-up commits.
 
 The noise is that of a quiet machine, stated in `Noise`; the verdicts are those of `bench compare`, on arrays.
 """
@@ -53,8 +53,8 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The table that is simulated: variants, rounds, requests a round, tasks and the questions of each."""
+class Design:
+    """What is simulated: variants, rounds, requests a round, tasks and the questions of each."""
 
     variants: int = 12
     rounds: int = 3
@@ -93,35 +93,35 @@ ACCURACY, SIZE = BY_NAME["accuracy"], BY_NAME["size_bytes"]
 
 
 def simulate(
-    pairs: int, seed: int, grid: Grid = Grid(), noise: Noise = Noise(), planted: Planted = Planted()
+    pairs: int, seed: int, design: Design = Design(), noise: Noise = Noise(), planted: Planted = Planted()
 ) -> Rates:  # fmt: skip
     """Compare that many pairs of made-up commits."""
     rng = np.random.default_rng(seed)
     false_worse, counts = 0, Counter[Place]()
     for _ in range(pairs):
-        worse = _worse(rng, grid, noise, planted)
+        worse = _worse(rng, design, noise, planted)
         counts.update(worse)
         false_worse += any(not planted.has(place) for place in worse)
     return Rates(pairs, false_worse, counts)
 
 
-def _worse(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted) -> list[Place]:
+def _worse(rng: np.random.Generator, design: Design, noise: Noise, planted: Planted) -> list[Place]:
     """Return the metrics of one pair of commits that are judged to be worse."""
-    effects = dict([*_of_rounds(rng, grid, noise, planted), *_of_questions(rng, grid, noise, planted)])
+    effects = dict([*_of_rounds(rng, design, noise, planted), *_of_questions(rng, design, noise, planted)])
     adjusted, _ = holm_by_family(list(effects.values()))
     worse = [place for (place, effect), p in zip(effects.items(), adjusted, strict=True) if judge(effect, p) == "worse"]
-    sizes = {v: judge_exact(SIZE_BYTES, SIZE_BYTES + planted.size_bytes.get(v, 0)) for v in range(grid.variants)}
+    sizes = {v: judge_exact(SIZE_BYTES, SIZE_BYTES + planted.size_bytes.get(v, 0)) for v in range(design.variants)}
     return worse + [(variant, SIZE.name) for variant, verdict in sizes.items() if verdict == "worse"]
 
 
 def _of_rounds(
-    rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted
+    rng: np.random.Generator, design: Design, noise: Noise, planted: Planted
 ) -> Iterator[tuple[Place, Effect]]:  # fmt: skip
     """Yield the effect on each percentile of a latency, and on the peak of memory."""
-    columns = _samples(rng, grid, noise, planted)
+    columns = _samples(rng, design, noise, planted)
     for metric, sample in _tested_over_rounds():
         base, head = columns[sample.column]
-        sides = {str(variant): (list(base[variant]), list(head[variant])) for variant in range(grid.variants)}
+        sides = {str(variant): (list(base[variant]), list(head[variant])) for variant in range(design.variants)}
         for name, change in compare_rounds(sides, sample.q).items():
             yield (int(name), metric.name), rounds_effect(metric, sample, change, metric.limit)
 
@@ -135,34 +135,36 @@ def _tested_over_rounds() -> list[tuple[Metric, Rounds]]:
 
 
 def _of_questions(
-    rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted
+    rng: np.random.Generator, design: Design, noise: Noise, planted: Planted
 ) -> Iterator[tuple[Place, Effect]]:  # fmt: skip
     """Yield the effect on the share of right answers to each task."""
-    for variant in range(grid.variants):
+    for variant in range(design.variants):
         drop = planted.accuracy.get(variant, 0.0)
         shares = [(noise.flips - drop) / 2, (noise.flips + drop) / 2, 1 - noise.flips]
-        for task in range(grid.tasks):
-            gained, lost, _ = rng.multinomial(grid.questions, shares)
-            change = paired_counts(grid.questions, int(gained), int(lost))
+        for task in range(design.tasks):
+            gained, lost, _ = rng.multinomial(design.questions, shares)
+            change = paired_counts(design.questions, int(gained), int(lost))
             yield (variant, f"{ACCURACY.kind} {task}"), questions_effect(ACCURACY, change, ACCURACY.limit)
 
 
-def _samples(rng: np.random.Generator, grid: Grid, noise: Noise, planted: Planted) -> Samples:
+def _samples(rng: np.random.Generator, design: Design, noise: Noise, planted: Planted) -> Samples:
     """Make the values of every column on both sides: latencies in ms, peaks in bytes."""
-    factors = np.array([planted.slower.get(variant, 1.0) for variant in range(grid.variants)])
-    e2e = _latencies(rng, grid, noise, np.ones(grid.variants)), _latencies(rng, grid, noise, factors)
-    first, second = (PEAK_BYTES * rng.lognormal(0, noise.memory_sd, (grid.variants, grid.rounds, 1)) for _ in range(2))
+    factors = np.array([planted.slower.get(variant, 1.0) for variant in range(design.variants)])
+    e2e = _latencies(rng, design, noise, np.ones(design.variants)), _latencies(rng, design, noise, factors)
+    first, second = (
+        PEAK_BYTES * rng.lognormal(0, noise.memory_sd, (design.variants, design.rounds, 1)) for _ in range(2)
+    )
     ttft = _prefill(rng, noise, e2e[0]), _prefill(rng, noise, e2e[1])
     tpot = (e2e[0] - ttft[0]) / (OUTPUT_TOKENS - 1), (e2e[1] - ttft[1]) / (OUTPUT_TOKENS - 1)
     return {"e2e_ms": e2e, "peak_resident_bytes": (first, second), "ttft_ms": ttft, "tpot_ms": tpot}
 
 
 def _latencies(
-    rng: np.random.Generator, grid: Grid, noise: Noise, factors: NDArray[np.float64]
+    rng: np.random.Generator, design: Design, noise: Noise, factors: NDArray[np.float64]
 ) -> NDArray[np.float64]:  # fmt: skip
     """Make latencies in ms, shape (variants, rounds, requests)."""
-    shape = (grid.variants, grid.rounds, grid.requests)
-    common, own = rng.normal(0, 1, (1, grid.rounds)), rng.normal(0, 1, shape[:2])
+    shape = (design.variants, design.rounds, design.requests)
+    common, own = rng.normal(0, 1, (1, design.rounds)), rng.normal(0, 1, shape[:2])
     spell = noise.round_sd * (math.sqrt(noise.shared) * common + math.sqrt(1 - noise.shared) * own)
     logs = spell[:, :, None] + rng.normal(0, noise.request_sd, shape) + rng.normal(0, noise.sweep_sd)
     stalls = 1 + (rng.random(shape) < noise.stalled) * rng.exponential(0.5, shape)

@@ -40,7 +40,7 @@ def _rank(n: int, q: float) -> int:
     return min(n, max(1, math.ceil(n * q - 1e-9)))
 
 
-def percentile(values: Sequence[float], q: float) -> float:
+def percentile(values: Sequence[float] | NDArray[np.float64], q: float) -> float:
     """Return the smallest value that at least `q` of the sample does not exceed (nearest rank).
 
     It is always a value that was observed: Hyndman and Fan (1996) definition 1, the inverse of the
@@ -88,12 +88,16 @@ def percentile_draws(
 
     Rounds are kept whole in number and size (a stratified bootstrap), so that a slow round stays one round.
     """
-    rng = np.random.default_rng(seed)
-    blocks = [np.asarray(block, dtype=float) for block in rounds if len(block)]
-    pooled = np.concatenate([block[rng.integers(len(block), size=(draws, len(block)))] for block in blocks], axis=1)
+    pooled = _resampled(tuple(tuple(block) for block in rounds if len(block)), draws, seed)
     places = [_rank(pooled.shape[1], q) - 1 for q in qs]
-    pooled.partition(sorted(set(places)), axis=1)
-    return pooled[:, places].T
+    return np.partition(pooled, sorted(set(places)), axis=1)[:, places].T
+
+
+@lru_cache(maxsize=2)  # both sides of a ratio: its P50 and P99 are asked for one after the other
+def _resampled(rounds: tuple[tuple[float, ...], ...], draws: int, seed: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(seed)
+    blocks = [np.asarray(block, dtype=float) for block in rounds]
+    return np.concatenate([block[rng.integers(len(block), size=(draws, len(block)))] for block in blocks], axis=1)
 
 
 def ratio_interval(
@@ -164,12 +168,13 @@ def _ratio(sums: Sequence[float], weights: Sequence[float]) -> tuple[float, floa
     return value, math.sqrt(n / (n - 1) * float(residuals @ residuals)) / float(sizes.sum())
 
 
+def exp(value: float) -> float:
+    """Return e to this power, infinite where that is too large for a float."""
+    return math.inf if value > 709 else math.exp(value)
+
+
 def exponential(estimate: Estimate) -> Estimate:
-    """Return exp of an estimate and of its ends, such as a perplexity of a mean of nats; infinite where too large."""
-
-    def exp(value: float) -> float:
-        return math.inf if value > 709 else math.exp(value)
-
+    """Return exp of an estimate and of its ends, such as a perplexity of a mean of nats."""
     low, high = (None if end is None else exp(end) for end in (estimate.low, estimate.high))
     return Estimate(exp(estimate.value), low, high, estimate.n)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.stats.estimates import CONFIDENCE, percentile
 
-Rounds = Sequence[Sequence[float]]
+Blocks = Sequence[Sequence[float]]
 MANY_ROUNDS = 6
 LEAST_VARIANCE = 1e-8
 """(0.01 %)^2: what a clock or a page of memory rounds to; repeated values have no smaller error than that."""
@@ -58,7 +58,7 @@ class RoundsChange:
         return float(stdtrit(self.df, (1 + confidence) / 2)) * self.standard_error
 
 
-def compare_rounds(sides: Mapping[str, tuple[Rounds, Rounds]], q: float) -> dict[str, RoundsChange]:
+def compare_rounds(sides: Mapping[str, tuple[Blocks, Blocks]], q: float) -> dict[str, RoundsChange]:
     """Compare the `q` percentile of every variant, before and after; all variants of a sweep show its variance.
 
     The variance of a side is that of a bootstrap of its rounds as whole blocks; those of all variants are then
@@ -80,18 +80,18 @@ def compare_rounds(sides: Mapping[str, tuple[Rounds, Rounds]], q: float) -> dict
     return changes
 
 
-def rounds_agree(before: Rounds, after: Rounds, q: float) -> bool:
+def rounds_agree(before: Blocks, after: Blocks, q: float) -> bool:
     """Say whether every round of one side is beyond every round of the other: one slow round is no regression."""
     ours, theirs = ([percentile(block, q) for block in side] for side in (after, before))
     return min(ours) > max(theirs) or max(ours) < min(theirs)
 
 
-def block_variance(rounds: Rounds, q: float) -> float:
+def block_variance(rounds: Blocks, q: float) -> float:
     """Return the variance of the log of a percentile when rounds are resampled as whole blocks.
 
     Davison and Hinkley, Bootstrap Methods (1997), section 3.8: blocks with replacement, what is in a block kept;
     resampling within the block too would count the spread of its requests twice. k blocks show k - 1 / k of the
-    variance, which is put right. Up to MANY_ROUNDS rounds every resample is taken once, with its weight.
+    variance, which is corrected. Up to MANY_ROUNDS rounds every resample is taken once, with its weight.
 
     Of the largest value (q = 1) a resample says too little, as it often has the very same largest value (section
     2.6.1): its variance is taken to be that of one round's largest, which for normal values is more than that of
@@ -104,7 +104,7 @@ def block_variance(rounds: Rounds, q: float) -> float:
         return max(LEAST_VARIANCE, float(np.var([math.log(max(block)) for block in rounds], ddof=1)))
     blocks = [np.asarray(block, dtype=float) for block in rounds]
     chosen, weights = _resamples(k)
-    logs = np.log([percentile(np.concatenate([blocks[i] for i in row]), q) for row in chosen])  # type: ignore[arg-type]
+    logs = np.log([percentile(np.concatenate([blocks[i] for i in row]), q) for row in chosen])
     middle = float(np.average(logs, weights=weights))
     return max(LEAST_VARIANCE, k / (k - 1) * float(np.average((logs - middle) ** 2, weights=weights)))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.forest import Forest, Request
 from bench.runtimes.session import Runtime, Session
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.configure import configure
 from variants.paths import resolve
 from variants.step import CONTENT, Role
@@ -54,13 +54,13 @@ class LogProbs:
     revision: ClassVar[int] = 1
     expected_cost: ClassVar[float] = 0.3
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Evaluate the windows. Raises RuntimeError where the text is too short or a window longer than the context."""
         assert parent is not None
         runtime: Runtime = configure(self.runtime, "runtime")
         session = runtime.open(parent, device)
         windows = self._windows(session, parent)
-        kept = Kept.create(out, windows, session.vocabulary.n_tokens)
+        kept = BaseValues.create(out, windows, session.vocabulary.n_tokens)
         rounding = np.zeros(windows.size)
         for reads, targets, rows in evaluated(session, windows):
             kept.log_probabilities[reads] = rows
@@ -69,7 +69,7 @@ class LogProbs:
             rounding[reads] = divergence(rows, kept.rows(reads))
         digest = hashlib.sha256(windows.astype("<i4").tobytes()).hexdigest()
         floor = float(rounding.mean()) if np.isfinite(rounding).all() else None
-        return Made({"variant": self.variant, "tokens_sha256": digest, "rounding_floor": floor})
+        return StepReport({"variant": self.variant, "tokens_sha256": digest, "rounding_floor": floor})
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of one row of half-precision numbers a token.
@@ -109,7 +109,7 @@ class LogProbs:
 
 
 @dataclass(frozen=True)
-class Kept:
+class BaseValues:
     """The files of a base model: the text's tokens, and for each its log-probabilities, top token and -log p of itself.
 
     All are views of files: at a vocabulary of 128 K a thousand tokens take 256 MB, which need not be in memory. Shapes:
@@ -122,7 +122,7 @@ class Kept:
     log_probabilities: NDArray[np.float16]
 
     @classmethod
-    def create(cls, folder: Path, windows: NDArray[np.int32], n_vocab: int) -> Kept:
+    def create(cls, folder: Path, windows: NDArray[np.int32], n_vocab: int) -> BaseValues:
         """Make the files of these windows in a folder, the tokens already in them."""
         n = windows.size
         shapes = {"windows": windows.shape, "nll": (n,), "top": (n,), "log_probabilities": (n, n_vocab)}
@@ -133,7 +133,7 @@ class Kept:
         return kept
 
     @classmethod
-    def open(cls, folder: Path, mode: Literal["r", "r+"] = "r") -> Kept:
+    def open(cls, folder: Path, mode: Literal["r", "r+"] = "r") -> BaseValues:
         """View the files in a folder."""
         return cls(**{name: open_memmap(_file(folder, name), mode) for name in DTYPES})
 

@@ -1,4 +1,4 @@
-"""Compare each variant with the base of its runtime: ratios of what a ratio says, and answers question by question."""
+"""Compare each variant with the base of its runtime: ratios, and for right answers question by question."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.metrics.metric import Marks, Metric, Rounds
 from bench.stats import estimates, proportions
 from bench.stats.estimates import Estimate
-from bench.summary.pairs import comparable
+from bench.summary.pairs import identity_difference
 from bench.summary.rows import BesideBase, Row
 
 Draws = Mapping[str, NDArray[np.float64]]
@@ -29,10 +29,11 @@ def compared(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Row]:
         if base is None or base is row:
             continue
         for metric in metrics:
-            if metric.name not in row.values or metric.name not in base.values:
+            if metric.test is None or metric.name not in row.values or metric.name not in base.values:
                 continue
-            if not comparable(metric, base, row):
-                notes.setdefault(row.variant, []).append(f"{metric.measure} is not comparable with {base.variant}")
+            if why := identity_difference(metric, base, row):
+                note = f"{metric.measure} is not comparable with {base.variant}: {why}"
+                notes.setdefault(row.variant, []).append(note)
             elif change := _change(metric, base, row, draws):
                 beside[row.variant][metric.name] = change
     adjusted = _with_holm(beside)
@@ -47,25 +48,26 @@ def compared(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Row]:
 
 
 def _change(metric: Metric, base: Row, row: Row, draws: Mapping[str, Draws]) -> BesideBase | None:
-    if metric.test is None or metric.better is None:
+    if metric.better is None:
         return None
     sides = [metric.sample(side.records) if metric.sample else None for side in (base, row)]
     if isinstance(sides[0], Marks) and isinstance(sides[1], Marks):
         return BesideBase(paired=proportions.paired_difference(sides[0].right, sides[1].right))
     if metric.scale != "ratio":
         return None
-    above, below = base.values[metric.name], row.values[metric.name]
-    if metric.better == "higher":
-        above, below = below, above
+    over, under = (row, base) if metric.better == "higher" else (base, row)
+    above, below = (side.values[metric.name] for side in (over, under))
+    if not below.value:
+        return None
     ends: tuple[float | None, float | None] = (None, None)
-    drawn = [draws[side.variant].get(metric.name) for side in (base, row)]
+    drawn = [draws[side.variant].get(metric.name) for side in (over, under)]
     if drawn[0] is not None and drawn[1] is not None and None not in (above.low, above.high, below.low, below.high):
         ends = estimates.ratio_interval(drawn[0], drawn[1])
     return BesideBase(ratio=Estimate(above.value / below.value, *ends, min(above.n, below.n)))
 
 
 def _draws(row: Row, metrics: Sequence[Metric]) -> Draws:
-    """Resample a variant's requests; percentiles of one column come from the same draws."""
+    """Return many draws of each metric, made by resampling requests; metrics of one column share their draws."""
     columns: dict[str, dict[str, Rounds]] = {}
     for metric in metrics:
         sample = metric.sample(row.records) if metric.sample and metric.test == "rounds" else None
@@ -76,7 +78,11 @@ def _draws(row: Row, metrics: Sequence[Metric]) -> Draws:
         blocks = next(iter(samples.values())).blocks
         qs = [sample.q for sample in samples.values()]
         seed = zlib.crc32(f"{row.variant} {column}".encode())
-        draws |= dict(zip(samples, estimates.percentile_draws(blocks, qs, seed=seed), strict=True))
+        drawn = estimates.percentile_draws(blocks, qs, seed=seed)
+        draws |= {
+            name: 1 / row_of_draws if sample.reciprocal else row_of_draws
+            for (name, sample), row_of_draws in zip(samples.items(), drawn, strict=True)
+        }
     return draws
 
 

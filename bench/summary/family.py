@@ -1,4 +1,4 @@
-"""What kind of variant a list of steps is, and the one colour and mark each kind has everywhere."""
+"""The kinds of variants, by what their steps do; each kind has one colour and one marker in all charts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two variants side by side, in one runtime or across two: what a question of a suite asks about."""
+"""Compare two variants of a sweep, in one runtime or across two, as the questions of a suite ask."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from bench.stats.proportions import Paired, paired_difference
 from bench.summary.rows import Row
 
 
-def comparable(metric: Metric, before: Row, after: Row, across_runtimes: bool = False) -> bool:
-    """Say whether two variants were measured in a metric on the same thing, the runtime left out where asked for."""
+def identity_difference(metric: Metric, before: Row, after: Row, across_runtimes: bool = False) -> str:
+    """Return what keeps a metric of two variants from being compared, empty where nothing does.
+
+    `across_runtimes` leaves the runtime out.
+    """
     sides = [identity_of(metric, row.records) for row in (before, after)]
     if across_runtimes:
         sides = [{key: value for key, value in side.items() if key != "runtime"} for side in sides]
-    return not difference(*sides)
+    return difference(*sides)
 
 
 def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | None:
@@ -23,18 +26,19 @@ def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | N
 
     The interval, where there is one, is a bootstrap within rounds (`estimates.percentile_ratio`).
     """
-    if before is None or after is None or not comparable(metric, before, after, across_runtimes=True):
+    if before is None or after is None or identity_difference(metric, before, after, across_runtimes=True):
         return None
     sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
     if isinstance(sides[0], Rounds) and isinstance(sides[1], Rounds) and sides[0].least_n > 1:
-        return percentile_ratio(sides[0].blocks, sides[1].blocks, sides[0].q)
+        above, below = (sides[1], sides[0]) if sides[0].reciprocal else (sides[0], sides[1])
+        return percentile_ratio(above.blocks, below.blocks, above.q)
     values = [row.value(metric.name) for row in (before, after)]
     return Estimate(values[0] / values[1]) if values[0] and values[1] else None
 
 
 def paired(metric: Metric, before: Row | None, after: Row | None) -> Paired | None:
     """Return the change of a share of right answers, question by question; None where the questions differ."""
-    if before is None or after is None or not comparable(metric, before, after, across_runtimes=True):
+    if before is None or after is None or identity_difference(metric, before, after, across_runtimes=True):
         return None
     sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
     if isinstance(sides[0], Marks) and isinstance(sides[1], Marks):
@@ -43,7 +47,7 @@ def paired(metric: Metric, before: Row | None, after: Row | None) -> Paired | No
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points that no other beats in being small (first) and being right (second), by size."""
+    """Return the Pareto front of (size, share right): the points that no other beats in both, by size."""
     front: list[tuple[float, float]] = []
     for size, share in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or share > front[-1][1]:

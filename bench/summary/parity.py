@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.metrics.accuracy import METRICS
+from bench.metrics.accuracy import ACCURACY, answers_of, asked
 from bench.metrics.answers import is_perplexity, is_right_or_wrong, values_of
 from bench.metrics.metric import difference, identity_of
 from bench.records.types import Record
@@ -46,16 +46,12 @@ def parity(one: Sequence[Record], other: Sequence[Record]) -> dict[str, Agreemen
 
 def same_questions(one: Sequence[Record], other: Sequence[Record]) -> dict[str, tuple[Answers, Answers]]:
     """Return the answers of two variants to each task that both were asked, put and scored in the same way."""
-    sides: list[Mapping[str, Answers]] = [
-        {task: answers for record in side for task, answers in record.answers.items()} for side in (one, other)
-    ]
-    both = [task for task in sides[0] if task in sides[1]]
-    metric = METRICS[0]
-    return {
-        task: (sides[0][task], sides[1][task])
-        for task in both
-        if not difference(identity_of(metric.of(task), one), identity_of(metric.of(task), other))
-    }
+    both: dict[str, tuple[Answers, Answers]] = {}
+    for task in asked(one):
+        before, after, metric = answers_of(one, task), answers_of(other, task), ACCURACY.of(task)
+        if before and after and not difference(identity_of(metric, one), identity_of(metric, other)):
+            both[task] = before, after
+    return both
 
 
 def _compared(one: Answers, other: Answers) -> Agreement:

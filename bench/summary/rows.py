@@ -41,7 +41,7 @@ class BesideBase:
 
 @dataclass(frozen=True)
 class Row:
-    """Everything that is known of a variant; an absent key means: not measured.
+    """One variant of a sweep; a key that is absent was not measured.
 
     `values` and `beside_base` are by the name of the metric.
     """

@@ -36,8 +36,8 @@ def load(path: Path | str = "results") -> pd.DataFrame:
     cell, missing where n is too small or the value is not a sample's. Latencies are service times of a
     closed loop. `accuracy_macro` is the mean over subjects. Divergences are from the base of the same runtime;
     their `n` counts windows of text, the clusters of the interval (tokens for `kl_p99`). A failed cell has a row
-    without a metric that carries its `error`, beside what was measured before it failed. Files that cannot be read
-    are named in a warning and left out.
+    without a metric that carries its `error`, beside what was measured before it failed; a score that is not finite
+    has a row without a value. Files that cannot be read are named in a warning and left out.
     """
     import pandas as pd
 
@@ -94,12 +94,15 @@ def _cell(record: Record) -> Columns:
 
 
 def _values(record: Record) -> Iterator[Columns]:
+    """Yield the value of each metric; a task whose score is not finite keeps its row, without a value."""
     rounds = [record]
     for metric in metrics_of(rounds):
+        row: Columns = {"metric": metric.called(rounds), "task": metric.task or None, "unit": metric.unit}
         estimate = metric.value(rounds)
         if estimate is not None:
-            values = {**vars(estimate), "n": estimate.n or None}
-            yield {"metric": metric.called(rounds), "task": metric.task or None, "unit": metric.unit, **values}
+            yield {**row, **vars(estimate), "n": estimate.n or None}
+        elif metric.test == "documents":
+            yield {**row, "n": len(record.answers[metric.task].question)}
 
 
 def _samples(record: Record) -> Iterator[Columns]:

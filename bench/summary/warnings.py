@@ -1,4 +1,4 @@
-"""What a reader must know beside the numbers: what a record states, and what its raw values show."""
+"""The warnings of a variant: those that a record states, and those that its raw values show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bench.metrics.divergence import not_finite
 from bench.records.types import Record
 
 DERIVED = ("accuracy ", "divergence: ", "runtime parity: ")
-"""How records of before begin the warnings that are now computed on read."""
+"""How older records begin the warnings that are now computed on read."""
 
 
 def of_steps(record: Record) -> list[str]:

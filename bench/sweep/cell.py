@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from bench.machine.hardware import commit, machine, resolve_device, versions
-from bench.measures.measure import Checks, Compares, Measure
+from bench.measures.measure import Checks, Compares, Measure, ReadsData
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
 from bench.runtimes.session import Runtime
 from bench.sweep.conf import CONF, names
 from bench.sweep.settings import Settings
-from bench.tasks import catalogue
 from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
-from variants.paths import resolve
-from variants.step import Planned, content_sha256, plan
+from variants.step import Planned, fields_of, plan
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What to build and what to measure, and where the record goes; `key` is the identity of the whole.
+    """What to build and what to measure, and where the record goes; `key` identifies all of it.
 
-    `references` are the steps of what a measure compares with, by the name of the measure.
+    `references` are, by measure, the steps that make what the measure compares with.
     """
 
     settings: Settings
@@ -68,7 +66,7 @@ class Cell:
 
     @property
     def builds(self) -> list[Planned]:
-        """The steps of all that measuring this cell needs, parents first, each named once."""
+        """The steps of all artifacts that this cell needs, parents first, each once."""
         chains = [self.chain, *self.references.values()]
         return list({planned.fingerprint: planned for chain in chains for planned in chain}.values())
 
@@ -78,15 +76,21 @@ class Cell:
         return self.chain[-1].fingerprint
 
     def finished(self) -> Record | None:
-        """Return this very cell's record if it is there and did not fail."""
+        """Return the record of this cell, None where there is none yet or it failed."""
         record = record_file.read(self.record_path)
         return record if record and record.cell == self.key and not record.failed else None
+
+
+def to_build(cells: Iterable[Cell]) -> dict[str, Planned]:
+    """Return, by fingerprint, the steps that a run of these cells builds; a finished cell needs no artifact."""
+    todo = (cell for cell in cells if cell.finished() is None)
+    return {planned.fingerprint: planned for cell in todo for planned in cell.cache.missing(cell.builds)}
 
 
 def make_cell(settings: Settings) -> Cell:
     """Check composed settings and make their cell.
 
-    Raises UserError for anything in it that cannot run: nothing has been built by then.
+    Raises UserError for anything in them that cannot run, before anything is built.
     """
     variant, suite = settings.variant, settings.suite
     device = resolve_device(settings.device)
@@ -100,9 +104,10 @@ def make_cell(settings: Settings) -> Cell:
             f"variant {variant.name}: runtime {variant.runtime} opens {', '.join(runtime.opens)}, but its last step "
             f"{last.name!r} gives {last.step.gives}; change its steps or its runtime"
         )
-    for name in suite.measures:
-        if name not in settings.measures:
-            raise UserError(f"suite.measures: unknown measure {name!r}; {nearest(name, settings.measures)}")
+    for key, listed in (("measures", suite.measures), ("once", suite.once)):
+        for name in listed:
+            if name not in settings.measures:
+                raise UserError(f"suite.{key}: unknown measure {name!r}; {nearest(name, settings.measures)}")
     chosen = [name for name in suite.measures if settings.round == 0 or name not in suite.once]
     measures: dict[str, Measure] = {name: configure(settings.measures[name], name) for name in chosen}
     for measure in measures.values():
@@ -149,13 +154,5 @@ def _reference(name: str, measure: Compares, settings: Settings, device: str) ->
 
 
 def _measure_identity(measure: Measure) -> dict[str, object]:
-    """Return a measure's fields, with the content of the data files behind them in place of their paths."""
-    values: dict[str, object] = {}
-    for field in fields(measure):  # type: ignore[arg-type]
-        value = getattr(measure, field.name)
-        values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
-    if tasks := getattr(measure, "tasks", None):
-        folder = values.pop("data_dir", None)
-        values["tasks"] = [catalogue.label(name) for name in tasks]
-        values["content"] = catalogue.content(tasks, resolve(str(folder)) if folder else None)
-    return values
+    """Return what moves a measure's values: its fields, and the data that it reads beside the files they name."""
+    return {**fields_of(measure), **(measure.data() if isinstance(measure, ReadsData) else {})}

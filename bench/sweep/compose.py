@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from bench.sweep.conf import CONF, check_keys, names
-from bench.sweep.request import Request, quoted, setting
+from bench.sweep.request import RunRequest, quoted, setting
 from bench.sweep.settings import Settings, settings_of
 from variants.errors import UserError
 
@@ -17,7 +17,7 @@ PRIMARY = "sweep"
 CHOICES = ("model", "steps", "suite", "launcher")
 
 
-def compose(request: Request, variant: str, round_: int, *, check: bool = False) -> Settings:
+def compose(request: RunRequest, variant: str, round_: int, *, check: bool = False) -> Settings:
     """Compose the settings of one cell; `check` also refuses overrides of unknown keys.
 
     Raises UserError in one line for what Hydra refuses.
@@ -25,7 +25,7 @@ def compose(request: Request, variant: str, round_: int, *, check: bool = False)
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     register()
     choices = [one.line for one in request.settings if one.key in CHOICES]
@@ -34,9 +34,16 @@ def compose(request: Request, variant: str, round_: int, *, check: bool = False)
             if check:
                 check_keys((one.key for one in request.settings), plain(hydra_compose(PRIMARY, choices)))
             config = hydra_compose(PRIMARY, cell_overrides(request, variant, round_))
-        return settings_of(plain(config, resolve=True, throw_on_missing=True))
-    except (HydraException, OmegaConfBaseException) as error:
+        content = plain(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key}: missing; set it with {error.full_key}=…") from None
+    except (
+        HydraException,
+        OmegaConfBaseException,
+        ValueError,
+    ) as error:  # ValueError: Hydra's, for a group set to null
         raise UserError(f"configuration: {str(error).splitlines()[0]}") from None
+    return settings_of(content)
 
 
 def plain(config: DictConfig, *, resolve: bool = False, throw_on_missing: bool = False) -> dict[str, object]:
@@ -50,7 +57,8 @@ def plain(config: DictConfig, *, resolve: bool = False, throw_on_missing: bool =
 def register() -> None:
     """Give Hydra conf/config.yaml with every file of conf/measure in its defaults, so that a measure is one YAML.
 
-    They stand before the suite, which may set their keys: what is appended on the command line would come after it.
+    They come before the suite, because the suite sets some of their keys; an entry that is appended on the command line
+    would come after it.
     """
     from hydra.core.config_store import ConfigStore
     from omegaconf import OmegaConf
@@ -63,12 +71,12 @@ def register() -> None:
     ConfigStore.instance().store(PRIMARY, config)
 
 
-def cell_overrides(request: Request, variant: str, round_: int) -> list[str]:
+def cell_overrides(request: RunRequest, variant: str, round_: int) -> list[str]:
     """Return the Hydra overrides that make one cell."""
     return [f"round={round_}", f"variant={variant}", *sweep_overrides(request)]
 
 
-def sweep_overrides(request: Request) -> list[str]:
+def sweep_overrides(request: RunRequest) -> list[str]:
     """Return the Hydra overrides that all cells share."""
     return [
         *request.overrides,

@@ -9,8 +9,6 @@ from variants.errors import UserError
 from variants.paths import ROOT
 
 CONF = ROOT / "conf"
-
-
 GROUPS = ("model", "steps", "variant", "suite", "launcher")
 
 
@@ -19,10 +17,10 @@ def names(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
-def check_name(group: str, name: str) -> None:
-    """Raise UserError where a group has no such name."""
+def check_name(group: str, name: str, key: str = "") -> None:
+    """Raise UserError where a group has no such name; `key` is where the user wrote it, if not under the group's."""
     if name not in names(group):
-        raise UserError(f"{group}: no {name!r} in conf/{group}; {nearest(name, names(group))}")
+        raise UserError(f"{key or group}: no {name!r} in conf/{group}; {nearest(name, names(group))}")
 
 
 def check_keys(keys: Iterable[str], config: Mapping[str, object]) -> None:
@@ -30,7 +28,11 @@ def check_keys(keys: Iterable[str], config: Mapping[str, object]) -> None:
     known = set(flatten(config))
     for key in keys:
         if key not in GROUPS and not key.startswith("hydra") and key not in known:
-            raise UserError(f"{key}: unknown key; {nearest(key, known)}")
+            parent = key
+            while parent and parent not in known:
+                parent = parent.rpartition(".")[0]
+            beside = {name for name in known if name.rpartition(".")[0] == parent}
+            raise UserError(f"{key}: unknown key; {nearest(key, known, beside)}")
 
 
 def flatten(config: Mapping[str, object], prefix: str = "") -> Iterator[str]:

@@ -24,7 +24,7 @@ class _Step(Struct, frozen=True):
 
 
 class _Manifest(Struct, frozen=True):
-    """The part of an artifact's manifest that counts here; its defaults are those of a damaged one."""
+    """The part of an artifact's manifest that is needed here; of a damaged one, the defaults."""
 
     parent: str | None = None
     step: _Step = _Step()
@@ -45,7 +45,7 @@ class Garbage:
 
 
 def find_garbage(cache: Cache, results: Path) -> list[Garbage]:
-    """List the cached folders that no file under `results` refers to, be it a sound record or not.
+    """List the cached folders that no JSON file under `results` refers to; a broken record counts too.
 
     The ancestors of an artifact that is referred to stay, and scores stay as long as their artifact. What a measure
     compares with (the kept log-probabilities of a base) is in no record: measuring another variant builds it again.
@@ -79,7 +79,7 @@ def _remove(cache: Cache, item: Garbage) -> bool:
     try:
         with FileLock(cache.lock_of(item.path), timeout=0):
             doomed = item.path.with_name(f".{item.path.name.lstrip('.')}.gc")
-            item.path.rename(doomed)  # at once: half an artifact must not look like a whole one
+            item.path.rename(doomed)  # first of all: half an artifact must not look like a whole one
             shutil.rmtree(doomed)
     except Timeout:
         return False
@@ -116,7 +116,7 @@ def _is_held(lock: Path) -> bool:
     if not lock.exists():
         return False
     try:
-        FileLock(lock, timeout=0).acquire().lock.release()
+        with FileLock(lock, timeout=0):
+            return False
     except Timeout:
         return True
-    return False

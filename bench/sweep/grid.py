@@ -14,10 +14,10 @@ from filelock import FileLock
 from bench import terminal
 from bench.measures.measure import Fetches
 from bench.sweep import progress
-from bench.sweep.cell import Cell, make_cell
+from bench.sweep.cell import Cell, make_cell, to_build
 from bench.sweep.compose import PRIMARY, compose, plain, register, sweep_overrides
 from bench.sweep.conf import CONF, check_name
-from bench.sweep.request import Request
+from bench.sweep.request import RunRequest, setting
 from bench.sweep.run import run_cell
 from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Sweep:
     """Every cell of a sweep, in the order in which they run: all variants of a round, then the next round."""
 
-    request: Request
+    request: RunRequest
     variants: tuple[str, ...]
     rounds: int
     cells: list[Cell]
 
 
-def plan_grid(request: Request) -> Grid:
+def plan_sweep(request: RunRequest) -> Sweep:
     """Check a request and plan all of its cells; a hub model is fetched, nothing is built.
 
     Raises UserError for whatever cannot run.
@@ -45,39 +45,40 @@ def plan_grid(request: Request) -> Grid:
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
     request = with_hub_folder(request, first)
     variants = request.variants or first.suite.variants
+    key = "variant" if request.variants else "suite.variants"
     for name in variants:
-        check_name("variant", name)
+        check_name("variant", name, key)
         if variants.count(name) > 1:
-            raise UserError(f"variant: {name!r} is named twice")
+            raise UserError(f"{key}: {name!r} is named twice")
     rounds = first.suite.rounds
     cells = [make_cell(compose(request, name, round_)) for round_ in range(rounds) for name in variants]
     check_places(cells)
-    return Grid(request, variants, rounds, cells)
+    return Sweep(request, variants, rounds, cells)
 
 
 def job(config: DictConfig) -> None:
     """Run one cell of the multirun, unless it is finished."""
     cell = make_cell(settings_of(plain(config, resolve=True)))
     cell.cache.cell_lock(cell.key).parent.mkdir(parents=True, exist_ok=True)
-    with (
-        progress.cell_progress(cell) as report,
-        FileLock(cell.cache.cell_lock(cell.key)),
-    ):  # another sweep of the same cell: wait, then find it finished
-        with FileLock(cell.cache.removal_lock):  # what is being removed is gone before this cell looks for it
+    # Where another sweep runs the same cell, this one waits and then sees it finished.
+    with progress.cell_progress(cell) as report, FileLock(cell.cache.cell_lock(cell.key)):
+        with FileLock(cell.cache.removal_lock):  # `bench gc` ends before this cell looks for its artifacts
             pass
         if cell.finished() is None:
             run_cell(cell, report)
 
 
-def multirun(grid: Grid) -> None:
-    """Hand the grid to Hydra; the first list varies slowest, so the variants of a round run side by side."""
+def multirun(sweep: Sweep) -> None:
+    """Let Hydra run the cells; the first axis varies slowest, so that a round ends before the next one begins."""
     import hydra
 
     register()
     main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(job)
-    axes = ["round=" + ",".join(map(str, range(grid.rounds))), "variant=" + ",".join(grid.variants)]
+    axes = ["round=" + ",".join(map(str, range(sweep.rounds))), "variant=" + ",".join(sweep.variants)]
     before = sys.argv
-    sys.argv = ["bench", "--multirun", *axes, *sweep_overrides(grid.request)]
+    # Hydra's own folder lies in the cache, and Hydra takes a relative one to start at the current folder.
+    place = setting("cache_dir", str(sweep.cells[0].cache.root)).line
+    sys.argv = ["bench", "--multirun", *axes, *sweep_overrides(sweep.request), place]
     try:
         main()
     except SystemExit as stop:  # how Hydra ends where a job raised: what was recorded is still shown
@@ -86,8 +87,8 @@ def multirun(grid: Grid) -> None:
         sys.argv = before
 
 
-def with_hub_folder(request: Request, settings: Settings) -> Request:
-    """Fetch a hub model now, so that a sweep never waits for the network in its middle."""
+def with_hub_folder(request: RunRequest, settings: Settings) -> RunRequest:
+    """Fetch a hub model before anything is built, and return the request with the folder it lies in."""
     from variants.model_folder import hub_folder
 
     model = settings.model
@@ -120,9 +121,8 @@ def check_places(cells: Sequence[Cell]) -> None:
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:
-    """Estimate the disk that the artifacts still to be built will take."""
+    """Estimate the disk that the artifacts to build will take."""
     from variants.weights import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(cells[0].settings.model_folder))
-    todo = {p.fingerprint: p for cell in cells for p in cell.cache.missing(cell.builds)}
-    return sum(planned.step.expected_bytes(n_parameters) for planned in todo.values())
+    return sum(planned.step.expected_bytes(n_parameters) for planned in to_build(cells).values())

@@ -36,7 +36,7 @@ class MeasureJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="sta
 Job = BuildJob | MeasureJob
 
 
-class Failure(Struct, frozen=True):
+class ChildError(Struct, frozen=True):
     """Why a child failed; a mistake of the user's has no traceback."""
 
     type: str
@@ -51,7 +51,7 @@ class Result(Struct):
     session: Fields | None = None
     measures: dict[str, msgspec.Raw] = {}
     canary: dict[str, dict[str, float] | None] | None = None
-    error: Failure | None = None
+    error: ChildError | None = None
 
 
 def encode(job: Job) -> bytes:

@@ -12,19 +12,19 @@ from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn
 
 from bench.measures.measure import Progress, cost_of
-from bench.sweep.cell import Cell
+from bench.sweep.cell import Cell, to_build
 from bench.terminal import console
 from variants.step import Planned
 
 LOG_SECONDS = 120.0
-"""How often a log, where nothing can be redrawn, gets a line on a cell that is still running."""
+"""How often a log gets a line about a cell that is still running; a terminal is redrawn instead."""
 PACE_SECONDS = 300.0
-"""The pace of work is that of so many seconds: what was kept by an earlier run goes by in no time."""
+"""The pace of work is that of the last so many seconds: what an earlier run kept passes at once and sets no pace."""
 
 
 @dataclass
-class _Sweep:
-    """How far the sweep of this process is; Hydra calls the cells one by one and keeps nothing between them."""
+class _Pace:
+    """How far the sweep is, and its pace; kept here because Hydra calls the cells one by one."""
 
     total: int = 0
     done: int = 0
@@ -32,7 +32,7 @@ class _Sweep:
     seconds_per_unit: list[float] = field(default_factory=list)
 
 
-_sweep = _Sweep()
+_pace = _Pace()
 
 
 class Stage:
@@ -53,7 +53,7 @@ class Stage:
         self._work = ("", 0)
 
     def report(self, what: str, done: int, total: int) -> str:
-        """Take a report in; return what is being done, how far it is, and the time left at the pace of late."""
+        """Take a report; return what is being done, how far it is, and the time left at the recent pace."""
         task = self.bar.tasks[0]
         if (what, total) != self._work or done < task.completed:
             self._work = (what, total)
@@ -64,36 +64,37 @@ class Stage:
         return f"{text}, {about(seconds)}" if seconds is not None and 0 < done < total else text
 
     def show(self, line: str) -> None:
-        """Put a line on the terminal in place of the one before."""
+        """Replace the line on the terminal."""
         self.bar.update(self._task, description=line)
 
 
 def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
     """Print what will be built and measured, what is there already, and the disk it needs."""
-    global _sweep
+    global _pace
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
-    everything = {p.fingerprint: p.name for cell in cells for p in cell.builds}
-    to_build = {p.fingerprint for cell in cells for p in cell.cache.missing(cell.builds)}
-    _sweep = _Sweep(total=len(cells))
+    needed = {p.fingerprint for cell in todo for p in cell.builds}
+    missing = to_build(todo)
+    _pace = _Pace(total=len(cells))
     built: set[str] = set()
     for cell in todo:
-        new = [p for p in cell.builds if p.fingerprint in to_build and p.fingerprint not in built]
+        new = [p for p in cell.builds if p.fingerprint in missing and p.fingerprint not in built]
         built.update(p.fingerprint for p in new)
-        _sweep.todo[label_of(cell)] = weight(cell, new)
+        _pace.todo[label_of(cell)] = weight(cell, new)
     variants = list(dict.fromkeys(cell.variant for cell in cells))
+    grid = f"{_n(len(variants), 'variant')} x {_n(len(cells) // len(variants), 'round')}"
     out = console()
     out.print(f"[bold]{first.settings.sweep}[/bold] on {first.machine.id}, device {first.device}")
     out.print(f"  variants   {', '.join(variants)}")
-    out.print(
-        f"  cells      {len(cells)} = {len(variants)} variants x {len(cells) // len(variants)} rounds; "
-        f"{len(cells) - len(todo)} finished, {len(todo)} to run"
-    )
-    out.print(
-        f"  artifacts  {len(everything)}; {len(everything) - len(to_build)} in the cache, {len(to_build)} to build, "
-        f"about {needed_bytes / 1e6:,.0f} MB of disk"
-    )
-    out.print(f"  records    {first.record_path.parent}", soft_wrap=True)
+    out.print(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run")
+    disk = f", about {needed_bytes / 1e6:,.0f} MB of disk" if missing else ""
+    there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
+    out.print(f"  artifacts  {there}{len(missing)} to build{disk}")
+    out.print(f"  records    {first.record_path.parent}", soft_wrap=True, markup=False)
+
+
+def _n(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def weight(cell: Cell, new: Sequence[Planned]) -> float:
@@ -110,13 +111,13 @@ def cell_progress(cell: Cell) -> Iterator[Progress]:
     """Show one cell's progress while it runs, and a line with its outcome after it."""
     out = console()
     label = label_of(cell)
-    _sweep.done += 1
+    _pace.done += 1
     if cell.finished() is not None:
         yield lambda *_: None
         return
     started = time.monotonic()
-    count = f"[{_sweep.done}/{_sweep.total}]" if _sweep.total else ""
-    left = time_left(_sweep.todo, _sweep.seconds_per_unit)
+    count = f"[{_pace.done}/{_pace.total}]" if _pace.total else ""
+    left = time_left(_pace.todo, _pace.seconds_per_unit)
     stage = Stage(out)
     with stage.bar:
         logged = started
@@ -133,15 +134,15 @@ def cell_progress(cell: Cell) -> Iterator[Progress]:
         report("starting", 0, 1)
         yield report
     seconds = time.monotonic() - started
-    units = _sweep.todo.pop(label, 0.0)
+    units = _pace.todo.pop(label, 0.0)
     if units:
-        _sweep.seconds_per_unit.append(seconds / units)
+        _pace.seconds_per_unit.append(seconds / units)
     outcome = "ok" if cell.finished() is not None else "[bold red]failed[/bold red]"
-    out.print(rf"\{count} {label:<20} {outcome} {seconds:6.1f} s  {time_left(_sweep.todo, _sweep.seconds_per_unit)}")
+    out.print(rf"\{count} {label:<20} {outcome} {seconds:6.1f} s  {time_left(_pace.todo, _pace.seconds_per_unit)}")
 
 
 def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> str:
-    """Say how long the rest will take, going by the median of what ran so far."""
+    """Return in words how long the rest will take, by the median pace of the cells so far."""
     if not seconds_per_unit or not todo:
         return ""
     ordered = sorted(seconds_per_unit)
@@ -150,7 +151,7 @@ def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> s
 
 
 def about(seconds: float) -> str:
-    """Say how much time is left, no finer than anyone knows."""
+    """Return in words how much time is left, in whole minutes or seconds."""
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
 
 

@@ -1,4 +1,4 @@
-"""What a user typed after `bench run`, checked against what there is before Hydra composes it."""
+"""What a user typed after `bench run`, checked before Hydra composes it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir", "suite.requirements")
 """Keys that choose what runs, where it is kept or what it is judged by, and move no number."""
+FILLED_IN = ("sweep", "sweep_suffix", "overrides")
+"""Keys that `bench run` sets itself."""
 DATA_DIRS = ("data_dir", "accuracy.data_dir")
 """Keys of a folder whose content moves numbers, wherever it lies."""
 
@@ -33,7 +35,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """A checked request: the variants asked for (empty: the suite's), the overrides, and the sweep's name.
 
     `suffix` is empty for the stock sweep: committed defaults and nothing overridden that moves a number.
@@ -49,13 +51,13 @@ class Request:
         """Return the overrides as Hydra reads them."""
         return tuple(setting.line for setting in self.settings)
 
-    def having(self, **values: str) -> Request:
+    def having(self, **values: str) -> RunRequest:
         """Return this request with more of the model's keys set: `path`, `revision`."""
         more = (setting(f"model.{key}", value) for key, value in values.items())
-        return Request(self.variants, (*self.settings, *more), self.sweep, self.suffix)
+        return RunRequest(self.variants, (*self.settings, *more), self.sweep, self.suffix)
 
 
-def parse(arguments: Sequence[str]) -> Request:
+def parse(arguments: Sequence[str]) -> RunRequest:
     """Check and sort the arguments of `bench run`. Raises UserError, naming the nearest valid names."""
     suite, model = "embedded", "reference"
     variants: tuple[str, ...] = ()
@@ -90,7 +92,7 @@ def parse(arguments: Sequence[str]) -> Request:
     digest = "-" + hashlib.sha256("\n".join(sorted(moved)).encode()).hexdigest()[:6] if moved else ""
     sweep = f"{suite}-{name}{digest}"
     stock = sweep == "embedded-reference"
-    return Request(variants, tuple(settings), sweep, "" if stock else sweep)
+    return RunRequest(variants, tuple(settings), sweep, "" if stock else sweep)
 
 
 def keys(arguments: Sequence[str]) -> set[str]:
@@ -99,12 +101,12 @@ def keys(arguments: Sequence[str]) -> set[str]:
 
 
 def key_of(override: Override) -> str:
-    """Return the dotted key of an override, without what Hydra lets stand before it."""
+    """Return the dotted key of an override, without its + or ~."""
     return override.key_or_group + (f"@{override.package}" if override.package else "")
 
 
 def setting(key: str, text: str) -> Setting:
-    """Make the override that sets a key to a text, quoted where Hydra would read anything else in it."""
+    """Make the override that sets a key to a text, in quotes where Hydra would read another value without them."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -143,6 +145,8 @@ def _check(override: Override) -> None:
     key = key_of(override)
     if key == "round":
         raise UserError("round: not yours to set; the suite's rounds are suite.rounds=N")
+    if key in FILLED_IN:
+        raise UserError(f"{key}: not yours to set; `bench run` makes it of the suite, the model and the overrides")
     if key == "variant" or key.startswith("hydra"):
         return
     if override.is_add() or override.is_force_add() or override.is_delete():
@@ -177,6 +181,9 @@ def _model(value: str) -> tuple[str, list[tuple[str, str]]]:
     """Understand `model=`: a name in conf/model, a folder, or a hub id; return the name and what it sets."""
     if value in names("model"):
         return value, [] if value == "reference" else [("model", value)]
+    if not value:
+        known = ", ".join(names("model"))
+        raise UserError(f"model: got nothing, allowed: a name in conf/model ({known}), a folder, or org/name")
     path = Path(value).expanduser()
     if path.exists() or value.startswith(("/", ".", "~")):
         if not path.exists():

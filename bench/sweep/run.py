@@ -23,7 +23,7 @@ from bench.records import file as record_file
 from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import jobs
 from bench.sweep.cell import Cell
-from bench.sweep.jobs import BuildJob, Failure, Job, MeasureJob, Result
+from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result
 from variants.artifact import Artifact
 from variants.paths import ROOT
 
@@ -78,7 +78,7 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
     )
     try:
         record_file.write(record, cell.record_path)
-    except ValueError as bad:  # a number that JSON has no word for: the cell failed, and that is a record too
+    except ValueError as bad:  # a number that JSON cannot express: the cell failed, and that is a record too
         record = msgspec.structs.replace(record, status="failed", error=_unforeseen(bad), measures={})
         record_file.write(record, cell.record_path)
     return record
@@ -149,7 +149,7 @@ def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progres
     result = msgspec.json.decode(out.read_bytes(), type=Result) if out.exists() else Result()
     if code == 0 and result.done:
         return result
-    failure = result.error or Failure("ChildDied", died(code))
+    failure = result.error or ChildError("ChildDied", died(code))
     error = CellError(
         stage="build" if isinstance(job, BuildJob) else "measure",
         message=failure.message,
@@ -174,7 +174,7 @@ def _unforeseen(error: Exception) -> CellError:
 
 
 def died(code: int) -> str:
-    """Say in words how a process ended."""
+    """Return in words how a process ended."""
     if code >= 0:
         return f"the child exited with {code} and left no result; see its log"
     name = signal.Signals(-code).name
@@ -238,7 +238,7 @@ def _made(step: str, artifact: Artifact) -> Made:
 
 
 def moved(cell: Cell) -> list[str]:
-    """Say where the checkout is no longer what the record names: each stage is a process that reads it anew."""
+    """Return a warning where the checkout changed during the sweep: each stage's process loads its code again."""
     if msgspec.convert(asdict(state(ROOT)), Commit) == cell.commit:
         return []
     return ["the checkout changed after this sweep began: what ran may not be the commit and state that are named"]

@@ -13,23 +13,23 @@ from msgspec import Meta, Struct
 from bench.records.questions import Questions
 from bench.records.types import Model, Variant
 from bench.records.values import Fields
-from bench.sweep.conf import names
+from bench.sweep.conf import check_name, names
 from variants.cache import Cache
-from variants.configure import nearest
 from variants.errors import UserError
 from variants.paths import resolve
 
 TYPES = {"int": "a whole number", "str": "text", "array": "a list", "object": "keys with values", "float": "a number"}
 ALLOWED = {"suite.rounds": "a whole number from 1"}
-"""What to say of a key where its type alone says too little."""
+"""What a key allows, where its type alone says too little."""
 _TROUBLE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>[^`]*)`)?$", re.DOTALL)
 _EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? >=? [\d.]+)?")
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which variants are measured how, how often, and what its report answers; `once` is of the first round alone.
+    """Which variants are measured, by what, in how many rounds, and which questions the report answers.
 
-    `requirements` names the limits that its variants are judged by (conf/requirements); they move no number.
+    `once` lists the measures of the first round alone. `requirements` names the limits that the variants are judged by
+    (conf/requirements); they move no number.
     """
 
     name: str
@@ -83,14 +83,11 @@ def settings_of(config: Mapping[str, object]) -> Settings:
         settings = msgspec.convert(node, Settings)
     except msgspec.ValidationError as error:
         raise UserError(_complaint(str(error), node)) from None
-    if (limits := settings.suite.requirements) is not None and limits not in names("requirements"):
-        hint = nearest(limits, names("requirements"))
-        raise UserError(f"suite.requirements: no {limits!r} in conf/requirements; {hint}")
+    if settings.suite.requirements is not None:
+        check_name("requirements", settings.suite.requirements, "suite.requirements")
     if questions := settings.suite.questions:
         for key, name in questions.variants().items():
-            if name not in names("variant"):
-                hint = nearest(name, names("variant"))
-                raise UserError(f"suite.questions.{key}: no {name!r} in conf/variant; {hint}")
+            check_name("variant", name, f"suite.questions.{key}")
     return settings
 
 
@@ -102,8 +99,13 @@ def _complaint(message: str, node: object) -> str:
     expected = _EXPECTED.match(what)
     if expected is None:  # an unknown or missing key, or a check of the class itself
         return f"{where or 'configuration'}: {what[0].lower()}{what[1:]}"
-    for name in re.findall(r"[^.\[\]]+", where):
-        node = node[int(name)] if isinstance(node, list) else node[name] if isinstance(node, Mapping) else node
+    path = []
+    for name in re.findall(r"\.{3}|[^.\[\]]+", where):
+        if name == "..." and isinstance(node, Mapping):  # some entry: of all such tables the entries are tables
+            name = next((key for key, entry in node.items() if not isinstance(entry, Mapping)), name)
+        node = node[int(name)] if isinstance(node, list) else node.get(name) if isinstance(node, Mapping) else node
+        path.append(f"[{name}]" if name.isdigit() else f".{name}")
+    where = "".join(path).removeprefix(".")
     limit = " that is not empty" if "of length" in what else (expected["limit"] or "")
     allowed = ALLOWED.get(where) or TYPES.get(expected["type"], expected["type"]) + limit
-    return f"{where}: got {node!r}, allowed: {allowed}"
+    return f"{where}: got {'null' if node is None else repr(node)}, allowed: {allowed}"

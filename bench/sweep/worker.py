@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from filelock import FileLock
 
-from bench.sweep.jobs import BuildJob, Failure, Job, MeasureJob, Result, decode
+from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result, decode
 from variants.build import build
 from variants.cache import Cache
 from variants.configure import configure
@@ -35,7 +35,7 @@ def main(job_file: str) -> int:
     try:
         lock = Path(tempfile.gettempdir()) / f"variantbench-{os.getuid()}.lock"
         progress("waiting for the machine", 0, 1)
-        # Whichever sweep of this user has the machine: a fine-tune beside a clock would show in it.
+        # One job of this user at a time: a fine-tune would slow down the requests that another sweep times.
         with FileLock(lock):
             if isinstance(job, BuildJob):
                 _build(job)
@@ -44,7 +44,7 @@ def main(job_file: str) -> int:
         result.done = True
     except Exception as error:
         traceback.print_exc()
-        result.error = Failure(
+        result.error = ChildError(
             type(error).__name__,
             (str(error).splitlines() or [""])[0] or type(error).__name__,
             "" if isinstance(error, UserError) else traceback.format_exc(),
@@ -86,7 +86,7 @@ def _measure(job: MeasureJob, result: Result) -> None:
 
 
 def _finite(name: str, values: Mapping[str, object]) -> msgspec.Raw:
-    """Return the JSON of what was measured. Raises RuntimeError for a number that JSON has no word for."""
+    """Return the JSON of what was measured. Raises RuntimeError for a number that is not finite."""
     try:
         return msgspec.Raw(json.dumps(values, ensure_ascii=False, allow_nan=False).encode())
     except ValueError as error:

@@ -1,7 +1,7 @@
 """Every name that `accuracy.tasks` may hold: embedded tasks, task YAMLs, and lm-eval's tasks, groups and tags.
 
-lm-eval stays out of every process that holds llama.cpp (bench/scoring/lm_eval_process.py): a child process reads its
-list of names, in seconds, once for each version of it, and the list is kept in `.cache`.
+lm-eval is never imported beside llama.cpp (bench/scoring/lm_eval_process.py says why). A child process lists its names,
+which takes seconds, once for each version of lm-eval, and the list is kept in the cache.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from variants.artifact import sha256_of
 from variants.cache import Cache
 from variants.data import read_rows
 from variants.errors import UserError
-from variants.paths import ROOT
+from variants.paths import ROOT, resolve
 
 
 @dataclass(frozen=True)
-class Entry:
+class LmEvalName:
     """A name that lm-eval knows: its YAML, in `lm_eval/tasks` (none for a tag), its members, the data it reads."""
 
     yaml: str | None
@@ -38,6 +38,19 @@ def label(name: str) -> str:
     """Return the name of a task's columns in a record: the `task` of its YAML, or the name that was asked for."""
     path = task_yaml.find(name)
     return str(task_yaml.read(path)["task"]) if path else name
+
+
+def folder_of(data_dir: str | None) -> Path | None:
+    """Return the folder of MMLU's CSVs that a measure names, None for the hub. Raises UserError where it is absent."""
+    folder = resolve(data_dir) if data_dir else None
+    if folder and not folder.is_dir():
+        raise UserError(f"data_dir: got {data_dir}, no such folder; relative ones start at the project's")
+    return folder
+
+
+def identity(names: Sequence[str], data_dir: str | None) -> dict[str, object]:
+    """Return what identifies the questions of some tasks, wherever their files lie: labels, and the files' sha256."""
+    return {"tasks": [label(name) for name in names], "content": content(names, folder_of(data_dir))}
 
 
 def check(names: Sequence[str], data_dir: Path | None, num_fewshot: int | None) -> None:
@@ -81,7 +94,7 @@ def mmlu_subjects(names: Sequence[str]) -> list[str]:
     return sorted({str(entry.dataset_name) for entry in entries if entry.dataset_path == mmlu.HUB})
 
 
-def closure(name: str) -> Iterator[tuple[str, Entry]]:
+def closure(name: str) -> Iterator[tuple[str, LmEvalName]]:
     """Yield a name of lm-eval's and all that it is made of, each once."""
     seen, waiting = set(), [name]
     while waiting:
@@ -93,7 +106,7 @@ def closure(name: str) -> Iterator[tuple[str, Entry]]:
 
 
 @cache
-def lm_eval_names() -> dict[str, Entry]:
+def lm_eval_names() -> dict[str, LmEvalName]:
     """Read every task, group and tag name of the installed lm-eval. Takes seconds the first time.
 
     The list belongs to the installation and not to a sweep, so it lies in the one cache that conf/config.yaml names.
@@ -106,7 +119,9 @@ def lm_eval_names() -> dict[str, Entry]:
         if done.returncode != 0:
             raise UserError(f"tasks: lm-eval cannot list its tasks: {done.stderr.strip().splitlines()[-1]}")
     entries: dict[str, tuple[str | None, list[str], str | None, str | None]] = json.loads(kept.read_text())
-    return {name: Entry(yaml, tuple(members), path, subset) for name, (yaml, members, path, subset) in entries.items()}
+    return {
+        name: LmEvalName(yaml, tuple(members), path, subset) for name, (yaml, members, path, subset) in entries.items()
+    }
 
 
 def _nearest(name: str) -> str:

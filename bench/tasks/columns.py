@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict
 from bench.tasks.load import Task, subject_of
 
 if TYPE_CHECKING:
-    from bench.scoring.lm_eval_model import Comparison
+    from bench.scoring.lm_eval_model import TokenizerComparison
     from bench.scoring.scorer import Scoring
 
 Sample = Mapping[str, Any]
@@ -50,7 +50,7 @@ class Columns(Answered, total=False):
     without_system: bool
     scorer: str
     scoring: Scoring
-    tokenizer: Comparison | None
+    tokenizer: TokenizerComparison | None
 
 
 def check_kinds(name: str, leaves: Mapping[str, Task]) -> None:

@@ -39,7 +39,7 @@ def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int) -
         if not _is_about_data(error):
             raise
         raise RuntimeError(
-            f"the data of {name!r} is neither in the local cache nor to be had from the hub "
+            f"the data of {name!r} is neither in the local cache nor available from the hub "
             f"({type(error).__name__}); go online once{', or give data_dir' if catalogue.mmlu_subjects([name]) else ''}"
         ) from error
     for task in leaves.values():

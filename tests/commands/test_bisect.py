@@ -117,7 +117,7 @@ def test_ends_that_do_not_differ_are_nothing_to_bisect(project: Project, tiny_mo
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "complaint"),
     [
         (("speed", "q4", "HEAD~1", "HEAD"), "METRIC: got 'speed', allowed: "),
         (("size_bytes", "q4", "nonesuch", "HEAD"), "'nonesuch': no commit of this repository"),
@@ -127,11 +127,11 @@ def test_ends_that_do_not_differ_are_nothing_to_bisect(project: Project, tiny_mo
         (("size_bytes", "q9", "HEAD~1", "HEAD"), "GOOD "),
     ],
 )
-def test_mistakes_are_one_line_and_exit_code_2(project: Project, arguments: tuple[str, ...], said: str) -> None:
+def test_mistakes_are_one_line_and_exit_code_2(project: Project, arguments: tuple[str, ...], complaint: str) -> None:
     before = project.state()
     code, out, err = project.bisect(*arguments)
     assert (code, out) == (2, "")
-    assert err.splitlines()[-1].startswith(f"bench: {said}")
+    assert err.splitlines()[-1].startswith(f"bench: {complaint}")
     assert "Traceback" not in err
     assert project.state() == before
 

@@ -1,99 +1,19 @@
-"""Two revisions compared: each verdict, each exit code, and what is missing in one line."""
+"""Two revisions compared: each verdict, each exit code, drift of the machine, and records that are left out."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.cli import main
-from bench.compare.comparison import Comparison, compare
-from bench.compare.effects import Effect
-from bench.compare.verdict import Verdict, VerdictLine, judge, needed_n
-from bench.records.selection import Wanted
+from bench.compare.verdict import VERDICTS, Verdict
 from bench.selftest import records
-from bench.stats.estimates import least_n, percentile_ranks
 from bench.stats.proportions import mcnemar
+from tests.checkout import GENERAL, SIZE, TPOT, Change, Checkout, failing, q4, scaled, set_in
+from tests.compare.conftest import rebuilt
 from variants.errors import UserError
-
-Change = Callable[[dict[str, Any]], None]
-LATENCIES = (*(f"{name}_p{q}_ms" for name in ("ttft", "tpot", "e2e") for q in (50, 99)), "tokens_per_s")
-MACHINE_BOUND = (*LATENCIES, "peak_resident_bytes")
-STEPS, RUNTIME, SIZE, TPOT, GENERAL, HR = records.VARIANTS["q4"]
-
-
-class Checkout:
-    """A scratch repository of two commits, whose records lie in its results/."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.results = root, root / "results"
-        self._git("init", "-q")
-        self.base, self.head = (self._commit(name) for name in ("base", "head"))
-
-    def _git(self, *arguments: str) -> str:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-        command = ["git", "-C", str(self.root), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    def _commit(self, message: str) -> str:
-        self._git("commit", "-q", "--allow-empty", "-m", message)
-        return self._git("rev-parse", "HEAD")
-
-    def measure(self, sha: str, change: Change | None = None, dirty: bool = False, **how: Any) -> None:
-        """Write the records of q4 at a commit, changed by `change`; `how` is for the generator."""
-        for number in range(3):
-            content = records.record("q4", number, **how)
-            content["commit"] = {"sha": sha, "dirty": dirty, "tree": "changed" if dirty else "clean"}
-            if change:
-                change(content)
-            records.write(self.results, content)
-
-    def compare(self, base: str = "HEAD~1", head: str | None = None, **options: Any) -> Comparison:
-        return compare(self.results, base, head, **options)
-
-    def lines(self) -> dict[str, VerdictLine]:
-        """Compare, and return the line of each metric."""
-        return {line.metric: line for line in self.compare().lines}
-
-    def verdicts(self) -> dict[str, Verdict]:
-        return {metric: line.verdict for metric, line in self.lines().items()}
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
-
-
-def q4(size: int = SIZE, tpot: float = TPOT, general: float = GENERAL, hr: float = HR) -> dict[str, Any]:
-    return {"spec": (STEPS, RUNTIME, size, tpot, general, hr)}
-
-
-def scaled(content: dict[str, Any], factor: float) -> None:
-    latency = content["measures"]["latency"]
-    for name in ("ttft_ms", "tpot_ms", "e2e_ms"):
-        latency[name] = [factor * value for value in latency[name]]
-
-
-def failing(content: dict[str, Any]) -> None:
-    fields = records.failed("q4", content["round"])
-    content.update({key: fields[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")})
-
-
-def set_in(*path: str, value: Any) -> Change:
-    def change(content: dict[str, Any]) -> None:
-        node = content
-        for key in path[:-1]:
-            if key not in node:
-                return
-            node = node[key]
-        node[path[-1]] = value
-
-    return change
 
 
 @pytest.mark.parametrize(
@@ -123,16 +43,8 @@ def test_each_metric_has_its_verdict(checkout: Checkout, how: dict[str, Any], me
     assert verdicts[metric] == verdict
     latencies = {"ttft", "tpot", "e2e", "tokens"}  # a slower token is a slower request
     moved = latencies if metric.startswith("e2e") else {metric.split("_")[0]}
-    for other, said in verdicts.items():
-        assert said == "same" or other.split("_")[0] in moved, other
-
-
-def test_a_p99_of_few_requests_is_undecided_and_says_how_many_it_needs(checkout: Checkout) -> None:
-    checkout.measure(checkout.base, requests=122)
-    checkout.measure(checkout.head, requests=122)
-    line = checkout.lines()["e2e_p99_ms"]
-    assert (line.n, line.low is None or line.high is None, line.verdict) == (366, True, "undecided")
-    assert line.why == "n too small: a P99 needs 368 requests on each side"
+    for other, other_verdict in verdicts.items():
+        assert other_verdict == "same" or other.split("_")[0] in moved, other
 
 
 def test_new_and_gone_variants_are_lines_of_their_own(checkout: Checkout) -> None:
@@ -158,7 +70,7 @@ def test_a_failure_on_one_side_alone(
     assert comparison.exit_code == (1 if verdict == "now fails" else 0)
 
 
-def test_one_failed_round_is_told_though_every_metric_has_a_number(checkout: Checkout) -> None:
+def test_one_failed_round_is_reported_though_every_metric_has_a_number(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, lambda content: failing(content) if content["round"] == 2 else None)
     comparison = checkout.compare()
@@ -175,50 +87,6 @@ def test_failures_on_both_sides_are_not_comparable(checkout: Checkout) -> None:
     assert comparison.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("change", "metrics", "why"),
-    [
-        (set_in("machine", "id", value="other-2c"), MACHINE_BOUND, f"machine: {records.MACHINE} / other-2c"),
-        (set_in("session", "device", value="cuda"), MACHINE_BOUND, "device: cpu / cuda"),
-        (set_in("measures", "latency", "output_tokens", value=8), MACHINE_BOUND, "output_tokens: 32 / 8"),
-        (set_in("measures", "latency", "prompt_tokens", value=[1] * 140), MACHINE_BOUND, "prompt tokens of round 0"),
-        (set_in("measures", "accuracy", "hr", "version", value=2), ("accuracy hr",), "hr version: 1 / 2"),
-        (
-            set_in("measures", "accuracy", "hr", "prompt_sha256", value="other words"),
-            ("accuracy hr",),
-            "hr prompts: prompts of h / other words",
-        ),
-        (
-            set_in("measures", "accuracy", "hr", "question", value=["hr-999", *[f"hr-{i:03d}" for i in range(1, 400)]]),
-            ("accuracy hr",),
-            "hr questions: 400 (",
-        ),
-    ],
-)  # fmt: skip
-def test_what_is_not_the_same_thing_is_not_comparable(
-    checkout: Checkout, change: Change, metrics: tuple[str, ...], why: str
-) -> None:
-    checkout.measure(checkout.base)
-    checkout.measure(checkout.head, change)
-    lines = checkout.compare().lines
-    assert {line.metric for line in lines if line.verdict == "not comparable"} == set(metrics)
-    assert all(line.why.startswith(why) and line.change is None for line in lines if line.metric in metrics)
-    assert {line.verdict for line in lines if line.metric not in metrics} == {"same"}
-
-
-def test_another_artifact_under_the_same_name_is_marked_and_still_judged(checkout: Checkout) -> None:
-    def rebuilt(content: dict[str, Any]) -> None:
-        content["artifact"]["fingerprint"] = content["lineage"][-1]["fingerprint"] = "another"
-
-    checkout.measure(checkout.base)
-    checkout.measure(checkout.head, rebuilt, **q4(size=SIZE + 1000))
-    lines = checkout.lines()
-    assert {line.artifact for line in lines.values()} == {"changed"}
-    assert lines["size_bytes"].verdict == "worse"
-    checkout.measure(checkout.head)
-    assert {line.artifact for line in checkout.compare().lines} == {"same"}
-
-
 def test_p_is_adjusted_for_every_accuracy_in_the_table(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, **q4(general=GENERAL - 0.02))
@@ -233,122 +101,83 @@ def test_p_is_adjusted_for_every_accuracy_in_the_table(checkout: Checkout) -> No
     assert p["accuracy hr"] == 1.0
 
 
-def test_a_named_commit_is_its_clean_state_and_head_by_default_its_newest(checkout: Checkout) -> None:
-    checkout.measure(checkout.head)
-    checkout.measure(checkout.head, dirty=True, change=set_in("started_at", value="2026-11-24T00:00:00+00:00"))
-    comparison = checkout.compare("HEAD")
-    assert (comparison.base.dirty, comparison.head.dirty) == (False, True)
-    again = checkout.compare(f"{checkout.head[:12]}-dirty", "HEAD")
-    assert (again.base.dirty, again.head.dirty) == (True, False)
-
-
-def test_the_base_is_of_the_sweep_and_machine_of_the_head(checkout: Checkout) -> None:
-    late = "2026-11-24T00:00:00+00:00"
-    checkout.measure(checkout.base)
-    checkout.measure(checkout.base, lambda c: (c["machine"].update(id="other"), c.update(started_at=late))[0])
-    checkout.measure(checkout.head)
-    assert checkout.compare().base.machine == records.MACHINE
-    with pytest.raises(UserError, match=r"no records for HEAD \(.*sweep smoke"):
-        checkout.compare(wanted=Wanted(sweep="smoke"))
-
-
-def effect(value: float, low: float | None, high: float | None, limit: float = 0.05, doubt: str = "") -> Effect:
-    return Effect(value, low, high, 0.01, limit, "t over rounds", 600, 3, "rounds", "rounds", doubt)
-
-
 @pytest.mark.parametrize(
-    ("change", "p", "verdict"),
+    ("before", "after", "fail_on", "code"),
     [
-        (effect(0.06, 0.001, 0.12), 0.049, "worse"),
-        (effect(0.06, 0.001, 0.12), 0.051, "undecided"),
-        (effect(0.049, 0.04, 0.06), 0.001, "undecided"),
-        (effect(0.03, 0.01, 0.05), 0.001, "same"),
-        (effect(-0.06, -0.12, -0.001), 0.01, "better"),
-        (effect(0.0, -0.06, 0.06), 1.0, "undecided"),
-        (effect(0.7, 0.4, None), 0.001, "undecided"),
-        (effect(0.06, 0.001, 0.12, doubt="one slow round"), 0.01, "undecided"),
+        ({}, q4(size=SIZE + 1), ("worse", "now fails"), 1),
+        ({}, q4(size=SIZE + 1), ("now fails",), 0),
+        ({}, q4(size=SIZE - 1), ("worse", "now fails"), 0),
+        ({}, q4(size=SIZE - 1), ("better",), 1),
+        ({}, {"change": failing}, ("worse", "now fails"), 1),
+        ({}, {"change": failing}, ("worse",), 0),
+        ({"change": failing}, {}, ("worse", "now fails"), 0),
+        ({"change": failing}, {}, ("fixed",), 1),
+        ({"change": failing}, {"change": failing}, ("worse", "now fails"), 2),
+        ({"change": failing}, {"change": failing}, ("not comparable",), 1),
+        ({}, {"change": set_in("variant", value="q5")}, ("worse", "now fails"), 2),
+        ({}, {"change": set_in("variant", value="q5")}, ("gone",), 1),
+        ({}, {"change": rebuilt}, ("worse", "now fails"), 0),
+        ({}, {"change": rebuilt}, ("changed",), 1),
     ],
 )
-def test_a_change_is_worse_only_beyond_chance_and_the_limit_and_same_only_when_shown(
-    change: Effect, p: float, verdict: Verdict
+def test_the_exit_code_follows_from_the_verdicts_it_is_to_fail_on(
+    checkout: Checkout, before: dict[str, Any], after: dict[str, Any], fail_on: tuple[str, ...], code: int
 ) -> None:
-    assert judge(change, p) == verdict
+    assert set(fail_on) <= set(VERDICTS)
+    checkout.measure(checkout.base, **before)
+    checkout.measure(checkout.head, **after)
+    assert checkout.compare(fail_on=fail_on).exit_code == code
 
 
-@pytest.mark.parametrize(
-    ("change", "needed"),
-    [
-        (effect(0.01, -0.07, 0.09), 12),  # 3 rounds, half a width of 0.08, 0.04 of room: 3 * 2^2
-        (effect(0.10, -0.10, 0.30), 12),  # beyond the limit: 0 has to be out of it
-        (effect(0.05, -0.03, 0.13), None),  # at the limit no n decides
-        (effect(0.7, 0.4, None), None),
-    ],
-)
-def test_the_n_that_would_decide_follows_from_the_width_of_the_interval(change: Effect, needed: int | None) -> None:
-    assert needed_n(change, family=1) == needed
-
-
-def test_least_n_is_where_an_interval_of_the_percentile_begins() -> None:
-    for share in (0.5, 0.9, 0.99):
-        assert None not in percentile_ranks(least_n(share), share)
-        assert None in percentile_ranks(least_n(share) - 1, share)
-
-
-@pytest.mark.parametrize(
-    ("factor", "unsound", "code", "said"),
-    [
-        (1.0, False, 0, "no regression"),
-        (1.2, False, 1, "REGRESSION"),
-        (1.0, True, 2, "could not compare everything: 1 record left out"),
-        (1.2, True, 1, "REGRESSION"),
-    ],
-)
-def test_the_command_prints_a_table_and_a_summary_line(
-    checkout: Checkout, capsys: pytest.CaptureFixture[str], factor: float, unsound: bool, code: int, said: str
+@pytest.mark.parametrize("side", ["base", "head"])
+def test_a_record_that_is_left_out_makes_its_variant_not_comparable_and_the_exit_code_2(
+    checkout: Checkout, side: str
 ) -> None:
+    for sha in (checkout.base, checkout.head):
+        checkout.measure(sha)
+        content = {**records.record("base"), "commit": {"sha": sha, "dirty": False, "tree": "clean"}}
+        records.write(checkout.results, content)
+    path = checkout.results / records.MACHINE / getattr(checkout, side)[:12] / "q4.r1.json"
+    path.write_text(path.read_text()[:-100])
+    comparison = checkout.compare()
+    mine = [line for line in comparison.lines if line.variant == "q4"]
+    assert [(line.metric, line.verdict) for line in mine] == [("record", "not comparable")]
+    assert str(path) in mine[0].why
+    assert {line.verdict for line in comparison.lines if line.variant == "base"} <= {"same", "undecided"}
+    assert (comparison.exit_code, len(comparison.left_out)) == (2, 1)
+
+
+def test_only_the_records_of_the_two_commits_are_read(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
-    checkout.measure(checkout.head, lambda content: scaled(content, factor))
-    if unsound:
-        broken = checkout.results / records.MACHINE / checkout.head[:12] / "q8.r0.json"
-        broken.write_text(json.dumps({"schema": 9}))
-    assert main(["compare", "HEAD~1", "--results", str(checkout.results)]) == code
-    output = capsys.readouterr()
-    assert "e2e_p99_ms" in output.out
-    assert output.out.splitlines()[-1].endswith(said)
-    assert output.out.splitlines()[-1].startswith(f"{checkout.base[:12]} → {checkout.head[:12]}, ")
-    assert ("q8.r0.json: schema 9 is unknown" in output.err) == unsound
-
-
-def test_what_cannot_be_compared_is_one_line_and_exit_code_2(
-    checkout: Checkout, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def said(*arguments: str) -> str:
-        assert main(["compare", *arguments, "--results", str(checkout.results)]) == 2
-        output = capsys.readouterr()
-        assert output.out == ""
-        assert len(output.err.splitlines()) == 1
-        return output.err
-
-    assert "run `make bench`" in said("HEAD~1")
-    checkout.measure(checkout.base)
-    choice = f"choose one of: {checkout.base[:12]} (embedded-reference)"
-    assert choice in said("HEAD~1")  # HEAD has none, and an older commit does not stand in for it
-    assert f"unknown revision 'nonesuch': {choice}" in said("HEAD~1", "nonesuch")
-    assert "both sides are the records of" in said("HEAD~1", "HEAD~1")
-
-
-def test_a_report_of_nothing_is_one_line_and_exit_code_2(
-    checkout: Checkout, capsys: pytest.CaptureFixture[str]
-) -> None:
-    results = ["--results", str(checkout.results)]
-    assert main(["report", *results]) == 2
-    assert "no records under" in capsys.readouterr().err
     checkout.measure(checkout.head)
-    assert main(["report", *results, "--commit", "abc123"]) == 2
-    assert "no records for --commit abc123" in capsys.readouterr().err
-    assert main(["report", *results, "--format", "md,pdf"]) == 2
-    assert "--format: got 'pdf', allowed: md, html, csv, svg" in capsys.readouterr().err
-    assert not (checkout.results / "report").exists()
+    elsewhere = checkout.results / records.MACHINE / "ffffffffffff" / "q4.r0.json"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("{")
+    assert (checkout.compare().left_out, checkout.compare().exit_code) == ((), 0)
+
+
+def test_drift_of_the_canary_is_shown_and_normalized_out_on_request(checkout: Checkout) -> None:
+    def slow_machine(content: dict[str, Any]) -> None:
+        scaled(content, 1.25)
+        for reading in content["canary"].values():
+            reading["copy_gb_s"] *= 0.8
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, slow_machine)
+    plain, normalized = checkout.compare(), checkout.compare(normalize=True)
+    drift = {canary.name: canary.change for canary in plain.drift}
+    assert drift["copy_gb_s"] == pytest.approx(-0.2, abs=0.02)
+    assert {line.metric: line.verdict for line in plain.lines}["e2e_p50_ms"] == "worse"
+    assert {line.metric: line.verdict for line in normalized.lines}["e2e_p50_ms"] == "same"
+    assert any(note.startswith("normalized: latencies of the head are divided by 1.2") for note in normalized.notes)
+
+
+def test_nothing_is_normalized_by_a_canary_that_is_not_there(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, set_in("canary", value=None))
+    checkout.measure(checkout.head)
+    assert checkout.compare().drift == ()
+    with pytest.raises(UserError, match="--normalize: no copy_gb_s beside the records of both sides"):
+        checkout.compare(normalize=True)
 
 
 def test_comparing_imports_no_runtime(checkout: Checkout) -> None:

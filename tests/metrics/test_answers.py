@@ -1,16 +1,15 @@
-"""What the answers to a task come to: right or wrong, scores, averages over subjects, chance, and what is broken."""
+"""What the answers to a task come to: right or wrong, scores, subjects, and what is broken."""
 
 from __future__ import annotations
 
 import math
 
 import msgspec
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
 from bench.metrics.answers import (
-    Value,
+    DocumentValue,
     is_right_or_wrong,
     not_finite,
     right,
@@ -19,22 +18,10 @@ from bench.metrics.answers import (
     ties,
     tokenizer_difference,
 )
-from bench.metrics.chance import chance_level, guesses, guessing, shuffled_accuracy
+from bench.metrics.chance import chance_level, guessing
 from bench.records.values import Answers, Tokenizer
 from bench.selftest import raw_values
-from bench.stats import estimates, proportions
-
-
-def choices(correct: int, n: int = 100, golds: tuple[int, ...] = (0, 1, 2, 3)) -> Answers:
-    gold = [golds[i % len(golds)] for i in range(n)]
-    picked = [g if i < correct else (g + 1) % 4 for i, g in enumerate(gold)]
-    loglik: list[list[float | None]] = [[-1.0 if k == p else -3.0 - k for k in range(4)] for p in picked]
-    return Answers([str(i) for i in range(n)], [""] * n, gold=gold, picked=picked, loglik=loglik)
-
-
-def valued(metric: str, value: list[Value]) -> Answers:
-    n = len(value)
-    return Answers([str(i) for i in range(n)], [""] * n, metric=metric, value=value)
+from tests.metrics.conftest import choices, valued
 
 
 def test_values_of_0_and_1_are_right_and_wrong() -> None:
@@ -65,7 +52,7 @@ def test_a_perplexity_is_of_all_words_and_not_a_mean_over_documents() -> None:
         ("bleu", [0.5, 0.25], 0.375),
     ],
 )
-def test_other_metrics_are_aggregated_as_lm_eval_does(metric: str, value: list[Value], expected: float) -> None:
+def test_other_metrics_are_aggregated_as_lm_eval_does(metric: str, value: list[DocumentValue], expected: float) -> None:
     estimate = score(valued(metric, value))
     assert estimate is not None
     assert estimate.value == pytest.approx(expected)
@@ -73,7 +60,7 @@ def test_other_metrics_are_aggregated_as_lm_eval_does(metric: str, value: list[V
 
 def test_lm_eval_itself_gives_the_same_perplexities() -> None:
     metrics = pytest.importorskip("lm_eval.api.metrics")
-    pairs: list[Value] = [tuple(pair) for pair in raw_values.rolling(2.5)["value"]]
+    pairs: list[DocumentValue] = [tuple(pair) for pair in raw_values.rolling(2.5)["value"]]
     for metric, theirs in (("word_perplexity", "weighted_perplexity"), ("bits_per_byte", "bits_per_byte")):
         estimate = score(valued(metric, pairs))
         assert estimate is not None
@@ -88,42 +75,6 @@ def test_a_missing_value_leaves_no_number() -> None:
 def test_values_of_two_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="neither all numbers nor all pairs"):
         valued("bleu", [0.5, (-1.0, 3)])
-
-
-def test_guessing_is_what_blind_and_what_always_one_letter_gives() -> None:
-    assert guesses(choices(50, golds=(0, 0, 1, 2))) == (0.25, 0.5)
-    assert guesses(msgspec.convert(raw_values.generated(0.5), Answers)) == ()
-
-
-@pytest.mark.parametrize(
-    ("correct", "words"), [(25, "at chance"), (30, "at chance"), (40, ""), (5, "below chance"), (18, "at chance")]
-)
-def test_a_score_within_error_of_chance_is_called_so(correct: int, words: str) -> None:
-    assert chance_level(choices(correct)) == words
-
-
-def test_a_score_that_the_most_frequent_letter_would_reach_is_at_chance() -> None:
-    assert chance_level(choices(55, golds=(0, 0, 1, 2))) == "at chance"
-
-
-def test_a_preference_for_a_letter_that_is_seldom_right_is_at_chance_and_not_below() -> None:
-    gold = [0] * 10 + [1, 2, 3] * 30
-    answers = replace(choices(0), gold=gold, picked=[0] * 100)
-    assert shuffled_accuracy(answers) == pytest.approx(0.1)
-    assert chance_level(answers) == "at chance"
-    apart = replace(answers, subject=["sums"] * 10 + ["words"] * 90, picked=[1] * 10 + [0] * 90)
-    assert shuffled_accuracy(apart) == 0
-    assert chance_level(apart) == "at chance"
-    mixed_up = replace(answers, picked=[(g + 1) % 4 for g in gold])
-    assert chance_level(mixed_up) == "below chance"
-
-
-def test_a_right_choice_that_always_stands_first_is_no_answer_to_guess() -> None:
-    answers = choices(95, golds=(0,))
-    assert guesses(answers) == (0.25,)
-    assert chance_level(answers) == ""
-    assert guessing(answers) == "guessing gives 25.0 %"
-    assert chance_level(choices(24, golds=(0,))) == "at chance"
 
 
 def test_what_is_broken_is_counted_and_put_in_words() -> None:
@@ -163,49 +114,6 @@ def test_columns_that_do_not_fit_are_refused_with_their_place(change: dict[str, 
     columns = {"question": ["a"], "subject": [""], "gold": [0], "picked": [0], "loglik": [[-1.0, -2.0]]}
     with pytest.raises(msgspec.ValidationError, match=problem):
         msgspec.convert({**columns, **change}, Answers)
-
-
-def test_the_macro_average_counts_every_subject_the_same() -> None:
-    estimate = proportions.macro_average([(90, 100), (1, 2)])
-    assert estimate.value == pytest.approx(0.7)
-    assert estimate.n == 102
-    assert estimate.low < 0.7 < estimate.high
-
-
-def test_the_interval_of_the_macro_average_covers_as_stated() -> None:
-    rng = np.random.default_rng(3)
-    truth = rng.beta(4, 3, 57)
-    hits = 0
-    for _ in range(400):
-        estimate = proportions.macro_average([(int(k), 20) for k in rng.binomial(20, truth)])
-        hits += estimate.low <= truth.mean() <= estimate.high
-    assert 0.92 <= hits / 400 <= 0.98
-
-
-def test_a_macro_average_without_variation_still_has_an_interval() -> None:
-    estimate = proportions.macro_average([(5, 5), (7, 7)])
-    assert estimate.value == estimate.high == 1
-    assert estimate.low == pytest.approx(proportions.wilson(12, 12).low)
-
-
-def test_clusters_widen_an_interval_as_they_should() -> None:
-    rng = np.random.default_rng(5)
-    windows = rng.normal(0, 1, (20, 1)) + rng.normal(0, 0.1, (20, 50))
-    clustered = estimates.ratio_mean(windows.sum(1).tolist(), [50] * 20)
-    alone = estimates.ratio_mean(windows.ravel().tolist(), [1] * 1000)
-    assert clustered.value == pytest.approx(alone.value)
-    assert None not in (clustered.low, clustered.high, alone.low, alone.high)
-    assert (clustered.high or 0) - (clustered.low or 0) > 5 * ((alone.high or 0) - (alone.low or 0))
-
-
-def test_a_ratio_of_equal_weights_is_students_mean() -> None:
-    from scipy.stats import t
-
-    values = [1.0, 2.0, 4.0, 7.0]
-    estimate = estimates.ratio_mean(values, [1] * 4)
-    low, high = t.interval(0.95, 3, np.mean(values), np.std(values, ddof=1) / 2)
-    assert [estimate.low, estimate.high] == pytest.approx([low, high])
-    assert estimates.ratio_mean([3.0], [2]).low is None
 
 
 def test_subjects_are_counted_apart() -> None:

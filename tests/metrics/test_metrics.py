@@ -76,6 +76,22 @@ def test_tokens_per_second_are_the_reciprocal_of_the_usual_time_per_token() -> N
     assert metric("tokens_per_s", of).better == "higher"
 
 
+def test_two_filters_of_one_metric_are_different_things() -> None:
+    sides = []
+    for name in ("exact_match,strict-match", "exact_match,flexible-extract"):
+        of = rounds(accuracy={"gsm8k": {**raw_values.generated(0.5), "metric": name}})
+        sides.append(identity_of(metric("accuracy gsm8k", of), of))
+    differing = "gsm8k metric: exact_match,strict-match / exact_match,flexible-extract"
+    assert difference(sides[0], sides[1]) == differing
+
+
+def test_requests_of_a_record_that_does_not_state_their_prompts_are_not_kept_apart() -> None:
+    silent = {key: value for key, value in LATENCY.items() if key != "prompt_tokens"}
+    sides = [rounds(latency=latency) for latency in (LATENCY, silent)]
+    identities = [identity_of(metric("e2e_p50_ms", of), of) for of in sides]
+    assert not difference(identities[0], identities[1])
+
+
 def test_every_test_has_the_sample_that_it_takes() -> None:
     of = rounds(divergence=raw_values.divergence(0.01))
     takes = {"rounds": Rounds, "questions": Marks, "documents": Clusters, "windows": Clusters}
@@ -86,7 +102,7 @@ def test_every_test_has_the_sample_that_it_takes() -> None:
     assert {"ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms", "tokens_per_s", "kl_mean"} <= set(kinds())
 
 
-def test_names_are_unique_and_a_direction_is_stated_where_a_test_judges() -> None:
+def test_names_are_unique_and_a_direction_is_stated_where_there_is_a_test() -> None:
     names = [one.name for one in templates() if one.tasks is None]
     assert len(names) == len(set(names))
     assert all(one.better for one in templates() if one.test and one.kind != "score")

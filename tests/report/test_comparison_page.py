@@ -55,7 +55,7 @@ def rows_of(page: str, section: str) -> list[list[str]]:
     ]
 
 
-def test_every_verdict_stands_on_the_page_with_its_numbers(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verdict_is_on_the_page_with_its_numbers(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, path = page_of(results, capsys)
     assert re.fullmatch(r"compare-[0-9a-f]{12}-[0-9a-f]{12}\.html", path.name)
     rows = {(row[0], row[1]): row for row in rows_of(page, "all")}
@@ -71,7 +71,7 @@ def test_every_verdict_stands_on_the_page_with_its_numbers(results: Path, capsys
     assert "copy_gb_s" in page
 
 
-def test_what_matters_stands_first_and_nothing_that_is_the_same(
+def test_what_matters_comes_first_and_nothing_that_is_the_same(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page, _ = page_of(results, capsys)

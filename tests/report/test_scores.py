@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import re
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 import bench
 from bench.metrics.answers import subjects_of
-from bench.metrics.catalogue import metrics_of
-from bench.metrics.divergence import windows_of
-from bench.records.file import decode
-from bench.records.selection import Wanted, select
-from bench.records.store import read
-from bench.records.values import Divergence
+from bench.records.selection import Wanted
 from bench.report import Report, render
 from bench.report.charts.subjects import differences
 from bench.report.tables.accuracy import accuracy_grid, subjects_grid
 from bench.report.terminal import first_lines, terminal_table
 from bench.selftest import raw_values, records
 from bench.stats import proportions
-from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
-from bench.summary.summarize import summarize
-from bench.summary.warnings import of_steps
-
-SHARES = {"base": 0.62, "q4": 0.60, "q2": 0.26, "base-torch": 0.62}
-KL = {"q4": 0.02, "q2": 0.4, "base-torch": 3e-6}
-EXAMPLE = {"text": "naïve café", "gguf": [1, 5, 9], "hf": [1, 5, 8, 7]}
-
-
-def mmlu_record(name: str) -> dict[str, Any]:
-    content = records.record(name)
-    model = [step for step in records.VARIANTS[name][0] if step != "gguf"]
-    mmlu = raw_values.answers("mmlu", SHARES[name], model, questions=57 * 6)
-    if name == "q4":
-        mmlu["truncated"] = 37
-        mmlu["tokenizer"] = {"compared": 1200, "different": 3, "example": EXAMPLE}
-    tasks = {"mmlu": mmlu, "gsm8k": raw_values.generated(SHARES[name]), "wikitext": raw_values.rolling(2.5)}
-    content["measures"]["accuracy"] = tasks
-    if name in KL:
-        content["measures"]["divergence"] = raw_values.divergence(KL[name])
-    return content
+from tests.report.conftest import SHARES, mmlu_record, section, summary_of, table_of, text_of
 
 
 @pytest.fixture(scope="module")
@@ -74,30 +45,12 @@ def rows(summary: Summary) -> dict[str, Row]:
     return summary.by_name
 
 
-def summary_of(results: Path) -> Summary:
-    chosen = select(read(results)[0], Wanted(), results)
-    assert chosen is not None
-    return summarize(chosen.records)
-
-
-def text_of(report: Report, name: str) -> str:
-    return next(file for file in report.files if file.name == name).read_text()
-
-
-def csv_of(report: Report) -> dict[str, dict[str, str]]:
-    return {line["variant"]: line for line in csv.DictReader(text_of(report, "table.csv").splitlines())}
-
-
 def finding(report: Report, title: str) -> str:
     return next(finding.text for finding in report.findings if finding.title == title)
 
 
-def section(text: str, title: str) -> str:
-    return text.split(f"## {title}\n")[1].split("\n## ")[0]
-
-
 @pytest.mark.parametrize(("limit", "noted"), [(6, True), (None, False)])
-def test_a_draw_that_weighs_all_subjects_alike_is_said_beside_the_micro_average(
+def test_a_draw_that_weighs_all_subjects_alike_is_noted_beside_the_micro_average(
     tmp_path: Path, limit: int | None, noted: bool
 ) -> None:
     content = mmlu_record("base")
@@ -113,7 +66,7 @@ def test_a_model_no_better_than_guessing_is_called_at_chance_in_words(report: Re
     lines = section(text_of(report, "report.md"), "Accuracy on mmlu").splitlines()
     assert "at chance" in next(line for line in lines if line.startswith("| q2 "))
     assert "at chance" not in next(line for line in lines if line.startswith("| q4 "))
-    assert {name: row["chance_level_mmlu"] for name, row in csv_of(report).items() if row["chance_level_mmlu"]} == {
+    assert {name: row["chance_level_mmlu"] for name, row in table_of(report).items() if row["chance_level_mmlu"]} == {
         "q2": "at chance"
     }
 
@@ -129,7 +82,7 @@ def test_the_baselines_are_printed_beside_the_scores(report: Report, rows: dict[
 
 def test_cut_prompts_are_counted_by_variant_and_task(report: Report) -> None:
     assert finding(report, "Prompts of mmlu were cut to fit the context").startswith("q4 37 of 342.")
-    assert (csv_of(report)["q4"]["cut_prompts_mmlu"], csv_of(report)["base"]["cut_prompts_mmlu"]) == ("37", "0")
+    assert (table_of(report)["q4"]["cut_prompts_mmlu"], table_of(report)["base"]["cut_prompts_mmlu"]) == ("37", "0")
     assert "| 37 of 342 |" in text_of(report, "report.md")
 
 
@@ -139,43 +92,13 @@ def test_a_tokenizer_that_differs_is_shown_with_its_example(report: Report) -> N
     assert "'naïve café': [1, 5, 9] against [1, 5, 8, 7]" in text
 
 
-def test_warnings_that_records_of_before_state_are_not_shown_twice(tmp_path: Path) -> None:
-    content = mmlu_record("q2")
-    content["warnings"] = ["accuracy mmlu: at chance: 26.0 % right (21.6–30.9, n = 342), guessing gives 25.0 %"]
-    records.write(tmp_path, content)
-    findings = render(tmp_path, tmp_path / "out", Wanted(), ("csv",)).findings
-    assert len([each for each in findings if "at chance" in each.text]) == 1
-
-
-def test_a_failed_parity_opens_the_report(tmp_path: Path) -> None:
-    for name in ("base", "base-torch"):
-        content = mmlu_record(name)
-        if name == "base-torch":
-            picked = content["measures"]["accuracy"]["mmlu"]["picked"]
-            picked[:10] = [(letter + 1) % 4 for letter in picked[:10]]
-        records.write(tmp_path, content)
-    first = render(tmp_path, tmp_path / "out", Wanted(), ("csv",)).findings[0]
-    assert (first.level, first.title) == ("bad", "Runtime control")
-    assert "mmlu: 332 of 342 (97.1 %)" in first.text
-
-
-def test_log_likelihoods_that_are_no_numbers_are_a_problem(tmp_path: Path) -> None:
-    content = mmlu_record("base")
-    mmlu = content["measures"]["accuracy"]["mmlu"]
-    mmlu["loglik"][:3], mmlu["picked"][:3] = [[None] * 4] * 3, [-1] * 3
-    records.write(tmp_path, content)
-    report = render(tmp_path, tmp_path / "out", Wanted())
-    assert "mmlu: a log-likelihood or value is not a finite number on 3 questions" in report.findings[0].text
-    assert report.findings[0].level == "bad"
-
-
-def test_micro_and_macro_stand_side_by_side(report: Report, rows: dict[str, Row]) -> None:
+def test_micro_and_macro_averages_are_side_by_side(report: Report, rows: dict[str, Row]) -> None:
     macro = rows["q4"].value("accuracy_macro mmlu")
     assert macro is not None
     shares = [hits / n for hits, n in subjects_of(rows["q4"].answers["mmlu"]).values()]
     assert len(shares) == 57
     assert macro == pytest.approx(sum(shares) / 57)
-    assert float(csv_of(report)["q4"]["accuracy_macro_mmlu"]) == pytest.approx(macro, abs=1e-6)
+    assert float(table_of(report)["q4"]["accuracy_macro_mmlu"]) == pytest.approx(macro, abs=1e-6)
     assert "accuracy_macro gsm8k" not in rows["q4"].values
 
 
@@ -205,55 +128,16 @@ def test_generated_answers_are_paired_like_any_other(report: Report, rows: dict[
     assert pair is not None
     before, after = raw_values.generated(0.62)["value"], raw_values.generated(0.26)["value"]
     assert pair.lost == sum(a > b for a, b in zip(before, after, strict=True)) > 0
-    assert float(csv_of(report)["q2"]["accuracy_gsm8k_difference"]) == pytest.approx(pair.difference, abs=1e-6)
+    assert float(table_of(report)["q2"]["accuracy_gsm8k_difference"]) == pytest.approx(pair.difference, abs=1e-6)
 
 
 def test_a_perplexity_has_a_table_of_its_own_and_its_interval(report: Report) -> None:
     text = section(text_of(report, "report.md"), "Other tasks")
     assert "| Variant | wikitext: word_perplexity |" in text
-    row = csv_of(report)["base"]
+    row = table_of(report)["base"]
     low, value, high = (float(row[f"perplexity_wikitext{end}"]) for end in ("_low", "", "_high"))
     assert low < value < high
     assert "wikitext" not in section(text_of(report, "report.md"), "All variants")
-
-
-def diverged(measured: dict[str, Any]) -> dict[str, Estimate]:
-    """Return what the metrics make of a divergence, by name."""
-    content = records.record("q4")
-    content["measures"] = {"divergence": measured}
-    rounds = [decode(json.dumps(content).encode())]
-    return {metric.name: value for metric in metrics_of(rounds) if (value := metric.value(rounds))}
-
-
-def test_divergence_takes_windows_as_clusters() -> None:
-    raw = raw_values.divergence(0.02, windows=8, window=32)
-    values = diverged(raw)
-    assert values["kl_mean"].n == 8
-    assert values["kl_p99"].n == 256
-    assert values["kl_mean"].value == pytest.approx(sum(raw["kl"]) / 256)
-    assert values["kl_p99"].value == sorted(raw["kl"])[253]
-    assert values["same_top_share"].value == pytest.approx(raw["same_top"].count("1") / 256)
-    cut = {**raw, **{key: raw[key][:200] for key in ("kl", "same_top", "nll", "base_nll")}}
-    assert windows_of(msgspec.convert(cut, Divergence)) == diverged(cut)["kl_mean"].n == 7
-    assert diverged(cut)["kl_mean"].value == pytest.approx(sum(raw["kl"][:200]) / 200)
-
-
-def test_tokens_that_all_agree_have_no_interval_rather_than_one_of_no_width() -> None:
-    same = diverged({**raw_values.divergence(0.02), "same_top": "1" * 256})["same_top_share"]
-    assert (same.value, same.low, same.high) == (1.0, None, None)
-
-
-def test_a_divergence_with_a_value_that_is_no_number_is_not_measured_and_costs_no_other_number(tmp_path: Path) -> None:
-    content = records.record("q4")
-    content["measures"]["divergence"] = raw_values.divergence(0.01)
-    content["measures"]["divergence"]["kl"][7] = None
-    records.write(tmp_path, content)
-    table = bench.load(tmp_path).set_index("metric")
-    assert "kl_mean" not in table.index
-    assert "size_bytes" in table.index
-    warning = "divergence: not measured, 1 of 256 tokens have a value that is no finite number"
-    assert of_steps(read(tmp_path)[0][0]) == [warning]
-    assert warning in [finding.text for finding in render(tmp_path, tmp_path / "out", Wanted(), ("csv",)).findings]
 
 
 def test_divergence_is_shown_with_interval_floor_and_perplexity(report: Report) -> None:
@@ -261,24 +145,13 @@ def test_divergence_is_shown_with_interval_floor_and_perplexity(report: Report) 
     line = next(line for line in text.splitlines() if line.startswith("| q4 "))
     assert "256 (8 windows)" in line
     assert "2.0e−6" in line
-    row = csv_of(report)["q4"]
+    row = table_of(report)["q4"]
     assert float(row["kl_mean_low"]) < float(row["kl_mean"]) < float(row["kl_mean_high"])
     assert float(row["kl_p99"]) > float(row["kl_mean"])
     assert float(row["kl_rounding_floor"]) == 2e-6
     assert 0 < float(row["same_top_share"]) < 1
-    assert csv_of(report)["base"]["kl_mean"] == ""
+    assert table_of(report)["base"]["kl_mean"] == ""
     assert ">q4</text>" in text_of(report, "divergence.svg")
-
-
-def test_a_divergence_near_the_rounding_floor_is_called_so(tmp_path: Path) -> None:
-    for name, kl in (("base", None), ("q8", 2e-6), ("q4", 0.02)):
-        content = records.record(name)
-        if kl:
-            content["measures"]["divergence"] = raw_values.divergence(kl)
-        records.write(tmp_path, content)
-    text = section(text_of(render(tmp_path, tmp_path / "out", Wanted()), "report.md"), "Divergence from the base")
-    near = {line.split()[1]: "at the floor" in line for line in text.splitlines() if line.startswith("| q")}
-    assert near == {"q8": True, "q4": False}
 
 
 def test_how_the_answers_were_scored_is_a_table(report: Report) -> None:
@@ -316,47 +189,3 @@ def test_the_terminal_ends_with_the_words_too(report: Report) -> None:
     first = [line for _, line in first_lines(report.findings)]
     assert any(line.startswith("Prompts of mmlu were cut to fit the context") for line in first)
     assert not any("Runtime control" in line for line in first)  # it passed
-
-
-@pytest.mark.parametrize(
-    ("task", "change", "why"),
-    [
-        ("gsm8k", {"value": [1]}, "columns of lengths [1, 50]; documents must be alike in number"),
-        ("gsm8k", {"answer": ["42"]}, "columns of lengths [1, 50]; documents must be alike in number"),
-        ("wikitext", {"value": [1.0, [2.0, 3]] * 10}, "neither all numbers nor all pairs"),
-        ("mmlu", {"gold": None}, "neither `gold`, `picked` and `loglik`, nor `metric` and `value`"),
-    ],
-)
-def test_columns_that_do_not_fit_leave_the_record_out(
-    tmp_path: Path, task: str, change: dict[str, Any], why: str
-) -> None:
-    content = mmlu_record("q4")
-    content["measures"]["accuracy"][task] |= change
-    records.write(tmp_path, content)
-    sound, left_out = read(tmp_path)
-    assert sound == []
-    assert why in str(left_out[0])
-
-
-def test_a_divergence_with_a_column_too_short_leaves_the_record_out(tmp_path: Path) -> None:
-    content = mmlu_record("q4")
-    content["measures"]["divergence"]["same_top"] = "01"
-    records.write(tmp_path, content)
-    why = str(read(tmp_path)[1][0])
-    assert "columns of lengths [2, 256]" in why
-    assert why.endswith("at `$.measures.divergence`")
-
-
-def test_records_without_the_newer_columns_still_render(tmp_path: Path) -> None:
-    newer = ("truncated", "scorer", "num_fewshot", "chat_template", "tokenizer", "scoring")
-    for name in ("base", "q4"):
-        content = records.record(name)
-        for answers in content["measures"]["accuracy"].values():
-            for key in newer:
-                del answers[key]
-        records.write(tmp_path, content)
-    report = render(tmp_path, tmp_path / "out", Wanted())
-    text = text_of(report, "report.md")
-    assert "How the answers were scored" not in text
-    assert "Divergence" not in text.split("## How to read this")[0]
-    assert csv_of(report)["q4"]["cut_prompts_hr"] == ""

@@ -1,4 +1,4 @@
-"""Rounds as the independent units: their variance, what variants tell each other of it, and clustered differences."""
+"""Rounds as the independent units: their variance, what variants share of it, and clustered differences."""
 
 from __future__ import annotations
 
@@ -74,18 +74,18 @@ def test_clusters_of_one_are_the_paired_t_test() -> None:
     before, after = rng.normal(0, 1, 50), rng.normal(0.2, 1, 50)
     moved = windows(list(after - before), 1)
     mean = ratio_mean(*moved)
-    judge = scipy_stats.ttest_rel(after, before)
-    low, high = judge.confidence_interval()
-    assert (ratio_p(*moved), mean.low, mean.high) == pytest.approx((judge.pvalue, low, high))
+    reference = scipy_stats.ttest_rel(after, before)
+    low, high = reference.confidence_interval()
+    assert (ratio_p(*moved), mean.low, mean.high) == pytest.approx((reference.pvalue, low, high))
 
 
 def test_clusters_of_like_values_are_not_counted_as_many() -> None:
     rng = np.random.default_rng(4)
     after = np.repeat(rng.normal(0, 1, 20), 30)
     moved = windows(list(after), 30)
-    judge = scipy_stats.ttest_1samp(after[::30], 0)
+    reference = scipy_stats.ttest_1samp(after[::30], 0)
     assert ratio_mean(*moved).n == 20
-    assert ratio_p(*moved) == pytest.approx(judge.pvalue)
+    assert ratio_p(*moved) == pytest.approx(reference.pvalue)
     assert (ratio_mean(*windows([1.0] * 10, 10)).low, ratio_p(*windows([1.0] * 10, 10))) == (None, 1.0)
 
 

@@ -37,7 +37,7 @@ def controls_of(results: Path) -> list[Control]:
     return controls(summarize(chosen.records).rows)
 
 
-def test_the_same_model_in_the_other_runtime_is_found(tmp_path: Path) -> None:
+def test_the_same_model_in_the_other_runtime_is_compared(tmp_path: Path) -> None:
     for name in ("q4", "finetuned", "base", "base-torch"):
         records.write(tmp_path, records.record(name))
     same = {control.task: control for control in controls_of(tmp_path)}
@@ -96,23 +96,13 @@ def test_generated_answers_are_compared_as_texts_and_perplexities_by_their_log_l
     assert tasks["wikitext"].largest_difference == pytest.approx(0.5)
 
 
-def test_what_is_no_whole_record_beside_a_cell_is_passed_over(tmp_path: Path) -> None:
-    dirty = {"commit": {"sha": records.COMMIT, "dirty": True, "tree": "changed"}}
-    whole = records.write(tmp_path, {**records.record("base"), **dirty})
-    records.write(tmp_path, records.record("q4"))  # of the clean state, in a folder of its own
-    whole.with_name("q8.r0.json").write_text(whole.read_text()[:-20])
-    whole.with_name(".q5.r0.json.tmp").write_text("{")
-    assert whole.parent.name.endswith("-dirty-changed")
-    assert [record.variant for record in read(tmp_path, whole.parent.name)[0]] == ["base"]
-
-
 def test_below_99_percent_the_runtimes_do_not_agree() -> None:
     assert not Agreement(n=400, same=395, largest_difference=2.5).holds
     assert Agreement(n=400, same=396, largest_difference=2.5).holds
     assert Agreement(n=20, same=None, largest_difference=2.5).holds
 
 
-def test_the_parity_that_records_of_before_warn_of_is_computed_anew_instead() -> None:
+def test_parity_that_old_records_warn_of_is_computed_again_instead() -> None:
     stored = "runtime parity: base-torch and base are the same model and pick the same answer on 395 of 400 of hr"
     content = {**records.record("base-torch"), "warnings": [stored, "step nf4: a tensor was left as it is"]}
     assert of_steps(decode(json.dumps(content).encode())) == ["step nf4: a tensor was left as it is"]

@@ -53,7 +53,10 @@ def refused(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
         ("variant.steps=[]", "has no steps"),
         ("variant.runtime=transformers", "runtime transformers opens hf, nf4, int8, adapter, but its last step"),
         ("variant.runtime=vllm", "unknown runtime 'vllm'"),
-        ("latency.requests=lots", "latency.requests: "),
+        ("latency.requests=lots", "latency.requests: got 'lots', allowed: a whole number"),
+        ("latency.requests=null", "latency.requests: got null, allowed: a whole number"),
+        ("accuracy.limit=few", "accuracy.limit: got 'few', allowed: a whole number or null"),
+        ("accuracy.tasks=general", "accuracy.tasks: got 'general', allowed: a list"),
         ("latency.requests=0", "latency.requests: got 0"),
         ("accuracy.tasks=[generl]", "no task 'generl'; did you mean general"),
         ("accuracy.limit=0", "accuracy.limit: got 0"),
@@ -62,9 +65,14 @@ def refused(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
         ("steps.lora.rank=4,8", "only variant takes a list"),
         ("smoke", "an override is KEY=VALUE"),
         ("round=1", "round: not yours to set"),
+        ("sweep=mine", "sweep: not yours to set"),
+        ("suite.qqqqqq=1", "unknown key; there are: suite.measures, suite.name, "),
+        ("steps.lora=null", "steps.lora: got null, allowed: keys with values"),
+        ("runtime=null", "configuration: Config group override must be"),
         ("suite.rounds=0", "suite.rounds: got 0"),
         ("suite.rounds=abc", "suite.rounds: got 'abc'"),
-        ("suite.variants=[bass]", "no 'bass' in conf/variant; did you mean base"),
+        ("suite.variants=[bass]", "suite.variants: no 'bass' in conf/variant; did you mean base"),
+        ("suite.once=[sizes]", "suite.once: unknown measure 'sizes'; did you mean size"),
         ("+lora.rank=1", "keys are changed, not added or removed"),
         ("latency.prompt=hello", "latency.prompt: got 'hello'"),
         ("accuracy.tasks=[hr,hr]", "two of them call themselves 'hr'"),
@@ -94,6 +102,8 @@ def test_a_step_value_of_the_wrong_type_names_its_key(refused: Run) -> None:
 
 def test_an_unknown_model_names_the_nearest(refused: Run) -> None:
     assert "did you mean reference" in refused(model="referense")
+    assert "model.path: missing" in refused(model="local")
+    assert "model: got nothing, allowed: a name in conf/model" in refused(model="")
 
 
 def test_cuda_without_a_gpu_stops_before_anything_is_built(refused: Run) -> None:
@@ -229,8 +239,8 @@ def test_a_malformed_mmlu_row_is_named_by_file_and_row(refused: Run, tmp_path: P
     for split in ("dev", "test"):
         (tmp_path / "mmlu" / split).mkdir(parents=True)
         (tmp_path / "mmlu" / split / f"anatomy_{split}.csv").write_text("q?,1,2,3,4,A\nq?,1,2,3,4,X\n")
-    told = refused("accuracy.tasks=[mmlu_anatomy]", "accuracy.limit=null", f"data_dir={tmp_path / 'mmlu'}")
-    assert "dev/anatomy_dev.csv: row 2: its answer is 'X', allowed: A, B, C, D" in told
+    complaint = refused("accuracy.tasks=[mmlu_anatomy]", "accuracy.limit=null", f"data_dir={tmp_path / 'mmlu'}")
+    assert "dev/anatomy_dev.csv: row 2: its answer is 'X', allowed: A, B, C, D" in complaint
 
 
 def test_rows_that_are_not_utf_8_are_named(refused: Run, tmp_path: Path) -> None:
@@ -273,7 +283,7 @@ def test_questions_from_the_hub_while_offline_stop_the_run_before_anything_is_bu
         text=True,
     )
     assert done.returncode == 2, done
-    assert "the data of 'mmlu_anatomy' is neither in the local cache nor to be had from the hub" in done.stderr
+    assert "the data of 'mmlu_anatomy' is neither in the local cache nor available from the hub" in done.stderr
     assert done.stderr.strip().endswith("go online once, or give data_dir")
     assert done.stderr.count("\n") == 1
     assert not list((tmp_path / "cache").glob("*/artifact.json"))

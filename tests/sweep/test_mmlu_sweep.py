@@ -20,7 +20,7 @@ from bench.cli import main
 from bench.records.store import read
 from bench.summary.parity import parity
 from bench.tasks.catalogue import mmlu_subjects
-from tests.tasks.test_mmlu import write
+from tests.tasks.conftest import write
 from variants.paths import ROOT
 
 N_TEST = 8
@@ -52,19 +52,19 @@ def records(results: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, folder: Path, tiny_model: Path, cache: Path) -> tuple[Path, str]:
-    """The suite in both runtimes without a break: its results, and what it told the terminal."""
-    results, told = tmp_path_factory.mktemp("results"), io.StringIO()
+    """The suite in both runtimes without a break: its results, and what it printed."""
+    results, printed = tmp_path_factory.mktemp("results"), io.StringIO()
     measures = "suite.measures=[size,latency,memory,accuracy]"
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(told):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.setenv("COLUMNS", "200")
         assert main(arguments(tiny_model, folder, results, cache, "variant=base,base-torch", measures)) == 0
-    return results, " ".join(told.getvalue().split())
+    return results, " ".join(printed.getvalue().split())
 
 
 def test_every_question_is_scored_and_every_cut_prompt_is_counted(swept: tuple[Path, str]) -> None:
-    found = records(swept[0])
-    assert sorted(found) == ["base", "base-torch"]
-    for record in found.values():
+    by_variant = records(swept[0])
+    assert sorted(by_variant) == ["base", "base-torch"]
+    for record in by_variant.values():
         assert record["status"] == "ok"
         columns = record["measures"]["accuracy"]["mmlu"]
         assert columns["n"] == len(columns["picked"]) == len(set(columns["question"])) == N_QUESTIONS
@@ -72,12 +72,12 @@ def test_every_question_is_scored_and_every_cut_prompt_is_counted(swept: tuple[P
         assert columns["num_fewshot"] == 5
         assert columns["truncated"] == N_CUT
         assert columns["scoring"]["requests"] == 4 * N_QUESTIONS
-    assert found["base"]["measures"]["accuracy"]["mmlu"]["tokenizer"]["different"] == 0
+    assert by_variant["base"]["measures"]["accuracy"]["mmlu"]["tokenizer"]["different"] == 0
 
 
 def test_the_second_runtime_is_compared_with_the_first(swept: tuple[Path, str]) -> None:
-    found = records(swept[0])
-    assert not any("parity" in record for record in found.values())  # computed when it is read
+    by_variant = records(swept[0])
+    assert not any("parity" in record for record in by_variant.values())  # computed when it is read
     base, torch = sorted(read(swept[0])[0], key=lambda record: record.variant)
     agreement = parity([torch], [base])["mmlu"]
     assert agreement.n == N_QUESTIONS
@@ -88,8 +88,8 @@ def test_the_second_runtime_is_compared_with_the_first(swept: tuple[Path, str]) 
 
 
 def test_report_and_terminal_say_at_chance_and_count_the_cut_prompts(swept: tuple[Path, str]) -> None:
-    results, told = swept
-    for text in (told, (results / "report" / "report.md").read_text()):
+    results, printed = swept
+    for text in (printed, (results / "report" / "report.md").read_text()):
         assert "No better than guessing on mmlu" in text
         assert "base is at chance: " in text
         assert "base-torch is at chance: " in text

@@ -16,6 +16,7 @@ import pytest
 
 from bench.cli import main
 from bench.sweep.run import died
+from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 
 Records = dict[str, dict[str, Any]]
@@ -25,16 +26,10 @@ def records(results: Path) -> Records:
     return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in sorted(results.glob("*/*/*.json"))}
 
 
-def arguments(tiny_model: Path, results: Path, cache: Path, *more: str) -> list[str]:
-    few = ["latency.requests=4", "latency.warmup_requests=1", "latency.output_tokens=4", "accuracy.limit=6"]
-    places = [f"results_dir={results}", f"cache_dir={cache}"]
-    return ["run", "suite=smoke", f"model={tiny_model}", *few, *places, *more]
-
-
-def deterministic(found: Records) -> dict[str, Any]:
+def deterministic(by_variant: Records) -> dict[str, Any]:
     return {
         name: (r["status"], r["artifact"], r["measures"]["size"], r["measures"]["accuracy"])
-        for name, r in found.items()
+        for name, r in by_variant.items()
     }
 
 
@@ -68,16 +63,16 @@ def test_a_record_holds_identity_lineage_and_raw_samples(swept: tuple[Path, list
 
 
 def test_the_scores_are_those_of_lm_evals_own_model(swept: tuple[Path, list[str]], tiny_model: Path) -> None:
-    """The outside judge: lm-eval's HFLM on the same questions; half precision weights move a sum by a little."""
+    """Compare with lm-eval's HFLM on the same questions; half precision weights move a sum by a little."""
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
 
     from bench.tasks.load import load
 
     ours = records(swept[0])["base"]["measures"]["accuracy"]["general"]
-    judge = HFLM(pretrained=str(tiny_model), dtype="float32", batch_size=1, device="cpu", add_bos_token=True)
+    reference = HFLM(pretrained=str(tiny_model), dtype="float32", batch_size=1, device="cpu", add_bos_token=True)
     tasks = {"tasks": load("general", None, None, 0).leaves}
-    theirs = evaluate(judge, tasks, limit=6, bootstrap_iters=0)["samples"]["general"]
+    theirs = evaluate(reference, tasks, limit=6, bootstrap_iters=0)["samples"]["general"]
     for sample, row in zip(sorted(theirs, key=lambda s: int(s["doc_id"])), ours["loglik"], strict=True):
         assert [answer[0] for answer in sample["filtered_resps"]] == pytest.approx(row, abs=0.1)
 
@@ -86,6 +81,20 @@ def test_running_again_skips_what_is_finished_and_changes_nothing(swept: tuple[P
     before = {p: p.read_bytes() for p in swept[0].glob("*/*/*.json")}
     assert main(swept[1]) == 0
     assert {p: p.read_bytes() for p in swept[0].glob("*/*/*.json")} == before
+
+
+def test_finished_cells_need_no_artifacts_and_so_nothing_is_to_build(
+    swept: tuple[Path, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*swept[1], f"cache_dir={tmp_path / 'empty'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 finished, 0 to run" in printed
+    assert "artifacts  0 to build\n" in printed
+    assert not (tmp_path / "empty" / "artifacts").exists()
+
+
+def test_what_hydra_writes_lies_in_the_cache_of_the_sweep(swept: tuple[Path, list[str]], cache: Path) -> None:
+    assert (cache / "hydra" / "multirun.yaml").is_file()
 
 
 def test_a_changed_measure_is_another_cell_under_another_name(
@@ -108,13 +117,13 @@ def test_a_failing_cell_becomes_a_record_the_sweep_goes_on_and_the_exit_code_say
 ) -> None:
     typed = arguments(tiny_model, tmp_path, cache, "runtime.llamacpp.n_ctx=8", "variant=base,base-torch")
     assert main(typed) == 1
-    found = records(tmp_path)
-    assert found["base"]["status"] == "failed"
-    assert found["base-torch"]["status"] == "ok"
-    error = found["base"]["error"]
+    by_variant = records(tmp_path)
+    assert by_variant["base"]["status"] == "failed"
+    assert by_variant["base-torch"]["status"] == "ok"
+    error = by_variant["base"]["error"]
     assert error["stage"] == "measure"
     assert "do not fit n_ctx=8" in error["message"]
-    assert "size" in found["base"]["measures"]
+    assert "size" in by_variant["base"]["measures"]
     printed = capsys.readouterr().out
     assert error["reproduce"] in printed
     again = subprocess.run(error["reproduce"], shell=True, cwd=ROOT, capture_output=True, text=True)
@@ -181,7 +190,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
     assert deterministic(records(results)) == deterministic(records(swept[0]))
 
 
-def test_a_native_death_is_told_in_words() -> None:
+def test_a_native_death_is_explained_in_words() -> None:
     assert "SIGABRT (a native abort)" in died(-signal.SIGABRT)
     assert "perhaps out of memory" in died(-signal.SIGKILL)
     assert "exited with 3" in died(3)

@@ -20,7 +20,7 @@ def composed(*arguments: str) -> Settings:
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("suite.rounds=null", "suite.rounds: got None, allowed: a whole number from 1"),
+        ("suite.rounds=null", "suite.rounds: got null, allowed: a whole number from 1"),
         ("suite.measures=size", "suite.measures: got 'size', allowed: a list"),
         ("variant.steps=[source,8]", "variant.steps[1]: got 8, allowed: text"),
         ("suite.questions=4", "suite.questions: got 4, allowed: keys with values"),

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec.structs import asdict
 
+from bench.machine.git import State
 from bench.records.store import read
 from bench.selftest import records
 from bench.sweep.cell import make_cell
 from bench.sweep.compose import compose
 from bench.sweep.request import parse
 from bench.sweep.run import moved
-from tests.sweep.test_run import arguments
+from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 
 
@@ -65,9 +66,10 @@ def test_a_checkout_that_changed_under_a_sweep_is_named_in_its_records(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cell = make_cell(compose(parse([f"model={tiny_model}"]), "base", 0))
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: asdict(cell.commit))
+    now = State(cell.commit.sha, cell.commit.dirty, cell.commit.tree)
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: now)
     assert moved(cell) == []
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: {**asdict(cell.commit), "tree": "another"})
+    monkeypatch.setattr("bench.sweep.run.state", lambda root: replace(now, tree="another"))
     assert moved(cell)[0].startswith("the checkout changed after this sweep began")
 
 

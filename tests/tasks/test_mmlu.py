@@ -15,29 +15,10 @@ import pytest
 
 from bench.tasks import catalogue, mmlu
 from bench.tasks.load import chosen, load
+from tests.tasks.conftest import GROUP, write
 from variants.errors import UserError
 
 REAL = Path(os.environ.get("MMLU_DIR", "MMLU_DIR is not set")).expanduser().absolute()
-GROUP = "mmlu_social_sciences"
-ODD = {
-    0: [" It begins with a space, and\nhas a line\n\nbreak", ' "quoted", with a comma', " B", "", "NA", "A"],
-    1: ["¿Ünïcödé — ∀x?", "x = 1", "x\t= 2 ", "None", "3", "D"],
-}
-"""Rows that a careless reader changes."""
-
-
-def write(folder: Path, subjects: list[str], n_test: int = 3, n_dev: int = 5) -> Path:
-    for split, n_rows in (("dev", n_dev), ("test", n_test)):
-        (folder / split).mkdir(parents=True)
-        for subject in subjects:
-            plain = [
-                [f"{subject} {split} {i}?", f"{i}", f"{i + 1}", f"{i + 2}", f"{i + 3}", "ABCD"[i % 4]]
-                for i in range(n_rows)
-            ]
-            rows = [ODD.get(i, row) if split == "test" else row for i, row in enumerate(plain)]
-            with (folder / split / f"{subject}_{split}.csv").open("w", newline="", encoding="utf-8") as stream:
-                csv.writer(stream, lineterminator="\n").writerows(rows)
-    return folder
 
 
 @pytest.fixture(scope="module")

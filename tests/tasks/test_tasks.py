@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench.tasks import generate
-from variants.data import Row, read_rows
+from variants.data import TaskRow, read_rows
 from variants.reference.corpus import texts
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ REFERENCE = ROOT / "variants/reference"
 COUNTS = {"general": (400, 8), "hr": (200, 8)}
 
 
-def rows(task: str, split: str) -> list[Row]:
+def rows(task: str, split: str) -> list[TaskRow]:
     return read_rows(TASKS / task / f"{split}.jsonl")
 
 

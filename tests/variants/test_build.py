@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import make
-from variants.artifact import Artifact, Made, read_artifact
+from variants.artifact import Artifact, StepReport, read_artifact
 from variants.build import build, check_disk
 from variants.cache import Cache
 from variants.errors import UserError
@@ -157,7 +157,7 @@ class CountedSource(Source):
 
     tally: str = ""
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         with Path(self.tally).open("a") as lines:
             lines.write("ran\n")
         return super().run(parent, out, device)

@@ -1,4 +1,4 @@
-"""The layout of the cache: an existing cache is found again, whatever version of the code wrote it."""
+"""The layout of the cache: an existing cache can be used again, whatever version of the code wrote it."""
 
 from __future__ import annotations
 

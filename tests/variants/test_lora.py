@@ -74,7 +74,7 @@ def trained(step: Lora, parent: Artifact, out: Path) -> dict[str, object]:
     return dict(step.run(parent, out, "cpu").notes)
 
 
-def test_loss_falls_and_the_notes_tell_how_it_went(lora: Lora, parent: Artifact, tmp_path: Path) -> None:
+def test_loss_falls_and_the_notes_record_it(lora: Lora, parent: Artifact, tmp_path: Path) -> None:
     notes = trained(lora, parent, tmp_path / "out")
     first, last = notes["train_loss_first"], notes["train_loss_last"]
     assert isinstance(first, float)

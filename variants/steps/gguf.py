@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.process import die_with_parent
 from variants.step import Role
@@ -37,7 +37,7 @@ class Gguf:
         if self.type not in BITS:
             raise UserError(f"type: got {self.type!r}, allowed: {', '.join(BITS)}")
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Run the converter; its log goes to this process's standard error."""
         assert parent is not None
         if not CONVERTER.is_file():
@@ -48,7 +48,7 @@ class Gguf:
         )
         if done.returncode != 0:
             raise RuntimeError(f"convert_hf_to_gguf.py exited with {done.returncode}; its message is in the log")
-        return Made(notes={"converter": "convert_hf_to_gguf.py", "type": self.type})
+        return StepReport(notes={"converter": "convert_hf_to_gguf.py", "type": self.type})
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the weights in this type."""

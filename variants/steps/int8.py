@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.load import load_model, sixteen_bit
 from variants.model_folder import copy_tokenizer
@@ -34,7 +34,7 @@ class Int8:
         if not self.outlier_threshold >= 0:
             raise UserError(f"outlier_threshold: got {self.outlier_threshold}, allowed: 0 and more")
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Quantize while loading and save the packed weights."""
         from transformers import BitsAndBytesConfig
 
@@ -42,7 +42,7 @@ class Int8:
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.outlier_threshold)  # type: ignore[no-untyped-call]
         load_model(parent.path, sixteen_bit(parent.tensor_types), device, config).save_pretrained(out)
         copy_tokenizer(parent.path, out)
-        return Made(notes={"quant_type": "int8", "outlier_threshold": self.outlier_threshold})
+        return StepReport(notes={"quant_type": "int8", "outlier_threshold": self.outlier_threshold})
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return 11 bits a parameter: 8-bit layers, and up to a third of a small model in a 16-bit embedding."""

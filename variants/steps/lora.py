@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from variants.artifact import Artifact, Kind, Made
-from variants.data import Row, read_rows
+from variants.artifact import Artifact, Kind, StepReport
+from variants.configure import check_least
+from variants.data import TaskRow, read_rows
 from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
@@ -66,16 +67,12 @@ class Lora:
     expected_cost: ClassVar[float] = 25.0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "alpha", "epochs", "batch_size", "max_length"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}: got {getattr(self, name)}, allowed: a whole number from 1")
+        check_least(self, rank=1, alpha=1, epochs=1, batch_size=1, max_length=1, weight_decay=0)
         for name in ("replay_share", "dropout", "warmup_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}: got {getattr(self, name)}, allowed: 0 up to, but not, 1")
         if not 0 < self.learning_rate < 1:
             raise UserError(f"learning_rate: got {self.learning_rate}, allowed: above 0 and below 1")
-        if self.weight_decay < 0:
-            raise UserError(f"weight_decay: got {self.weight_decay}, allowed: 0 or more")
         if self.schedule not in SCHEDULES:
             raise UserError(f"schedule: got {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
         if "{question}" not in self.prompt:
@@ -86,7 +83,7 @@ class Lora:
             if path:
                 read_rows(resolve(path))
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Train and save adapter and tokenizer. Raises UserError for a broken row or one longer than `max_length`."""
         import torch
         from transformers import AutoTokenizer, set_seed
@@ -107,7 +104,7 @@ class Lora:
         (out / "README.md").unlink(missing_ok=True)
         copy_tokenizer(parent.path, out)
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        return Made(
+        return StepReport(
             notes={
                 "train_loss_first": losses[0],
                 "train_loss_last": losses[-1],
@@ -144,7 +141,7 @@ class Lora:
         path = resolve(name)
         return [self._example(row, tokenizer, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
 
-    def _example(self, row: Row, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
+    def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
         prompt = self.prompt.format(question=row.question)
         context: list[int] = tokenizer(prompt)["input_ids"]
         ids: list[int] = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
@@ -43,7 +43,7 @@ class Merge:
         if self.onto not in ONTO:
             raise UserError(f"onto: got {self.onto!r}, allowed: {', '.join(ONTO)}")
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Save merged bfloat16 weights; note their divergence from the unmerged model as it was trained."""
         import torch
         from peft import PeftModel
@@ -67,7 +67,7 @@ class Merge:
         copy_tokenizer(parent.path, out)
         saved = load_model(out, "float32", "cpu")
         divergence, same_top = _compare(before, _probe(saved.eval()))
-        return Made(
+        return StepReport(
             notes={
                 "onto": self.onto,
                 "merged_onto": target.fingerprint,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.load import load_model, sixteen_bit
 from variants.model_folder import copy_tokenizer
 from variants.step import Role
@@ -26,7 +26,7 @@ class Nf4:
     revision: ClassVar[int] = 1
     expected_cost: ClassVar[float] = 2.5
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Quantize while loading and save the packed weights."""
         import torch
         from transformers import BitsAndBytesConfig
@@ -40,7 +40,7 @@ class Nf4:
         )
         load_model(parent.path, sixteen_bit(parent.tensor_types), device, config).save_pretrained(out)
         copy_tokenizer(parent.path, out)
-        return Made(notes={"quant_type": "nf4", "double_quant": self.double_quant})
+        return StepReport(notes={"quant_type": "nf4", "double_quant": self.double_quant})
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return 8 bits a parameter: 4-bit layers, and up to a third of a small model in a 16-bit embedding."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.process import usable_cores
 from variants.step import Role
@@ -52,7 +52,7 @@ class Quantize:
         if self.type not in NOMINAL_BITS:
             raise UserError(f"type: got {self.type!r}, allowed: {', '.join(NOMINAL_BITS)}")
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Write `model.gguf`, and warn about every tensor that llama.cpp did not store in the type's own family."""
         import llama_cpp
 
@@ -77,7 +77,7 @@ class Quantize:
         ]
         if kept:
             warnings.append(f"{kept} tensors stayed 16-bit under the label {self.type}")
-        return Made(notes={"type": self.type}, warnings=tuple(warnings))
+        return StepReport(notes={"type": self.type}, warnings=tuple(warnings))
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return parameters times the type's nominal bits per weight."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from variants.artifact import Artifact, Kind, Made
+from variants.artifact import Artifact, Kind, StepReport
 from variants.model_folder import model_files
 from variants.paths import resolve
 from variants.step import CONTENT, Role
@@ -32,7 +32,7 @@ class Source:
     def __post_init__(self) -> None:
         model_files(resolve(self.path))
 
-    def run(self, parent: Artifact | None, out: Path, device: str) -> Made:
+    def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Copy the model's files into `out`: a link would let a later change of the folder reach into the cache.
 
         Files of a hub snapshot are linked: they lie in a store that is addressed by content and never changed.
@@ -43,7 +43,7 @@ class Source:
             else:
                 shutil.copyfile(file, out / file.name)
         config = json.loads((out / "config.json").read_text())
-        return Made(notes={"architectures": config.get("architectures"), "dtype": config.get("dtype")})
+        return StepReport(notes={"architectures": config.get("architectures"), "dtype": config.get("dtype")})
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the model's files."""

@@ -28,7 +28,7 @@ def percent(value: float) -> str:
 
 
 def subject_of(limit: Limit) -> str:
-    """Return what a limit is about, such as `E2E P99` or `hr`."""
+    """Return what a limit is about, such as `E2E P99` or a task."""
     if limit.kind == "latency":
         timed, point, _ = limit.metric.split("_")
         return f"{TIMED[timed]} {point.upper()}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.metrics.chance import guesses
-from bench.report.charts.labels import Point, label, settle
+from bench.report.charts.labels import NamedPoint, label, settle
 from bench.report.charts.style import MUTED, WIDTH, family_legend
 from bench.summary.family import CONTROL
 from bench.summary.pairs import pareto
@@ -48,7 +48,7 @@ def accuracy_against_size(summary: Summary) -> Figure | None:
     family_legend(figure, summary.rows)
     settle(figure)
     for axes, mine in zip(figure.axes, shown.values(), strict=False):
-        points = [Point(spot.row.variant, spot.size, spot.accuracy, spot.low, spot.high) for spot in mine]
+        points = [NamedPoint(spot.row.variant, spot.size, spot.accuracy, spot.low, spot.high) for spot in mine]
         label(axes, points, _front(mine))
     return figure
 

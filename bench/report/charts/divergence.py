@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.metrics.divergence import divergence_of
-from bench.report.charts.labels import Point, label, settle
+from bench.report.charts.labels import NamedPoint, label, settle
 from bench.report.charts.style import MUTED, WIDTH, family_legend
 from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
@@ -57,7 +57,7 @@ def _spot(row: Row) -> Spot | None:
     return Spot(row, bits.value, kl, same_top, measured.rounding_floor or 0.0)
 
 
-def _kl(axes: Axes, spots: Sequence[Spot]) -> list[Point]:
+def _kl(axes: Axes, spots: Sequence[Spot]) -> list[NamedPoint]:
     axes.set_title("Mean KL to the base of the same runtime")
     axes.set_ylabel("nats per token, with 95 % interval (log scale)")
     axes.set_yscale("log")
@@ -76,7 +76,7 @@ def _kl(axes: Axes, spots: Sequence[Spot]) -> list[Point]:
     return points
 
 
-def _same_top(axes: Axes, spots: Sequence[Spot]) -> list[Point]:
+def _same_top(axes: Axes, spots: Sequence[Spot]) -> list[NamedPoint]:
     axes.set_title("Tokens with the same likeliest next one")
     axes.set_ylabel("%, with 95 % interval")
     points = []
@@ -87,8 +87,8 @@ def _same_top(axes: Axes, spots: Sequence[Spot]) -> list[Point]:
     return points
 
 
-def _draw(axes: Axes, spot: Spot, y: float, low: float, high: float) -> Point:
+def _draw(axes: Axes, spot: Spot, y: float, low: float, high: float) -> NamedPoint:
     family = spot.row.family
     axes.plot([spot.bits, spot.bits], [low, high], color=family.colour, alpha=0.45, lw=2, zorder=1)
     axes.plot(spot.bits, y, marker=family.marker, color=family.colour, ms=9, mec="white", mew=0.8, zorder=2)
-    return Point(spot.row.variant, spot.bits, y, low, high)
+    return NamedPoint(spot.row.variant, spot.bits, y, low, high)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ ROW, HEAD = 0.3, 1.15  # inches
 
 
 def effects_chart(lines: Sequence[VerdictLine]) -> str:
-    """Draw every line whose change is in percent or points; returns an SVG document, empty where none has one."""
+    """Draw every line whose change is a finite number of percent or points; returns SVG, empty where none has one."""
     panels: dict[str, list[VerdictLine]] = {}
     for line in lines:
-        if line.change is not None and line.scale in ("ratio", "points"):
+        numbers = [end for end in (line.change, line.low, line.high) if end is not None]
+        if line.change is not None and line.scale in ("ratio", "points") and all(map(math.isfinite, numbers)):
             panels.setdefault(line.metric, []).append(line)
     return chart("effects", lambda: _figure(panels) if panels else None)
 

@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Point:
+class NamedPoint:
     """A point with its name and the ends of its interval, in the coordinates of the data."""
 
     text: str
@@ -28,12 +28,12 @@ class Point:
 
 
 def settle(figure: Figure) -> None:
-    """Lay a figure out for good: labels are placed in final coordinates."""
+    """Lay a figure out and freeze the layout: labels are placed in final coordinates."""
     figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
     figure.set_layout_engine("none")
 
 
-def label(axes: Axes, points: Sequence[Point], line: Sequence[tuple[float, float]] = ()) -> None:
+def label(axes: Axes, points: Sequence[NamedPoint], line: Sequence[tuple[float, float]] = ()) -> None:
     """Name the points of a settled figure; labels keep off each other, the points, their intervals and the line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from bench.history.branch import History
-from bench.history.series import BranchCommit, Change, Series
+from bench.history.series import BranchCommit, ChangePoint, Series
 from bench.metrics.metric import Metric, Test
 from bench.report.charts.cache import kept
 from bench.report.charts.history import history_chart
@@ -21,7 +21,7 @@ from bench.report.pages.html import inline, rendered
 from bench.report.pages.sweep import Headline
 from bench.stats.changepoints import ALPHA, LEAST
 
-MARKS = {True: "better", False: "worse"}
+WORDS = {True: "better", False: "worse"}
 NAMED = 3
 SUBJECT = 44
 """Characters of a commit's subject that a table has room for."""
@@ -76,7 +76,7 @@ def _headline(history: History) -> Headline:
     says = (
         f"{plural(worse, 'change')} for the worse, {len(changes) - worse} for the better"
         if changes
-        else ("no change point was history, which does not mean that nothing changed")
+        else "no change point was found, which does not mean that nothing changed"
     )
     return Headline(
         title=f"History of {history.branch}",
@@ -90,7 +90,7 @@ def _headline(history: History) -> Headline:
     )  # fmt: skip
 
 
-def change_grid(changes: Sequence[Change]) -> Grid:
+def change_grid(changes: Sequence[ChangePoint]) -> Grid:
     """Make the table of change points, the newest first."""
     columns = (
         "Variant",
@@ -107,13 +107,13 @@ def change_grid(changes: Sequence[Change]) -> Grid:
     return Grid(
         "changes",
         "Change points",
-        "" if changes else "None was history.",
+        "" if changes else "None was found.",
         columns,
         tuple(_change_line(change) for change in changes),
     )  # fmt: skip
 
 
-def _change_line(change: Change) -> Line:
+def _change_line(change: ChangePoint) -> Line:
     before, after = change.before, change.after
     interval = (
         "" if change.low is None or change.high is None else f"{_by(change, change.low)} to {_by(change, change.high)}"
@@ -123,7 +123,7 @@ def _change_line(change: Change) -> Line:
         (
             Entry(change.variant),
             Entry(change.metric.title),
-            Entry(f"{_size_of(change)} {MARKS[change.better]}", _levels(change), tone=MARKS[change.better]),
+            Entry(f"{_size_of(change)} {WORDS[change.better]}", _levels(change), tone=WORDS[change.better]),
             Entry(interval or "exact"),
             Entry("" if change.p is None else p_value(change.p)),
             Entry(before.commit.sha[:12], _subject(before.commit)),
@@ -135,25 +135,25 @@ def _change_line(change: Change) -> Line:
     )
 
 
-def _levels(change: Change) -> str:
+def _levels(change: ChangePoint) -> str:
     ends = (change.before.value.value, change.after.value.value)
-    if change.metric.test == "exact":
+    if change.metric.unit == "byte" and change.metric.test == "exact":
         return " → ".join(f"{value:,.0f} B" for value in ends)
     return " → ".join(with_unit(value, change.metric.unit) for value in ends)
 
 
-def _size_of(change: Change) -> str:
+def _size_of(change: ChangePoint) -> str:
     """Write how much a metric changed: a size is exact to the byte."""
-    if change.metric.test == "exact":
+    if change.metric.unit == "byte" and change.metric.test == "exact":
         return f"{change.after.value.value - change.before.value.value:+,.0f} B".replace("-", "−")
     return _by(change, change.change)
 
 
-def _by(change: Change, value: float) -> str:
+def _by(change: ChangePoint, value: float) -> str:
     return changed(value, change.metric.scale, change.metric.unit)
 
 
-def commands(changes: Sequence[Change]) -> list[str]:
+def commands(changes: Sequence[ChangePoint]) -> list[str]:
     """Return the commands that find the one commit, one for all metrics of a variant that changed together."""
     first = {(c.variant, c.before.commit.sha, c.after.commit.sha): c.bisect for c in reversed(changes) if c.bisect}
     return list(first.values())[::-1]
@@ -246,7 +246,7 @@ def definitions(history: History) -> list[tuple[str, str]]:
             f"{LEAST} commits on each side, and the change has to exceed a limit{_in_brackets(limits['rounds'])}. A "
             "machine that drifts looks like a change: see the canary.",
         ),
-        ("Change point of a size", "any byte between two measured commits that follow each other: it is exact."),
+        ("Change point of a size", "any byte between two measured commits that follow each other: a size is exact."),
         (
             "Change point of an accuracy",
             "two measured commits that follow each other, same questions: exact McNemar, Holm over all such pairs "

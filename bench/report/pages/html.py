@@ -1,4 +1,4 @@
-"""Self-contained pages of one look: templates, charts inside them, and the links from each to all."""
+"""Fill in the templates of self-contained pages, put charts inside them, and link each page to all others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def inline(name: str, title: str, svg: str) -> Markup:
 
 
 def link_pages(folder: Path) -> None:
-    """Write the links to all pages of a folder into each of them: which there are changes with every command."""
+    """Write links to all pages of a folder into each page: every command may add one."""
     comparisons = sorted(path.name for path in folder.glob("compare-*.html"))
     titles = {name: title for name, title in PAGES.items() if (folder / name).exists()}
     titles |= {name: name.removesuffix(".html").replace("-", " ", 1).capitalize() for name in comparisons}

@@ -63,7 +63,7 @@ def _metric(summary: Summary, name: str) -> Metric:
 
 
 def _drawn_alike(rows: Sequence[Row], task: str) -> list[str]:
-    """Say that a draw took as many questions of every subject, where it did."""
+    """Return a note where the same number of questions of every subject was drawn."""
     asked = [row for row in rows if task in row.answers]
     counts = {n for row in asked for _, n in subjects_of(row.answers[task]).values()}
     measures = [record.config.measures.get("accuracy") or {} for row in asked for record in row.records]

@@ -1,4 +1,4 @@
-"""Write a comparison for a reader: its table, what its words mean, and one summary line."""
+"""Write a comparison as text: its table, the meaning of its words, and one summary line."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _change(line: VerdictLine, value: float | None, named: bool = True) -> str:
 
 
 def footnotes(comparison: Comparison) -> list[str]:
-    """Say what the verdicts mean, which limits they go by, and what else a reader must know, a line each."""
+    """Say what the verdicts mean, which limits and tests they use, and what else a reader must know, a line each."""
     limits = {line.metric.partition(" ")[0]: line for line in comparison.lines if line.limit}
     in_words = ", ".join(
         f"{name} {100 * line.limit:g} {'pt' if line.scale == 'points' else '%'}" for name, line in limits.items()
@@ -100,17 +100,18 @@ def families(comparison: Comparison) -> str:
 
 
 def drift_lines(comparison: Comparison) -> list[str]:
-    """Say what the machine itself gave on either side."""
+    """Say how fast the machine itself was on either side."""
     if not comparison.drift:
-        return ["canary: not measured on both sides, so that a machine that drifted looks like a change"]
+        return ["machine check (canary): not measured on both sides, so a machine that drifted looks like a change"]
     readings = ", ".join(
         f"{c.name} {digits(c.base)} → {digits(c.head)} ({100 * c.change:+.1f} %)" for c in comparison.drift
     )
-    return [f"canary, median beside the cells: {readings}; a machine that drifted looks like a change (--normalize)"]
+    drifted = "a machine that drifted looks like a change (--normalize)"
+    return [f"machine check (canary), median beside the cells: {readings}; {drifted}"]
 
 
 def counts(comparison: Comparison) -> str:
-    """Count the lines of each verdict, in the order in which a reader wants to hear of them."""
+    """Count the lines of each verdict, in the order of VERDICTS."""
     lines = Counter(line.verdict for line in comparison.lines)
     return ", ".join(f"{lines[verdict]} {verdict}" for verdict in VERDICTS if lines[verdict])
 

@@ -1,4 +1,4 @@
-"""The table of what accuracy cannot see: how far each variant's next-token distributions are from its base's."""
+"""The table of divergences: how far each variant's next-token distributions are from those of its base."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.summary.rows import Row, Summary
 
 
 def divergence_grid(summary: Summary) -> list[Grid]:
-    """Make the table of divergences, none where nothing diverged was measured."""
+    """Make the table of divergences, none where none was measured."""
     metrics = [m for m in summary.metrics if m.measure == "divergence" and summary.measured(m.name)]
     texts = {measured.text[:12] for row in summary.rows if (measured := divergence_of(row.records))}
     if not texts:

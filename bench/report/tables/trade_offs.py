@@ -103,7 +103,7 @@ def _claimed_changes(claim: Claim, first: Claim) -> tuple[str, str, str]:
 
 
 def _kept(summary: Summary, kept: Kept, task: str) -> str:
-    """Say how much of what one variant gets right another one still gets right."""
+    """Say how many right answers one variant has for each that another one has."""
     before, after = (summary.by_name.get(name) for name in (kept.before, kept.after))
     accuracy = _accuracy(summary, task)
     change = pairs.paired(accuracy, before, after) if accuracy else None

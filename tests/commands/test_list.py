@@ -1,0 +1,83 @@
+"""`bench list`: what results/ holds, and which files are no sound records."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli import main
+from bench.selftest import records, repository
+from tests.checkout import Checkout, failing
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_list_shows_commits_in_gits_order_with_cells_and_failures(checkout: Checkout, capsys: Capture) -> None:
+    early = "2020-01-01T00:00:00+00:00"
+    checkout.measure(checkout.base, lambda c: c.update(started_at="2026-12-01T00:00:00+00:00"))
+
+    def last_fails(content: dict[str, Any]) -> None:
+        content.update(started_at=early)
+        if content["round"] == 2:
+            failing(content)
+
+    checkout.measure(checkout.head, last_fails)
+    checkout.measure("e" * 40)  # a commit that this repository does not know
+    assert main(["list", "--results", str(checkout.results)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    shown = [row for row in rows if records.MACHINE in row]
+    assert [row[0] for row in shown] == [checkout.head[:12], checkout.base[:12], "e" * 12]
+    assert shown[0] == [
+        *(checkout.head[:12], records.MACHINE, "embedded-reference", "2020-01-01", "00:00", "3", "q4", "1", "q4"),
+    ]
+    assert shown[1][5:] == ["3", "–", "q4"]
+
+
+def test_list_shows_the_newest_commits_and_counts_the_rest(tmp_path: Path, capsys: Capture) -> None:
+    shas = repository.make_history(tmp_path, 5, rounds=1, requests=5)
+    assert main(["list", "--results", str(tmp_path / "results"), "--limit", "2"]) == 0
+    output = capsys.readouterr().out
+    assert [sha[:12] in output for sha in shas] == [False, False, False, True, True]
+    assert "and 3 more commits with 36 records" in output
+    assert main(["list", "--results", str(tmp_path / "results"), "--all"]) == 0
+    assert all(sha[:12] in capsys.readouterr().out for sha in shas[:1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint", "at_once"),
+    [
+        (lambda text: text[:-50], "not JSON, perhaps cut short", True),
+        (lambda text: text.replace('"schema": 1', '"schema": 7'), "schema 7 is unknown", True),
+        (lambda text: text.replace('"id": "test-cpu-2c"', '"id": "other"'), "machine: the record says other", True),
+        (lambda text: text.replace('"e2e_ms": [', '"e2e_ms": [NaN, '), "NaN is no number", False),
+    ],
+)
+def test_list_names_what_is_no_sound_record(
+    checkout: Checkout, capsys: Capture, spoil: object, complaint: str, at_once: bool
+) -> None:
+    checkout.measure(checkout.head)
+    path = checkout.results / records.MACHINE / checkout.head[:12] / "q4.r1.json"
+    path.write_text(spoil(path.read_text()))  # type: ignore[operator]
+    results = ["--results", str(checkout.results)]
+    assert main(["list", *results]) == int(at_once)
+    assert bool(re.search(complaint, capsys.readouterr().err)) == at_once
+    assert main(["list", "--check", *results]) == 1
+    output = capsys.readouterr().err
+    assert re.search(complaint, output)
+    assert len(output.splitlines()) == 1
+    assert str(path) in output
+
+
+def test_list_of_nothing_says_so(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["list", "--results", str(tmp_path)]) == 0
+    assert "no records under" in capsys.readouterr().out
+
+
+def test_the_names_that_overrides_take_are_listed(capsys: Capture) -> None:
+    assert main(["list", "--names"]) == 0
+    output = capsys.readouterr().out
+    assert "finetuned-q4" in output
+    assert "lora" in output

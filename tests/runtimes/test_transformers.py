@@ -1,0 +1,124 @@
+"""Packed weights and adapters in transformers: their scores, their number formats, their limits."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.runtimes.forest import Request
+from bench.runtimes.transformers import Transformers
+from tests.conftest import make, steps_of
+from tests.runtimes.conftest import PROMPT, Catalogue, scored
+from variants.load import load_model
+
+
+def test_an_adapter_runs_on_its_four_bit_base(cache: Path, catalogue: Catalogue) -> None:
+    short = {**catalogue, "lora": {**catalogue["lora"], "epochs": 1}}
+    qlora = make(cache, short, ["source", "nf4", "lora"])
+    runtime = Transformers(2048, 64, 64, "float32", "bfloat16", 2)
+    session = runtime.open(qlora, "cpu")
+    assert "NF4" in session.facts["dtype"]
+    assert all(map(math.isfinite, scored(session, [Request([1, 20], [30, 40])])))
+    assert [part.kind for part in qlora.deployed()] == ["nf4", "adapter"]
+
+
+@pytest.mark.parametrize("step", ["nf4", "int8"])
+def test_packed_weights_score_in_groups_as_alone_and_as_unpacked_up_to_their_rounding(
+    cache: Path, catalogue: Catalogue, step: str
+) -> None:
+    import torch
+
+    made = make(cache, catalogue, ["source", step])
+    packed = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    texts = [packed.tokenize(f"{PROMPT} {answer}", bos=True) for answer in ("28 days", "28 hours", "none", "N")]
+    requests = [Request(tokens[:-1], tokens[-1:]) for tokens in texts]
+    together = scored(packed, requests)
+    assert together == pytest.approx([scored(packed, [request])[0] for request in requests], abs=0.05)
+    unpacked = load_model(made.path, "float32", "cpu").dequantize().float()
+    with torch.inference_mode():
+        rows = [torch.log_softmax(unpacked(torch.tensor([tokens[:-1]])).logits[0, -1], dim=-1) for tokens in texts]
+    plain = [float(row[tokens[-1]]) for row, tokens in zip(rows, texts, strict=True)]
+    assert together == pytest.approx(plain, abs=0.2)  # activations are rounded too
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("step", ["nf4", "int8"])
+def test_all_but_packed_weights_are_in_the_number_format_that_the_record_names(
+    cache: Path, catalogue: Catalogue, step: str, dtype: str
+) -> None:
+    made = make(cache, catalogue, ["source", step])
+    session = Transformers(2048, 64, 64, dtype, "bfloat16", 2).open(made, "cpu")
+    dtypes = {str(parameter.dtype) for parameter in session._model.parameters() if parameter.is_floating_point()}
+    assert dtypes == {f"torch.{dtype}"}
+    assert session.facts["dtype"].startswith(f"{dtype} compute, {step.upper()} weights multiplied in ")
+    assert np.isfinite(scored(session, [Request([1, 20], [30, 40])])).all()
+
+
+def test_weights_with_biases_and_a_tied_output_layer_are_packed_and_scored(tmp_path: Path, tiny_model: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+    }
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    torch.manual_seed(0)
+    config = Qwen2Config(vocab_size=2048, num_key_value_heads=4, max_position_embeddings=256, **sizes)
+    config.tie_word_embeddings = True
+    config.initializer_range = 0.1
+    model: Any = Qwen2ForCausalLM(config)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):  # zeros would not show whether they are added
+            parameter.data.normal_()
+    model.half().save_pretrained(tmp_path / "qwen")
+    tokenizer.save_pretrained(tmp_path / "qwen")
+    steps = steps_of(tmp_path / "qwen")
+    for step in ("nf4", "int8"):
+        made = make(tmp_path, steps, ["source", step])
+        assert "BF16" not in made.tensor_types  # a float16 model is not rounded to bfloat16 on the way
+        session = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+        plain = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(make(tmp_path, steps, ["source"]), "cpu")
+        requests = [Request([1, 20, 30], [40]), Request([1, 20, 30], [50])]
+        packed = scored(session, requests)
+        assert packed == pytest.approx(scored(plain, requests), abs=0.1)
+        for name, parameter in session._model.named_parameters():
+            if name.endswith("bias"):
+                parameter.data.zero_()
+        assert scored(session, requests) != pytest.approx(packed, abs=0.1)
+
+
+def test_positions_that_depend_on_a_texts_length_are_refused_beyond_the_limit(
+    cache: Path, catalogue: Catalogue
+) -> None:
+    session = Transformers(512, 64, 64, "float32", "bfloat16", 2).open(make(cache, catalogue, ["source"]), "cpu")
+    session._model.config.rope_parameters = {"rope_type": "longrope", "original_max_position_embeddings": 300}
+    session.start_scoring(300)
+    with pytest.raises(RuntimeError, match=r"more than 300 tokens, one here has 301: set runtime.transformers.n_ctx"):
+        session.start_scoring(301)
+
+
+@pytest.mark.parametrize(
+    ("step", "dtype", "bound"), [("nf4", "bfloat16", 0.1), ("int8", "bfloat16", 0.1), ("int8", "float32", 0.02)]
+)
+def test_packed_weights_may_differ_by_as_much_as_the_coarser_of_their_formats(
+    cache: Path, catalogue: Catalogue, step: str, dtype: str, bound: float
+) -> None:
+    session = Transformers(512, 64, 64, dtype, "bfloat16", 2).open(make(cache, catalogue, ["source", step]), "cpu")
+    assert session._sharing_bound == bound
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_nf4_says_what_its_products_are_computed_in(
+    cache: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, native: bool, dtype: str
+) -> None:
+    made = make(cache, catalogue, ["source", "nf4"])
+    monkeypatch.setattr("bitsandbytes.functional.has_avx512bf16", lambda: native)
+    session = Transformers(512, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    assert session.facts["dtype"] == f"float32 compute, NF4 weights multiplied in {dtype}"
