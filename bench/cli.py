@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
     report.add_argument("--format", default="md,html,csv,svg", help="any of md,html,csv,svg, with commas between")
     _add_compare(commands)
+    _add_advise(commands)
     _add_store(commands)
     history = commands.add_parser(
         "history", help="show the metrics over the commits of a branch and where they changed"
@@ -89,6 +90,23 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     compare.add_argument("--normalize", action="store_true", help="divide latencies by the drift of the canary")
 
 
+def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    advise = commands.add_parser(
+        "advise", help="say which variant to ship: exit 0 if one qualifies, 1 if none does, 2 if too little is measured"
+    )
+    advise.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="requirements=NAME of conf/requirements (default: the suite's), requirements.max_p99_ms=150 …",
+    )
+    advise.add_argument("--results", default="results", help="folder of the records (default: results)")
+    advise.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")
+    advise.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
+    advise.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
+    advise.add_argument("--format", default="table", choices=("table", "json"))
+
+
 def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     listed = commands.add_parser("list", help="show what results/ holds: commits, machines, variants, failures")
     listed.add_argument("--results", default="results", help="folder of the records (default: results)")
@@ -115,6 +133,10 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         from bench.commands.compare import show_comparison
 
         return show_comparison(arguments)
+    if arguments.command == "advise":
+        from bench.commands.advise import show_advice
+
+        return show_advice(arguments)
     if arguments.command == "history":
         from bench.commands.history import show_history
 

@@ -13,7 +13,7 @@ from variants.paths import ROOT
 
 LEAVES = ("bench.files", "bench.terminal", "variants.errors", "variants.paths")
 """What every room may import."""
-READERS = ("records", "stats", "metrics", "summary", "compare", "history", "report")
+READERS = ("records", "stats", "metrics", "summary", "compare", "history", "advise", "report")
 """The right wing: it reads records, and runs where no engine is installed."""
 ENGINES = ("torch", "llama_cpp", "transformers", "peft", "lm_eval", "bitsandbytes", "hydra", "omegaconf")
 RIGHT = ("metrics", "records", "stats")
@@ -31,8 +31,9 @@ FLOORS: Mapping[str, tuple[str, ...]] = {
     "measures": ("steps", "tasks", "scoring", "runtimes", "machine", "variants"),
     "compare": ("summary", *RIGHT, "machine.git"),
     "history": ("summary", *RIGHT, "machine.git"),
+    "advise": ("summary", *RIGHT, "machine.git"),
     "sweep": ("measures", "tasks", "runtimes", "records", "machine", "variants"),
-    "report": ("compare", "history", "summary", *RIGHT),
+    "report": ("compare", "history", "advise", "summary", *RIGHT),
 }
 """What each room may import: rooms below it alone, so that there is no circle. The rooms not named may import all."""
 TOP = ("commands", "selftest")

@@ -50,7 +50,23 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None]) -> int:
     report = render(results, results / "report", wanted)
     _show_outcome(report)
     out.print(f"report: {report}", soft_wrap=True, markup=False)
+    if report.selection is not None:
+        _show_advice(report.selection.records, first.settings.suite.requirements)
     return 1 if failed else 0
+
+
+def _show_advice(records: Sequence[Record], requirements: str | None) -> None:
+    """Print which variant to ship by the requirements that the suite names, in one sentence."""
+    if requirements is None:
+        return
+    from bench.advise.advice import advise
+    from bench.commands.advise import chosen
+    from bench.report.advice.answer import sentence
+    from bench.summary.summarize import summarize
+
+    name, limits = chosen([], requirements)
+    advice = advise(summarize(records), limits, name)
+    console().print(sentence(advice), style="bold", soft_wrap=True, markup=False)
 
 
 def _show_outcome(report: Report) -> None:

@@ -18,8 +18,8 @@ from variants.paths import resolve
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir")
-"""Keys that choose what runs or where it is kept, and move no number."""
+NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir", "suite.requirements")
+"""Keys that choose what runs, where it is kept or what it is judged by, and move no number."""
 FILLED_IN = ("sweep", "sweep_suffix", "overrides")
 """Keys that `bench run` sets itself."""
 DATA_DIRS = ("data_dir", "accuracy.data_dir")

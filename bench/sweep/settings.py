@@ -28,7 +28,8 @@ _EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     """Which variants are measured, by what, in how many rounds, and which questions the report answers.
 
-    `once` lists the measures of the first round alone.
+    `once` lists the measures of the first round alone. `requirements` names the limits that the variants are judged by
+    (conf/requirements); they move no number.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     measures: tuple[str, ...]
     once: tuple[str, ...] = ()
     questions: Questions | None = None
+    requirements: str | None = None
 
 
 class Settings(Struct, frozen=True):
@@ -81,6 +83,8 @@ def settings_of(config: Mapping[str, object]) -> Settings:
         settings = msgspec.convert(node, Settings)
     except msgspec.ValidationError as error:
         raise UserError(_complaint(str(error), node)) from None
+    if settings.suite.requirements is not None:
+        check_name("requirements", settings.suite.requirements, "suite.requirements")
     if questions := settings.suite.questions:
         for key, name in questions.variants().items():
             check_name("variant", name, f"suite.questions.{key}")

@@ -1,0 +1,186 @@
+"""Judge one variant by one limit: pass, fail or undecided, by the 95 % interval of what was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.advise.limits import Limit
+from bench.metrics.metric import Metric, Rounds
+from bench.stats.estimates import least_n, percentile
+from bench.stats.proportions import Paired
+from bench.summary import pairs
+from bench.summary.rows import Row, Summary
+
+Status = Literal["pass", "fail", "undecided", "not measured"]
+MANY = 1_000_000
+"""More samples than that are not proposed."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a limit makes of a variant.
+
+    `value`, `low` and `high` are in the limit's unit; an exact number is its own interval. An end that is None is open:
+    the sample is too small to give it. `bound` is the limit itself, of a share to be kept the change that it allows.
+    `n` counts samples, `needed` is the n that would decide what is undecided, were the value what it looks like.
+    """
+
+    limit: Limit
+    status: Status
+    bound: float
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    needed: int | None = None
+    why: str = ""
+
+    @property
+    def room(self) -> float:
+        """Return how far inside the limit the near end of the interval is, in shares of the bound or the margin."""
+        end = self.high if self.limit.at_most else self.low
+        if end is None:
+            return -math.inf
+        inside = self.bound - end if self.limit.at_most else end - self.bound
+        return inside / abs(self.bound) if self.bound else inside
+
+
+def judge(limit: Limit, row: Row, summary: Summary) -> Judgement:
+    """Judge a variant by a limit. What was not measured is `not measured`, and never passes."""
+    if limit.kind in ("keeps", "not forgotten"):
+        return _kept(limit, row, summary)
+    if limit.kind == "training memory":
+        return _training_memory(limit, row)
+    names = ("peak_device_bytes", "peak_resident_bytes") if limit.kind == "memory" else (limit.metric,)
+    estimate = next((row.values[name] for name in names if name in row.values), None)
+    if estimate is None:
+        return Judgement(limit, "not measured", limit.bound, why=_absent(row, limit.metric))
+    exact = limit.kind in ("size", "memory")
+    low, high = (estimate.value, estimate.value) if exact else (estimate.low, estimate.high)
+    judged = decided(limit, estimate.value, low, high, estimate.n, limit.bound)
+    metric = next((metric for metric in summary.metrics if metric.name == limit.metric), None)
+    return _by_round(judged, metric, row) if limit.kind == "latency" and metric else judged
+
+
+def decided(
+    limit: Limit, value: float, low: float | None, high: float | None, n: int, bound: float, why: str = ""
+) -> Judgement:
+    """Compare an interval with a limit: pass where all of it is inside, fail where all of it is outside."""
+    near, far = (high, low) if limit.at_most else (low, high)
+    sign = 1.0 if limit.at_most else -1.0
+    if near is not None and sign * near <= sign * bound:
+        status: Status = "pass"
+    elif far is not None and sign * far > sign * bound:
+        status = "fail"
+    else:
+        status = "undecided"
+    needed = _needed(value, low, high, n, bound, limit.q) if status == "undecided" else None
+    return Judgement(limit, status, bound, value, low, high, n, needed, why)
+
+
+def _by_round(judged: Judgement, metric: Metric, row: Row) -> Judgement:
+    """Take back a verdict on a latency that not every round shows: the requests of one round are alike."""
+    sample = metric.sample(row.records) if metric.sample else None
+    if judged.status not in ("pass", "fail") or not isinstance(sample, Rounds):
+        return judged
+    rounds = [percentile(block, sample.q) for block in sample.blocks if len(block)]
+    agreeing = sum((value <= judged.bound) == (judged.status == "pass") for value in rounds)
+    if agreeing == len(rounds):
+        return judged
+    why = f"only {agreeing} of {len(rounds)} rounds show it: the machine was slower in some"
+    return Judgement(
+        judged.limit, "undecided", judged.bound, judged.value, judged.low, judged.high, judged.n, 2 * judged.n, why
+    )
+
+
+def _kept(limit: Limit, row: Row, summary: Summary) -> Judgement:
+    """Judge by a non-inferiority test: the paired interval of the change against the share that may be lost.
+
+    Question by question against the variant that the limit names, so that a hard question counts for neither.
+    """
+    other = reference_of(limit, row, summary)
+    metric = next((metric for metric in summary.metrics if metric.name == limit.metric), None)
+    if other is None or metric is None:
+        why = f"no {limit.of} in this sweep" if other is None else _absent(row, limit.metric)
+        return Judgement(limit, "not measured", 0.0, why=why)
+    before = other.value(limit.metric)
+    if before is None or row.value(limit.metric) is None:
+        return Judgement(limit, "not measured", 0.0, why=_absent(other if before is None else row, limit.metric))
+    bound = -limit.bound if limit.kind == "not forgotten" else -(1 - limit.bound) * before
+    if other is row:
+        return Judgement(limit, "pass", bound, 0.0, 0.0, 0.0, row.values[limit.metric].n, why="compared with itself")
+    change = pairs.paired(metric, other, row)
+    if change is None:
+        return Judgement(limit, "not measured", bound, why=f"its questions differ from those of {other.variant}")
+    return decided(limit, change.difference, change.low, change.high, change.n, bound, f"against {other.variant}")
+
+
+def reference_of(limit: Limit, row: Row, summary: Summary) -> Row | None:
+    """Return the variant whose answers are to be kept: the base of the runtime, the fine-tuned one, or one by name."""
+    if limit.of == "base":
+        return summary.by_name.get(row.reference or "")
+    if limit.of == "fine-tuned":
+        plain = [other for other in summary.rows if is_plain_finetune(other)]
+        return next((other for other in plain if other.runtime == row.runtime), plain[0] if plain else None)
+    return summary.by_name.get(limit.of)
+
+
+def is_plain_finetune(row: Row) -> bool:
+    """Say whether a variant is fine-tuned and never quantized."""
+    return "finetune" in row.roles and "quantize" not in row.roles
+
+
+def shown_no_worse(change: Paired, margin: float) -> bool:
+    """Say whether a change of a share of right answers is shown to be no loss beyond the margin."""
+    return change.low >= -margin
+
+
+def _training_memory(limit: Limit, row: Row) -> Judgement:
+    """Judge the largest peak of memory of its fine-tuning steps; a variant without any needs none."""
+    if "finetune" not in row.roles:
+        return Judgement(limit, "pass", limit.bound, 0.0, 0.0, 0.0, why="not trained")
+    peaks = [
+        made.build_peak_bytes
+        for record in row.records
+        for made, role in zip(record.lineage, record.roles, strict=False)
+        if role == "finetune" and made.build_peak_bytes
+    ]
+    if not peaks:
+        return Judgement(limit, "not measured", limit.bound, why=_absent(row, "the memory of its fine-tuning"))
+    peak = float(max(peaks))
+    return decided(limit, peak, peak, peak, 0, limit.bound)
+
+
+def _absent(row: Row, what: str) -> str:
+    """Say why a variant has no value."""
+    if row.failures:
+        failure = row.failures[0]
+        return f"{row.variant} failed at {failure.stage}: {failure.message}"
+    return f"{row.variant}: {what} was not measured"
+
+
+def _needed(value: float, low: float | None, high: float | None, n: int, bound: float, q: float | None) -> int | None:
+    """Return the n at which the interval would leave the limit outside, were the value what it looks like.
+
+    The half width of an interval falls with the square root of n. A percentile first needs both of its ends.
+    """
+    least = least_n(q) if q is not None else 0
+    end = high if value < bound else low
+    room = abs(bound - value)
+    if n < least or end is None:
+        return max(least, n + 1)
+    if not room:
+        return None
+    needed = n * (abs(end - value) / room) ** 2
+    return max(n + 1, math.ceil(needed)) if needed < MANY else None
+
+
+def worst(judgements: Sequence[Judgement]) -> Status:
+    """Return what a variant comes to: one failed limit fails it, and what is open leaves it open."""
+    for status in ("fail", "not measured", "undecided"):
+        if any(judgement.status == status for judgement in judgements):
+            return status
+    return "pass"

@@ -1,0 +1,171 @@
+"""`bench advise`: judge a sweep by a set of requirements and print which variant to ship."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.terminal import console
+from variants.configure import nearest
+from variants.errors import UserError
+from variants.paths import ROOT, resolve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from bench.advise.advice import Advice
+    from bench.advise.requirements import Requirements
+    from bench.records.selection import Selection
+
+FOLDER = ROOT / "conf" / "requirements"
+WIDTH = 80
+KEY = "requirements"
+
+
+def show_advice(arguments: argparse.Namespace) -> int:
+    """Print what `bench advise` asks for; return 0 where a variant qualifies, 1 where none does, 2 where it is open.
+
+    Raises UserError without a record, and for requirements that are none.
+    """
+    from bench.advise.advice import advise
+    from bench.commands.report import stated_questions
+    from bench.records.selection import Wanted, select
+    from bench.records.store import read
+    from bench.summary.summarize import summarize
+
+    results = resolve(arguments.results)
+    wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
+    typed = [override(argument) for argument in arguments.overrides]
+    records, left_out = read(results, f"{wanted.commit.partition('-dirty')[0][:12]}*" if wanted.commit else "*")
+    for file in left_out:
+        print(f"bench: left out: {file}", file=sys.stderr)
+    selection = select(records, wanted, results)
+    if selection is None:
+        asked = f" for {wanted}" if str(wanted) else ""
+        raise UserError(f"no records{asked} under {results}: run `make bench`")
+    name, requirements = chosen(typed, default_of(selection))
+    advice = advise(summarize(selection.records, stated_questions()), requirements, name)
+    if arguments.format == "json":
+        _print_json(advice, selection)
+    else:
+        _print(advice, selection)
+    return advice.exit_code
+
+
+def override(argument: str) -> tuple[str, object]:
+    """Return the key and the value of `requirements=…` or `requirements.KEY=…`. Raises UserError for anything else."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    allowed = "allowed: requirements=NAME, or requirements.KEY=VALUE such as requirements.max_p99_ms=150"
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+        value = parsed.value()
+    except HydraException:
+        raise UserError(f"{argument!r}: not a valid override; {allowed}") from None
+    key = parsed.key_or_group
+    plain = not (parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.is_sweep_override())
+    if key.partition(".")[0] != KEY or not plain:
+        raise UserError(f"{argument!r}: no requirement; {allowed}")
+    return key, value
+
+
+def chosen(typed: Sequence[tuple[str, object]], default: str | None) -> tuple[str, Requirements]:
+    """Return the requirements that were typed, else the default ones, with the keys set that were typed."""
+    from bench.advise.requirements import requirements_of
+
+    name = next((str(value) for key, value in typed if key == KEY), default)
+    if name is None:
+        raise UserError(f"requirements: the suite of these records names none; allowed: {', '.join(names())}")
+    node: dict[str, object] = load(name)
+    changed = [(key, value) for key, value in typed if key != KEY]
+    for key, value in changed:
+        *folders, last = key.split(".")[1:]
+        at = node
+        for folder in folders:
+            below = at.get(folder)
+            at[folder] = at = below if isinstance(below, dict) else {}
+        at[last] = value
+    return (f"{name}, changed" if changed else name), requirements_of(node)
+
+
+def names() -> list[str]:
+    """List the requirements there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> dict[str, object]:
+    """Read a set of requirements. Raises UserError where there is none of that name, or its file is no YAML."""
+    import yaml
+
+    if name not in names():
+        raise UserError(f"requirements: no {name!r} in conf/requirements; {nearest(name, names())}")
+    path: Path = FOLDER / f"{name}.yaml"
+    try:
+        node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(node, dict):
+        raise UserError(f"{path}: got {node!r}, allowed: keys with values")
+    return node
+
+
+def default_of(selection: Selection, folder: Path = ROOT / "conf" / "suite") -> str | None:
+    """Return the requirements that the suite of a sweep names in this checkout, None where it names none."""
+    import yaml
+
+    suite = max(selection.records, key=lambda record: record.started_at).config.suite
+    path = folder / f"{suite}.yaml"
+    if not suite or not path.is_file():
+        return None
+    named = yaml.safe_load(path.read_text(encoding="utf-8")).get("suite", {}).get(KEY)
+    return None if named is None else str(named)
+
+
+def _print_json(advice: Advice, selection: Selection) -> None:
+    from bench.report.advice.data import data_of
+
+    sweep = {"commit": selection.sha, "label": selection.label, "machine": selection.machine, "sweep": selection.sweep}
+    print(json.dumps({**data_of(advice), "of": sweep}, indent=2, allow_nan=False))
+
+
+def _print(advice: Advice, selection: Selection) -> None:
+    """Print the answer, the evidence, the reasons, the rule and what to measure next."""
+    from bench.report.advice.answer import sentence
+    from bench.report.advice.next_steps import next_steps
+    from bench.report.advice.reasons import reasons
+    from bench.report.advice.rule import rule
+    from bench.report.advice.table import evidence_tables
+    from bench.report.advice.words import LEGEND, printable
+
+    out = console()
+    out.width = min(out.width, WIDTH) if out.is_terminal else WIDTH
+    out.print(sentence(advice), style="bold", markup=False)
+    title = f" ({advice.requirements.title})" if advice.requirements.title else ""
+    of = f"{selection.sweep} · {selection.machine} · {selection.label}: {selection.why}"
+    out.print()
+    out.print(printable(f"Limits: {advice.name}{title}. Sweep: {of}."), markup=False, style="dim")
+    for table in evidence_tables(advice):
+        out.print(table)
+    out.print(LEGEND, style="dim", markup=False)
+    if advice.controls:
+        n = len(advice.controls)
+        out.print(f"Not candidates: {n} controls, the same models in another engine.", style="dim", markup=False)
+    out.print()
+    _print_list(out, [f"{topic}: {text}" if topic else text for topic, text in reasons(advice)])
+    out.print("\nThe rule", style="bold")
+    _print_list(out, rule(advice))
+    out.print("\nMeasure next", style="bold")
+    _print_list(out, next_steps(advice))
+
+
+def _print_list(out: Console, lines: Sequence[str]) -> None:
+    """Print a line an entry; what goes on in the next line of the terminal stands under its text."""
+    for line in lines:
+        out.print(textwrap.fill(f"· {line}", out.width, subsequent_indent="  ", break_on_hyphens=False), markup=False)

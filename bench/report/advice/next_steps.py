@@ -1,0 +1,69 @@
+"""What to measure next: what would decide each limit that is open, and whether a smaller variant will do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from bench.advise.advice import Advice, Judged, change_of
+from bench.advise.limits import Limit
+from bench.report.advice.words import limit_text, listed, printable, units_of
+
+MANY = 1_000_000
+NOTHING = "Nothing: no limit is open that could change the answer."
+
+
+def next_steps(advice: Advice) -> list[str]:
+    """List what would decide what is open, of variants that are shown to miss no limit; else what to try instead."""
+    lines = [*_open_limits(advice), *_smaller(advice)]
+    if advice.exit_code == 1:
+        lines += _instead(advice)
+    return [printable(line) for line in lines] or [NOTHING]
+
+
+def _instead(advice: Advice) -> Iterator[str]:
+    row = advice.situation.row
+    tried = any(one.row.family in row.families for one in advice.variants)
+    if row.families and not tried:
+        yield f"Build and measure what the matrix says: {row.solution}."
+    else:
+        yield "No more measuring will help: take another model, more training data, or another limit."
+
+
+def _open_limits(advice: Advice) -> Iterator[str]:
+    alive = [one for one in advice.variants if one.status != "fail"]
+    for limit in advice.limits:
+        undecided = [(one, j) for one in alive for j in one.those("undecided") if j.limit == limit]
+        undecided.sort(key=lambda pair: pair[1].needed or math.inf)
+        if undecided:
+            now = max(j.n for _, j in undecided)
+            needs = [f"{one.name} {f'about {j.needed:,}' if j.needed else 'no number'}" for one, j in undecided]
+            yield (
+                f"{limit_text(limit)} is open. {units_of(limit).capitalize()} that would decide it ({now:,} now): "
+                f"{listed(needs)}."
+            )
+            yield from dict.fromkeys(f"{one.name}: {j.why}." for one, j in undecided if "rounds" in j.why)
+        yield from _missing(advice, alive, limit)
+
+
+def _missing(advice: Advice, alive: list[Judged], limit: Limit) -> Iterator[str]:
+    missing = [(one, j) for one in alive for j in one.those("not measured") if j.limit == limit]
+    if missing:
+        reasons = list(dict.fromkeys(j.why for _, j in missing))
+        names = listed([one.name for one, _ in missing])
+        yield f"{limit_text(limit)} is not measured of {names} ({listed(reasons, 'reasons')})."
+
+
+def _smaller(advice: Advice) -> Iterator[str]:
+    """Say of the smaller variants that meet every limit how many questions would show that they do as well."""
+    best, needs = advice.best, []
+    for one in advice.cheaper:
+        change = change_of(advice.task, best, one, advice.summary) if best else None
+        room = change.difference + advice.margin if change else 0.0
+        if one.status == "pass" and change and room > 0:
+            needed = change.n * ((change.difference - change.low) / room) ** 2
+            if needed < MANY:
+                needs.append((max(change.n + 1, math.ceil(needed)), one.name))
+    if best and needs:
+        counts = listed([f"{name} about {needed:,}" for needed, name in sorted(needs)])
+        yield f"Questions of {advice.task} that would show whether a smaller one answers like {best.name}: {counts}."

@@ -1,0 +1,177 @@
+"""The reasons behind an advice, a topic a line: the matrix, gains and losses, how sure it is, alternatives, cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from bench.advise.advice import Advice, Judged, change_of, latency_metric
+from bench.report.advice.words import decided_by, limit_text, listed, printable, units_of, value_text
+from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
+from bench.stats.estimates import Estimate
+from bench.summary import pairs
+
+Reason = tuple[str, str]
+
+
+def reasons(advice: Advice) -> list[Reason]:
+    """Return (topic, sentence) pairs in the order in which they are read."""
+    topics: list[Iterator[Reason]] = [_matrix(advice)]
+    if advice.ship:
+        topics += [_beside(advice, advice.ship), _sure(advice, advice.ship), _alternatives(advice, advice.ship)]
+    topics += [_nearest_miss(advice), _dominated(advice), _quantizing(advice), _cost(advice)]
+    return [(printable(title), printable(text)) for topic in topics for title, text in topic]
+
+
+def _matrix(advice: Advice) -> Iterator[Reason]:
+    situation = advice.situation
+    row = situation.row
+    tried = [one for one in advice.variants if one.row.family in row.families]
+    good = [one.name for one in tried if one.status == "pass"]
+    outcome = ""
+    if row.families:
+        outcome = ". Of such variants here: " + (f"{listed(good)} meet every limit" if len(good) > 1 else "")
+        if len(good) == 1:
+            outcome += f"{good[0]} meets every limit"
+        elif not good:
+            outcome += "none is shown to meet every limit" if tried else "none was measured"
+    ship = advice.ship
+    more = f". {ship.name} is {ship.row.family.name}" if row.families and ship and ship not in tried else ""
+    yield "Matrix", f"{row.situation} → {row.solution}{outcome}{more}."
+    if situation.open and row.name != "none":
+        limits = list(dict.fromkeys(limit_text(judgement.limit) for judgement in situation.open))
+        yield "", f"Open for the base, so that it chose no row: {listed(limits, 'limits')}."
+
+
+def _beside(advice: Advice, ship: Judged) -> Iterator[Reason]:
+    base = advice.summary.by_name.get(ship.row.reference or "")
+    judged = next((one for one in (*advice.variants, *advice.controls) if base and one.row is base), None)
+    if judged and judged is not ship:
+        yield f"Against {judged.name}", _change(advice, judged, ship)
+    best = advice.best
+    if best and best is not ship and best is not judged:
+        yield f"Against the best, {best.name}", _change(advice, best, ship)
+
+
+def _change(advice: Advice, before: Judged, after: Judged) -> str:
+    """Say what one variant gains and loses against another, with the intervals."""
+    parts = []
+    for task in advice.summary.right_or_wrong:
+        if change := change_of(task, before, after, advice.summary):
+            parts.append(f"{task} {points(change.difference)} pt ({points_span(change)})")
+    if math.inf not in (before.size, after.size):
+        parts.append(f"size {sized(before.size)} → {sized(after.size)}")
+    name = latency_metric(advice.limits)
+    metric = next((metric for metric in advice.summary.metrics if metric.name == name), None)
+    faster = pairs.ratio(metric, before.row, after.row) if metric else None
+    if metric and faster:
+        parts.append(f"{metric.title} {_speed(faster)}")
+    return "; ".join(parts) + "."
+
+
+def _speed(faster: Estimate) -> str:
+    if faster.low is None or faster.high is None:
+        return f"{times(faster)} as fast, not shown: n too small"
+    shown = "" if faster.low > 1 or faster.high < 1 else ", no difference shown"
+    return f"{times(faster)} as fast ({times_span(faster)}{shown})"
+
+
+def _sure(advice: Advice, ship: Judged) -> Iterator[Reason]:
+    compared = [judgement for judgement in ship.judgements if judgement.why != "compared with itself"]
+    if not compared:
+        return
+    nearest = min(compared, key=lambda judgement: judgement.room)
+    n = {units_of(j.limit): j.n for j in compared if j.n}
+    counts = ", ".join(f"{count:,} {what}" for what, count in n.items())
+    rounds = plural(len(ship.row.records), "round")
+    text = f"every limit holds with the whole of its 95 % interval ({counts or 'exact numbers'}; {rounds}). "
+    yield "How sure", text + f"The nearest is {limit_text(nearest.limit)}: {decided_by(nearest)}."
+    if len(ship.row.records) == 1 and any(j.limit.kind == "latency" for j in compared):
+        yield "", "One round: how much the machine differs from round to round is not known."
+    if "finetune" in ship.row.roles:
+        yield "", "This checkpoint only: another seed of the fine-tune was not measured."
+
+
+def _alternatives(advice: Advice, ship: Judged) -> Iterator[Reason]:
+    if other := advice.runner_up:
+        size = f"{sized(other.size)} against {sized(ship.size)}" if other.size < math.inf else "size not measured"
+        yield "Runner-up", f"{other.name}, which meets every limit too ({size})."
+    noise: dict[str, list[str]] = {}
+    for one in advice.cheaper:
+        limits = [limit_text(judgement.limit) for judgement in one.those("undecided", "not measured")]
+        why = f"{listed(limits, 'limits')} is not shown" if limits else f"nor shown to answer like {ship.name}"
+        noise.setdefault(why, []).append(f"{one.name} ({sized(one.size)})")
+    differ = f"not shown to differ from {ship.name} on {advice.task}" if advice.task else "smaller"
+    for why, names in noise.items():
+        yield "Cheaper, in the noise", f"{listed(names)}: {differ}, {'' if why.startswith('nor') else 'but '}{why}."
+
+
+def _nearest_miss(advice: Advice) -> Iterator[Reason]:
+    """Name the variant that misses least, where none qualifies."""
+    failed = [(len(one.those("fail")), one) for one in advice.variants if one.status == "fail"]
+    if advice.exit_code == 1 and failed:
+        n, one = min(failed, key=lambda pair: (pair[0], -min(j.room for j in pair[1].those("fail"))))
+        missed = [f"{limit_text(j.limit)} ({value_text(j)})" for j in one.those("fail")]
+        yield "Nearest", f"{one.name} misses {'only ' if n == 1 else ''}{listed(missed, 'limits')}."
+
+
+def _dominated(advice: Advice) -> Iterator[Reason]:
+    alive = {one.name for one in advice.variants if one.status != "fail"}  # what misses a limit is out anyway
+    winners: dict[str, list[str]] = {}
+    for name, winner in advice.dominated.items():
+        if name in alive:
+            winners.setdefault(winner, []).append(name)
+    for winner, names in winners.items():
+        why = "smaller, no worse on any task, and not shown to be slower"
+        yield "Dominated", f"{listed(names)} by {winner}: {why}."
+
+
+def _quantizing(advice: Advice) -> Iterator[Reason]:
+    quantizing = advice.quantizing
+    if quantizing is None:
+        return
+    plain, small = quantizing.plain, quantizing.quantized
+    failed = [judgement for judgement in plain.those("fail") if not judgement.limit.is_quality]
+    if quantizing.needed:
+        yield "Quantizing", f"needed: {plain.name} misses {listed([limit_text(j.limit) for j in failed], 'limits')}."
+        return
+    gains = [f"size {sized(plain.size)} → {sized(small.size)}"] if math.inf not in (plain.size, small.size) else []
+    if quantizing.metric and quantizing.faster:
+        gains.append(f"{quantizing.metric.title} {_speed(quantizing.faster)}")
+    gained = "; ".join(gains) or "not measured"
+    lost = [limit_text(judgement.limit) for judgement in small.those("fail")]
+    if quantizing.skip and lost:
+        yield "Quantizing", f"skip it: {plain.name} meets every limit without, and {small.name} misses {lost[0]}."
+    elif quantizing.skip:
+        slower = quantizing.faster is not None and quantizing.faster.high is not None and quantizing.faster.high < 1
+        speed = "it is slower" if slower else "no speed-up is shown"
+        yield (
+            "Quantizing",
+            f"no limit here needs it: {plain.name} meets all without, and {speed}. It gains "
+            f"bytes alone ({gained}); skip it if {sized(plain.size)} is small enough for you.",
+        )
+    else:
+        yield "Quantizing", f"{small.name} against {plain.name}: {gained}."
+
+
+def _cost(advice: Advice) -> Iterator[Reason]:
+    yield "Cost of serving", "not measured (no capacity was measured)."
+    ship, cost = advice.ship, advice.requirements.cost
+    if ship is None or "finetune" not in ship.row.roles:
+        return
+    training = advice.training.get(ship.name)
+    if training is None:
+        yield "Cost of training", "not measured (its fine-tuning was not timed)."
+        return
+    took = f"{digits(training.seconds)} s of fine-tuning, measured on {training.machine}"
+    if training.amount is not None:
+        price = f"{cost.price_per_hour:g} {cost.currency} an hour, {cost.price_source}, {cost.price_date}"
+        budget = ""
+        if training.over_budget is not None:
+            budget = f", {'over' if training.over_budget else 'within'} the budget of {cost.finetune_budget:g}"
+        yield "Cost of training", f"{training.amount:.2f} {training.currency} ({took}; {price}){budget}."
+    elif cost.price_per_hour is None:
+        yield "Cost of training", f"{took}; no price is stated (requirements.cost.price_per_hour)."
+    else:
+        other = f"the price that is stated is of another machine, {cost.priced_machine}"
+        yield "Cost of training", f"{took}; {other} (requirements.cost.priced_machine)."
