@@ -179,8 +179,13 @@ class Copy:
 @pytest.fixture
 def copy(tmp_path: Path, tiny_model: Path, cache: Path) -> Copy:
     folder = tmp_path / "checkout"
-    keep = shutil.ignore_patterns(".git", ".venv", ".cache", "results", "__pycache__", ".*_cache", "*.egg-info")
-    shutil.copytree(ROOT, folder, ignore=keep)
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", ".", ":!results"]
+    files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    for name in filter(
+        None, files
+    ):  # and not all that lies there: a temporary folder inside would be copied into itself
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / name)
     (folder / "results").mkdir()
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     return Copy(folder, tiny_model, cache)
