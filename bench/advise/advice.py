@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.advise.cost import Training, training_of
-from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, shown_no_worse, worst
+from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, made_from, shown_no_worse, worst
 from bench.advise.limits import Limit, deciding_task, limits_of
 from bench.advise.requirements import Requirements
 from bench.advise.situation import Situation, situation_of
@@ -221,12 +221,15 @@ def _cheaper(ship: Judged, variants: Sequence[Judged], task: str | None, summary
 def _dominated(
     ship: Judged | None, variants: Sequence[Judged], limits: Sequence[Limit], summary: Summary
 ) -> dict[str, str]:
-    """Name for each variant one that is smaller, shown no worse on any task, and not shown to be slower."""
+    """Name for each variant one that is smaller, shown to lose no more than the margin on any task, and not slower.
+
+    Where no interval could show that it is slower, nothing is said.
+    """
     qualified = [one for one in variants if one.status == "pass"]
     by = ([ship] if ship else []) + [one for one in qualified if one is not ship]
     beaten = {}
     for one in variants:
-        if winner := next((other for other in by if _beats(other, one, limits, summary)), None):
+        if one is not ship and (winner := next((other for other in by if _beats(other, one, limits, summary)), None)):
             beaten[one.name] = winner.name
     return beaten
 
@@ -238,9 +241,11 @@ def _beats(winner: Judged, one: Judged, limits: Sequence[Limit], summary: Summar
         change = change_of(task, one, winner, summary)
         if change is None or not shown_no_worse(change, margin_of(task, winner, limits, summary)):
             return False
-    name = latency_metric(limits)
-    mine, other = winner.row.values.get(name), one.row.values.get(name)
-    return not (mine and other and mine.low is not None and other.high is not None and mine.low > other.high)
+    metric = next((metric for metric in summary.metrics if metric.name == latency_metric(limits)), None)
+    mine, other = (row.values.get(metric.name) if metric else None for row in (winner.row, one.row))
+    if metric is None or mine is None or other is None or None in (mine.high, other.high):
+        return False
+    return mine.value <= other.value or not pairs.every_round_shows(metric, one.row, winner.row)
 
 
 def latency_metric(limits: Sequence[Limit]) -> str:
@@ -256,16 +261,19 @@ def _quantizing(
         return None
     tuned = "finetune" in ship.row.roles
     alike = [one for one in variants if ("finetune" in one.row.roles) == tuned and one.row.runtime == ship.row.runtime]
-    plain = next((one for one in alike if "quantize" not in one.row.roles), None)
-    small = [one for one in alike if "quantize" in one.row.roles]
+    unquantized = [one for one in alike if "quantize" not in one.row.roles]
+    plain = ship
+    small = [one for one in alike if "quantize" in one.row.roles and made_from(one.row, ship.row)]
     if "quantize" in ship.row.roles:
-        small = [ship]
-    if plain is None or not small:
+        parents = [one for one in unquantized if made_from(ship.row, one.row)]
+        plain, small = max(parents, key=lambda one: len(one.row.steps), default=ship), [ship]
+    if "quantize" in plain.row.roles or not small:
         return None
     quantized = min(small, key=lambda one: (one.status == "fail", one.size))
     metric = next((metric for metric in summary.metrics if metric.name == latency_metric(limits)), None)
     faster = pairs.ratio(metric, plain.row, quantized.row) if metric else None
     binding = any(j.limit.kind in ("size", "memory", "latency") for j in plain.those("fail"))
     is_faster = faster is not None and faster.low is not None and faster.low > 1
+    is_faster = is_faster and metric is not None and pairs.every_round_shows(metric, plain.row, quantized.row)
     skip = not binding and plain.status == "pass" and (quantized.status == "fail" or not is_faster)
     return Quantizing(plain, quantized, metric, faster, binding, skip)

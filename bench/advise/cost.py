@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from bench.advise.requirements import Cost
@@ -27,16 +28,15 @@ def training_of(row: Row, cost: Cost) -> Training | None:
     machine = row.records[0].machine
     if "finetune" not in row.roles:
         return Training(0.0, machine.id)
-    seconds = [
-        made.build_seconds
-        for made, role in zip(row.records[0].lineage, row.records[0].roles, strict=False)
-        if role == "finetune"
-    ]
+    built = next((record for record in row.records if record.lineage), row.records[0])
+    seconds = [made.build_seconds for made, role in zip(built.lineage, built.roles, strict=False) if role == "finetune"]
     if not seconds or None in seconds:
         return None
     total = sum(value for value in seconds if value is not None)
     names = " ".join((machine.id, machine.cpu, *machine.gpus)).lower()
-    if cost.price_per_hour is None or not cost.priced_machine or cost.priced_machine.lower() not in names:
+    # The price is of one machine: several GPUs cost more than it says, and a GH200 is no H200.
+    is_priced = bool(cost.priced_machine) and re.search(rf"\b{re.escape(str(cost.priced_machine).lower())}\b", names)
+    if cost.price_per_hour is None or not is_priced or len(machine.gpus) > 1:
         return Training(total, machine.id)
     amount = total / 3600 * cost.price_per_hour
     over = None if cost.finetune_budget is None else amount > cost.finetune_budget

@@ -90,10 +90,9 @@ def _by_round(judged: Judgement, metric: Metric, row: Row) -> Judgement:
     agreeing = sum((value <= judged.bound) == (judged.status == "pass") for value in rounds)
     if agreeing == len(rounds):
         return judged
-    why = f"only {agreeing} of {len(rounds)} rounds show it: the machine was slower in some"
-    return Judgement(
-        judged.limit, "undecided", judged.bound, judged.value, judged.low, judged.high, judged.n, 2 * judged.n, why
-    )
+    why = f"only {agreeing} of {len(rounds)} rounds show it: measure more rounds"
+    values = judged.bound, judged.value, judged.low, judged.high, judged.n
+    return Judgement(judged.limit, "undecided", *values, None, why)
 
 
 def _kept(limit: Limit, row: Row, summary: Summary) -> Judgement:
@@ -124,8 +123,17 @@ def reference_of(limit: Limit, row: Row, summary: Summary) -> Row | None:
         return summary.by_name.get(row.reference or "")
     if limit.of == "fine-tuned":
         plain = [other for other in summary.rows if is_plain_finetune(other)]
-        return next((other for other in plain if other.runtime == row.runtime), plain[0] if plain else None)
+        own = [other for other in plain if made_from(row, other)]
+        same = [other for other in plain if other.runtime == row.runtime]
+        return max(own or same or plain, key=lambda other: other.value(limit.metric) or 0.0, default=None)
     return summary.by_name.get(limit.of)
+
+
+def made_from(row: Row, other: Row) -> bool:
+    """Say whether a variant was built on the artifacts of another: it is the same model, with more steps."""
+    lineages = [next((record.lineage for record in one.records if record.lineage), ()) for one in (row, other)]
+    mine, theirs = ([made.fingerprint for made in lineage] for lineage in lineages)
+    return bool(theirs) and mine[: len(theirs)] == theirs
 
 
 def is_plain_finetune(row: Row) -> bool:

@@ -91,7 +91,8 @@ class Requirements(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         limits = self.latency_limits()
-        if not limits and not self._bytes() and not self.quality and self.not_forgotten is None:
+        quality = any(task.at_least is not None or task.keeps is not None for task in self.quality.values())
+        if not limits and not self._bytes() and not quality and self.not_forgotten is None:
             raise ValueError("no limit is set: every variant would meet it")
         self._check_ttft()
         for timed in ("e2e", "ttft", "tpot"):
@@ -145,10 +146,26 @@ _SHARES = ("at_least", "keeps", "margin", "utilization")
 
 def requirements_of(node: object) -> Requirements:
     """Type a set of requirements. Raises UserError in one line: the key, what it got, what is allowed."""
+    node = _without_null(node)
     try:
         return msgspec.convert(node, Requirements)
     except msgspec.ValidationError as error:
         raise UserError(_complaint(str(error), node)) from None
+
+
+def _without_null(node: object) -> object:
+    """Leave out what is null: it removes a limit. A share to be kept goes with the variant that it is of."""
+    if not isinstance(node, Mapping):
+        return node
+    kept = {key: value for key, value in node.items() if value is not None}
+    quality = kept.get("quality")
+    if isinstance(quality, Mapping):
+        tasks = {task: _without_null(value) for task, value in quality.items() if value is not None}
+        for value in tasks.values():
+            if isinstance(value, dict) and "keeps" not in value:
+                value.pop("of", None)
+        kept["quality"] = tasks
+    return kept
 
 
 def _complaint(message: str, node: object) -> str:
@@ -194,4 +211,4 @@ def _allowed(name: str, what: str) -> str:
     if unit := next((words for suffix, words in _UNITS.items() if name.endswith(suffix)), ""):
         return f"a number above 0, in {unit}, or null"
     kind = "keys with values" if "object" in what else "text" if "str" in what else "a number above 0"
-    return f"{kind}, or null" if "null" in what else kind
+    return f"{kind}, or null" if "| null" in what else kind

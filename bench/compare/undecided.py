@@ -43,7 +43,7 @@ def undecided(lines: Sequence[VerdictLine]) -> Iterator[Undecided]:
         units = [line.units for line in still_open if line.units and line.counted == counted]
         needed = [n for line in still_open if line.counted == counted and (n := _needed(line))]
         (why, _) = Counter(line.why for line in still_open).most_common(1)[0]
-        at_all = max(median_low(needed), max(units) + 1) if needed else None
+        at_all = max(median_low(needed), max(units) + 1) if 2 * len(needed) >= len(still_open) else None
         yield Undecided(measure, len(still_open), len(tested), counted, min(units), max(units), at_all, why)
 
 

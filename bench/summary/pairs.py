@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench.metrics.metric import Marks, Metric, Rounds, difference, identity_of
 from bench.stats.estimates import Estimate, percentile_ratio
 from bench.stats.proportions import Paired, paired_difference
+from bench.stats.rounds import rounds_agree
 from bench.summary.rows import Row
 
 
@@ -34,6 +35,18 @@ def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | N
         return percentile_ratio(above.blocks, below.blocks, above.q)
     values = [row.value(metric.name) for row in (before, after)]
     return Estimate(values[0] / values[1]) if values[0] and values[1] else None
+
+
+def every_round_shows(metric: Metric, before: Row, after: Row) -> bool:
+    """Say whether every round of one variant lies beyond every round of the other; one round shows nothing.
+
+    The requests of one round are alike, so that an interval over requests alone is too sure.
+    """
+    sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
+    if not isinstance(sides[0], Rounds) or not isinstance(sides[1], Rounds):
+        return False
+    blocks = sides[0].blocks, sides[1].blocks
+    return min(map(len, blocks)) > 1 and rounds_agree(*blocks, sides[0].q)
 
 
 def paired(metric: Metric, before: Row | None, after: Row | None) -> Paired | None:

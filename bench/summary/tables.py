@@ -54,7 +54,7 @@ def load(path: Path | str = "results", commit: str | None = None) -> pd.DataFram
     for record in records:
         values, cell = list(_values(record)), {**_cell(record), "newest": id(record) in newest}
         rows += [{**cell, **row} for row in ([*values, {}] if record.failed or not values else values)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"newest": bool})
 
 
 def samples(path: Path | str = "results", commit: str | None = None) -> pd.DataFrame:

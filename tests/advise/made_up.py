@@ -29,7 +29,8 @@ STEPS: dict[str, tuple[str, ...]] = {
 class V:
     """A variant: what it is, its size in MB, the ms of its requests, and how many of 1,000 it answers right.
 
-    `moved` answers more are right, and that many wrong, than `hr` and `general` say.
+    `moved` answers more are right, and that many wrong, than `hr` and `general` say. It `failed` in all rounds, or in
+    the round `failed_in` alone.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class V:
     memory_mb: float | None = None
     training_mb: float = 700.0
     failed: str = ""
+    failed_in: int | None = None
     shuffled: int = 0
     moved: tuple[int, int] = (0, 0)
 
@@ -103,7 +105,7 @@ def _record(
     for step in made["lineage"]:
         if step["step"] == "lora":
             step["build_peak_bytes"] = int(variant.training_mb * 1e6)
-    if variant.failed:
+    if variant.failed and variant.failed_in in (None, number):
         error = {"stage": "build", "message": variant.failed}
         made |= {"status": "failed", "lineage": [], "artifact": None, "session": None, "measures": {}, "error": error}
     return made

@@ -110,7 +110,7 @@ def _undecided(one: Judged) -> str:
     first = max(open_limits, key=lambda judgement: judgement.needed or math.inf)
     limit = first.limit
     more = f", and {len(open_limits) - 1} more" if len(open_limits) > 1 else ""
-    would = "it is too near the limit for any number of them to decide"
+    would = first.why if "rounds" in first.why else "it is too near the limit for any number of them to decide"
     if first.needed:
         would = f"about {first.needed:,} {units_of(limit)} would decide it ({first.n:,} now)"
     return f"Not decided: {one.name} misses no limit, but {limit_text(limit)} is open{more}: {would}."

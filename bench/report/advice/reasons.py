@@ -65,14 +65,14 @@ def _change(advice: Advice, before: Judged, after: Judged) -> str:
     metric = next((metric for metric in advice.summary.metrics if metric.name == name), None)
     faster = pairs.ratio(metric, before.row, after.row) if metric else None
     if metric and faster:
-        parts.append(f"{metric.title} {_speed(faster)}")
+        parts.append(f"{metric.title} {_speed(faster, pairs.every_round_shows(metric, before.row, after.row))}")
     return "; ".join(parts) + "."
 
 
-def _speed(faster: Estimate) -> str:
+def _speed(faster: Estimate, every_round: bool) -> str:
     if faster.low is None or faster.high is None:
         return f"{times(faster)} as fast, not shown: n too small"
-    shown = "" if faster.low > 1 or faster.high < 1 else ", no difference shown"
+    shown = "" if every_round and (faster.low > 1 or faster.high < 1) else ", no difference shown"
     return f"{times(faster)} as fast ({times_span(faster)}{shown})"
 
 
@@ -81,12 +81,15 @@ def _sure(advice: Advice, ship: Judged) -> Iterator[Reason]:
     if not compared:
         return
     nearest = min(compared, key=lambda judgement: judgement.room)
-    n = {units_of(j.limit): j.n for j in compared if j.n}
+    n = {units_of(j.limit): j.n for j in compared if j.n and (j.limit.kind == "latency" or j.limit.is_quality)}
     counts = ", ".join(f"{count:,} {what}" for what, count in n.items())
-    rounds = plural(len(ship.row.records), "round")
+    n_rounds = sum(not record.failed for record in ship.row.records)
+    rounds = plural(n_rounds, "round")
     text = f"every limit holds with the whole of its 95 % interval ({counts or 'exact numbers'}; {rounds}). "
     yield "How sure", text + f"The nearest is {limit_text(nearest.limit)}: {decided_by(nearest)}."
-    if len(ship.row.records) == 1 and any(j.limit.kind == "latency" for j in compared):
+    for failure in ship.row.failures:
+        yield "", f"Round {failure.round} of {ship.name} failed at {failure.stage}: {failure.message}."
+    if n_rounds == 1 and any(j.limit.kind == "latency" for j in compared):
         yield "", "One round: how much the machine differs from round to round is not known."
     if "finetune" in ship.row.roles:
         yield "", "This checkpoint only: another seed of the fine-tune was not measured."
@@ -99,7 +102,11 @@ def _alternatives(advice: Advice, ship: Judged) -> Iterator[Reason]:
     noise: dict[str, list[str]] = {}
     for one in advice.cheaper:
         limits = [limit_text(judgement.limit) for judgement in one.those("undecided", "not measured")]
-        why = f"{listed(limits, 'limits')} is not shown" if limits else f"nor shown to answer like {ship.name}"
+        why = (
+            f"{listed(limits, 'limits')} is not shown"
+            if limits
+            else f"nor shown to answer like {(advice.best or ship).name}"
+        )
         noise.setdefault(why, []).append(f"{one.name} ({sized(one.size)})")
     differ = f"not shown to differ from {ship.name} on {advice.task}" if advice.task else "smaller"
     for why, names in noise.items():
@@ -122,7 +129,7 @@ def _dominated(advice: Advice) -> Iterator[Reason]:
         if name in alive:
             winners.setdefault(winner, []).append(name)
     for winner, names in winners.items():
-        why = "smaller, no worse on any task, and not shown to be slower"
+        why = "smaller, loses no more than the margin on any task, and not shown to be slower"
         yield "Dominated", f"{listed(names)} by {winner}: {why}."
 
 
@@ -137,7 +144,8 @@ def _quantizing(advice: Advice) -> Iterator[Reason]:
         return
     gains = [f"size {sized(plain.size)} → {sized(small.size)}"] if math.inf not in (plain.size, small.size) else []
     if quantizing.metric and quantizing.faster:
-        gains.append(f"{quantizing.metric.title} {_speed(quantizing.faster)}")
+        every_round = pairs.every_round_shows(quantizing.metric, plain.row, small.row)
+        gains.append(f"{quantizing.metric.title} {_speed(quantizing.faster, every_round)}")
     gained = "; ".join(gains) or "not measured"
     lost = [limit_text(judgement.limit) for judgement in small.those("fail")]
     if quantizing.skip and lost:

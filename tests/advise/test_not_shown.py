@@ -1,0 +1,74 @@
+"""What was not shown is not said: speed within one round, failed rounds, limits that are null."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.advise.requirements import requirements_of
+from bench.report.advice.answer import sentence
+from bench.report.advice.reasons import reasons
+from bench.summary import pairs
+from tests.advise.made_up import BASE, BOTH, TUNED_V, V, advice_of, but, summary_of
+from variants.errors import UserError
+
+FAST = {"max_p50_ms": 500}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"quality": {"general": {}}},
+        {"quality": {"general": None}, "cost": None},
+        {"quality": {"hr": {"keeps": None, "of": "base"}}, "max_p99_ms": None},
+    ],
+)
+def test_requirements_whose_limits_are_all_null_are_refused(node: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="no limit is set"):
+        requirements_of(node)
+
+
+@pytest.mark.parametrize(("ms", "shown"), [((11.5, 8.8), False), ((8.5, 8.4), True), (8.0, True)])
+def test_a_speed_is_shown_where_every_round_shows_it(ms: float | tuple[float, float], shown: bool) -> None:
+    summary = summary_of({"b": but(BASE, ms=(12.2, 9.0)), "q": but(BASE, kind="quantized", mb=2.5, ms=ms)})
+    metric = next(metric for metric in summary.metrics if metric.name == "e2e_p50_ms")
+    rows = summary.by_name
+    assert pairs.every_round_shows(metric, rows["b"], rows["q"]) is shown
+
+
+def test_one_round_shows_no_speed() -> None:
+    summary = summary_of({"b": BASE, "q": but(BASE, kind="quantized", ms=10.0)}, rounds=1)
+    metric = next(metric for metric in summary.metrics if metric.name == "e2e_p50_ms")
+    assert not pairs.every_round_shows(metric, summary.by_name["b"], summary.by_name["q"])
+
+
+def test_a_choice_is_dominated_by_nothing() -> None:
+    variants = {"f": but(TUNED_V, hr=940), "q4": but(BOTH, mb=4.0, hr=935), "q2": but(BOTH, mb=2.5, hr=930)}
+    advice = advice_of(variants, {"quality": {"hr": {"at_least": 0.6}}}, questions=4000)
+    assert advice.ship is not None
+    assert advice.ship.name not in advice.dominated
+
+
+def test_a_variant_that_nothing_could_show_to_be_slower_dominates_nothing() -> None:
+    variants = {"b": BASE, "q": but(BASE, kind="quantized", mb=2.5, ms=400.0)}
+    advice = advice_of(variants, {"max_size_gb": 1}, requests=100)
+    assert advice.dominated == {}
+
+
+def test_rounds_that_disagree_ask_for_rounds_and_not_for_requests() -> None:
+    advice = advice_of({"b": but(BASE, ms=(100.0, 205.0))}, {"max_p50_ms": 202})
+    assert sentence(advice).endswith("only 1 of 2 rounds show it: measure more rounds.")
+
+
+def test_the_same_model_unquantized_is_the_one_that_it_was_made_from() -> None:
+    advice = advice_of({"b": BASE, "f": TUNED_V, "ql": V("qlora", mb=2.5, hr=940)}, FAST)
+    assert advice.ship is not None
+    assert advice.quantizing is None or advice.quantizing.plain.name == "b"
+
+
+def test_a_failed_round_of_the_choice_is_named_beside_it_and_not_counted() -> None:
+    advice = advice_of({"b": but(BASE, failed="no memory", failed_in=1)}, FAST)
+    assert advice.ship is not None
+    texts = " ".join(text for _, text in reasons(advice))
+    assert "(200 requests; 1 round)" in texts
+    assert "Round 1 of b failed at build: no memory." in texts
+    assert "One round: how much the machine differs" in texts
