@@ -1,6 +1,6 @@
 """The index of `bench history`: the values of each commit, so that its records are read once and not each time.
 
-One JSON file in the cache; the charts lie beside it. The records of a commit are summed up again where the names,
+One JSON file in the cache, in the folder of the charts. The records of a commit are summed up again where the names,
 sizes or times of its files have changed; an index that is gone, broken or of another version is built again. Nothing
 is lost with it. Uncommitted states are no part of a history, and are not read.
 """

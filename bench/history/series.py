@@ -52,7 +52,7 @@ class BranchCommit:
 
 @dataclass(frozen=True)
 class Point:
-    """A metric measured at a commit; `copy_gb_s` is the memory bandwidth of the machine beside it."""
+    """A metric measured at a commit; `copy_gb_s` is the memory bandwidth of the machine that measured it."""
 
     commit: BranchCommit
     value: Value

@@ -13,7 +13,7 @@ BANDWIDTH = "copy_gb_s"
 
 
 def readings(records: Records) -> Iterator[tuple[Record, str, float]]:
-    """Yield each reading: the record beside it, its name (such as `copy_gb_s`) and its value."""
+    """Yield each reading of the records: its record, its name (such as `copy_gb_s`) and its value."""
     for record in records:
         for reading in (record.canary or {}).values():
             yield from ((record, name, value) for name, value in (reading or {}).items())

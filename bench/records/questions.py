@@ -30,7 +30,7 @@ class Option(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Kept(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many right answers `after` has for each that `before` has; `claim` is a sentence to print beside it."""
+    """How many right answers `after` has for each that `before` has; `claim` is what a table prints with it."""
 
     before: Text
     after: Text

@@ -14,7 +14,7 @@ from bench.records.types import Record
 class Wanted:
     """What a user asked for; None leaves the choice to `select`.
 
-    `commit` is the start of a sha, with `-dirty` for the states beside it, or `-dirty-<tree>` for one of them.
+    `commit` is the start of a sha, with `-dirty` for all uncommitted changes on it, or `-dirty-<tree>` for one state.
     """
 
     commit: str | None = None

@@ -1,4 +1,4 @@
-"""Which records a revision names: a commit, a tag, HEAD, or the uncommitted state beside it."""
+"""Which records a revision names: a commit, a tag, HEAD, or the uncommitted changes on top of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of a branch: git's order, what is part of it, and what is noted beside it."""
+"""The history of a branch: git's order, what is part of it, and which notes a reader needs."""
 
 from __future__ import annotations
 
