@@ -18,7 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bench.files import write_at_once
 from bench.history.packed import pack
@@ -36,9 +36,8 @@ ROOMS = ("history", "metrics", "records", "stats")
 """The rooms whose code decides the values of the index: where it changes, the index is built again."""
 
 
-@dataclass(frozen=True)
-class CommitValues:
-    """The values of one variant of one sweep at one commit; `failures` counts its failed rounds."""
+class _Measured(Struct, frozen=True):
+    """One variant of one sweep at one commit; `failures` counts its failed rounds."""
 
     machine: str
     sha: str
@@ -47,6 +46,11 @@ class CommitValues:
     artifact: str | None
     failures: int
     copy_gb_s: float | None
+
+
+class CommitValues(_Measured, frozen=True):
+    """The values of one variant of one sweep at one commit."""
+
     values: Mapping[str, Value]
 
 
@@ -62,14 +66,9 @@ class _Number(Struct, array_like=True):
     sample: int | None
 
 
-class _Variant(Struct):
-    machine: str
-    sha: str
-    sweep: str
-    variant: str
-    artifact: str | None
-    failures: int
-    copy_gb_s: float | None
+class _Variant(_Measured, frozen=True):
+    """`CommitValues` as the file holds them."""
+
     values: dict[str, _Number]
 
 
@@ -173,8 +172,7 @@ def _with_shared(variant: _Variant, shared: _Shared) -> CommitValues:
         )
         for name, number in variant.values.items()
     }
-    head = variant.machine, variant.sha, variant.sweep, variant.variant, variant.artifact
-    return CommitValues(*head, variant.failures, variant.copy_gb_s, values)
+    return CommitValues(**{**structs.asdict(variant), "values": values})
 
 
 def _save(path: Path, commits: Mapping[str, _Summed]) -> None:
@@ -189,7 +187,7 @@ def _save(path: Path, commits: Mapping[str, _Summed]) -> None:
 
     def variant(values: CommitValues) -> _Variant:
         numbers = {name: number(value) for name, value in values.values.items()}
-        return _Variant(**{**vars(values), "values": numbers})
+        return _Variant(**{**structs.asdict(values), "values": numbers})
 
     kept = {
         label: _Commit(commit.listing, [variant(values) for values in commit.variants], list(commit.left_out))
