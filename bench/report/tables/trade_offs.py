@@ -9,9 +9,9 @@ from bench.metrics.metric import Metric
 from bench.records.questions import Change, Changes, Claim, Kept, Option, Options, Order
 from bench.report.entries import change_entry, paired_entry, value_entry
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, p_value, points, points_span, sized, span, times, times_span
+from bench.report.numbers import digits, p_value, points, points_span, sized, span
 from bench.summary import pairs
-from bench.summary.rows import BesideBase, Row, Summary
+from bench.summary.rows import Row, Summary
 
 
 def question_grids(summary: Summary) -> list[Grid]:
@@ -67,11 +67,12 @@ def _option(row: Row, accuracy: Metric | None) -> list[Entry]:
 
 def _times_better(row: Row, name: str, word: str) -> str:
     """Write how many times better than its base a variant is, nothing for the base itself."""
-    ratio = None if row.is_reference else row.ratio(name)
-    if ratio is None:
+    change = None if row.is_reference else row.beside_base.get(name)
+    if change is None or change.ratio is None:
         return ""
-    interval = times_span(ratio)
-    return f"{times(ratio)} {word}" + (f" ({interval})" if interval else "")
+    entry = change_entry(change)
+    sub = entry.sub.replace(",\n", ", ")
+    return f"{entry.text} {word}" + (f" ({sub})" if sub else "")
 
 
 def _quality(row: Row, accuracy: Metric) -> Entry:
@@ -179,7 +180,7 @@ def _ratios(summary: Summary) -> list[Metric]:
 
 def _change(summary: Summary, change: Change, ratios: Sequence[Metric], accuracies: Sequence[Metric]) -> Line:
     before, after = (summary.by_name.get(name) for name in (change.before, change.after))
-    entries = [change_entry(BesideBase(ratio=pairs.ratio(metric, before, after))) for metric in ratios]
+    entries = [change_entry(pairs.beside(metric, before, after)) for metric in ratios]
     entries += [paired_entry(pairs.paired(metric, before, after), "; ") for metric in accuracies]
     title = Entry(change.title, f"{change.before} → {change.after}")
     return Line((title, *entries), after.family if after else None)
