@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from bench import cli
-from bench.commands import advise
 from bench.sweep.compose import compose
 from bench.sweep.conf import names
 from bench.sweep.request import parse
@@ -57,8 +56,16 @@ def test_every_printed_command_is_one_that_bench_takes(
             (tmp_path / folder).mkdir(parents=True)
         typed = [argument.replace("/path/to", str(tmp_path)) for argument in parsed.overrides]
         compose(parse(typed), "base", 0, check=True)
-    if parsed.command in ("advise", "report"):
-        advise.chosen([advise.override(argument) for argument in getattr(parsed, "overrides", ())], "hr-chatbot")
+
+
+@pytest.mark.parametrize("typed", [words for _, words in commands("bench") if words[0] == "advise"], ids=" ".join)
+def test_every_printed_advice_is_given_on_the_shipped_records(
+    typed: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(typed) in (0, 1, 2)
+    output = capsys.readouterr()
+    assert output.err == ""  # a mistake in the requirements is exit code 2 as well
+    assert output.out
 
 
 @parametrized("make")
