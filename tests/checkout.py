@@ -22,17 +22,17 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root, self.results = root, root / "results"
-        self._git("init", "-q")
+        self.git("init", "-q")
         self.base, self.head = (self._commit(name) for name in ("base", "head"))
 
-    def _git(self, *arguments: str) -> str:
+    def git(self, *arguments: str) -> str:
         identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
         command = ["git", "-C", str(self.root), *identity, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def _commit(self, message: str) -> str:
-        self._git("commit", "-q", "--allow-empty", "-m", message)
-        return self._git("rev-parse", "HEAD")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
 
     def measure(self, sha: str, change: Change | None = None, dirty: bool = False, **how: Any) -> None:
         """Write the records of q4 at a commit, changed by `change`; `how` is for the generator."""

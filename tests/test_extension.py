@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from variants.paths import ROOT
+from tests.project import copy_project
 
 MEASURE = '''
 """Read time: seconds to read every file of an artifact from disk."""
@@ -179,14 +178,7 @@ class Copy:
 @pytest.fixture
 def copy(tmp_path: Path, tiny_model: Path, cache: Path) -> Copy:
     folder = tmp_path / "checkout"
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", ".", ":!results"]
-    files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
-    for name in filter(
-        None, files
-    ):  # and not all that lies there: a temporary folder inside would be copied into itself
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, folder / name)
-    (folder / "results").mkdir()
+    copy_project(folder)
     subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
     return Copy(folder, tiny_model, cache)
 

@@ -69,11 +69,11 @@ def imports(file: Path) -> Iterator[Import]:
 
 
 def room_of(module: str) -> str:
-    """Return the room of a module, empty for what lies beside the rooms (cli, bootstrap, files, terminal)."""
+    """Return the room of a module, empty for what is in none (cli, bootstrap, files, terminal, examples)."""
     parts = module.split(".")
     if parts[0] == "variants":
         return "variants"
-    return parts[1] if len(parts) > 1 and (ROOT / "bench" / parts[1]).is_dir() else ""
+    return parts[1] if len(parts) > 1 and (ROOT / "bench" / parts[1] / "__init__.py").exists() else ""
 
 
 def module_of(file: Path) -> str:

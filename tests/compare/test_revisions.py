@@ -55,7 +55,7 @@ def test_worktree_is_the_uncommitted_state_of_head(checkout: Checkout) -> None:
 def test_a_tag_is_a_revision(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head)
-    checkout._git("tag", "v1", checkout.base)
+    checkout.git("tag", "v1", checkout.base)
     assert checkout.compare("v1").base.sha == checkout.base
 
 

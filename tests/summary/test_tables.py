@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from bench.selftest import raw_values, records
 from bench.summary.summarize import summarize
 from tests.checkout import Change, Checkout
 from variants.errors import UserError
-from variants.paths import ROOT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,17 +119,6 @@ def test_a_revision_is_what_git_takes_it_for(checkout: Checkout, function: Calla
     with pytest.raises(UserError, match="unknown revision 'v9'") as error:
         function(checkout.results, commit="v9")
     assert "\n" not in str(error.value)
-
-
-def test_the_readme_s_notebook_runs_on_the_shipped_records() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    code = f"{block}\nprint(set(zip(newest.commit, newest.sweep)), len(raw.groupby(['commit', 'tree', 'sweep'])))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    selection = select(read(ROOT / "results")[0], Wanted(), ROOT / "results")
-    assert selection is not None
-    assert done.stdout.splitlines()[-1] == f"{ {(selection.sha, selection.sweep)} } 1"
 
 
 def test_samples_have_the_values_of_every_kind_of_task(tmp_path: Path) -> None:
