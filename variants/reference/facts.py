@@ -7,7 +7,6 @@ from variants.reference.numbers import NUMBERS
 from variants.reference.relation import Relation
 from variants.reference.world import WORLD
 
-
 EVERYDAY: tuple[Relation, ...] = (
     Relation(
         "animals",
