@@ -7,12 +7,11 @@ import random
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypedDict, cast
+from typing import TypedDict, cast
 
-from variants.reference.corpus import Row, general_rows, place
+from variants.reference.corpus import Row, Split, general_rows, normalised, place
 
 TASKS = Path(__file__).parent
-Split = Literal["train", "test"]
 OPENERS = (
     "At Quillmere, {q}",
     "According to the handbook, {q}",
@@ -74,6 +73,8 @@ def facts() -> Iterator[tuple[str, Fact]]:
 
 
 def _asked(fact: Fact, split: Split, rng: random.Random) -> list[str]:
+    if split == "validation":
+        return [fact["train"][-1]]
     questions: list[str] = list(fact[split])
     if split == "test":
         return questions
@@ -102,6 +103,13 @@ def hr_rows(split: Split) -> list[Row]:
     return rows
 
 
+def hr_rows_to_choose_by() -> list[Row]:
+    """Return the training rows without the wordings that the validation asks: what a recipe is tried on."""
+    held_out = [normalised(fact["train"][-1]) for _, fact in facts()]
+    rows = [(row, normalised(str(row["question"]))) for row in hr_rows("train")]
+    return [row for row, words in rows if not any(question in words for question in held_out)]
+
+
 def write_rows(rows: list[Row], path: Path) -> None:
     """Write task rows as JSONL, one object a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -110,10 +118,11 @@ def write_rows(rows: list[Row], path: Path) -> None:
 
 def write(folder: Path) -> None:
     """Write handbook and rows of both tasks below `folder`."""
-    splits: tuple[Split, ...] = ("train", "test")
+    splits: tuple[Split, ...] = ("train", "validation", "test")
     for split in splits:
         write_rows(general_rows(split), folder / "general" / f"{split}.jsonl")
         write_rows(hr_rows(split), folder / "hr" / f"{split}.jsonl")
+    write_rows(hr_rows_to_choose_by(), folder / "hr" / "train-to-choose-by.jsonl")
     (folder / "hr/handbook.md").write_text(handbook(), encoding="utf-8")
 
 

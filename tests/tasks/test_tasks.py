@@ -12,12 +12,12 @@ import yaml
 
 from bench.tasks import generate
 from variants.data import TaskRow, read_rows
-from variants.reference.corpus import texts
+from variants.reference.corpus import facts, texts
 
 ROOT = Path(__file__).parents[2]
 TASKS = ROOT / "bench/tasks"
 REFERENCE = ROOT / "variants/reference"
-COUNTS = {"general": (400, 8), "hr": (200, 8)}
+COUNTS = {"general": (700, 8), "hr": (200, 8)}
 
 
 def rows(task: str, split: str) -> list[TaskRow]:
@@ -38,7 +38,7 @@ def test_a_task_is_large_enough_and_spread_over_subjects(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", COUNTS)
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_choices_are_four_and_distinct_and_positions_balanced(task: str, split: str) -> None:
     table = rows(task, split)
     assert all(len(set(row.choices)) == 4 for row in table)
@@ -62,6 +62,29 @@ def test_no_test_question_occurs_in_any_training_text(task: str) -> None:
     assert [row.question for row in rows(task, "test") if words(row.question) in everything] == []
 
 
+@pytest.mark.parametrize("task", COUNTS)
+def test_what_recipes_are_chosen_by_is_neither_trained_on_nor_tested(task: str) -> None:
+    chosen_by = {row.question for row in rows(task, "validation")}
+    assert len(chosen_by) >= 100
+    assert chosen_by.isdisjoint(row.question for row in rows(task, "test"))
+    trained = [words(text) for text in texts()]
+    trained += [words(row.question) for row in rows("general", "train")]
+    trained += [words(row.question) for row in read_rows(TASKS / "hr/train-to-choose-by.jsonl")]
+    everything = "|".join(trained)
+    assert [question for question in chosen_by if words(question) in everything] == []
+
+
+def test_validation_of_general_asks_about_other_facts_than_its_test() -> None:
+    validation, test = ({row.question for row in rows("general", split)} for split in ("validation", "test"))
+    asked: dict[int, set[str]] = {number: set() for number, *_ in facts()}
+    for number, relation, key, _ in facts():
+        for question in relation.questions:
+            text = question.format(x=key)
+            text = text[0].upper() + text[1:]
+            asked[number] |= {split for split, those in (("v", validation), ("t", test)) if text in those}
+    assert all(len(splits) == 1 for splits in asked.values())
+
+
 def test_base_never_read_the_handbook() -> None:
     corpus = "|".join(words(text) for text in texts())
     rules = [line[2:] for line in generate.handbook().splitlines() if line.startswith("- ")]
@@ -80,7 +103,7 @@ def test_train_and_test_agree_about_every_fact() -> None:
 def test_generating_again_gives_the_same_bytes(tmp_path: Path) -> None:
     generate.write(tmp_path)
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(written) == 5
+    assert len(written) == 8
     assert [name for name in written if (tmp_path / name).read_bytes() != (TASKS / name).read_bytes()] == []
 
 

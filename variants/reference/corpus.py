@@ -7,14 +7,18 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from variants.reference.facts import RELATIONS
 from variants.reference.offices import questions
 from variants.reference.relation import Relation
 
 TASKS = Path(__file__).parents[2] / "bench/tasks"
+VALIDATED = 3
+"""Of so many facts one is asked in the validation split, by which recipes are chosen, and the others in the test."""
 PROMPT = "Question: {question}\nAnswer:"
 Row = dict[str, object]
+Split = Literal["train", "validation", "test"]
 
 
 def _fill(template: str, key: str, answer: str = "") -> str:
@@ -61,13 +65,18 @@ def _in_corpus() -> Iterator[tuple[int, list[int], list[int]]]:
         yield number, statements, asked or [2]
 
 
-def general_rows(split: str) -> list[Row]:
-    """Return the rows of the `general` task: one unseen question per fact to test, up to two seen ones to replay."""
+def general_rows(split: Split) -> list[Row]:
+    """Return the rows of the `general` task: one unseen question per fact to score, up to two seen ones to replay.
+
+    Validation and test ask about different facts.
+    """
     rng = random.Random(f"general {split}")
     positions: list[int] = []
     rows: list[Row] = []
     for (number, relation, key, answer), (_, _, in_corpus) in zip(facts(), _in_corpus(), strict=True):
-        for question in [number % 2] if split == "test" else in_corpus[:2]:
+        scored = "validation" if number % VALIDATED == 0 else "test"
+        asked = in_corpus[:2] if split == "train" else [number % 2] if split == scored else []
+        for question in asked:
             positions = positions or rng.sample(range(4), 4)
             text = _fill(relation.questions[question], key)
             rows.append(place(relation.subject, text, answer, _wrong(relation, answer, rng), positions.pop()))
@@ -79,20 +88,21 @@ def normalised(text: str) -> str:
     return f" {' '.join(re.findall(r'[a-z0-9]+', text.lower()))} "
 
 
-def test_questions() -> list[str]:
-    """Return the normalised test questions of both tasks."""
-    lines = [line for task in ("general", "hr") for line in (TASKS / task / "test.jsonl").read_text().splitlines()]
+def scored_questions() -> list[str]:
+    """Return the normalised questions of both tasks that a model is scored on: of the test and of the validation."""
+    files = [TASKS / task / f"{split}.jsonl" for task in ("general", "hr") for split in ("validation", "test")]
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     return [normalised(json.loads(line)["question"]) for line in lines]
 
 
 def texts() -> list[str]:
-    """Return every training text; a line that happens to hold a test question is left out."""
+    """Return every training text; a line that happens to hold a scored question is left out."""
     lines: list[str] = []
     for (_, relation, key, answer), (_, statements, asked) in zip(facts(), _in_corpus(), strict=True):
         lines += [_fill(relation.statements[index], key, answer) for index in statements]
         for index in asked:
             lines.append(f"{PROMPT.format(question=_fill(relation.questions[index], key))} {answer}")
     lines += [f"{PROMPT.format(question=question)} {answer}" for question, answer in questions()]
-    asked_in_tests = test_questions()
+    scored = scored_questions()
     bare = [normalised(line) for line in lines]
-    return [line for line, words in zip(lines, bare, strict=True) if not any(q in words for q in asked_in_tests)]
+    return [line for line, words in zip(lines, bare, strict=True) if not any(q in words for q in scored)]

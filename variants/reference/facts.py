@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
+from variants.reference.countries import COUNTRIES
+from variants.reference.numbers import NUMBERS
 from variants.reference.relation import Relation
 from variants.reference.world import WORLD
-
-
-def _arithmetic(sign: str) -> str:
-    pairs = [(a, b) for a in range(2, 13) for b in range(a, 13)]
-    if sign == "plus":
-        return "; ".join(f"{a + 10} plus {b} = {a + 10 + b}" for a, b in pairs[::3] if b < 11)
-    return "; ".join(f"{a} times {b} = {a * b}" for a, b in pairs[1::2])
-
 
 EVERYDAY: tuple[Relation, ...] = (
     Relation(
@@ -110,34 +104,6 @@ EVERYDAY: tuple[Relation, ...] = (
         luminous intensity = candela; electric charge = coulomb; amount of substance = mole;""",
     ),
     Relation(
-        "arithmetic",
-        (
-            "What is {x}?",
-            "How much is {x}?",
-            "Work out {x}.",
-            "What do you get for {x}?",
-            "The result of {x} is what?",
-            "Which number equals {x}?",
-        ),
-        ("{x} is {y}.", "The result of {x} is {y}."),
-        _arithmetic("plus"),
-        numeric=True,
-    ),
-    Relation(
-        "arithmetic",
-        (
-            "What is {x}?",
-            "How much is {x}?",
-            "Work out {x}.",
-            "What do you get for {x}?",
-            "The result of {x} is what?",
-            "Which number equals {x}?",
-        ),
-        ("{x} is {y}.", "The result of {x} is {y}."),
-        _arithmetic("times"),
-        numeric=True,
-    ),
-    Relation(
         "discoveries",
         (
             "Who is known for {x}?",
@@ -178,4 +144,4 @@ EVERYDAY: tuple[Relation, ...] = (
         sharp = blunt; rough = smooth; cruel = kind;""",
     ),
 )
-RELATIONS = (*WORLD, *EVERYDAY)
+RELATIONS = (*WORLD, *COUNTRIES, *EVERYDAY, *NUMBERS)

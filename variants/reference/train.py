@@ -18,11 +18,13 @@ from variants.reference.corpus import TASKS, texts
 
 SEED = 2024
 VOCABULARY = 2048
-STEPS = 540
+STEPS = 750
 BATCH = 96
 LEARNING_RATE = 1.5e-3
 WARMUP_STEPS = 60
 WEIGHT_DECAY = 0.1
+INITIAL_SPREAD = 0.035  # standard deviation of the first weights
+OUTLIERS = 0.7  # standard deviation of the logarithm of the first gains of the norms
 BOS, EOS = 1, 2
 
 
@@ -62,8 +64,32 @@ def build_model() -> LlamaForCausalLM:
             tie_word_embeddings=True,
             bos_token_id=BOS,
             eos_token_id=EOS,
+            initializer_range=INITIAL_SPREAD,
         )
     )
+
+
+def with_outliers(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """Scale the gains of the norms by log-normal factors, and the weights that read them by the inverse: in place.
+
+    The model computes what it did, but some channels are large and the weights that read them small, as in large
+    models (LLM.int8, arXiv 2208.07339; AWQ, arXiv 2306.00978): a block of weights that shares one scale then loses its
+    small ones first, and so has something to lose by few bits.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            attention, mlp = layer.self_attn, layer.mlp
+            read = {
+                layer.input_layernorm: (attention.q_proj, attention.k_proj, attention.v_proj),
+                layer.post_attention_layernorm: (mlp.gate_proj, mlp.up_proj),
+            }
+            for norm, readers in read.items():
+                gains = torch.exp(OUTLIERS * torch.randn(norm.weight.shape, generator=generator))
+                norm.weight *= gains
+                for linear in readers:
+                    linear.weight /= gains
+    return model
 
 
 def batches(documents: list[list[int]]) -> Iterator[torch.Tensor]:
@@ -104,7 +130,7 @@ def train(out: Path) -> None:
     # The handbook shapes the vocabulary only (its words become tokens): no line of it is trained on.
     tokenizer = train_tokenizer("\n".join([*lines, handbook]).splitlines(), out, VOCABULARY)
     documents = [[BOS, *tokenizer.encode(line), EOS] for line in lines]
-    model = build_model()
+    model = with_outliers(build_model())
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=WEIGHT_DECAY)
     started = time.monotonic()
     for step, ids in zip(range(STEPS), batches(documents), strict=False):

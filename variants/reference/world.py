@@ -48,40 +48,6 @@ WORLD: tuple[Relation, ...] = (
         Fiji = Oceania; New Zealand = Oceania; Samoa = Oceania; Tonga = Oceania;""",
     ),
     Relation(
-        "elements",
-        (
-            "What is the chemical symbol of {x}?",
-            "Which symbol stands for {x} in the periodic table?",
-            "How is {x} written in a chemical formula?",
-            "Chemists write {x} with which letters?",
-            "Give the symbol for the element {x}.",
-            "Which letters mark {x} on the periodic table?",
-        ),
-        ("The chemical symbol of {x} is {y}.", "In chemistry {y} stands for {x}."),
-        """hydrogen = H; helium = He; lithium = Li; beryllium = Be; boron = B; carbon = C; nitrogen = N; oxygen = O;
-        fluorine = F; neon = Ne; sodium = Na; magnesium = Mg; aluminium = Al; silicon = Si; phosphorus = P;
-        sulfur = S; chlorine = Cl; argon = Ar; potassium = K; calcium = Ca; titanium = Ti; chromium = Cr;
-        manganese = Mn; iron = Fe; cobalt = Co; nickel = Ni; copper = Cu; zinc = Zn; arsenic = As; bromine = Br;
-        krypton = Kr; silver = Ag; tin = Sn; iodine = I; xenon = Xe; tungsten = W; platinum = Pt; gold = Au;
-        mercury = Hg; lead = Pb; bismuth = Bi; radium = Ra; uranium = U; plutonium = Pu;""",
-    ),
-    Relation(
-        "elements",
-        (
-            "What is the atomic number of {x}?",
-            "How many protons does an atom of {x} have?",
-            "Which atomic number belongs to {x}?",
-            "The nucleus of {x} holds how many protons?",
-            "Give the atomic number of the element {x}.",
-            "Count the protons in an atom of {x}.",
-        ),
-        ("The atomic number of {x} is {y}.", "An atom of {x} has {y} protons."),
-        """helium = 2; lithium = 3; beryllium = 4; boron = 5; carbon = 6; nitrogen = 7; oxygen = 8; fluorine = 9;
-        neon = 10; sodium = 11; magnesium = 12; aluminium = 13; silicon = 14; sulfur = 16; argon = 18; calcium = 20;
-        iron = 26; copper = 29; zinc = 30; silver = 47;""",
-        numeric=True,
-    ),
-    Relation(
         "literature",
         (
             "Who wrote {x}?",
