@@ -11,6 +11,7 @@ from bench.advise.cost import Training, training_of
 from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, made_from, shown_no_worse, worst
 from bench.advise.limits import Limit, deciding_task, limits_of
 from bench.advise.requirements import Requirements
+from bench.advise.roofline import Roofline, roofline_of
 from bench.advise.situation import Situation, situation_of
 from bench.advise.trial import question_limit
 from bench.metrics.metric import Metric
@@ -51,7 +52,8 @@ class Judged:
 class Quantizing:
     """What quantizing does here: a variant beside the same model unquantized, in one runtime.
 
-    `faster` is the ratio of a latency, above 1 where the quantized one is faster. `needed` says that the unquantized
+    `faster` is the ratio of a latency, above 1 where the quantized one is faster. `roofline` is that of the unquantized
+    one, None where no bandwidth was measured. `needed` says that the unquantized
     one misses a limit on size, memory or latency; `skip` that quantizing gains nothing that the limits ask for.
     """
 
@@ -61,6 +63,7 @@ class Quantizing:
     faster: Estimate | None
     needed: bool
     skip: bool
+    roofline: Roofline | None = None
 
 
 @dataclass(frozen=True)
@@ -287,4 +290,4 @@ def _quantizing(
     is_faster = faster is not None and faster.low is not None and faster.low > 1
     is_faster = is_faster and metric is not None and pairs.every_round_shows(metric, plain.row, quantized.row)
     skip = not binding and plain.status == "pass" and (quantized.status == "fail" or not is_faster)
-    return Quantizing(plain, quantized, metric, faster, binding, skip)
+    return Quantizing(plain, quantized, metric, faster, binding, skip, roofline_of(plain.row))

@@ -101,7 +101,7 @@ TABLE: dict[str, tuple[dict[str, V], dict[str, Any], dict[str, Any], int, str, s
     "a latency at the limit": ({"b": but(BASE, ms=200.0)}, FAST, {}, 2, "open", None,
         "Not decided: E2E P99 ≤ 200 ms is open for b; about 4 rounds would decide."),
     "a latency outside it": ({"b": but(BASE, ms=206.0)}, FAST, {}, 1, "slow", None,
-        "Not decided: E2E P99 ≤ 200 ms is open for b; about 6 rounds would decide."),
+        "Nothing meets your limits: b, the only variant measured, misses E2E P99 ≤ 200 ms."),
     "a latency across the limit": ({"b": but(BASE, ms=201.0)}, {"max_p50_ms": 199}, {}, 2, "open", None,
         "Not decided: E2E P50 ≤ 199 ms is open for b; about 8 rounds would decide."),
     "366 requests have no P99": ({"b": BASE}, FAST, {"requests": 366}, 2, "open", None,
