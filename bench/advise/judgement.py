@@ -65,7 +65,9 @@ def judge(limit: Limit, row: Row, summary: Summary, spread: Spread | None = None
     names = ("peak_device_bytes", "peak_resident_bytes") if limit.kind == "memory" else (limit.metric,)
     estimate = next((row.values[name] for name in names if name in row.values), None)
     if estimate is None:
-        return Judgement(limit, "not measured", limit.bound, why=_absent(row, limit.metric))
+        return Judgement(
+            limit, "not measured", limit.bound, why=_not_asked(limit, summary) or _absent(row, limit.metric)
+        )
     exact = limit.kind in ("size", "memory")
     low, high = (estimate.value, estimate.value) if exact else (estimate.low, estimate.high)
     judged = decided(limit, estimate.value, low, high, estimate.n, limit.bound)
@@ -125,7 +127,7 @@ def _kept(limit: Limit, row: Row, summary: Summary) -> Judgement:
     metric = next((metric for metric in summary.metrics if metric.name == limit.metric), None)
     if other is None or metric is None:
         why = f"no {limit.of} in this sweep" if other is None else _absent(row, limit.metric)
-        return Judgement(limit, "not measured", 0.0, why=why)
+        return Judgement(limit, "not measured", 0.0, why=_not_asked(limit, summary) or why)
     before = other.value(limit.metric)
     if before is None or row.value(limit.metric) is None:
         return Judgement(limit, "not measured", 0.0, why=_absent(other if before is None else row, limit.metric))
@@ -181,6 +183,13 @@ def _training_memory(limit: Limit, row: Row) -> Judgement:
         return Judgement(limit, "not measured", limit.bound, why=_absent(row, "the memory of its fine-tuning"))
     peak = float(max(peaks))
     return decided(limit, peak, peak, peak, 0, limit.bound)
+
+
+def _not_asked(limit: Limit, summary: Summary) -> str:
+    """Say that a task was asked of no variant, and which were: its name may be a mistake."""
+    if not limit.task or limit.task in summary.tasks:
+        return ""
+    return f"no task {limit.task} in this sweep, but {' and '.join(summary.tasks) or 'none at all'}"
 
 
 def _absent(row: Row, what: str) -> str:

@@ -77,6 +77,33 @@ def test_json_has_every_number(results: Path, capsys: pytest.CaptureFixture[str]
         ),
         ("requirements.cost.price_source=null", "requirements.cost: price_per_hour without price_source"),
         ("requirements.cost=3", "requirements.cost: got 3, allowed: keys with values"),
+        (
+            "requirements.cost.price_per_hour=free",
+            "requirements.cost.price_per_hour: got 'free', allowed: a number",
+        ),
+        ("requirements.cost.users=1.5", "requirements.cost.users: got 1.5, allowed: a whole number from 1, or null"),
+        (
+            "requirements.cost.price_date=2026-13",
+            "requirements.cost.price_date: got '2026-13', allowed: a month",
+        ),
+        ("requirements.cost.utilization=30", "requirements.cost.utilization: got 30, allowed: a share above 0"),
+        ("requirements.not_forgotten=general", "requirements.not_forgotten: got 'general', allowed: keys with values"),
+        ("requirements.not_forgotten.task=null", "requirements.not_forgotten.task: got None, allowed: text"),
+        ("requirements.quality=0.9", "requirements.quality: got 0.9, allowed: keys with values"),
+        ("requirements.quality.domain.of=null", "requirements.quality.domain: keeps and of go together"),
+        (
+            "requirements.max_p99_ms.x=3",
+            "requirements.max_p99_ms: got {'x': 3}, allowed: a number above 0",
+        ),
+        ("requirements.max_p99_ms=", "requirements.max_p99_ms: got '', allowed: a number above 0, in milliseconds"),
+        ("requirements.target=laptop", "requirements.target: got 'laptop', allowed: server, phone"),
+        ("requirements=null", "requirements: got None, allowed: batch, edge-phone, hr-chatbot, realtime"),
+        ("requirements=[hr-chatbot]", "requirements: got ['hr-chatbot'], allowed: batch, edge-phone"),
+        (
+            "requirements=../hr-chatbot",
+            "requirements: no '../hr-chatbot' in conf/requirements; did you mean hr",
+        ),
+        ("requirements.max_p99_ms", "'requirements.max_p99_ms': not a valid override; allowed: requirements=NAME"),
         ("requirements.latency=all", "requirements.latency: got 'all', allowed: e2e, ttft, tpot"),
         ("suite=smoke", "'suite=smoke': no requirement; allowed: requirements=NAME"),
         ("+requirements.x=1", "'+requirements.x=1': no requirement; allowed: requirements=NAME"),
@@ -117,6 +144,15 @@ def test_a_key_is_changed_and_null_removes_a_limit() -> None:
     name, requirements = chosen(typed, "hr-chatbot")
     assert (name, requirements.max_p99_ms) == ("hr-chatbot, changed", None)
     assert requirements.quality["hr"].at_least == 0.9
+
+
+def test_a_task_that_no_variant_was_asked_is_named_with_those_that_were(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(results, "requirements.quality.hrr.at_least=0.5", "requirements.not_forgotten=null") == 2
+    text = " ".join(capsys.readouterr().out.split())
+    assert "hrr ≥ 50 % is not measured of finetuned" in text
+    assert "no task hrr in this sweep, but general and hr" in text
 
 
 EVIL = "<script>alert(1)</script>\x1b[31m\x1b]0;x\x07\n[bold]"
