@@ -25,6 +25,7 @@ from bench.sweep.conf import names as names_in_conf
 from bench.sweep.request import parse
 from tests.advise.made_up import BASE, BOTH, TUNED_V, V, advice_of, but
 
+TRAINED = {"machine": "test-cpu-2c", "currency": "", "amount": None, "over_budget": None}
 PRICE = {"price_per_hour": 3.6, "currency": "USD", "price_date": "2026-05", "price_source": "x", "priced_machine": "y"}
 
 
@@ -204,4 +205,26 @@ def test_training_costs_its_measured_seconds_only_on_the_machine_that_is_priced(
 
 def test_serving_is_never_priced_from_a_latency() -> None:
     advice = advice_of({"b": BASE}, {"max_p99_ms": 200, "cost": PRICE})
-    assert ("Cost of serving", "not measured (no capacity was measured).") in reasons(advice)
+    (serving,) = [text for topic, text in reasons(advice) if topic == "Cost of serving"]
+    assert serving.startswith("not measured (run a measure of load")
+    assert data_of(advice)["cost"] == {"serving": None, "training": {"b": {**TRAINED, "seconds": 0.0}}}
+
+
+def test_training_is_priced_in_the_text_with_its_seconds_and_its_price() -> None:
+    price = {**PRICE, "priced_machine": "test-cpu-2c", "finetune_budget": 500}
+    advice = advice_of({"f": TUNED_V}, {"max_p99_ms": 200, "cost": price})
+    assert dict(reasons(advice))["Cost of training"] == (
+        "0.07 USD (70.0 s of fine-tuning, measured on test-cpu-2c; 3.6 USD an hour, x, 2026-05), "
+        "within the budget of 500."
+    )
+
+
+def test_a_sweep_ends_with_the_answer_in_one_sentence(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.commands.run import _show_advice
+    from bench.records.store import read
+
+    found, _ = read(results)
+    _show_advice(found, "batch")
+    assert capsys.readouterr().out == "Ship base: it alone is shown to meet every limit.\n"
+    _show_advice(found, None)
+    assert capsys.readouterr().out == ""

@@ -13,6 +13,10 @@ from bench.stats.estimates import Estimate
 from bench.summary import pairs
 
 Reason = tuple[str, str]
+SERVING = (
+    "not measured (run a measure of load, which this version does not have: cost follows the requests a second that a "
+    "machine serves within the limits, and never a latency)."
+)
 
 
 def reasons(advice: Advice) -> list[Reason]:
@@ -185,7 +189,7 @@ def _reading(name: str, line: Roofline | None) -> str:
 
 
 def _cost(advice: Advice) -> Iterator[Reason]:
-    yield "Cost of serving", "not measured (no capacity was measured)."
+    yield "Cost of serving", SERVING
     ship, cost = advice.ship, advice.requirements.cost
     if ship is None or "finetune" not in ship.row.roles:
         return
@@ -199,7 +203,8 @@ def _cost(advice: Advice) -> Iterator[Reason]:
         budget = ""
         if training.over_budget is not None:
             budget = f", {'over' if training.over_budget else 'within'} the budget of {cost.finetune_budget:g}"
-        yield "Cost of training", f"{training.amount:.2f} {training.currency} ({took}; {price}){budget}."
+        amount = f"{training.amount:.2f}" if training.amount >= 0.01 else "less than 0.01"
+        yield "Cost of training", f"{amount} {training.currency} ({took}; {price}){budget}."
     elif cost.price_per_hour is None:
         yield "Cost of training", f"{took}; no price is stated (requirements.cost.price_per_hour)."
     else:
