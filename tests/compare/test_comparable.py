@@ -52,6 +52,36 @@ def test_what_is_not_the_same_thing_is_not_comparable(
     assert {line.verdict for line in lines if line.metric not in metrics} == {"same"}
 
 
+def test_a_round_that_asked_fewer_of_the_same_requests_is_comparable_and_says_where_they_are_too_few(
+    checkout: Checkout,
+) -> None:
+    def fewer(content: dict[str, Any]) -> None:
+        latency = content["measures"]["latency"]
+        content["measures"]["latency"] = {
+            key: value[:50] if isinstance(value, list) else value for key, value in latency.items()
+        }
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, fewer)
+    lines = checkout.lines()
+    assert {name for name, line in lines.items() if line.verdict == "not comparable"} == set()
+    assert lines["e2e_p50_ms"].low is not None
+    assert (lines["e2e_p99_ms"].verdict, lines["e2e_p99_ms"].low) == ("undecided", None)
+    assert lines["e2e_p99_ms"].why == "n too small: a P99 needs 368 requests on each side"
+
+
+def test_fewer_requests_in_another_order_are_not_comparable(checkout: Checkout) -> None:
+    def reordered(content: dict[str, Any]) -> None:
+        latency = content["measures"]["latency"]
+        for key, value in latency.items():
+            latency[key] = value[50:100] if isinstance(value, list) else value
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, reordered)
+    line = checkout.lines()["e2e_p50_ms"]
+    assert (line.verdict, line.why.partition(":")[0]) == ("not comparable", "requests of round 0, 1 to 25")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "why"),
     [
@@ -141,6 +171,18 @@ def test_divergences_from_other_bases_are_not_comparable(checkout: Checkout) -> 
     checkout.measure(checkout.base, diverging(0.02))
     checkout.measure(checkout.head, diverging(0.02, base="another"))
     assert checkout.lines()["kl_mean"].why == "divergence base: artifact-bas / another"
+
+
+def test_the_loss_by_quantization_is_compared_though_the_model_before_it_is_another(checkout: Checkout) -> None:
+    def parent(name: str, mean: float) -> dict[str, Any]:
+        kl = [mean + 0.0001 * ((7 * i) % 5 - 2) for i in range(160)]
+        return {"parent": name, "parent_kl": kl, "parent_same_top": "1" * 160}
+
+    checkout.measure(checkout.base, diverging(0.4, **parent("tuned", 0.02)))
+    checkout.measure(checkout.head, diverging(0.4, **parent("tuned again", 0.03)))
+    lines = checkout.lines()
+    assert (lines["parent_kl_mean"].verdict, lines["kl_mean"].verdict) == ("worse", "same")
+    assert lines["parent_kl_mean"].change == pytest.approx(0.01, rel=0.01)
 
 
 def test_divergences_over_another_number_or_window_of_tokens_are_not_comparable(checkout: Checkout) -> None:

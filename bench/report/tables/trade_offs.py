@@ -11,7 +11,7 @@ from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
 from bench.report.numbers import digits, sized
 from bench.report.tables.claims import claims_grids, options_grid
 from bench.summary import pairs
-from bench.summary.rows import BesideBase, Row, Summary
+from bench.summary.rows import Row, Summary
 
 
 def question_grids(summary: Summary) -> list[Grid]:
@@ -98,7 +98,7 @@ def _ratios(summary: Summary) -> list[Metric]:
 
 def _change(summary: Summary, change: Change, ratios: Sequence[Metric], accuracies: Sequence[Metric]) -> Line:
     before, after = (summary.by_name.get(name) for name in (change.before, change.after))
-    entries = [change_entry(BesideBase(ratio=pairs.ratio(metric, before, after))) for metric in ratios]
+    entries = [change_entry(pairs.beside(metric, before, after)) for metric in ratios]
     entries += [paired_entry(pairs.paired(metric, before, after), "; ") for metric in accuracies]
     title = Entry(change.title, f"{change.before} → {change.after}")
     return Line((title, *entries), after.family if after else None)
