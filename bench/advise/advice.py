@@ -10,7 +10,9 @@ from bench.advise.cost import Training, training_of
 from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, made_from, shown_no_worse, worst
 from bench.advise.limits import Limit, deciding_task, limits_of
 from bench.advise.requirements import Requirements
+from bench.advise.roofline import Roofline, roofline_of
 from bench.advise.situation import Situation, situation_of
+from bench.advise.trial import question_limit
 from bench.metrics.metric import Metric
 from bench.stats.estimates import Estimate
 from bench.stats.proportions import Paired
@@ -49,7 +51,8 @@ class Judged:
 class Quantizing:
     """What quantizing does here: a variant beside the same model unquantized, in one runtime.
 
-    `faster` is the ratio of a latency, above 1 where the quantized one is faster. `needed` says that the unquantized
+    `faster` is the ratio of a latency, above 1 where the quantized one is faster. `roofline` is that of the unquantized
+    one, None where no bandwidth was measured. `needed` says that the unquantized
     one misses a limit on size, memory or latency; `skip` that quantizing gains nothing that the limits ask for.
     """
 
@@ -59,6 +62,7 @@ class Quantizing:
     faster: Estimate | None
     needed: bool
     skip: bool
+    roofline: Roofline | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Advice:
     `task` is the task by which variants are ordered, `margin` the share of its questions that counts as no loss.
     `best` is the reference among those that qualify: it answers most of the task. `cheaper` are smaller than the
     choice, and neither shown to be worse nor shown to be as good. `dominated` says by which variant another is beaten.
+    `trial` is the number of questions that a trial run asked of each task: of such a run nothing is shipped.
     """
 
     name: str
@@ -86,13 +91,14 @@ class Advice:
     dominated: Mapping[str, str]
     quantizing: Quantizing | None
     training: Mapping[str, Training | None]
+    trial: int | None = None
 
     @property
     def exit_code(self) -> int:
         """Return 0 where a variant qualifies, 1 where none does, 2 where too little was measured to say so."""
         if self.ship:
             return 0
-        return 1 if self.variants and all(one.status == "fail" for one in self.variants) else 2
+        return 1 if self.trial is None and self.variants and all(one.status == "fail" for one in self.variants) else 2
 
 
 def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
@@ -104,7 +110,8 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
     judged = [_judged(row, limits, summary) for row in summary.rows]
     variants = tuple(one for one in judged if one.row.family != CONTROL)
     task = deciding_task(summary)
-    qualified = [one for one in variants if one.status == "pass"]
+    trial = question_limit(summary)
+    qualified = [one for one in variants if one.status == "pass" and trial is None]
     best = _best(qualified, task, summary)
     margin = margin_of(task, best, limits, summary) if best else 0.0
     order = _order(qualified, best, task, margin, summary)
@@ -131,6 +138,7 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
         dominated=_dominated(ship, variants, limits, summary),
         quantizing=_quantizing(ship, variants, limits, summary),
         training={one.name: training_of(one.row, requirements.cost) for one in variants},
+        trial=trial,
     )
 
 
@@ -276,4 +284,4 @@ def _quantizing(
     is_faster = faster is not None and faster.low is not None and faster.low > 1
     is_faster = is_faster and metric is not None and pairs.every_round_shows(metric, plain.row, quantized.row)
     skip = not binding and plain.status == "pass" and (quantized.status == "fail" or not is_faster)
-    return Quantizing(plain, quantized, metric, faster, binding, skip)
+    return Quantizing(plain, quantized, metric, faster, binding, skip, roofline_of(plain.row))

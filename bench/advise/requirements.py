@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ Above0 = Annotated[float, Meta(gt=0, lt=1e15)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Text = Annotated[str, Meta(min_length=1)]
-Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
+Date = Annotated[str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?$")]
 Timed = Literal["e2e", "ttft", "tpot"]
 FINE_TUNED, BASE = "fine-tuned", "base"
 """What `of` may say instead of a variant's name: the variant that is fine-tuned and not quantized, and the base of the
@@ -153,6 +153,12 @@ def requirements_of(node: object) -> Requirements:
         raise UserError(_complaint(str(error), node)) from None
 
 
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return what an unknown name was meant to be, or all that is allowed where none is near it."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(known)}"
+
+
 def _without_null(node: object) -> object:
     """Leave out what is null: it removes a limit. A share to be kept goes with the variant that it is of."""
     if not isinstance(node, Mapping):
@@ -175,9 +181,7 @@ def _complaint(message: str, node: object) -> str:
     key = f"requirements.{where}".rstrip(".")
     if unknown := _UNKNOWN.search(what):
         known = _KEYS[where.partition(".")[0]]
-        close = difflib.get_close_matches(unknown["field"], known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else f"allowed: {', '.join(known)}"
-        return f"{key}.{unknown['field']}: unknown key; {hint}"
+        return f"{key}.{unknown['field']}: unknown key; {suggestion(unknown['field'], known)}"
     if not what.startswith(("Expected", "Invalid enum")):  # a check of the class itself
         return f"{key}: {what}"
     value = node
@@ -210,5 +214,7 @@ def _allowed(name: str, what: str) -> str:
         return "a share above 0 and at most 1, such as 0.98 for 98 %"
     if unit := next((words for suffix, words in _UNITS.items() if name.endswith(suffix)), ""):
         return f"a number above 0, in {unit}, or null"
-    kind = "keys with values" if "object" in what else "text" if "str" in what else "a number above 0"
-    return f"{kind}, or null" if "| null" in what else kind
+    expected = what.partition(", got")[0]
+    kinds = {"object": "keys with values", "str": "text", "int": "a whole number from 1", "float": "a number above 0"}
+    kind = next((words for kind, words in kinds.items() if f"`{kind}" in expected), "a number above 0")
+    return f"{kind}, or null" if "| null" in expected else kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.advise.advice import Advice, advise
 from bench.advise.requirements import requirements_of
@@ -29,6 +30,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 class V:
     """A variant: what it is, its size in MB, the ms of its requests, and how many of 1,000 it answers right.
 
+    The ms are one number, or one of each round.
     `moved` answers more are right, and that many wrong, than `hr` and `general` say. It `failed` in all rounds, or in
     the round `failed_in` alone.
     """
@@ -57,19 +59,23 @@ def but(variant: V, **changes: object) -> V:
 
 def summary_of(
     variants: Mapping[str, V],
-    requests: int = 400,
-    rounds: int = 2,
+    requests: int = 600,
+    rounds: int = 3,
     questions: int = 1000,
     domain: str | None = "hr",
     per: int = 1000,
+    limit: int | None = None,
 ) -> Summary:
-    """Summarize a sweep of these variants; `requests` and `questions` are all that each was asked."""
+    """Summarize a sweep of these variants; `requests` and `questions` are all that each was asked.
+
+    `limit` is the `accuracy.limit` of a trial run.
+    """
     made = []
     for number in range(rounds):
         for name, variant in variants.items():
-            made.append(
-                decode(json.dumps(_record(name, variant, number, requests // rounds, rounds, questions, per)).encode())
-            )
+            record = _record(name, variant, number, requests // rounds, questions, per)
+            record["config"]["measures"]["accuracy"]["limit"] = limit
+            made.append(decode(json.dumps(record).encode()))
     roles = Questions(general_task="general", domain_task=domain)
     return summarize(made, {"embedded": roles})
 
@@ -79,9 +85,7 @@ def advice_of(variants: Mapping[str, V], requirements: Mapping[str, object], **s
     return advise(summary_of(variants, **sweep), requirements_of(requirements), "mine")  # type: ignore[arg-type]
 
 
-def _record(
-    name: str, variant: V, number: int, requests: int, rounds: int, questions: int, per: int
-) -> dict[str, object]:
+def _record(name: str, variant: V, number: int, requests: int, questions: int, per: int) -> dict[str, Any]:
     runtime = "transformers" if variant.kind == "control" else "llamacpp"
     size = int((variant.mb or 1.0) * 1e6)
     made = records.record(name, number, requests=1, spec=(STEPS[variant.kind], runtime, size, 1.0, 0.5, 0.5))
@@ -116,7 +120,7 @@ def _latency(ms: float, requests: int) -> dict[str, object]:
     e2e = [ms * (0.98 + 0.02 * i / requests) for i in range(requests)]
     return {
         "loop": "closed", "output_tokens": 32, "e2e_ms": e2e, "ttft_ms": [x / 10 for x in e2e],
-        "tpot_ms": [x / 40 for x in e2e], "prompt_tokens": [8] * requests,
+        "tpot_ms": [x / 40 for x in e2e], "prompt_tokens": [8] * len(e2e),
     }  # fmt: skip
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bench.advise.judgement import Judgement
 from bench.advise.limits import Limit
-from bench.report.numbers import digits, points, share, sized
+from bench.report.numbers import digits, plural, points, share, sized
 
 TIMED = {"e2e": "E2E", "ttft": "TTFT", "tpot": "TPOT"}
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "not measured": "–"}
 LEGEND = (
     "✓ all of the 95 % interval is inside the limit · ✗ all of it is outside · ? it reaches across · – not measured"
 )
+FRACTIONS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4}
 NAMES = 4
 """More names than that are counted and not listed."""
 
@@ -89,6 +91,35 @@ def units_of(limit: Limit) -> str:
     return f"questions of {limit.task}" if limit.is_quality else "requests"
 
 
+def would_decide(judgement: Judgement) -> str:
+    """Return how many samples or rounds would decide what is open, empty where no number would."""
+    if judgement.needed_rounds:
+        return f"about {plural(judgement.needed_rounds, 'round')}"
+    return f"about {judgement.needed:,} {units_of(judgement.limit).partition(' ')[0]}" if judgement.needed else ""
+
+
+def measured(judgement: Judgement) -> str:
+    """Return how many of what would decide it there are now."""
+    if judgement.needed_rounds:
+        return plural(judgement.rounds, "round")
+    return f"{judgement.n:,} {units_of(judgement.limit)}"
+
+
+def more_needed(judgement: Judgement) -> str:
+    """Return how many more samples or rounds would decide what is open, empty where no number would."""
+    if judgement.needed_rounds:
+        return f"{judgement.needed_rounds - judgement.rounds:,} more rounds"
+    units = units_of(judgement.limit).partition(" ")[0]
+    return f"{judgement.needed - judgement.n:,} more {units}" if judgement.needed else ""
+
+
+def effort(judgement: Judgement) -> float:
+    """Return how many times as much must be measured to decide what is open, infinite where nothing would."""
+    if judgement.needed_rounds:
+        return judgement.needed_rounds / judgement.rounds
+    return judgement.needed / max(judgement.n, 1) if judgement.needed else math.inf
+
+
 def listed(names: Sequence[str], of: str = "variants") -> str:
     """List a few names, or count many."""
     if len(names) > NAMES:
@@ -99,3 +130,10 @@ def listed(names: Sequence[str], of: str = "variants") -> str:
 def share_of_size(part: float, whole: float) -> str:
     """Write how large one size is of another."""
     return f"{100 * part / whole:.0f} %" if whole else share(0.0)
+
+
+def in_fractions(part: float, whole: float) -> str:
+    """Write how large one size is of another in words, where a fraction says it to within 5 %."""
+    share_of = part / whole if whole else 0.0
+    near = (words for words, fraction in FRACTIONS.items() if abs(share_of / fraction - 1) <= 0.05)
+    return next(near, share_of_size(part, whole))

@@ -90,7 +90,7 @@ CHART_TITLES = {
     "change": "What was gained, what was lost",
 }
 
-FIRST = ("variants", "options", "order", "changes")
+FIRST = ("variants", "options", "claims", "order", "changes")
 """The tables that come before the details, by key."""
 
 
