@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from bench.terminal import printable
-from variants.configure import nearest
+from variants.configure import similar
 from variants.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,12 +82,6 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     if not arguments.version and not arguments.command:
         parser.error("argument COMMAND: none was typed")
     return arguments
-
-
-def similar(name: str, known: Sequence[str]) -> str:
-    """Return "; did you mean …?", empty where no name is near."""
-    hint = nearest(name, known)
-    return f"; {hint}" if hint.startswith("did you mean") else ""
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Commands]:

@@ -47,6 +47,12 @@ def nearest(name: str, known: Iterable[str], beside: Iterable[str] | None = None
     return f"the nearest are: {', '.join([one for one in ordered if one in listed][:NEAREST])}"
 
 
+def similar(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean …?" behind a list of what is allowed, empty where no name is near."""
+    hint = nearest(name, known)
+    return f"; {hint}" if hint.startswith("did you mean") else ""
+
+
 def _either(names: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 

@@ -28,6 +28,7 @@ from bench.metrics.metric import Metric
 from bench.sweep.request import keys
 from bench.terminal import say, shown
 from variants.cache import Cache
+from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import ROOT
 
@@ -123,7 +124,8 @@ def _metric(name: str) -> Metric:
         if metric.kind == kind and bool(metric.tasks) == bool(task):
             return metric
     allowed = dict.fromkeys(f"'{metric.kind} TASK'" if metric.tasks else metric.kind for metric in judged)
-    raise UserError(f"METRIC: got {name!r}, allowed: {', '.join(allowed)}")
+    kinds = [metric.kind for metric in judged]
+    raise UserError(f"METRIC: got {name!r}, allowed: {', '.join(allowed)}{similar(name, kinds)}")
 
 
 def _print_environment(good: str, bad: str) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.terminal import console, printable, say, shown
+from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -106,7 +107,8 @@ def _verdict(name: str) -> Verdict:
     for verdict in VERDICTS:
         if name.strip().replace("-", " ") == verdict:
             return verdict
-    raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(v.replace(' ', '-') for v in VERDICTS)}")
+    allowed = [verdict.replace(" ", "-") for verdict in VERDICTS]
+    raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(allowed)}{similar(name, allowed)}")
 
 
 def _listed(typed: str) -> tuple[str, ...]:
@@ -121,7 +123,8 @@ def _metrics(typed: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys([*TEXTS, *kinds(), *measures()]))
     for name in _listed(typed):
         if name.partition(" ")[0] not in names:
-            raise UserError(f"--metric: got {name!r}, allowed: {', '.join(names)}, 'accuracy TASK' and so on")
+            allowed = f"{', '.join(names)}, 'accuracy TASK' and so on"
+            raise UserError(f"--metric: got {name!r}, allowed: {allowed}{similar(name, names)}")
     return _listed(typed)
 
 
@@ -139,7 +142,7 @@ def _thresholds(typed: str) -> dict[str, float]:
         if name not in known or not 0 < limit < 1:
             raise UserError(
                 f"--threshold: got {argument!r}, allowed: METRIC=SHARE with a share between 0 and 1, such as "
-                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(known)}"
+                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(known)}{similar(name, known)}"
             )
         limits[name] = limit
     return limits

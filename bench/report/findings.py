@@ -219,6 +219,6 @@ def _canary(records: Sequence[Record]) -> Iterable[Finding]:
                 "note",
                 "The machine drifted",
                 f"{name} was more than {CANARY_DRIFT:.0%} off its median ({middle:.3g}) beside {touched} of "
-                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant}, round {record.round + 1}: "
-                "latencies of those cells say as much about the machine as about the variant.",
+                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant}, round "
+                f"{record.round + 1}: latencies of those cells say as much about the machine as about the variant.",
             )
