@@ -12,7 +12,7 @@ from bench.commands.doctor import silenced
 
 
 def test_what_libraries_print_while_doctor_looks_goes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
-    handler = logging.StreamHandler(open(2, "w", closefd=False))  # made before, as a library's own is
+    handler = logging.StreamHandler(os.fdopen(2, "w", closefd=False))  # made before, as a library's own is
     logger = logging.getLogger("a.library")
     logger.addHandler(handler)
     with silenced():
