@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.terminal import console
+from bench.terminal import console, printable
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -87,9 +87,9 @@ def _print(advice: Advice, selection: Selection) -> None:
     from bench.report.advice.reasons import reasons
     from bench.report.advice.rule import rule
     from bench.report.advice.table import evidence_tables
-    from bench.report.advice.words import LEGEND, printable
+    from bench.report.advice.words import LEGEND
     from bench.report.tables.claims import claimed_grids
-    from bench.report.terminal import terminal_table
+    from bench.report.terminal import grid_tables
 
     out = console()
     out.width = min(out.width, WIDTH) if out.is_terminal else WIDTH
@@ -109,7 +109,8 @@ def _print(advice: Advice, selection: Selection) -> None:
     for grid in claimed_grids(advice.summary):
         out.print(f"\n{grid.title}", style="bold", markup=False)
         out.print(grid.says, style="dim", markup=False)
-        out.print(terminal_table(grid))
+        for table in grid_tables(grid, out.width):
+            out.print(table)
         _print_list(out, grid.notes)
     out.print("\nThe rule", style="bold")
     _print_list(out, rule(advice))

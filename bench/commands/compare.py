@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.terminal import console
+from bench.terminal import console, printable, say, shown
+from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import resolve
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison
     from bench.compare.flips import Flip
-    from bench.compare.verdict import Verdict
+    from bench.compare.verdict import Verdict, VerdictLine
 
 
 def show_comparison(arguments: argparse.Namespace) -> int:
@@ -31,36 +33,72 @@ def show_comparison(arguments: argparse.Namespace) -> int:
     for line in comparison.left_out:
         print(f"bench: left out: {line}", file=sys.stderr)
     flipped = list(flips(comparison)) if arguments.flips else None
-    if arguments.format in ("table", "html"):
-        _print_table(comparison, flipped)
-    if arguments.format == "html":
+    if arguments.format == "table":
+        _print_table(comparison, flipped, arguments.all)
+    elif arguments.format == "html":
         from bench.report.pages.comparison import write_comparison
 
-        print(f"page: {write_comparison(comparison, list(flips(comparison)), results / 'report')}")
-    elif arguments.format != "table":
+        say(f"page: {shown(write_comparison(comparison, list(flips(comparison)), results / 'report'))}")
+    else:
         from bench.report.comparison_text import FORMATS
 
         print(FORMATS[arguments.format](comparison, flipped).rstrip("\n"))
     return comparison.exit_code
 
 
-def _print_table(comparison: Comparison, flipped: Sequence[Flip] | None) -> None:
-    from rich.table import Table
+def _print_table(comparison: Comparison, flipped: Sequence[Flip] | None, everything: bool) -> None:
+    """Print a block a variant: what is not the same, or everything; then the flips, what to know, and the outcome."""
+    from bench.report.tables.comparison import drift_lines, footnotes, summary
 
-    from bench.report.comparison_text import flip_cells
-    from bench.report.tables.comparison import footnotes, summary, verdict_table
+    variants: dict[str, list[VerdictLine]] = {}
+    for line in comparison.lines:
+        variants.setdefault(line.variant, []).append(line)
+    same = [name for name, lines in variants.items() if all(line.verdict == "same" for line in lines)]
+    for name, lines in variants.items():
+        if everything or name not in same:
+            _print_block(comparison, name, lines, everything)
+    if same and not everything:
+        say(f"same in everything: {', '.join(same)}", under="  ")
+    if flipped is not None:
+        _print_flips(flipped)
+    if everything:
+        notes = footnotes(comparison)
+    else:
+        notes = ["--all shows what is the same too, and how it was tested", *drift_lines(comparison), *comparison.notes]
+    for note in notes:
+        say(f"· {note}", under="  ")
+    say(summary(comparison), style="bold")
+
+
+def _print_block(comparison: Comparison, name: str, lines: Sequence[VerdictLine], everything: bool) -> None:
+    from bench.report.tables.comparison import counts
+    from bench.report.terminal import comparison_block
 
     out = console()
-    out.print(verdict_table(comparison))
-    if flipped is not None:
-        table = Table("variant", "task", "question", "subject", "right", "base", "head", "flip", box=None)
-        for flip in flipped:
-            table.add_row(*flip_cells(flip))
-        out.print(f"\n{len(flipped)} flipped questions; choices are counted from 0")
+    say(f": {counts(replace(comparison, lines=tuple(lines)))}", lead=name)
+    facts, tables, whys = comparison_block([line for line in lines if everything or line.verdict != "same"], out.width)
+    for fact in facts:
+        say(f"· {fact}", under="  ")
+    for table in tables:
         out.print(table)
-    for line in footnotes(comparison):
-        out.print(line, soft_wrap=True, markup=False)
-    out.print(summary(comparison), soft_wrap=True, markup=False)
+    for why in whys:
+        say(f"· {why}", under="  ")
+    out.print()
+
+
+def _print_flips(flipped: Sequence[Flip]) -> None:
+    from rich.text import Text
+
+    from bench.report.comparison_text import flip_cells
+    from bench.report.tables.fitted import fitted
+
+    out = console()
+    say(f"{len(flipped)} flipped questions; choices are counted from 0")
+    titles = ("variant", "task", "question", "subject", "right", "base", "head", "flip")
+    rows = [[Text(printable(cell)) for cell in flip_cells(flip)] for flip in flipped]
+    for table in fitted(titles, rows, out.width, words=2):
+        out.print(table)
+    out.print()
 
 
 def _verdict(name: str) -> Verdict:
@@ -69,7 +107,8 @@ def _verdict(name: str) -> Verdict:
     for verdict in VERDICTS:
         if name.strip().replace("-", " ") == verdict:
             return verdict
-    raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(v.replace(' ', '-') for v in VERDICTS)}")
+    allowed = [verdict.replace(" ", "-") for verdict in VERDICTS]
+    raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(allowed)}{similar(name, allowed)}")
 
 
 def _listed(typed: str) -> tuple[str, ...]:
@@ -84,7 +123,8 @@ def _metrics(typed: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys([*TEXTS, *kinds(), *measures()]))
     for name in _listed(typed):
         if name.partition(" ")[0] not in names:
-            raise UserError(f"--metric: got {name!r}, allowed: {', '.join(names)}, 'accuracy TASK' and so on")
+            allowed = f"{', '.join(names)}, 'accuracy TASK' and so on"
+            raise UserError(f"--metric: got {name!r}, allowed: {allowed}{similar(name, names)}")
     return _listed(typed)
 
 
@@ -102,7 +142,7 @@ def _thresholds(typed: str) -> dict[str, float]:
         if name not in known or not 0 < limit < 1:
             raise UserError(
                 f"--threshold: got {argument!r}, allowed: METRIC=SHARE with a share between 0 and 1, such as "
-                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(known)}"
+                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(known)}{similar(name, known)}"
             )
         limits[name] = limit
     return limits

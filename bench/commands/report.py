@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.commands.browser import open_page
 from bench.records.selection import Wanted
-from bench.terminal import console
+from bench.terminal import say, shown
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 
 if TYPE_CHECKING:
     from bench.records.questions import Questions
+    from bench.report import Report
 
 
 def render_report(arguments: argparse.Namespace) -> int:
@@ -25,6 +27,8 @@ def render_report(arguments: argparse.Namespace) -> int:
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    if arguments.open and "html" not in formats:
+        raise UserError(f"--open: opens a page, which --format {arguments.format} does not write; allowed: with html")
     wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
     out = Path(arguments.out) if arguments.out else results / "report"
     report = render(results, out, wanted, formats, stated_questions())
@@ -33,8 +37,16 @@ def render_report(arguments: argparse.Namespace) -> int:
     if report.selection is None:
         asked = f" for {wanted}" if str(wanted) else ""
         raise UserError(f"no records{asked} under {results}: run `make bench`")
-    console().print(f"report: {report}", soft_wrap=True, markup=False)
+    page = page_of(report)
+    say(f"report: {shown(page)}")
+    if arguments.open and (why := open_page(page)):
+        say(why)
     return 0
+
+
+def page_of(report: Report) -> Path:
+    """Return the file to open first, of a report that was written."""
+    return Path(str(report))
 
 
 def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:
