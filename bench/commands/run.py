@@ -47,7 +47,7 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None]) -> int:
     first = cells[0]
     results = first.settings.results
     wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
-    report = render(results, results / "report", wanted)
+    report = render(results, None, wanted)
     _show_outcome(report)
     out.print(f"report: {report}", soft_wrap=True, markup=False)
     if report.selection is not None:

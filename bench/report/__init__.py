@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import write_at_once
 from bench.records.selection import Selection, Wanted, select
 from bench.records.store import read
-from bench.report.pages.html import link_pages
 
 if TYPE_CHECKING:
     from bench.records.questions import Questions
@@ -43,13 +41,14 @@ class Report:
 
 def render(
     results: Path,
-    out: Path,
+    out: Path | None,
     wanted: Wanted,
     formats: Sequence[str] = FORMATS,
     stated: Mapping[str, Questions] | None = None,
 ) -> Report:
     """Write the report of one sweep: index.html, report.md, table.csv and one SVG per chart.
 
+    They go to `out`, or to the folder of the sweep under `results/report`, which the list there names.
     Which sweep is `bench.records.selection.select`'s choice. `stated` has the questions of suites by name, for records
     of before records stated them. Raises ValueError for a format that is not in FORMATS.
     """
@@ -61,20 +60,20 @@ def render(
     selection = select(records, wanted, results)
     if selection is None:
         return Report((), None, (), tuple(left_out))
+    from bench.report.pages.folder import write_pages
+    from bench.report.pages.listing import about
     from bench.report.terminal import outcome_grid
     from bench.summary.summarize import summarize
 
     summary = summarize(selection.records, stated)
-    files, findings = _texts(selection, summary, left_out, formats)
-    out.mkdir(parents=True, exist_ok=True)
-    written = tuple(write_at_once(out / name, text) for name, text in files.items())
-    link_pages(out)
+    files, findings, says = _texts(selection, summary, left_out, formats)
+    written = write_pages(results, out, "index", files, about(selection, "report", says, len(summary.rows)))
     return Report(written, selection, tuple(findings), tuple(left_out), outcome_grid(summary))
 
 
 def _texts(
     selection: Selection, summary: Summary, left_out: Sequence[str], formats: Sequence[str]
-) -> tuple[dict[str, str], list[Finding]]:
+) -> tuple[dict[str, str], list[Finding], str]:
     from bench.report.charts.draw import draw_all
     from bench.report.findings import findings
     from bench.report.markdown import markdown
@@ -100,4 +99,4 @@ def _texts(
         files["report.md"] = markdown(head, known, grids, list(charts) if "svg" in formats else [])
     if "html" in formats:
         files["index.html"] = page(head, known, grids, charts)
-    return files, known
+    return files, known, head.title

@@ -69,6 +69,20 @@ def history_page(history: History, charts: dict[str, str]) -> str:
     )
 
 
+def about_history(history: History) -> About:
+    """Return what the list of reports shows of the page."""
+    return About(
+        kind="history",
+        says=_says(history),
+        sweep=history.sweep,
+        model="",
+        machine=history.machine,
+        measured="",
+        commit=history.commits[-1].sha[:12],
+        variants=len({series.variant for series in history.series}),
+    )
+
+
 def _headline(history: History) -> Headline:
     first, last = history.commits[0], history.commits[-1]
     changes, commits = history.changes, f"{len(history.commits):,}, {history.measured:,} measured"

@@ -43,12 +43,13 @@ def inline(name: str, title: str, svg: str) -> Markup:
     return Markup(re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', opening + r" \1>", body, count=1))
 
 
-def link_pages(folder: Path) -> None:
-    """Write links to all pages of a folder into each page: every command may add one."""
+def link_pages(folder: Path, home: str = "") -> None:
+    """Write links to all pages of a folder, and to `home`, into each page: every command may add one."""
     comparisons = sorted(path.name for path in folder.glob("compare-*.html"))
-    titles = {name: title for name, title in PAGES.items() if (folder / name).exists()}
-    titles |= {name: name.removesuffix(".html").replace("-", " ", 1).capitalize() for name in comparisons}
-    for name in titles:
+    pages = {name: title for name, title in PAGES.items() if (folder / name).exists()}
+    pages |= {name: compared(name) for name in comparisons}
+    titles = ({home: "All reports"} if home else {}) | pages
+    for name in pages:
         text = (folder / name).read_text(encoding="utf-8")
         before, nav, rest = text.partition(NAV)
         _, _, after = rest.partition(END)
@@ -56,6 +57,11 @@ def link_pages(folder: Path) -> None:
         linked = before + NAV + links + END + after
         if nav and linked != text:
             write_at_once(folder / name, linked)
+
+
+def compared(name: str) -> str:
+    """Return what the page of a comparison is called in a link, from the name of its file."""
+    return " → ".join(re.findall(r"[0-9a-f]{7}(?=[0-9a-f]{5})", name)) or name.removesuffix(".html")
 
 
 def _links(titles: Mapping[str, str], here: str) -> str:
