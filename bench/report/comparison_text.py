@@ -86,7 +86,9 @@ def as_github(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
             parts.append(_folded(f"{len(lines)} {verdict}", _table(lines)))
     if flipped:
         parts.append(_folded(f"Flipped questions: {lost_and_gained(flipped)}", _flips(flipped)))
-    parts.append(_folded("How to read this, and what was compared", f"{_notes(comparison)}\n\n{plain(summary(comparison))}"))
+    parts.append(
+        _folded("How to read this, and what was compared", f"{_notes(comparison)}\n\n{plain(summary(comparison))}")
+    )
     while len("\n\n".join(parts)) > COMMENT_CHARACTERS - 200 and len(parts) > fixed:
         cut = max(range(3, len(parts)), key=lambda place: len(parts[place]))
         parts[cut] = "A table is too long for a comment: see the output of `bench compare`."

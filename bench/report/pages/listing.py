@@ -64,7 +64,11 @@ class Listed:
 def listing_page(sweeps: Mapping[str, Mapping[str, About]]) -> str:
     """Write the list of the pages by folder and file name, the sweep measured last first."""
     newest = sorted(sweeps.items(), key=lambda item: max(about.measured for about in item[1].values()), reverse=True)
-    says = f"{plural(len(sweeps), 'sweep')}, the one measured last first." if sweeps else "None is written: run `make report`."
+    says = (
+        f"{plural(len(sweeps), 'sweep')}, the one measured last first."
+        if sweeps
+        else "None is written: run `make report`."
+    )
     listed = [_listed(name, pages) for name, pages in newest]
     return rendered("listing.html.j2", head=Headline("Reports", says, ()), sweeps=listed, definitions=())
 
