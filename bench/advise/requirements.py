@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -153,6 +153,12 @@ def requirements_of(node: object) -> Requirements:
         raise UserError(_complaint(str(error), node)) from None
 
 
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return what an unknown name was meant to be, or all that is allowed where none is near it."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"allowed: {', '.join(known)}"
+
+
 def _without_null(node: object) -> object:
     """Leave out what is null: it removes a limit. A share to be kept goes with the variant that it is of."""
     if not isinstance(node, Mapping):
@@ -175,9 +181,7 @@ def _complaint(message: str, node: object) -> str:
     key = f"requirements.{where}".rstrip(".")
     if unknown := _UNKNOWN.search(what):
         known = _KEYS[where.partition(".")[0]]
-        close = difflib.get_close_matches(unknown["field"], known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else f"allowed: {', '.join(known)}"
-        return f"{key}.{unknown['field']}: unknown key; {hint}"
+        return f"{key}.{unknown['field']}: unknown key; {suggestion(unknown['field'], known)}"
     if not what.startswith(("Expected", "Invalid enum")):  # a check of the class itself
         return f"{key}: {what}"
     value = node

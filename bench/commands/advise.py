@@ -9,22 +9,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.terminal import console, warn
-from variants.configure import nearest
 from variants.errors import UserError
-from variants.paths import ROOT, resolve
+from variants.paths import resolve
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from bench.advise.advice import Advice
-    from bench.advise.requirements import Requirements
     from bench.records.selection import Selection
 
-FOLDER = ROOT / "conf" / "requirements"
 WIDTH = 80
-KEY = "requirements"
 
 
 def show_advice(arguments: argparse.Namespace) -> int:
@@ -33,6 +27,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
     Raises UserError without a record, and for requirements that are none.
     """
     from bench.advise.advice import advise
+    from bench.advise.named import chosen, default_of
     from bench.commands.report import stated_questions
     from bench.records.selection import Wanted, select
     from bench.records.store import read
@@ -48,7 +43,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
     if selection is None:
         asked = f" for {wanted}" if str(wanted) else ""
         raise UserError(f"no records{asked} under {results}: run `make bench`")
-    name, requirements = chosen(typed, default_of(selection))
+    name, requirements = chosen(typed, default_of(selection.records))
     advice = advise(summarize(selection.records, stated_questions()), requirements, name)
     if arguments.format == "json":
         _print_json(advice, selection)
@@ -62,6 +57,8 @@ def override(argument: str) -> tuple[str, object]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
+    from bench.advise.named import KEY
+
     allowed = "allowed: requirements=NAME, or requirements.KEY=VALUE such as requirements.max_p99_ms=150"
     try:
         parsed = OverridesParser.create().parse_override(argument)
@@ -73,58 +70,6 @@ def override(argument: str) -> tuple[str, object]:
     if key.partition(".")[0] != KEY or not plain:
         raise UserError(f"{argument!r}: no requirement; {allowed}")
     return key, value
-
-
-def chosen(typed: Sequence[tuple[str, object]], default: str | None) -> tuple[str, Requirements]:
-    """Return the requirements that were typed, else the default ones, with the keys set that were typed."""
-    from bench.advise.requirements import requirements_of
-
-    name = next((str(value) for key, value in typed if key == KEY), default)
-    if name is None:
-        raise UserError(f"requirements: the suite of these records names none; allowed: {', '.join(names())}")
-    node: dict[str, object] = load(name)
-    changed = [(key, value) for key, value in typed if key != KEY]
-    for key, value in changed:
-        *folders, last = key.split(".")[1:]
-        at = node
-        for folder in folders:
-            below = at.get(folder)
-            at[folder] = at = below if isinstance(below, dict) else {}
-        at[last] = value
-    return (f"{name}, changed" if changed else name), requirements_of(node)
-
-
-def names() -> list[str]:
-    """List the requirements there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
-
-
-def load(name: str) -> dict[str, object]:
-    """Read a set of requirements. Raises UserError where there is none of that name, or its file is no YAML."""
-    import yaml
-
-    if name not in names():
-        raise UserError(f"requirements: no {name!r} in conf/requirements; {nearest(name, names())}")
-    path: Path = FOLDER / f"{name}.yaml"
-    try:
-        node = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(node, dict):
-        raise UserError(f"{path}: got {node!r}, allowed: keys with values")
-    return node
-
-
-def default_of(selection: Selection, folder: Path = ROOT / "conf" / "suite") -> str | None:
-    """Return the requirements that the suite of a sweep names in this checkout, None where it names none."""
-    import yaml
-
-    suite = max(selection.records, key=lambda record: record.started_at).config.suite
-    path = folder / f"{suite}.yaml"
-    if not suite or not path.is_file():
-        return None
-    named = yaml.safe_load(path.read_text(encoding="utf-8")).get("suite", {}).get(KEY)
-    return None if named is None else str(named)
 
 
 def _print_json(advice: Advice, selection: Selection) -> None:

@@ -61,7 +61,7 @@ def _write(
         files |= {f"{name}.svg": svg for name, svg in charts.items()}
     if "csv" in formats:
         files["history.csv"] = comma_separated(branch)
-    return write_pages(results, out, "history", files, about_history(branch))
+    return write_pages(results, out, "history", files, about_history(branch), set(formats) == set(FORMATS))
 
 
 def _print(branch: History) -> None:
@@ -69,7 +69,7 @@ def _print(branch: History) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bench.report.pages.history import change_grid, commands
+    from bench.report.tables.history import change_grid, commands
 
     out = console()
     measured = f"{branch.measured:,} of {len(branch.commits):,} commits measured"

@@ -60,7 +60,7 @@ def _show_advice(records: Sequence[Record], requirements: str | None) -> None:
     if requirements is None:
         return
     from bench.advise.advice import advise
-    from bench.commands.advise import chosen
+    from bench.advise.named import chosen
     from bench.report.advice.answer import sentence
     from bench.summary.summarize import summarize
 

@@ -67,7 +67,8 @@ def render(
 
     summary = summarize(selection.records, stated)
     files, findings, says = _texts(selection, summary, left_out, formats)
-    written = write_pages(results, out, "index", files, about(selection, "report", says, len(summary.rows)))
+    told, complete = about(selection, "report", says, len(summary.rows)), set(formats) == set(FORMATS)
+    written = write_pages(results, out, "index", files, told, complete)
     return Report(written, selection, tuple(findings), tuple(left_out), outcome_grid(summary))
 
 

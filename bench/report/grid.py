@@ -19,12 +19,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a table; `wide` runs under its entries, for a failure and its command."""
+    """One row of a table; `wide` stands under the table, for a failure and its command.
+
+    `tone` is `pick` for the row that is chosen, `more` for one that is shown when asked for.
+    """
 
     entries: tuple[Entry, ...]
     family: Family | None = None
     wide: str = ""
     code: str = ""
+    tone: str = ""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,8 @@ def rows_of(page: str, section: str) -> list[list[str]]:
     part = page[page.index(f'<section id="{section}">') :].partition("</section>")[0]
     lines = re.findall(r"<tr[^>]*>(.*?)</tr>", part, re.DOTALL)
     return [
-        [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", line, re.DOTALL)] for line in lines[1:]
+        [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[hd][ >].*?</t[hd]>", line, re.DOTALL)]
+        for line in lines[1:]
     ]
 
 

@@ -28,26 +28,36 @@ def folder_of(results: Path, sweep: str) -> Path:
 
 
 def write_pages(
-    results: Path, out: Path | None, page: str, files: Mapping[str, str | bytes], about: About
+    results: Path,
+    out: Path | None,
+    page: str,
+    files: Mapping[str, str | bytes],
+    about: About,
+    complete: bool = True,
 ) -> tuple[Path, ...]:
     """Write the files of a page, and remove those that were written with it the last time and are not any more.
 
     `page` is its name without a suffix; they go to `out`, or to the folder of the sweep, whose pages the list names.
-    Nothing else in that folder is touched. Returns the paths, in the order of `files`, and last that of the JSON file.
+    Where the set is not `complete`, as when one format is asked for, what was written before stays. Nothing else in
+    that folder is touched. Returns the paths, in the order of `files`, and last that of the JSON file.
     """
     folder = out or folder_of(results, about.sweep)
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / f"{page}.json"
     before = _read(note)
+    earlier = set(before.files if before else ()) - files.keys()
     written = [
         write_at_once(folder / name, visible(content) if isinstance(content, str) else content)
         for name, content in files.items()
     ]
-    content = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(about, files=tuple(files))), indent=1)
-    written.append(write_at_once(note, content + b"\n"))
-    for name in set(before.files if before else ()) - files.keys():
-        if Path(name).name == name:  # anyone may have changed that file
-            (folder / name).unlink(missing_ok=True)
+    if complete:
+        for name in earlier:
+            if Path(name).name == name:  # anyone may have changed the JSON file
+                (folder / name).unlink(missing_ok=True)
+    stay = () if complete else sorted(earlier)
+    told = before if before and f"{page}.html" in stay else about  # the list shows what the page says
+    content = msgspec.json.encode(msgspec.structs.replace(told, files=(*files, *stay)))
+    written.append(write_at_once(note, msgspec.json.format(content, indent=1) + b"\n"))
     if out is None:
         _write_list(folder.parent)
     link_pages(folder, f"../{LIST}" if out is None else "")

@@ -70,7 +70,7 @@ def listing_page(sweeps: Mapping[str, Mapping[str, About]]) -> str:
         else "None is written: run `make report`."
     )
     listed = [_listed(name, pages) for name, pages in newest]
-    return rendered("listing.html.j2", head=Headline("Reports", says, ()), sweeps=listed, definitions=())
+    return rendered("listing.html.j2", head=Headline("Reports", says, ()), sweeps=listed)
 
 
 def _listed(folder: str, pages: Mapping[str, About]) -> Listed:

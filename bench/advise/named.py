@@ -1,0 +1,70 @@
+"""The sets of requirements in `conf/requirements`, by name: which one applies, with the keys that a user changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.advise.requirements import Requirements, requirements_of, suggestion
+from bench.records.types import Record
+from variants.errors import UserError
+from variants.paths import ROOT
+
+FOLDER = ROOT / "conf" / "requirements"
+SUITES = ROOT / "conf" / "suite"
+KEY = "requirements"
+Typed = Sequence[tuple[str, object]]
+"""What a user typed: `requirements` and a name, or `requirements.KEY` and a value."""
+
+
+def chosen(typed: Typed, default: str | None) -> tuple[str, Requirements]:
+    """Return the name and the requirements that were typed, else the default ones, with the typed keys set.
+
+    Raises UserError where there are none, and for requirements that are wrong.
+    """
+    name = next((str(value) for key, value in reversed(typed) if key == KEY), default)
+    if name is None:
+        raise UserError(f"requirements: the suite of these records names none; allowed: {', '.join(names())}")
+    node = load(name)
+    changed = [(key, value) for key, value in typed if key != KEY]
+    for key, value in changed:
+        *folders, last = key.split(".")[1:]
+        at = node
+        for folder in folders:
+            below = at.get(folder)
+            at[folder] = at = below if isinstance(below, dict) else {}
+        at[last] = value
+    return (f"{name}, changed" if changed else name), requirements_of(node)
+
+
+def names() -> list[str]:
+    """List the requirements there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> dict[str, object]:
+    """Read a set of requirements. Raises UserError where there is none of that name, or its file is no YAML."""
+    import yaml
+
+    if name not in names():
+        raise UserError(f"requirements: no {name!r} in conf/requirements; {suggestion(name, names())}")
+    path = FOLDER / f"{name}.yaml"
+    try:
+        node = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(node, dict):
+        raise UserError(f"{path}: got {node!r}, allowed: keys with values")
+    return node
+
+
+def default_of(records: Sequence[Record], folder: Path = SUITES) -> str | None:
+    """Return the requirements that the suite of a sweep names in this checkout, None where it names none."""
+    import yaml
+
+    suite = max(records, key=lambda record: record.started_at).config.suite
+    path = folder / f"{suite}.yaml"
+    if not suite or not path.is_file():
+        return None
+    named = yaml.safe_load(path.read_text(encoding="utf-8")).get("suite", {}).get(KEY)
+    return None if named is None else str(named)
