@@ -51,12 +51,12 @@ def _print_table(comparison: Comparison, flipped: Sequence[Flip] | None) -> None
     from rich.table import Table
 
     from bench.report.tables.comparison import footnotes, summary, verdict_table
-    from bench.report.tables.flips import COLUMNS, flip_cells
+    from bench.report.tables.flips import columns, flip_cells
 
     out = console()
     out.print(verdict_table(comparison))
     if flipped is not None:
-        table = Table(*COLUMNS, "Answer of base", "Answer of head", box=None)
+        table = Table(*columns("base", "head"), box=None)
         for flip in flipped:
             table.add_row(*map(escape, flip_cells(flip)))
         out.print(f"\n{len(flipped)} flipped questions")

@@ -21,7 +21,7 @@ from bench.report.tables.comparison import (
     read_cells,
     summary,
 )
-from bench.report.tables.flips import COLUMNS, flip_cells, lost_and_gained
+from bench.report.tables.flips import columns, flip_cells, lost_and_gained
 
 MARKER = "<!-- variantbench compare -->"
 """The first line of the comment, by which a workflow finds the one that it wrote before."""
@@ -118,11 +118,10 @@ def _rows(cells: Sequence[Sequence[str]]) -> str:
 
 
 def _flips(flipped: Sequence[Flip]) -> str:
-    rows = [[*COLUMNS, "Choices", "Answer of base", "Answer of head"], ["---"] * (len(COLUMNS) + 3)]
-    for flip in flipped:
-        cells = flip_cells(flip)
-        rows.append([*cells[:-2], " / ".join(flip.choices), *cells[-2:]])
-    return "\n".join(f"| {' | '.join(map(plain, row))} |" for row in rows)
+    titles = columns("base", "head")
+    rows = [[*titles, "Choices"], ["---"] * (len(titles) + 1)]
+    rows += [[*map(plain, flip_cells(flip)), plain(" / ".join(flip.choices))] for flip in flipped]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _notes(comparison: Comparison) -> str:

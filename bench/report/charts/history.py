@@ -46,7 +46,7 @@ def _figure(
     height = HEAD + FOOT + PANEL * rows
     figure = Figure(figsize=(WIDTH, height))
     figure.subplots_adjust(
-        left=0.055, right=0.99, top=1 - HEAD / height, bottom=FOOT / height, hspace=0.42, wspace=0.13
+        left=0.075, right=0.99, top=1 - HEAD / height, bottom=FOOT / height, hspace=0.42, wspace=0.17
     )  # by hand: to compute a layout of so many panels takes longer than to draw them
     panels = list(figure.subplots(rows, COLUMNS, sharex=True, squeeze=False).flat)
     metric = series[0].metric

@@ -100,14 +100,17 @@ def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:
 def _findings(comparison: Comparison) -> list[Finding]:
     return [
         *(Finding("bad", "left out", line) for line in comparison.left_out),
-        *(Finding("note", "note", line) for line in comparison.notes),
+        *(Finding("note", "", line) for line in comparison.notes),
     ]
 
 
 def _grid(key: str, title: str, cells: Sequence[Sequence[str]], folded: bool = False) -> Grid:
-    lines = tuple(Line(tuple(_entry(name, cell) for name, cell in zip(READ, row, strict=True))) for row in cells)
-    return Grid(key, title, "", READ, lines, folded=folded)
+    """Make a table of lines; a column that is empty in all of them is left out."""
+    shown = [place for place in range(len(READ)) if any(row[place] for row in cells)]
+    lines = tuple(Line(tuple(_entry(READ[place], row[place]) for place in shown)) for row in cells)
+    return Grid(key, title, "", tuple(READ[place] for place in shown), lines, folded=folded)
 
 
 def _entry(column: str, cell: str) -> Entry:
-    return Entry(cell, tone="why" if column == "Why" else TONES.get(cell, "") if column == "Verdict" else "")
+    tones = {"Metric": "words", "Why": "why", "Verdict": TONES.get(cell, "")}
+    return Entry(cell, tone=tones.get(column, ""))

@@ -39,17 +39,17 @@ def write_pages(
 
     `page` is its name without a suffix; they go to `out`, or to the folder of the sweep, whose pages the list names.
     Where the set is not `complete`, as when one format is asked for, what was written before stays. Nothing else in
-    that folder is touched. Returns the paths, in the order of `files`, and last that of the JSON file.
+    that folder is touched. Returns the paths, in the order of `files`.
     """
     folder = out or folder_of(results, about.sweep)
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / f"{page}.json"
     before = _read(note)
     earlier = set(before.files if before else ()) - files.keys()
-    written = [
+    written = tuple(
         write_at_once(folder / name, visible(content) if isinstance(content, str) else content)
         for name, content in files.items()
-    ]
+    )
     if complete:
         for name in earlier:
             if Path(name).name == name:  # anyone may have changed the JSON file
@@ -57,11 +57,11 @@ def write_pages(
     stay = () if complete else sorted(earlier)
     told = before if before and f"{page}.html" in stay else about  # the list shows what the page says
     content = msgspec.json.encode(msgspec.structs.replace(told, files=(*files, *stay)))
-    written.append(write_at_once(note, msgspec.json.format(content, indent=1) + b"\n"))
+    write_at_once(note, msgspec.json.format(content, indent=1) + b"\n")
     if out is None:
         _write_list(folder.parent)
     link_pages(folder, f"../{LIST}" if out is None else "")
-    return tuple(written)
+    return written
 
 
 def _write_list(reports: Path) -> None:

@@ -103,29 +103,31 @@ def _title(history: History) -> str:
     over = f"over {plural(history.measured, 'measured commit')} of {history.branch}"
     if not history.changes:
         return f"No change found {over}"
-    return f"{plural(worse, 'change')} for the worse, {better:,} for the better {over}"
+    counted = [f"{n:,} for the {way}" for n, way in ((worse, "worse"), (better, "better")) if n]
+    return f"{plural(len(history.changes), 'change')} {over}: {' and '.join(counted)}"
 
 
 def _says(history: History) -> str:
     changed = {change.variant for change in history.changes}
     if not changed:
         return "No change was shown, which does not mean that there was none: small ones need more commits."
-    series = sum(bool(series.changes) for series in history.series)
+    share = f"{sum(bool(series.changes) for series in history.series):,} of {len(history.series):,} series"
     return (
-        f"{series:,} of {len(history.series):,} series changed, of {plural(len(changed), 'variant')}. Check the weights "
-        "and the machine check beside a change first: other weights explain it, and a machine that moved looks like it."
+        f"{share} changed, in {plural(len(changed), 'variant')}. Look first at the "
+        "weights and the machine check of a change: other weights explain it, and a machine that drifts looks like one."
     )
 
 
 def _facts(history: History) -> tuple[tuple[str, str], ...]:
     first, last = history.commits[0], history.commits[-1]
+    commits = f"{len(history.commits):,} in git's order, {history.measured:,} measured"
     return (
         ("Machine", history.machine),
         ("Sweep", history.sweep),
         ("Releases", ", ".join(tag for commit in history.commits for tag in commit.tags) or "none tagged"),
         (
             "Commits",
-            f"{len(history.commits):,} in git's order, {history.measured:,} measured: {first.sha[:12]} to {last.sha[:12]}",
+            f"{commits}: {first.sha[:12]} to {last.sha[:12]}",
         ),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from bench.compare.undecided import Undecided, undecided
@@ -29,6 +29,7 @@ NUMBERS = COLUMNS[2:7]
 READ = ("Variant", "Metric", "Verdict", "Why", "Base", "Head", "Change", "From", "To", "n", "p")
 """The columns where people read: the verdict stands first, and a cell has one number."""
 READ_NUMBERS = READ[4:]
+ONE_SIDED: Mapping[Verdict, str] = {"new": "only the head has it", "gone": "only the base has it"}
 NAMED = 3
 """So many variants are named in a heading."""
 
@@ -81,7 +82,8 @@ def read_cells(line: VerdictLine) -> list[str]:
     low, high = ("" if end is None else _change(line, end, named=False) for end in (line.low, line.high))
     ends = (low, high) if low and high else ("", "")
     values = (cells["base"], cells["head"], cells["change"])
-    return [line.variant, in_words(line.metric), line.verdict, line.why, *values, *ends, cells["n"], cells["Holm"]]
+    why = line.why or ONE_SIDED.get(line.verdict, "")
+    return [line.variant, in_words(line.metric), line.verdict, why, *values, *ends, cells["n"], cells["Holm"]]
 
 
 def notable_cells(lines: Sequence[VerdictLine]) -> list[list[str]]:

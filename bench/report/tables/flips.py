@@ -11,24 +11,28 @@ from bench.report.numbers import plural
 
 SHOWN = 300
 """So many flips are listed on a page; `bench compare --flips` has all of them."""
-COLUMNS = ("Variant", "Task", "Subject", "Flip", "Question", "Right answer")
+CONSTANTS = (0, 6, 7)
+"""The columns that are left out where all lines say the same: variant, task and subject."""
+
+
+def columns(before: str, after: str) -> tuple[str, ...]:
+    """Return the titles of a table of flips; `before` and `after` are what the two sides are called."""
+    answers = (f"Answer of {before}", f"Answer of {after}")
+    return ("Variant", "Question", "Flip", *answers, "Right answer", "Task", "Subject")
 
 
 def flips_grid(flipped: Sequence[Flip], before: str, after: str, key: str = "flips") -> Grid:
-    """Make the table of flips, the lost ones first; `before` and `after` are what the two sides are called.
-
-    A column that says the same in every line is left out.
-    """
+    """Make the table of flips, the lost ones first."""
     ordered = sorted(flipped, key=lambda flip: not flip.lost)[:SHOWN]
-    lines = [flip_entries(flip) for flip in ordered]
-    told = [place for place in range(len(COLUMNS) + 2) if place > 2 or len({line[place].text for line in lines}) > 1]
-    titles = (*COLUMNS, f"Answer of {before}", f"Answer of {after}")
+    lines = [_entries(flip) for flip in ordered]
+    titles = columns(before, after)
+    shown = [p for p in range(len(titles)) if p not in CONSTANTS or len({line[p].text for line in lines}) > 1]
     return Grid(
         key,
         f"{plural(len(flipped), 'flipped question')}: {lost_and_gained(flipped)}",
         _says(flipped, ordered),
-        tuple(titles[place] for place in told),
-        tuple(Line(tuple(line[place] for place in told)) for line in lines),
+        tuple(titles[place] for place in shown),
+        tuple(Line(tuple(line[place] for place in shown)) for line in lines),
         folded=True,
     )
 
@@ -51,19 +55,19 @@ def _says(flipped: Sequence[Flip], shown: Sequence[Flip]) -> str:
     return " ".join(parts)
 
 
-def flip_entries(flip: Flip) -> tuple[Entry, ...]:
-    """Write a flip, an entry for each of COLUMNS and for the answers of the two sides."""
-    texts = flip_cells(flip)
+def _entries(flip: Flip) -> list[Entry]:
+    tones = {1: "why", 2: "worse" if flip.lost else "better"}
     choices = "\n".join(f"{letter} {text}" for letter, text in zip(ascii_uppercase, flip.choices, strict=False))
-    question = Entry(texts[4], choices, tone="why")
-    return (*map(Entry, texts[:3]), Entry(texts[3], tone=texts[3]), question, *(Entry(text) for text in texts[5:]))
+    texts = flip_cells(flip)
+    subs = {1: choices}
+    return [Entry(text, subs.get(p, ""), tones.get(p, "words" if p else "")) for p, text in enumerate(texts)]
 
 
 def flip_cells(flip: Flip) -> list[str]:
-    """Write a flip in words, a text for each of COLUMNS and for the answers of the two sides."""
+    """Write a flip in words, a text for each of `columns`."""
     question = flip.text or f"text not in this checkout ({flip.question})"
-    answers = (_answer(flip, answer) for answer in (flip.gold, flip.base, flip.head))
-    return [flip.variant, flip.task, flip.subject, "lost" if flip.lost else "gained", question, *answers]
+    answers = (_answer(flip, answer) for answer in (flip.base, flip.head, flip.gold))
+    return [flip.variant, question, "lost" if flip.lost else "gained", *answers, flip.task, flip.subject]
 
 
 def _answer(flip: Flip, answer: object) -> str:

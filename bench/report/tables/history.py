@@ -45,7 +45,7 @@ def _change_line(change: ChangePoint) -> Line:
     return Line(
         (
             Entry(change.variant),
-            Entry(in_words(change.metric.name)),
+            Entry(in_words(change.metric.name), tone="words"),
             Entry(verdict, tone=verdict),
             Entry(_size_of(change)),
             *(Entry(_level(change, point.value.value)) for point in (before, after)),
@@ -96,8 +96,8 @@ def unchanged_grid(series: Sequence[Series], draw: Callable[[Series], str]) -> G
         Line(
             (
                 Entry(one.variant),
-                Entry(in_words(one.metric.name)),
-                Entry("constant" if one.constant else draw(one)),
+                Entry(in_words(one.metric.name), tone="words"),
+                Entry(_flat(one) or draw(one), tone="words"),
                 *(Entry(with_unit(value, one.metric.unit)) for value in _extent(one)),
                 Entry(f"{len(one.points):,}"),
                 Entry(one.points[-1].commit.sha[:12]),
@@ -108,6 +108,11 @@ def unchanged_grid(series: Sequence[Series], draw: Callable[[Series], str]) -> G
     columns = ("Variant", "Metric", "Over the commits", "Newest", "Lowest", "Highest", "Commits", "Newest commit")
     says = "Each picture goes from the lowest to the highest value of its series, so that noise looks large in it."
     return Grid("unchanged", f"{len(lines):,} series without a change", says, columns, tuple(lines), folded=True)
+
+
+def _flat(series: Series) -> str:
+    """Say why a series has no picture, empty where it has one."""
+    return "one commit" if len(series.points) == 1 else "constant" if series.constant else ""
 
 
 def _extent(series: Series) -> tuple[float, float, float]:
