@@ -74,7 +74,7 @@ def render(
 
 def _texts(
     selection: Selection, summary: Summary, left_out: Sequence[str], formats: Sequence[str]
-) -> tuple[dict[str, str], list[Finding]]:
+) -> tuple[dict[str, str | bytes], list[Finding]]:
     from bench.report.charts.draw import draw_all
     from bench.report.findings import findings
     from bench.report.markdown import markdown
@@ -90,14 +90,15 @@ def _texts(
     head = headline(selection, summary)
     grids = [overview_grid(summary), *question_grids(summary)]
     grids += [*divergence_grid(summary), *task_grids(summary), *latency_grids(summary)]
-    charts = draw_all(summary) if {"html", "svg"} & set(formats) else {}
-    files: dict[str, str] = {}
+    charts = draw_all(summary, None) if {"html", "svg"} & set(formats) else {}
+    files: dict[str, str | bytes] = {}
     if "svg" in formats:
-        files |= {f"{name}.svg": svg for name, svg in charts.items()}
+        for name, chart in charts.items():
+            files |= {f"{name}.svg": chart.slide, f"{name}.png": chart.png, f"{name}.csv": chart.csv}
     if "csv" in formats:
         files["table.csv"] = comma_separated(summary)
     if "md" in formats:
-        files["report.md"] = markdown(head, known, grids, list(charts) if "svg" in formats else [])
+        files["report.md"] = markdown(head, known, grids, charts if "svg" in formats else {})
     if "html" in formats:
         files["index.html"] = page(head, known, grids, charts)
     return files, known

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from bench.report.charts.chart import Chart
 from bench.report.findings import Finding
 from bench.report.grid import Entry, Grid
-from bench.report.pages.sweep import CHART_TITLES, DEFINITIONS, FIRST, Headline
+from bench.report.pages.sweep import DEFINITIONS, FIRST, Headline
 
 
-def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Sequence[str]) -> str:
+def markdown(
+    headline: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Mapping[str, Chart]
+) -> str:
     """Write the whole report; charts are linked as the SVG files beside it."""
     parts = [
         f"# {headline.title}",
@@ -19,7 +22,7 @@ def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Gr
     if findings:
         parts += ["## Read this first", "\n".join(_finding(finding) for finding in findings)]
     parts += [_grid(grid) for grid in grids if grid.key in FIRST]
-    parts += [f"![{CHART_TITLES[name]}]({name}.svg)" for name in charts]
+    parts += [f"![{plain(chart.alt)}]({name}.svg)" for name, chart in charts.items()]
     parts += [_grid(grid) for grid in grids if grid.key not in FIRST]
     parts += ["## How to read this", "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS)]
     return "\n\n".join(parts) + "\n"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.records.selection import Selection
 from bench.records.types import Machine, Record
+from bench.report.charts.chart import Chart
 from bench.report.findings import Finding
 from bench.report.grid import Grid
 from bench.report.numbers import plural, sized
@@ -76,14 +77,6 @@ DEFINITIONS = (
         "must give the same answers in both, or the scores of neither are to be believed.",
     ),
 )
-CHART_TITLES = {
-    "accuracy-size": "Accuracy against size",
-    "latency": "Latency",
-    "divergence": "Divergence against bits per weight",
-    "subjects": "Accuracy by subject",
-    "change": "What was gained, what was lost",
-}
-
 FIRST = ("variants", "options", "order", "changes")
 """The tables that come before the details, by key."""
 
@@ -150,7 +143,7 @@ def _from_to(counts: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def page(head: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Mapping[str, str]) -> str:
+def page(head: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Mapping[str, Chart]) -> str:
     """Write the page with its charts inside; it loads nothing from anywhere."""
     known = {grid.key: grid for grid in grids}
     return rendered(
@@ -159,7 +152,7 @@ def page(head: Headline, findings: Sequence[Finding], grids: Sequence[Grid], cha
         findings=findings,
         grids=known,
         details=[grid for grid in grids if grid.key not in (*FIRST, "divergence")],
-        charts={name: (CHART_TITLES[name], inline(name, CHART_TITLES[name], svg)) for name, svg in charts.items()},
+        charts=[(chart, inline(name, chart.alt, chart.wide)) for name, chart in charts.items()],
         families=FAMILIES,
         definitions=DEFINITIONS,
     )
