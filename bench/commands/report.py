@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def render_report(arguments: argparse.Namespace) -> int:
     """Render the report that `bench report` asks for. Raises UserError for an unknown format or without a record."""
-    from bench.commands.advise import override
+    from bench.commands.requirements import override
     from bench.report import FORMATS, render
 
     results = resolve(arguments.results)

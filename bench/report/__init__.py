@@ -109,7 +109,7 @@ def _files(
     files: dict[str, str | bytes] = {}
     if "svg" in formats:
         for chart in charts.values():
-            files |= {f"{chart.name}.svg": chart.wide, f"{chart.name}-narrow.svg": chart.narrow}
+            files |= {f"{chart.name}.svg": chart.slide, f"{chart.name}-narrow.svg": chart.narrow}
             files |= {f"{chart.name}.png": chart.png, f"{chart.name}.csv": chart.csv}
     if "csv" in formats:
         files["table.csv"] = comma_separated(summary)

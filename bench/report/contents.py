@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.advise.advice import Advice
@@ -12,6 +12,7 @@ from bench.report.advice.first_screen import Chip, first_screen
 from bench.report.advice.next_steps import next_steps
 from bench.report.advice.reasons import reasons
 from bench.report.advice.rule import rule
+from bench.report.charts.chart import Chart
 from bench.report.findings import Finding
 from bench.report.grid import Grid, without_constants
 from bench.report.tables.accuracy import task_grids
@@ -26,7 +27,10 @@ from bench.summary.rows import Summary
 
 @dataclass(frozen=True)
 class Fold:
-    """What is folded under a title: lines of (topic, text), then tables, then commands; `charts` go on top, by name."""
+    """What is folded under a title: lines of (topic, text), findings, charts, tables, then commands.
+
+    `charts` is how the names of its charts begin: one may have a chart per task.
+    """
 
     key: str
     title: str
@@ -34,7 +38,11 @@ class Fold:
     lines: tuple[tuple[str, str], ...] = ()
     commands: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    charts: tuple[str, ...] = ()
+    charts: str = ""
+
+    def drawn(self, charts: Mapping[str, Chart]) -> list[Chart]:
+        """Return those charts that belong here."""
+        return [chart for name, chart in charts.items() if self.charts and name.startswith(self.charts)]
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ def _banner(summary: Summary) -> str:
 
 
 def _trimmed(fold: Fold) -> Fold:
-    return replace(fold, grids=tuple(map(without_constants, fold.grids)))
+    return replace(fold, grids=tuple(replace(without_constants(grid), folded=False) for grid in fold.grids))
 
 
 def _holds(fold: Fold) -> bool:
@@ -99,11 +107,11 @@ def _folds(
         yield Fold("why", "Why this one", lines=tuple(reasons(advice)))
         yield Fold("next", "What to measure next", lines=tuple(("", step) for step in next_steps(advice)))
         yield Fold("rule", "The rule it is decided by", lines=tuple(("", line) for line in rule(advice)))
-    yield Fold("all", "Every variant, every number", (overview_grid(summary),), charts=("accuracy-size",))
+    yield Fold("all", "Every variant, every number", (overview_grid(summary),), charts="accuracy-size")
     yield Fold("tests", "Tests between variants", tuple(grid for grid in tasks if grid not in subjects))
-    yield Fold("by-subject", "Each subject", subjects, charts=("subjects",))
-    yield Fold("latencies", "Every percentile of latency", tuple(latency_grids(summary)), charts=("latency",))
-    yield Fold("divergences", "Divergence", tuple(divergence_grid(summary)), charts=("divergence",))
+    yield Fold("by-subject", "Each subject", subjects, charts="subjects")
+    yield Fold("latencies", "Every percentile of latency", tuple(latency_grids(summary)), charts="latency")
+    yield Fold("divergences", "Divergence", tuple(divergence_grid(summary)), charts="divergence")
     yield Fold("memory", "Memory", (making_grid(summary),))
     yield Fold(
         "measured",

@@ -25,7 +25,7 @@ def markdown(contents: Contents, charts: Mapping[str, Chart]) -> str:
     parts += [_grid(contents.decision), " · ".join(map(plain, contents.context))]
     parts += [_grid(grid) for grid in contents.sections]
     for fold in contents.folds:
-        drawn = [shown.pop(name) for name in fold.charts if name in shown]
+        drawn = [shown.pop(chart.name) for chart in fold.drawn(charts)]
         parts += [f"<details><summary>{fold.title}</summary>", *map(_chart, drawn), *_fold(fold), "</details>"]
     parts += [_chart(chart) for chart in shown.values()]
     parts += ["## How to read this", "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS)]

@@ -25,7 +25,7 @@ class Headline:
 
 def page(contents: Contents, charts: Mapping[str, Chart], files: frozenset[str]) -> str:
     """Write the page with its charts inside; it loads nothing from anywhere, and links the `files` beside it alone."""
-    placed = {name for fold in contents.folds for name in fold.charts}
+    placed = [chart.name for fold in contents.folds for chart in fold.drawn(charts)]
     return rendered(
         "page.html.j2",
         head=Headline(contents.heading, "", ()),
