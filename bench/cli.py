@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="build and measure a grid of variants, then render the report")
     run.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=RUN_HELP)
     report = commands.add_parser("report", help="render the report of a sweep from its records")
+    report.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="requirements, as of bench advise")
     report.add_argument("--results", default="results", help="folder of the records (default: results)")
     report.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report/SWEEP)")
     report.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")

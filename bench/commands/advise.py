@@ -29,6 +29,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
     from bench.advise.advice import advise
     from bench.advise.named import chosen, default_of
     from bench.commands.report import stated_questions
+    from bench.commands.requirements import override
     from bench.records.selection import Wanted, select
     from bench.records.store import read
     from bench.summary.summarize import summarize
@@ -50,26 +51,6 @@ def show_advice(arguments: argparse.Namespace) -> int:
     else:
         _print(advice, selection)
     return advice.exit_code
-
-
-def override(argument: str) -> tuple[str, object]:
-    """Return the key and the value of `requirements=…` or `requirements.KEY=…`. Raises UserError for anything else."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    from bench.advise.named import KEY
-
-    allowed = "allowed: requirements=NAME, or requirements.KEY=VALUE such as requirements.max_p99_ms=150"
-    try:
-        parsed = OverridesParser.create().parse_override(argument)
-        value = parsed.value()
-    except HydraException:
-        raise UserError(f"{argument!r}: not a valid override; {allowed}") from None
-    key = parsed.key_or_group
-    plain = not (parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.is_sweep_override())
-    if key.partition(".")[0] != KEY or not plain:
-        raise UserError(f"{argument!r}: no requirement; {allowed}")
-    return key, value
 
 
 def _print_json(advice: Advice, selection: Selection) -> None:

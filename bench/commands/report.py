@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def render_report(arguments: argparse.Namespace) -> int:
     """Render the report that `bench report` asks for. Raises UserError for an unknown format or without a record."""
+    from bench.commands.requirements import override
     from bench.report import FORMATS, render
 
     results = resolve(arguments.results)
@@ -29,7 +30,8 @@ def render_report(arguments: argparse.Namespace) -> int:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
     wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
     out = Path(arguments.out) if arguments.out else None
-    report = render(results, out, wanted, formats, stated_questions())
+    typed = [override(argument) for argument in arguments.overrides]
+    report = render(results, out, wanted, formats, stated_questions(), typed, texts_of)
     for line in report.left_out:
         warn(f"left out: {line}")
     if report.selection is None:

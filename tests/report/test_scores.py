@@ -12,7 +12,6 @@ import bench
 from bench.metrics.answers import subjects_of
 from bench.records.selection import Wanted
 from bench.report import Report, render
-from bench.report.charts.subjects import differences
 from bench.report.tables.accuracy import accuracy_grid, subjects_grid
 from bench.report.terminal import first_lines, terminal_table
 from bench.selftest import raw_values, records
@@ -113,14 +112,6 @@ def test_every_subject_has_its_share_and_its_n_in_a_folded_table(report: Report,
     page = text_of(report, "index.html")
     assert re.search(r'<section id="subjects-mmlu">\s*<details><summary>mmlu: each of 57 subjects', page)
     assert subjects_grid(list(rows.values()), "gsm8k") == []
-
-
-def test_the_chart_of_57_subjects_names_its_columns_above_too(report: Report, summary: Summary) -> None:
-    svg = text_of(report, "subjects.svg")
-    assert svg.count(">q2</text>") == 2
-    assert ">high school government and politics (6)</text>" in svg
-    assert "gsm8k" not in svg
-    assert differences(summary, [summary.by_name["q4"]], "mmlu").shape == (58, 1)
 
 
 def test_generated_answers_are_paired_like_any_other(report: Report, rows: dict[str, Row]) -> None:

@@ -1,66 +1,116 @@
-"""Names beside points, placed where they cover least."""
+"""Names beside marks, placed where they cover least."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.report.charts.style import INK, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 Box = tuple[float, float, float, float]
+"""Left, bottom, right, top in pixels."""
 
 
 @dataclass(frozen=True)
-class NamedPoint:
-    """A point with its name and the ends of its interval, in the coordinates of the data."""
+class Label:
+    """A text and the marks that it names, in the coordinates of the data."""
 
     text: str
-    x: float
-    y: float
-    low: float
-    high: float
+    marks: Sequence[tuple[float, float]]
+    size: float = 13
+    bold: bool = False
 
 
-def settle(figure: Figure) -> None:
-    """Lay a figure out and freeze the layout: labels are placed in final coordinates."""
-    figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
-    figure.set_layout_engine("none")
+def mark_box(axes: Axes, x: float, y: float, radius: float) -> Box:
+    """Return what a mark covers."""
+    px, py = axes.transData.transform((x, y))
+    return px - radius, py - radius, px + radius, py + radius
 
 
-def label(axes: Axes, points: Sequence[NamedPoint], line: Sequence[tuple[float, float]] = ()) -> None:
-    """Name the points of a settled figure; labels keep off each other, the points, their intervals and the line."""
+def line_boxes(axes: Axes, corners: Sequence[tuple[float, float]]) -> list[Box]:
+    """Return what a line covers, as small boxes along it."""
+    return _along([tuple(axes.transData.transform(corner)) for corner in corners])
+
+
+def label(axes: Axes, labels: Sequence[Label], taken: Sequence[Box]) -> list[Box]:
+    """Write the labels, the first ones where they like; return what they cover.
+
+    Axes, limits and margins must be final. Labels keep off each other and off what is `taken`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     renderer = FigureCanvasAgg(axes.figure).get_renderer()  # type: ignore[arg-type,no-untyped-call]
-    frame = axes.get_window_extent(renderer)
+    window = axes.get_window_extent(renderer)
+    frame = (window.x0, window.y0, window.x1, window.y1)
     placed: list[Box] = []
-    at: list[tuple[str, float, float]] = []
-    for point in points:
-        x, y = axes.transData.transform((point.x, point.y))
-        placed.append((x - 7, y - 7, x + 7, y + 7))
-        ends = [axes.transData.transform((point.x, end))[1] for end in (point.low, point.high)]
-        placed.append((x - 2, ends[0], x + 2, ends[1]))
-        at.append((point.text, x, y))
-    placed += _along([tuple(axes.transData.transform(corner)) for corner in line])
-    bounds = (frame.x0, frame.y0, frame.x1, frame.y1)
-    for name, x, y in sorted(at, key=lambda named: (-named[2], named[1])):
-        text = axes.annotate(name, (x, y), xycoords="figure pixels", fontsize=11.5, color=INK, zorder=5)
+    for one in labels:
+        weight = "bold" if one.bold else "normal"
+        how: dict[str, Any] = {"fontsize": one.size, "color": INK, "zorder": 6, "weight": weight, "linespacing": 1.1}
+        text = axes.text(*one.marks[0], one.text, **how)
         extent = text.get_window_extent(renderer)
         text.remove()
-        box = place((x, y), (extent.width, extent.height), placed, bounds)
+        marks = [tuple(axes.transData.transform(mark)) for mark in one.marks]
+        box = place(_middle(marks), (extent.width, extent.height), [*taken, *placed], frame)
         placed.append(box)
-        far = not (box[0] - 12 <= x <= box[2] + 12 and box[1] - 4 <= y <= box[3] + 4)
+        center = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        nearest = min(range(len(marks)), key=lambda i: _distance(marks[i], box))
+        near = marks[nearest]
+        leader = {"arrowstyle": "-", "color": MUTED, "lw": 0.9, "shrinkA": 1, "shrinkB": 7}
+        # A line to one of many would single it out, unless the text is far from all of them.
+        far = _distance(near, box) > (18 if len(marks) < 3 else 60)
+        # Counted from the mark and in points, a place is the same in a picture of any size.
         axes.annotate(
-            name, (x, y), ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), "figure pixels", "figure pixels",
-            ha="center", va="center", fontsize=11.5, color=INK, zorder=5,
-            arrowprops={"arrowstyle": "-", "color": MUTED, "lw": 0.8, "shrinkA": 1, "shrinkB": 5} if far else None,
+            one.text, one.marks[nearest], (center[0] - near[0], center[1] - near[1]), textcoords="offset points",
+            ha="center", va="center", arrowprops=leader if far else None, **how,
         )  # fmt: skip
+    return placed
+
+
+def note(
+    axes: Axes, text: str, at: float | tuple[float, float], taken: Sequence[Box], colour: str, upright: bool = False
+) -> list[Box]:
+    """Write what a horizontal line (`upright`: a vertical one) is, at the end and on the side where it covers least.
+
+    Two values of `at` are the upper and the lower edge of a band. Returns what the text covers.
+    """
+    over, under = at if isinstance(at, tuple) else (at, at)
+    choices: list[tuple[float, int, Box, Any]] = []
+    for place, (first, second) in enumerate(product((True, False), (True, False))):
+        if upright:
+            x, y = over, 1.0 if second else 0.0
+            offset, align = (-5 if first else 5, -4 if second else 4), ("right" if first else "left", second)
+        else:
+            x, y = 1.0 if second else 0.0, over if first else under
+            offset, align = (-4 if second else 4, 3 if first else -3), ("right" if second else "left", not first)
+        written = axes.annotate(
+            text, (x, y), offset, ("data", "axes fraction") if upright else ("axes fraction", "data"),
+            textcoords="offset points", ha=align[0], va="top" if align[1] else "bottom", fontsize=13, color=colour,
+        )  # fmt: skip
+        extent = written.get_window_extent()
+        box = (extent.x0, extent.y0, extent.x1, extent.y1)
+        window = axes.get_window_extent()
+        inside = _overlap(box, (window.x0, window.y0, window.x1, window.y1))
+        outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
+        choices.append((outside + sum(_overlap(box, other) for other in taken), place, box, written))
+    choices.sort(key=lambda choice: choice[:2])
+    for _, _, _, other in choices[1:]:
+        other.remove()
+    return [choices[0][2]]
+
+
+def _middle(marks: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    xs, ys = zip(*marks, strict=True)
+    return (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+
+
+def _distance(mark: tuple[float, float], box: Box) -> float:
+    across = max(box[0] - mark[0], 0.0, mark[0] - box[2])
+    return max(across, box[1] - mark[1], mark[1] - box[3])
 
 
 def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
@@ -78,21 +128,23 @@ def place(at: tuple[float, float], size: tuple[float, float], taken: Sequence[Bo
     width, height = size
     candidates = []
     for gap, (dx, dy) in product(
-        (10, 20, 32, 46, 62, 80, 100),
-        ((1, 0), (-1, 0), (0.8, 0.7), (0.8, -0.7), (-0.8, 0.7), (-0.8, -0.7), (0, 1), (0, -1)),
+        (10, 20, 32, 46, 62, 80, 100, 130),
+        ((0, 1), (0, -1), (1, 0), (-1, 0), (0.8, 0.7), (0.8, -0.7), (-0.8, 0.7), (-0.8, -0.7)),
     ):
         x = at[0] + dx * (gap + width / 2)
         y = at[1] + dy * (gap + height / 2)
+        # At the edge a label moves in rather than being cut.
+        x = min(max(x, frame[0] + width / 2 + 2), frame[2] - width / 2 - 2)
+        y = min(max(y, frame[1] + height / 2 + 1), frame[3] - height / 2 - 1)
         box = (x - width / 2 - 1, y - height / 2, x + width / 2 + 1, y + height / 2)
-        outside = box[0] < frame[0] or box[1] < frame[1] or box[2] > frame[2] or box[3] > frame[3]
-        candidates.append((1e6 * outside + 3 * sum(_overlap(box, other) for other in taken) + gap, box))
+        candidates.append((3 * sum(_overlap(box, other) for other in taken) + gap, box))
     others = [box for box in taken if not (box[0] <= at[0] <= box[2] and box[1] <= at[1] <= box[3])]
     best = 1e9, candidates[0][1]
     for cost, box in sorted(candidates):
         if cost >= best[0]:
             break
         leader = _along([at, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)])
-        best = min(best, (cost + 4 * sum(_overlap(a, b) > 0 for a in leader for b in others), box))
+        best = min(best, (cost + 20 * sum(_overlap(a, b) > 0 for a in leader for b in others), box))
     return best[1]
 
 
