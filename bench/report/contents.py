@@ -111,7 +111,7 @@ def _folds(
     yield Fold("tests", "Tests between variants", tuple(grid for grid in tasks if grid not in subjects))
     yield Fold("by-subject", "Each subject", subjects, charts="subjects")
     yield Fold("latencies", "Every percentile of latency", tuple(latency_grids(summary)), charts="latency")
-    yield Fold("divergences", "Divergence", tuple(divergence_grid(summary)), charts="divergence")
+    yield Fold("divergences", "Divergence", tuple(divergence_grid(summary)))
     yield Fold("memory", "Memory", (making_grid(summary),))
     yield Fold(
         "measured",

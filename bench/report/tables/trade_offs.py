@@ -10,7 +10,7 @@ from bench.metrics.metric import Metric
 from bench.records.questions import Change, Changes, Kept, Order
 from bench.report.advice.first_screen import in_words
 from bench.report.advice.words import listed
-from bench.report.entries import change_entry
+from bench.report.entries import change_entry, tone_of
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
 from bench.report.numbers import digits, p_value, plural, points, points_span, sized, times, times_span
 from bench.stats.proportions import Paired
@@ -93,7 +93,7 @@ def _losses(made: Sequence[tuple[Row, Row]], accuracies: Sequence[Metric]) -> st
 
 
 def _points_entry(change: Paired | None) -> Entry:
-    return Entry(points(change.difference), points_span(change)) if change else NOT_MEASURED
+    return Entry(points(change.difference), points_span(change), tone_of(change)) if change else NOT_MEASURED
 
 
 def _points(change: Paired) -> str:
@@ -146,18 +146,18 @@ def _orders(summary: Summary, order: Order, accuracies: Sequence[Metric]) -> str
     """Say which variants are shown to answer otherwise than the anchor."""
     anchor = summary.by_name.get(order.anchor)
     compared = [row for name in order.variants if (row := summary.by_name.get(name)) and row is not anchor]
-    shown, n = [], 0
+    differences, n = [], 0
     for accuracy in accuracies:
         for row in compared:
             change = pairs.paired(accuracy, anchor, row)
             n += change is not None
             if change and (change.low > 0 or change.high < 0):
                 word = "better" if change.low > 0 else "worse"
-                shown.append(f"{row.variant} answers {accuracy.task} {word} by {_points(change)}")
+                differences.append(f"{row.variant} answers {accuracy.task} {word} by {_points(change)}")
     if not n:
         return "Not measured: nothing here was asked the same questions."
-    if shown:
-        return f"Against {order.anchor}, {listed(shown, 'differences')}."
+    if differences:
+        return f"Against {order.anchor}, {listed(differences, 'differences')}."
     tasks = listed([accuracy.task for accuracy in accuracies], "tasks")
     return f"No order is shown to answer {tasks} better or worse than {order.anchor}: choose by what training it needs."
 
@@ -195,9 +195,9 @@ def _effects(summary: Summary, changes: Changes) -> str:
         before, after = (summary.by_name.get(name) for name in (change.before, change.after))
         faster = pairs.ratio(metric, before, after) if metric else None
         if metric and faster and before and after:
-            shown = "" if pairs.every_round_shows(metric, before, after) else ", not shown in every round"
-            interval = ", ".join(filter(None, (times_span(faster), shown.removeprefix(", "))))
-            effects.append(f"{change.title}: {times(faster)} as fast{f' ({interval})' if interval else ''}")
+            doubt = "" if pairs.every_round_shows(metric, before, after) else "not shown in every round"
+            how_sure = ", ".join(filter(None, (times_span(faster), doubt)))
+            effects.append(f"{change.title}: {times(faster)} as fast{f' ({how_sure})' if how_sure else ''}")
     return f"{'. '.join(effects)}." if effects else "What each change does to speed: not measured."
 
 
