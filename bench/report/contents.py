@@ -16,6 +16,7 @@ from bench.report.charts.chart import Chart
 from bench.report.findings import Finding
 from bench.report.grid import Grid, without_constants
 from bench.report.tables.accuracy import task_grids
+from bench.report.tables.claims import claims_grids, options_grid
 from bench.report.tables.decision import decision_grid
 from bench.report.tables.divergence import divergence_grid
 from bench.report.tables.latency import latency_grids
@@ -107,6 +108,7 @@ def _folds(
         yield Fold("why", "Why this one", lines=tuple(reasons(advice)))
         yield Fold("next", "What to measure next", lines=tuple(("", step) for step in next_steps(advice)))
         yield Fold("rule", "The rule it is decided by", lines=tuple(("", line) for line in rule(advice)))
+    yield Fold("claimed", "Claimed against measured", tuple(_claims(summary)))
     yield Fold("all", "Every variant, every number", (overview_grid(summary),), charts="accuracy-size")
     yield Fold("tests", "Tests between variants", tuple(grid for grid in tasks if grid not in subjects))
     yield Fold("by-subject", "Each subject", subjects, charts="subjects")
@@ -121,3 +123,11 @@ def _folds(
     notes = tuple(finding for finding in findings if finding.level != "bad")
     yield Fold("warnings", "Checks and warnings", findings=notes)
     yield Fold("commands", "Commands to reproduce", commands=commands(selection, summary, advice))
+
+
+def _claims(summary: Summary) -> list[Grid]:
+    """Return the options of the suite beside what is claimed for them, and each claim; none where it asks for none."""
+    asked = summary.questions
+    if not asked or not asked.options or not asked.domain_task:
+        return []
+    return [options_grid(summary, asked.options, asked.domain_task), *claims_grids(summary)]

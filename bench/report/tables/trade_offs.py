@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.advise.judgement import made_from
-from bench.metrics.answers import right
 from bench.metrics.metric import Metric
-from bench.records.questions import Change, Changes, Kept, Order
+from bench.records.questions import Change, Changes, Order
 from bench.report.advice.first_screen import in_words
 from bench.report.advice.words import listed
 from bench.report.entries import change_entry, tone_of
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, p_value, plural, points, points_span, sized, times, times_span
+from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
 from bench.stats.proportions import Paired
 from bench.summary import pairs
 from bench.summary.family import CONTROL
@@ -27,7 +26,7 @@ def trade_off_grids(summary: Summary) -> list[Grid]:
     asked = summary.questions
     if asked is None:
         return []
-    grids = quantizing_grid(summary, asked.options.kept if asked.options else None)
+    grids = quantizing_grid(summary)
     grids += [order_grid(summary, asked.order)] if asked.order else []
     return grids + ([changes_grid(summary, asked.changes)] if asked.changes else [])
 
@@ -53,7 +52,7 @@ def unquantized(row: Row, rows: Sequence[Row]) -> Row | None:
     return max(plain, key=lambda other: len(other.steps), default=None)
 
 
-def quantizing_grid(summary: Summary, kept: Kept | None) -> list[Grid]:
+def quantizing_grid(summary: Summary) -> list[Grid]:
     """Make the table of quantized variants, each beside what it was quantized from; none without such a pair."""
     subjects = [row for row in summary.rows if row.family is not CONTROL]
     made = [(row, parent) for row in subjects if (parent := unquantized(row, subjects))]
@@ -67,9 +66,8 @@ def quantizing_grid(summary: Summary, kept: Kept | None) -> list[Grid]:
         entries += [_points_entry(pairs.paired(metric, parent, row)) for metric in accuracies]
         lines.append(Line((Entry(row.variant, f"from {parent.variant}"), *entries), row.family))
     columns = ["Variant", *("Smaller" for _ in sizes), *(f"{metric.task}: points" for metric in accuracies)]
-    notes = [_kept(summary, kept)] if kept else []
     says = _losses(made, accuracies)
-    return [Grid("quantizing", "What quantizing costs", says, tuple(columns), tuple(lines), tuple(notes))]
+    return [Grid("quantizing", "What quantizing costs", says, tuple(columns), tuple(lines))]
 
 
 def _losses(made: Sequence[tuple[Row, Row]], accuracies: Sequence[Metric]) -> str:
@@ -98,22 +96,6 @@ def _points_entry(change: Paired | None) -> Entry:
 
 def _points(change: Paired) -> str:
     return f"{points(abs(change.difference)).removeprefix('+')} points ({points_span(change)})"
-
-
-def _kept(summary: Summary, kept: Kept) -> str:
-    """Say how many right answers one variant has for each that another one has."""
-    task = summary.questions.domain_task if summary.questions else None
-    before, after = (summary.by_name.get(name) for name in (kept.before, kept.after))
-    accuracy = next((metric for metric in _accuracies(summary) if metric.task == task), None)
-    change = pairs.paired(accuracy, before, after) if accuracy else None
-    rights = [sum(right(row.answers[accuracy.task])) for row in (before, after) if row] if change and accuracy else []
-    if change is None or not rights[0]:
-        return f"What {kept.after} keeps of {kept.before}: not measured."
-    return (
-        f"{kept.after} keeps {100 * rights[1] / rights[0]:.1f} % of what {kept.before} gets right on {task}: "
-        f"{points(change.difference)} points ({points_span(change)}; {p_value(change.p)}, "
-        f"{change.gained} gained, {change.lost} lost of {change.n}). {kept.claim}"
-    ).strip()
 
 
 def order_grid(summary: Summary, order: Order) -> Grid:
