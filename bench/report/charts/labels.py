@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.report.charts.style import INK, MUTED
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top in pixels."""
+Boxes = NDArray[np.float64]
+"""One of these a line."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +100,11 @@ def note(
         extent = written.get_window_extent()
         box = (extent.x0, extent.y0, extent.x1, extent.y1)
         window = axes.get_window_extent()
-        inside = _overlap(box, (window.x0, window.y0, window.x1, window.y1))
+        inside, *covered = overlaps(np.array([box]), np.array([(window.x0, window.y0, window.x1, window.y1), *taken]))[
+            0
+        ]
         outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
-        choices.append((outside + sum(_overlap(box, other) for other in taken), place, box, written))
+        choices.append((outside + sum(covered), place, box, written))
     choices.sort(key=lambda choice: choice[:2])
     for _, _, _, other in choices[1:]:
         other.remove()
@@ -125,28 +133,38 @@ def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
 
 def place(at: tuple[float, float], size: tuple[float, float], taken: Sequence[Box], frame: Box) -> Box:
     """Return the box for a label nearest to its point that covers least, nor its leader line (pixels)."""
+    boxes = np.array(taken, dtype=float).reshape(-1, 4)
+    candidates, gaps = _candidates(at, size, frame)
+    costs = 3 * overlaps(candidates, boxes).sum(axis=1) + gaps
+    others = boxes[~((boxes[:, 0] <= at[0]) & (at[0] <= boxes[:, 2]) & (boxes[:, 1] <= at[1]) & (at[1] <= boxes[:, 3]))]
+    best, chosen = math.inf, candidates[0]
+    for i in np.argsort(costs, kind="stable"):
+        if costs[i] >= best:
+            break
+        box = candidates[i]
+        leader = np.array(_along([at, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)]))
+        cost = costs[i] + 20 * np.count_nonzero(overlaps(leader, others))
+        if cost < best:
+            best, chosen = cost, box
+    return float(chosen[0]), float(chosen[1]), float(chosen[2]), float(chosen[3])
+
+
+def _candidates(at: tuple[float, float], size: tuple[float, float], frame: Box) -> tuple[Boxes, NDArray[np.float64]]:
+    """Return boxes around a point, the nearest first, and their distance to it."""
     width, height = size
-    candidates = []
-    for gap, (dx, dy) in product(
+    ways = product(
         (10, 20, 32, 46, 62, 80, 100, 130),
         ((0, 1), (0, -1), (1, 0), (-1, 0), (0.8, 0.7), (0.8, -0.7), (-0.8, 0.7), (-0.8, -0.7)),
-    ):
-        x = at[0] + dx * (gap + width / 2)
-        y = at[1] + dy * (gap + height / 2)
-        # At the edge a label moves in rather than being cut.
-        x = min(max(x, frame[0] + width / 2 + 2), frame[2] - width / 2 - 2)
-        y = min(max(y, frame[1] + height / 2 + 1), frame[3] - height / 2 - 1)
-        box = (x - width / 2 - 1, y - height / 2, x + width / 2 + 1, y + height / 2)
-        candidates.append((3 * sum(_overlap(box, other) for other in taken) + gap, box))
-    others = [box for box in taken if not (box[0] <= at[0] <= box[2] and box[1] <= at[1] <= box[3])]
-    best = 1e9, candidates[0][1]
-    for cost, box in sorted(candidates):
-        if cost >= best[0]:
-            break
-        leader = _along([at, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)])
-        best = min(best, (cost + 20 * sum(_overlap(a, b) > 0 for a in leader for b in others), box))
-    return best[1]
+    )
+    gap, way = (np.array(column, dtype=float) for column in zip(*ways, strict=True))
+    # At the edge a label moves in rather than being cut.
+    x = np.clip(at[0] + way[:, 0] * (gap + width / 2), frame[0] + width / 2 + 2, frame[2] - width / 2 - 2)
+    y = np.clip(at[1] + way[:, 1] * (gap + height / 2), frame[1] + height / 2 + 1, frame[3] - height / 2 - 1)
+    return np.stack([x - width / 2 - 1, y - height / 2, x + width / 2 + 1, y + height / 2], axis=1), gap
 
 
-def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+def overlaps(some: Boxes, others: Boxes) -> NDArray[np.float64]:
+    """Return how many square pixels each of some boxes shares with each of others."""
+    low = np.maximum(some[:, None, :2], others[None, :, :2])
+    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=2))
