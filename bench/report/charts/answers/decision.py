@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST, SMALLEST = 420.0, 30.0
 """The area of the mark of the largest variant, in square pixels, and the least that is still seen."""
+TIMES = {"ttft": "time to first token", "tpot": "time per token", "e2e": "time of a request"}
 NEAR = 0.6
 """A limit is drawn where it lies within this share of the view beyond its edge."""
 
@@ -57,6 +58,12 @@ def _quality_bound(advice: Advice, view: View) -> Bound | None:
     return Bound(100 * max(stated), f"your limit: {100 * max(stated):.0f} %") if stated else None
 
 
+def _in_words(view: View) -> str:
+    """Name the latency for someone who does not know its abbreviation: "request, P99"."""
+    timed, percentile, _ = view.metric.name.split("_")
+    return f"{TIMES[timed]}, {percentile.upper()}"
+
+
 def _span(values: Sequence[float]) -> tuple[float, float]:
     return min(values), max(values)
 
@@ -67,7 +74,7 @@ def _finding(advice: Advice, view: View, far: Bound | None) -> Finding:
     rounds = plural(max(len(spot.rounds) for spot in spots), "round")
     subtitle = [
         f"Right answers on {view.task} (n = {counted([spot.score.n for spot in spots])}, 95 % interval) against "
-        f"{view.metric.title}, ms ({rounds}, a tick each)",
+        f"{_in_words(view)}, ms ({rounds})",
         f"area: size, {sized(small)} to {sized(large)}" if small < large else f"size: {sized(small)}",
     ]
     if far:
@@ -96,7 +103,7 @@ def _alt(view: View, head: str) -> str:
         score = chosen.score
         told.append(
             f"The choice, {chosen.name}, answers {score.right:.0f} % of {view.task} ({score.low:.0f} to "
-            f"{score.high:.0f}) at {digits(chosen.ms)} ms, {view.metric.title}."
+            f"{score.high:.0f}) at {digits(chosen.ms)} ms, {_in_words(view)}."
         )
     else:
         told.append("No variant is shown to meet the limits.")
@@ -111,7 +118,8 @@ def _alt(view: View, head: str) -> str:
 def _draw(axes: Axes, size: Size, view: View, across: Bound | None, upward: Bound | None) -> None:
     frame(axes, 46, 12, 30, 50)
     axes.set_title(f"{shortened(view.task)} questions right, %", pad=10)
-    axes.set_xlabel(f"{view.metric.title}, ms" if size.narrow else f"{view.metric.title}, ms; a tick is a round")
+    called = f"← faster    {_in_words(view)}, ms"
+    axes.set_xlabel(called if size.narrow else f"{called}; a tick is a round")
     axes.grid(axis="y")
     _limits(axes, view, across, upward)
     biggest = max(spot.score.size for spot in view.spots) or 1.0
