@@ -132,6 +132,6 @@ def _draw(axes: Axes, size: Size, spots: Sequence[Spot]) -> None:
         taken.append(mark_box(axes, spot.bits, spot.kl.value, 6))
     if shows_floor:
         axes.axhline(floor, color=MUTED, lw=1, ls=":", zorder=1)
-        taken += note(axes, "rounding floor", floor, taken, MUTED)
+        taken += note(axes, "rounding floor", (floor, floor), taken, MUTED)
     names = [Label(shortened(spot.row.variant), [(spot.bits, spot.kl.value)], 13) for spot in spots]
     label(axes, names, taken)
