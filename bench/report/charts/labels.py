@@ -77,38 +77,33 @@ def label(axes: Axes, labels: Sequence[Label], taken: Sequence[Box]) -> list[Box
     return placed
 
 
-def note(
-    axes: Axes, text: str, at: float | tuple[float, float], taken: Sequence[Box], colour: str, upright: bool = False
-) -> list[Box]:
-    """Write what a horizontal line (`upright`: a vertical one) is, at the end and on the side where it covers least.
+ALONG = ((1.0, "right"), (0.0, "left"), (0.75, "center"), (0.5, "center"), (0.25, "center"))
+"""Where on a line its text may stand, in shares of the line, the best place first."""
 
-    Two values of `at` are the upper and the lower edge of a band. Returns what the text covers.
+
+def note(axes: Axes, text: str, at: tuple[float, float], taken: Sequence[Box], colour: str) -> list[Box]:
+    """Write what a horizontal line or band is, above its upper or below its lower edge, where it covers least.
+
+    `at` has the upper and the lower edge. Returns what the text covers.
     """
-    over, under = at if isinstance(at, tuple) else (at, at)
-    choices: list[tuple[float, int, Box, Any]] = []
-    for place, (first, second) in enumerate(product((True, False), (True, False))):
-        if upright:
-            x, y = over, 1.0 if second else 0.0
-            offset, align = (-5 if first else 5, -4 if second else 4), ("right" if first else "left", second)
-        else:
-            x, y = 1.0 if second else 0.0, over if first else under
-            offset, align = (-4 if second else 4, 3 if first else -3), ("right" if second else "left", not first)
-        written = axes.annotate(
-            text, (x, y), offset, ("data", "axes fraction") if upright else ("axes fraction", "data"),
-            textcoords="offset points", ha=align[0], va="top" if align[1] else "bottom", fontsize=13, color=colour,
+    window = axes.get_window_extent()
+    written = []
+    for (x, align), is_above in product(ALONG, (True, False)):
+        shift = {"right": -4, "left": 4, "center": 0}[align], 3 if is_above else -3
+        one = axes.annotate(
+            text, (x, at[0] if is_above else at[1]), shift, ("axes fraction", "data"), textcoords="offset points",
+            ha=align, va="bottom" if is_above else "top", fontsize=13, color=colour,
         )  # fmt: skip
-        extent = written.get_window_extent()
-        box = (extent.x0, extent.y0, extent.x1, extent.y1)
-        window = axes.get_window_extent()
-        inside, *covered = overlaps(np.array([box]), np.array([(window.x0, window.y0, window.x1, window.y1), *taken]))[
-            0
-        ]
-        outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
-        choices.append((outside + sum(covered), place, box, written))
-    choices.sort(key=lambda choice: choice[:2])
-    for _, _, _, other in choices[1:]:
-        other.remove()
-    return [choices[0][2]]
+        extent = one.get_window_extent()
+        written.append((one, (extent.x0, extent.y0, extent.x1, extent.y1)))
+    boxes = np.array([box for _, box in written])
+    inside = overlaps(boxes, np.array([(window.x0, window.y0, window.x1, window.y1)]))[:, 0]
+    covered = overlaps(boxes, np.array(taken).reshape(-1, 4)).sum(axis=1)
+    chosen = int(np.argmin(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) - inside + covered))
+    for place, (one, _) in enumerate(written):
+        if place != chosen:
+            one.remove()
+    return [written[chosen][1]]
 
 
 def _middle(marks: Sequence[tuple[float, float]]) -> tuple[float, float]:
