@@ -68,6 +68,8 @@ def _print(advice: Advice, selection: Selection) -> None:
     from bench.report.advice.rule import rule
     from bench.report.advice.table import evidence_tables
     from bench.report.advice.words import LEGEND, printable
+    from bench.report.tables.claims import claimed_grids
+    from bench.report.terminal import terminal_table
 
     out = console()
     out.width = min(out.width, WIDTH) if out.is_terminal else WIDTH
@@ -84,6 +86,11 @@ def _print(advice: Advice, selection: Selection) -> None:
         out.print(f"Not candidates: {n} controls, the same models in another engine.", style="dim", markup=False)
     out.print()
     _print_list(out, [f"{topic}: {text}" if topic else text for topic, text in reasons(advice)])
+    for grid in claimed_grids(advice.summary):
+        out.print(f"\n{grid.title}", style="bold", markup=False)
+        out.print(grid.says, style="dim", markup=False)
+        out.print(terminal_table(grid))
+        _print_list(out, grid.notes)
     out.print("\nThe rule", style="bold")
     _print_list(out, rule(advice))
     out.print("\nMeasure next", style="bold")

@@ -1,11 +1,14 @@
-"""Divergence from the base of the same runtime: it shows changes that are too small to move accuracy."""
+"""Divergence from the base of the same runtime: it shows changes that are too small to move accuracy.
+
+And from the variant's own model before it was quantized: that alone is the loss by quantization.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -13,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.measures.measure import Progress, Reference, Subject
-from bench.steps.base_logprobs import BaseValues, LogProbs, divergence, evaluated
+from bench.steps.base_logprobs import BaseValues, LogProbs, Rows, divergence, evaluated
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
+from variants.artifact import Artifact
 from variants.configure import check_least
 from variants.errors import UserError
 from variants.paths import resolve
-from variants.step import CONTENT, PLACE
+from variants.step import CONTENT, PLACE, Planned
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,24 @@ class Divergence:
         if self.text is None:
             hub.fetch(hub.from_hub(self.tasks, self.data_dir), self.data_dir)
 
-    def reference(self, runtime: str, node: Mapping[str, object]) -> Reference:
-        """Return the step that evaluates the base of a runtime; its `content` identifies the text of the tasks."""
+    def references(self, chain: Sequence[Planned], runtime: str, node: Mapping[str, object]) -> Mapping[str, Reference]:
+        """Return the steps that evaluate the base of a runtime, and the variant's own model before it was quantized.
+
+        A variant whose last step does not quantize has no such model: it is not quantized, or, like QLoRA's adapter, it
+        was trained on quantized weights and never was anything else.
+        """
         variant = self.base.get(runtime, "null")
+        references = {"base": self._reference(f"{self.name}.base.{runtime}", variant, (), node)}
+        unquantized = list(chain)
+        while unquantized and unquantized[-1].step.role == "quantize":
+            unquantized.pop()
+        if 0 < len(unquantized) < len(chain) and unquantized[-1].step.gives in LogProbs.takes:
+            steps = tuple(planned.name for planned in unquantized)
+            references["parent"] = self._reference(self.name, " → ".join(steps), steps, node)
+        return references
+
+    def _reference(self, key: str, variant: str, steps: tuple[str, ...], node: Mapping[str, object]) -> Reference:
+        """Return the step that keeps a model's log-probabilities; `content` identifies the text of the tasks."""
         content = {} if self.text else catalogue.content(self.tasks, catalogue.folder_of(self.data_dir))
         step = {
             "_target_": f"{LogProbs.__module__}.{LogProbs.__name__}",
@@ -75,41 +94,76 @@ class Divergence:
             "content": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
             **{name: getattr(self, name) for name in ("text", "tasks", "data_dir", "tokens", "window", "seed")},
         }
-        return Reference(f"{self.name}.base.{runtime}", variant, "logprobs", step)
+        return Reference(key, variant, "logprobs", step, steps)
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return, per token, kl (nats), nll and base_nll (-log p of the token), and whether the top token is the same.
 
         Windows of `window` consecutive entries are evaluated apart from each other. `rounding_floor` is the mean KL
-        that keeping the base in half precision makes by itself. Raises RuntimeError where the vocabularies differ.
+        that keeping the base in half precision makes by itself. `parent` is the fingerprint of the model before it was
+        quantized; its columns are kl and same_top again, absent where the parent is the base. Raises RuntimeError where
+        vocabularies or texts differ.
         """
-        reference, session = subject.reference, subject.session
-        assert reference is not None
-        assert reference.parent is not None
-        kept = BaseValues.open(reference.path)
-        n, n_vocab = kept.log_probabilities.shape
-        if n_vocab != session.vocabulary.n_tokens:
-            raise RuntimeError(f"{session.vocabulary.n_tokens} tokens in the vocabulary, {n_vocab} in the base's")
-        kl, nll, same = np.zeros(n), np.zeros(n), np.zeros(n, dtype=bool)
-        done = 0
-        for reads, targets, rows in evaluated(session, kept.windows):
-            kl[reads] = divergence(rows, kept.rows(reads))
+        session = subject.session
+        distances = {name: _Distance(reference) for name, reference in subject.references.items()}
+        base, parent = distances["base"], distances.get("parent")
+        if parent and parent.model == base.model:
+            distances.pop("parent")
+        windows = base.kept.windows
+        for distance in distances.values():
+            distance.check(session.vocabulary.n_tokens, windows)
+        nll, done = np.zeros(windows.size), 0
+        for reads, targets, rows in evaluated(session, windows):
             nll[reads] = -rows[np.arange(len(reads)), targets]
-            same[reads] = rows.argmax(-1) == kept.top[reads]
+            for distance in distances.values():
+                distance.take(reads, rows)
             done += len(reads)
-            progress("divergence", done, n)
-        floor = reference.notes["rounding_floor"]
+            progress("divergence", done, windows.size)
         return {
-            "base": reference.parent.fingerprint,
-            "base_variant": reference.notes["variant"],
-            "text": reference.notes["tokens_sha256"],
-            "tokens": n,
+            "base": base.model,
+            "base_variant": base.reference.notes["variant"],
+            "text": base.reference.notes["tokens_sha256"],
+            "tokens": windows.size,
             "window": self.window,
-            "kl": [float(f"{value:.4g}") if math.isfinite(value) else None for value in kl],
-            "same_top": "".join("01"[int(value)] for value in same),
             "nll": _rounded(nll),
-            "base_nll": _rounded(kept.nll),
-            "rounding_floor": None if floor is None else float(f"{floor:.4g}"),
+            "base_nll": _rounded(base.kept.nll),
+            **base.columns(),
+            "parent": parent.model if parent else None,
+            **(distances["parent"].columns("parent_") if "parent" in distances else {}),
+        }
+
+
+class _Distance:
+    """The distance to one reference, token by token."""
+
+    def __init__(self, reference: Artifact) -> None:
+        assert reference.parent is not None
+        self.reference = reference
+        self.model = reference.parent.fingerprint
+        self.kept = BaseValues.open(reference.path)
+        self.kl = np.zeros(self.kept.windows.size)
+        self.same_top = np.zeros(self.kept.windows.size, dtype=bool)
+
+    def check(self, n_vocab: int, windows: NDArray[np.int32]) -> None:
+        """Raise RuntimeError where the reference has another vocabulary, or another text than these windows."""
+        name, kept = self.reference.notes["variant"], self.kept.log_probabilities.shape[1]
+        if kept != n_vocab:
+            raise RuntimeError(f"{n_vocab} tokens in the vocabulary, {kept} in that of {name}")
+        if not np.array_equal(self.kept.windows, windows):
+            raise RuntimeError(f"{name} reads the text as other tokens than the base: their tokenizers differ")
+
+    def take(self, reads: NDArray[np.int32], rows: Rows) -> None:
+        """Compare the log-probabilities of some tokens."""
+        self.kl[reads] = divergence(rows, self.kept.rows(reads))
+        self.same_top[reads] = rows.argmax(-1) == self.kept.top[reads]
+
+    def columns(self, prefix: str = "") -> dict[str, object]:
+        """Return what is recorded."""
+        floor = self.reference.notes["rounding_floor"]
+        return {
+            f"{prefix}kl": [float(f"{value:.4g}") if math.isfinite(value) else None for value in self.kl],
+            f"{prefix}same_top": "".join("01"[int(value)] for value in self.same_top),
+            f"{prefix}rounding_floor": None if floor is None else float(f"{floor:.4g}"),
         }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,10 +33,11 @@ class Requests(TypedDict):
 
 
 class Samples(Requests):
-    """The requests of one round, and how they were sent."""
+    """The requests of one round, how they were sent, and what the warm-up took, which decided how many they are."""
 
     loop: str
     warmup_requests: int
+    warmup_e2e_ms: list[float]
     output_tokens: int
 
 
@@ -44,11 +47,18 @@ class Latency:
 
     TTFT is request start to first token, tokenization included; TPOT is (last - first) / (n - 1); E2E is request start
     to last token (MLPerf Inference, Llama 2 70B rules). In a closed loop these are service times: nothing queues.
+
+    A round asks `requests`, or where those would take more than about `seconds`, fewer: the number is halved until it
+    fits, but not below `least_requests`. It is decided by the median of the warm-up requests alone, before a request
+    that counts is sent, so that no measured value has a say in how many are measured. It goes in halves, so that rounds
+    of one variant nearly always ask the same number. Fewer requests are the first ones of the same order.
     """
 
     prompts: str = field(metadata=CONTENT)
     prompt: str
     requests: int
+    least_requests: int
+    seconds: float | None
     warmup_requests: int
     output_tokens: int
     seed: int
@@ -57,7 +67,14 @@ class Latency:
     tools: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        check_least(self, requests=1, warmup_requests=0, output_tokens=2)
+        check_least(self, requests=1, least_requests=1, warmup_requests=0, output_tokens=2)
+        if self.seconds is not None and self.seconds <= 0:
+            raise UserError(f"seconds: got {self.seconds:g}, allowed: above 0, or null to ask all requests")
+        if self.seconds is not None and self.warmup_requests < 1:
+            raise UserError(
+                "warmup_requests: got 0, allowed: 1 and more where seconds limits a round, because the warm-up decides "
+                "how many requests fit; or set seconds=null"
+            )
         if "{question}" not in self.prompt:
             raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
         available = len(read_rows(resolve(self.prompts)))
@@ -72,16 +89,28 @@ class Latency:
         rows = read_rows(resolve(self.prompts))
         random.Random(self.seed * 1000 + round_).shuffle(rows)
         prompts = [self.prompt.format(question=row.question) for row in rows]
-        warm, timed = prompts[: self.warmup_requests], prompts[self.warmup_requests :][: self.requests]
+        warm, rest = prompts[: self.warmup_requests], prompts[self.warmup_requests :]
         session = subject.session
-        time_requests(session, warm, self.output_tokens, time.perf_counter, lambda *_: None)
+        warmup = time_requests(session, warm, self.output_tokens, time.perf_counter, lambda *_: None)["e2e_ms"]
+        timed = rest[: self.fitting(warmup)]
         samples = time_requests(session, timed, self.output_tokens, time.perf_counter, progress)
         return {
             "loop": "closed",
             "warmup_requests": len(warm),
+            "warmup_e2e_ms": warmup,
             "output_tokens": self.output_tokens,
             **samples,
         }
+
+    def fitting(self, warmup_e2e_ms: Sequence[float]) -> int:
+        """Return how many requests a round asks after a warm-up of these latencies."""
+        n = self.requests
+        if self.seconds is None:
+            return n
+        each = statistics.median(warmup_e2e_ms) / 1e3
+        while n > 1 and n * each > self.seconds and math.ceil(n / 2) >= self.least_requests:
+            n = math.ceil(n / 2)
+        return n
 
 
 def time_requests(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -10,15 +10,16 @@ from typing import ClassVar, Protocol, runtime_checkable
 from bench.runtimes.session import Session
 from bench.scoring.scorer import Progress as Progress
 from variants.artifact import Artifact
+from variants.step import Planned
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: an opened artifact; `reference` is the artifact that `Compares.reference` asked for."""
+    """What is measured: an opened artifact; `references` are, by name, those that `Compares.references` asked for."""
 
     artifact: Artifact
     session: Session
-    reference: Artifact | None
+    references: Mapping[str, Artifact]
 
 
 class Measure(Protocol):
@@ -66,21 +67,23 @@ class Fetches(Protocol):
 class Reference:
     """What a measure compares with: the artifact of `step`, called `name`, after the steps of `variant`.
 
-    `key` is where the user finds the variant's name in the configuration.
+    `key` is where the user finds the variant's name in the configuration. A reference that is no variant of its own
+    states its `steps`; `variant` is then what they are called.
     """
 
     key: str
     variant: str
     name: str
     step: Mapping[str, object]
+    steps: tuple[str, ...] = ()
 
 
 @runtime_checkable
 class Compares(Protocol):
-    """A measure that compares with something that another variant makes."""
+    """A measure that compares with something that other steps make."""
 
-    def reference(self, runtime: str, node: Mapping[str, object]) -> Reference:
-        """Return what has to be built first, for variants of this runtime; `node` is the runtime's configuration."""
+    def references(self, chain: Sequence[Planned], runtime: str, node: Mapping[str, object]) -> Mapping[str, Reference]:
+        """Return, by name, what has to be built first for a variant; `node` is the configuration of its runtime."""
         ...
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from bench.metrics.metric import Identity
 from bench.records.types import Record
 
 NOT_STATED = "not stated"
+FIRST_REQUESTS = 25
+"""The requests that are compared first; what follows is compared up to twice as many, four times as many, and so on."""
 
 
 def model(record: Record) -> dict[str, str]:
@@ -23,19 +26,32 @@ def machine(record: Record) -> dict[str, str]:
 
 
 def serving(record: Record) -> Identity:
-    """Name the machine and the requests that it served; the requests of a round by the lengths of their prompts."""
+    """Name the machine and the requests that it served; the requests of a round by the lengths of their prompts.
+
+    A round of a slow variant asks fewer requests, which are the first of the same order. So the requests are named in
+    runs, and a run that only one side has is not compared: a percentile estimates the same value from fewer of them.
+    """
     latency, asked = record.latency, record.config.measures.get("latency") or {}
     if latency is None:
         return machine(record)
-    sent = latency.prompt_tokens
-    prompts = {f"requests of round {record.round}": f"{len(sent):,} ({digest(tuple(sent))})"} if sent else {}
     return {
         **machine(record),
         "loop": stated(latency.loop),
         "output_tokens": stated(latency.output_tokens),
         **{f"latency.{key}": stated(asked.get(key)) for key in ("prompts", "prompt", "seed")},
-        **prompts,
+        **{
+            f"requests of round {record.round}, {first + 1} to {end}": digest(tuple(latency.prompt_tokens[first:end]))
+            for first, end in _runs(latency.prompt_tokens)
+        },
     }
+
+
+def _runs(requests: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first request and the end of each run: 25 requests, the next 25, the next 50, the next 100, …"""
+    first, end = 0, FIRST_REQUESTS
+    while first < len(requests):
+        yield first, min(end, len(requests))
+        first, end = end, 2 * end
 
 
 def stated(value: object) -> str:

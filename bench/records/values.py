@@ -16,6 +16,8 @@ Fields = dict[str, Any]
 Bytes = Annotated[int, Meta(gt=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Milliseconds = Annotated[float, Meta(gt=0)]
+Marks = Annotated[str, Meta(pattern="^[01]*$")]
+"""A text of 0 and 1, one per token."""
 LATENCIES = ("ttft_ms", "tpot_ms", "e2e_ms")
 
 
@@ -30,7 +32,10 @@ class Size(Struct, frozen=True):
 
 
 class Latency(Struct, frozen=True):
-    """One value per request, in the order sent; `loop` is `closed`: one request at a time."""
+    """One value per request, in the order sent; `loop` is `closed`: one request at a time.
+
+    `warmup_e2e_ms` are the requests before, which do not count; how many requests a round asks was decided by them.
+    """
 
     ttft_ms: list[Milliseconds]
     tpot_ms: list[Milliseconds]
@@ -39,6 +44,7 @@ class Latency(Struct, frozen=True):
     evaluated_tokens: list[int] = []
     loop: str | None = None
     warmup_requests: int | None = None
+    warmup_e2e_ms: list[Milliseconds] = []
     output_tokens: int | None = None
 
     def __post_init__(self) -> None:
@@ -102,21 +108,34 @@ class Answers(Struct, frozen=True):
 
 
 class Divergence(Struct, frozen=True):
-    """The distance to a base over one text: one value per token, in nats; `same_top` is a text of 0 and 1."""
+    """The distance to a base over one text: one value per token, in nats; `same_top` is a text of 0 and 1.
+
+    `parent` is the fingerprint of the model before it was quantized, None where there is none or the record is older.
+    Its columns are None where the parent is the base: they are those of the base.
+    """
 
     base: str
     base_variant: str
     text: str
     window: Annotated[int, Meta(ge=1)]
     kl: list[float | None]
-    same_top: Annotated[str, Meta(pattern="^[01]*$")]
+    same_top: Marks
     nll: list[float | None]
     base_nll: list[float | None]
     tokens: int | None = None
     rounding_floor: float | None = None
+    parent: str | None = None
+    parent_kl: list[float | None] | None = None
+    parent_same_top: Marks | None = None
+    parent_rounding_floor: float | None = None
 
     def __post_init__(self) -> None:
         _check_alike("tokens", self.kl, self.same_top, self.nll, self.base_nll)
+        if self.parent in (None, self.base):
+            return
+        if self.parent_kl is None or self.parent_same_top is None:
+            raise ValueError("`parent` without `parent_kl` and `parent_same_top`, though it is not the base")
+        _check_alike("tokens", self.kl, self.parent_kl, self.parent_same_top)
 
 
 def _check_alike(what: str, *columns: Sequence[object]) -> None:

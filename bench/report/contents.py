@@ -17,6 +17,7 @@ from bench.report.charts.chart import Chart
 from bench.report.findings import Finding
 from bench.report.grid import Grid, without_constants
 from bench.report.tables.accuracy import task_grids
+from bench.report.tables.claims import claims_grids, options_grid
 from bench.report.tables.decision import decision_grid
 from bench.report.tables.divergence import divergence_grid
 from bench.report.tables.flips import flips_grid
@@ -118,13 +119,14 @@ def _folds(
         yield Fold("why", "Why this one", lines=tuple(reasons(advice)))
         yield Fold("next", "What to measure next", lines=tuple(("", step) for step in next_steps(advice)))
         yield Fold("rule", "The rule it is decided by", lines=tuple(("", line) for line in rule(advice)))
+    yield Fold("claimed", "Claimed against measured", tuple(_claims(summary)))
     yield Fold("all", "Every variant, every number", (overview_grid(summary),), charts="accuracy-size")
     yield Fold("tests", "Tests between variants", tuple(grid for grid in tasks if grid not in subjects))
     if advice and advice.quantizing:
         yield _flips(advice.quantizing, texts)
     yield Fold("by-subject", "Each subject", subjects, charts="subjects")
     yield Fold("latencies", "Every percentile of latency", tuple(latency_grids(summary)), charts="latency")
-    yield Fold("divergences", "Divergence", tuple(divergence_grid(summary)), charts="divergence")
+    yield Fold("divergences", "Divergence", tuple(divergence_grid(summary)))
     yield Fold("memory", "Memory", (making_grid(summary),))
     yield Fold(
         "measured",
@@ -142,3 +144,11 @@ def _flips(quantizing: Quantizing, texts: Texts) -> Fold:
     flipped = list(flips_between(plain, quantized, texts))
     grids = (flips_grid(flipped, plain.variant, quantized.variant, "flipped"),) if flipped else ()
     return Fold("flips", f"Questions that flip from {plain.variant} to {quantized.variant}", grids)
+
+
+def _claims(summary: Summary) -> list[Grid]:
+    """Return the options of the suite beside what is claimed for them, and each claim; none where it asks for none."""
+    asked = summary.questions
+    if not asked or not asked.options or not asked.domain_task:
+        return []
+    return [options_grid(summary, asked.options, asked.domain_task), *claims_grids(summary)]

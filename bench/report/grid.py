@@ -59,7 +59,7 @@ def without_constants(grid: Grid) -> Grid:
         return grid
     columns = list(zip(*(line.entries for line in grid.lines), strict=True))
     alike = [place for place, cells in enumerate(columns) if place and len({(c.text, c.sub) for c in cells}) == 1]
-    if not alike:
+    if len(alike) in (0, len(columns) - 1):  # a table of names alone would say nothing
         return grid
     kept = [place for place in range(len(columns)) if place not in alike]
     stated = "; ".join(f"{grid.columns[place]}: {_flat(columns[place][0])}" for place in alike)

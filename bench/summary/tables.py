@@ -40,9 +40,10 @@ def load(path: Path | str = "results", commit: str | None = None) -> pd.DataFram
 
     `value` is in `unit`; `low` and `high` are the ends of a 95 % interval over the `n` samples of this one
     cell, missing where n is too small or the value is not a sample's. Latencies are service times of a
-    closed loop. `accuracy_macro` is the mean over subjects. Divergences are from the base of the same runtime;
-    their `n` counts windows of text, the clusters of the interval (tokens for `kl_p99`). A failed cell has a row
-    without a metric that carries its `error`, beside what was measured before it failed; a score that is not finite
+    closed loop. `accuracy_macro` is the mean over subjects. Divergences are from the base of the same runtime, those
+    called `parent_…` from the variant's own model before it was quantized; their `n` counts windows of text, the
+    clusters of the interval (tokens for `kl_p99`). A failed cell has a row without a metric that carries its `error`,
+    beside what was measured before it failed; a score that is not finite
     has a row without a value. Files that cannot be read are named in a warning and left out.
     """
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from bench.machine.hardware import commit, machine, resolve_device, versions
-from bench.measures.measure import Checks, Compares, Measure, ReadsData
+from bench.measures.measure import Checks, Compares, Measure, ReadsData, Reference
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
 from bench.runtimes.session import Runtime
@@ -28,13 +28,13 @@ from variants.step import Planned, fields_of, plan
 class Cell:
     """What to build and what to measure, and where the record goes; `key` identifies all of it.
 
-    `references` are, by measure, the steps that make what the measure compares with.
+    `references` are, by measure and name, the steps that make what the measure compares with.
     """
 
     settings: Settings
     runtime: Runtime
     chain: list[Planned]
-    references: Mapping[str, list[Planned]]
+    references: Mapping[str, Mapping[str, list[Planned]]]
     device: str
     measures: Mapping[str, Measure]
     commit: Commit
@@ -65,10 +65,14 @@ class Cell:
         )
 
     @property
+    def chains(self) -> list[list[Planned]]:
+        """The steps of the variant, then those of what its measures compare it with."""
+        return [self.chain, *(steps for named in self.references.values() for steps in named.values())]
+
+    @property
     def builds(self) -> list[Planned]:
         """The steps of all artifacts that this cell needs, parents first, each once."""
-        chains = [self.chain, *self.references.values()]
-        return list({planned.fingerprint: planned for chain in chains for planned in chain}.values())
+        return list({planned.fingerprint: planned for chain in self.chains for planned in chain}.values())
 
     @property
     def fingerprint(self) -> str:
@@ -114,11 +118,11 @@ def make_cell(settings: Settings) -> Cell:
         if isinstance(measure, Checks):
             measure.check(settings.model_folder)
     compared = {name: measure for name, measure in measures.items() if isinstance(measure, Compares)}
-    references = {name: _reference(name, measure, settings, device) for name, measure in compared.items()}
+    references = {name: _references(name, measure, chain, settings, device) for name, measure in compared.items()}
     checkout = msgspec.convert(asdict(commit()), Commit)
     identity = [
         last.fingerprint,
-        [planned.fingerprint for steps in references.values() for planned in steps[:-1]],
+        [planned.fingerprint for named in references.values() for steps in named.values() for planned in steps[:-1]],
         {"runtime": settings.runtime[variant.runtime], "versions": versions(runtime.tools), "device": device},
         {name: [versions(measure.tools), _measure_identity(measure)] for name, measure in measures.items()},
         settings.round,
@@ -139,18 +143,33 @@ def _runtime(settings: Settings) -> Runtime:
     return runtime
 
 
-def _reference(name: str, measure: Compares, settings: Settings, device: str) -> list[Planned]:
-    """Plan what a measure compares with: a step of the measure's own after those of another variant."""
+def _references(
+    measure_name: str, measure: Compares, chain: Sequence[Planned], settings: Settings, device: str
+) -> dict[str, list[Planned]]:
+    """Plan what a measure compares a variant with: a step of the measure's own after those of another model.
+
+    A reference after the same steps as one before it is that one.
+    """
     runtime = settings.variant.runtime
-    asked = measure.reference(runtime, settings.runtime[runtime])
+    planned: dict[str, list[Planned]] = {}
+    for name, asked in measure.references(chain, runtime, settings.runtime[runtime]).items():
+        before = list(asked.steps or _steps_of(asked, runtime))
+        steps = {**settings.steps, asked.name: asked.step}
+        same = [other for other in planned.values() if [one.name for one in other[:-1]] == before]
+        what = f"{asked.variant}, the {name} of {measure_name}"
+        planned[name] = same[0] if same else plan(what, [*before, asked.name], steps, device)
+    return planned
+
+
+def _steps_of(asked: Reference, runtime: str) -> tuple[str, ...]:
+    """Return the steps of the variant that a measure names. Raises UserError unless it runs in this runtime."""
     if asked.variant not in names("variant"):
         hint = nearest(asked.variant, names("variant"))
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant; {hint}")
     base = msgspec.convert(yaml.safe_load((CONF / "variant" / f"{asked.variant}.yaml").read_text()), Variant)
     if base.runtime != runtime:
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant that runs in {runtime}")
-    steps = {**settings.steps, asked.name: asked.step}
-    return plan(f"{asked.variant}, the base of {name}", [*base.steps, asked.name], steps, device)
+    return base.steps
 
 
 def _measure_identity(measure: Measure) -> dict[str, object]:

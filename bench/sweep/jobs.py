@@ -21,10 +21,10 @@ class BuildJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage
 
 
 class MeasureJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage", tag="measure"):
-    """Measure one artifact; `references` are the fingerprints of what a measure compares it with, by measure."""
+    """Measure one artifact; `references` are the fingerprints of what it is compared with, by measure and name."""
 
     fingerprint: str
-    references: dict[str, str]
+    references: dict[str, dict[str, str]]
     runtime: Fields
     measures: dict[str, Fields]
     round: int

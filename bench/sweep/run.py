@@ -85,7 +85,7 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
 
 
 def _build(cell: Cell, progress: Progress) -> None:
-    for chain in (cell.chain, *cell.references.values()):
+    for chain in cell.chains:
         parent: str | None = None
         for planned in chain:
             if cell.cache.find(planned.fingerprint) is None:
@@ -107,7 +107,10 @@ def _measure(cell: Cell, progress: Progress) -> Result:
     label = _label(cell, "measure")
     job = MeasureJob(
         fingerprint=cell.fingerprint,
-        references={name: steps[-1].fingerprint for name, steps in cell.references.items()},
+        references={
+            measure: {name: steps[-1].fingerprint for name, steps in named.items()}
+            for measure, named in cell.references.items()
+        },
         runtime=cell.settings.runtime[cell.settings.variant.runtime],
         measures={name: cell.settings.measures[name] for name in cell.measures},
         round=cell.round,

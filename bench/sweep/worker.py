@@ -69,7 +69,6 @@ def _measure(job: MeasureJob, result: Result) -> None:
     cache = Cache(Path(job.cache))
     artifact = cache.find(job.fingerprint)
     assert artifact is not None
-    references = {name: cache.find(fingerprint) for name, fingerprint in job.references.items()}
     measures: dict[str, Measure] = {name: configure(node, name) for name, node in job.measures.items()}
     runtime: Runtime = configure(job.runtime, "runtime")
     before = canary()
@@ -79,7 +78,8 @@ def _measure(job: MeasureJob, result: Result) -> None:
     session = runtime.open(artifact, job.device)
     result.session = {**session.facts, "open_seconds": round(time.monotonic() - started, 3)}
     for name, measure in measures.items():
-        subject = Subject(artifact, session, references.get(name))
+        found = {label: cache.find(fingerprint) for label, fingerprint in job.references.get(name, {}).items()}
+        subject = Subject(artifact, session, {label: reference for label, reference in found.items() if reference})
         result.measures[name] = _finite(name, measure.measure(subject, job.round, progress))
         _save(job, result)
     result.canary = {"before": before, "after": canary()}

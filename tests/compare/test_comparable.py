@@ -52,6 +52,36 @@ def test_what_is_not_the_same_thing_is_not_comparable(
     assert {line.verdict for line in lines if line.metric not in metrics} == {"same"}
 
 
+def test_a_round_that_asked_fewer_of_the_same_requests_is_comparable_and_says_where_they_are_too_few(
+    checkout: Checkout,
+) -> None:
+    def fewer(content: dict[str, Any]) -> None:
+        latency = content["measures"]["latency"]
+        content["measures"]["latency"] = {
+            key: value[:50] if isinstance(value, list) else value for key, value in latency.items()
+        }
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, fewer)
+    lines = checkout.lines()
+    assert {name for name, line in lines.items() if line.verdict == "not comparable"} == set()
+    assert lines["e2e_p50_ms"].low is not None
+    assert (lines["e2e_p99_ms"].verdict, lines["e2e_p99_ms"].low) == ("undecided", None)
+    assert lines["e2e_p99_ms"].why == "n too small: a P99 needs 368 requests on each side"
+
+
+def test_fewer_requests_in_another_order_are_not_comparable(checkout: Checkout) -> None:
+    def reordered(content: dict[str, Any]) -> None:
+        latency = content["measures"]["latency"]
+        for key, value in latency.items():
+            latency[key] = value[50:100] if isinstance(value, list) else value
+
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, reordered)
+    line = checkout.lines()["e2e_p50_ms"]
+    assert (line.verdict, line.why.partition(":")[0]) == ("not comparable", "requests of round 0, 1 to 25")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "why"),
     [

@@ -61,7 +61,7 @@ def test_a_series_breaks_though_the_commit_in_between_does_not_say(branch: Branc
     branch.measure(range(3), change=prompts)
     series = branch.series("e2e_p50_ms")
     assert [len(stretch) for stretch in series.stretches] == [2, 1]
-    assert series.breaks[0].startswith("requests of round 1: ")
+    assert series.breaks[0].startswith("requests of round 1, 1 to 25: ")
 
 
 def test_the_peak_of_memory_is_that_of_the_largest_round(branch: Branch) -> None:

@@ -30,6 +30,13 @@ def measured(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: 
     return run(results, cache, tiny_model, "variant=base,q8,q2,base-torch,nf4")
 
 
+@pytest.fixture(scope="module")
+def fine_tuned(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path) -> dict[str, Any]:
+    results = tmp_path_factory.mktemp("fine-tuned")
+    short = ["steps.lora.epochs=1", "steps.lora.rank=8", "steps.lora.alpha=16"]
+    return run(results, cache, tiny_model, "variant=finetuned,finetuned-q4,qlora,qlora-q4", *short)
+
+
 def reference_of(cache: Path, record: dict[str, Any]) -> Artifact:
     manifests = [json.loads(path.read_text()) for path in cache.glob("artifacts/*/artifact.json")]
     base = record["measures"]["divergence"]["base"]
@@ -98,6 +105,36 @@ def test_the_base_is_kept_as_an_artifact_that_numpy_reads_and_that_counts_no_par
     assert {file.name for file in reference.files} == {f"{name}.npy" for name in vars(kept)}
     assert (reference.n_parameters, reference.tensor_types, reference.weight_bytes) == (0, {}, 0)
     assert reference.size_bytes > 2 * 256 * 2048
+
+
+def test_quantizing_a_fine_tune_moves_it_less_from_its_parent_than_from_the_base(fine_tuned: dict[str, Any]) -> None:
+    tuned, q4 = (fine_tuned[name]["measures"]["divergence"] for name in ("finetuned", "finetuned-q4"))
+    assert tuned["parent"] is None
+    assert "parent_kl" not in tuned
+    assert q4["parent"] == fine_tuned["finetuned"]["artifact"]["fingerprint"]
+    assert 0 < np.mean(q4["parent_kl"]) < np.mean(q4["kl"])
+    assert q4["parent_same_top"].count("1") > q4["same_top"].count("1")
+    assert len(q4["parent_kl"]) == len(q4["parent_same_top"]) == q4["tokens"]
+    assert 0 < q4["parent_rounding_floor"] < 1e-4
+
+
+def test_the_parent_of_qlora_in_four_bits_is_its_merged_sixteen_bit_model_and_the_adapter_has_none(
+    fine_tuned: dict[str, Any], cache: Path
+) -> None:
+    q4 = fine_tuned["qlora-q4"]
+    before = q4["lineage"][-2]
+    measured = q4["measures"]["divergence"]
+    assert (before["step"], before["fingerprint"]) == ("gguf", measured["parent"])
+    assert fine_tuned["qlora"]["measures"]["divergence"]["parent"] is None
+    assert 0 < np.mean(measured["parent_kl"]) < np.mean(measured["kl"])
+
+
+def test_a_parent_that_is_the_base_is_measured_once(measured: dict[str, Any]) -> None:
+    for name, base in (("q2", "base"), ("nf4", "base-torch")):
+        divergence = measured[name]["measures"]["divergence"]
+        assert divergence["parent"] == divergence["base"] == measured[base]["artifact"]["fingerprint"]
+        assert "parent_kl" not in divergence
+    assert measured["base"]["measures"]["divergence"]["parent"] is None
 
 
 def test_a_text_file_takes_the_place_of_the_tasks(tmp_path: Path, tiny_model: Path, cache: Path) -> None:

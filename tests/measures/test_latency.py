@@ -44,6 +44,10 @@ class ToySession:
             yield token
 
 
+def asking(requests: int, warmup: int, tokens: int = 2, least: int = 1, seconds: float | None = None) -> Latency:
+    return Latency("bench/tasks/hr/test.jsonl", "{question}", requests, least, seconds, warmup, tokens, seed=0)
+
+
 def timed(session: ToySession, prompts: Sequence[str], n_tokens: int) -> Requests:
     return time_requests(session, prompts, n_tokens, session.clock, lambda *_: None)  # type: ignore[arg-type]
 
@@ -63,28 +67,61 @@ def test_an_answer_from_a_prompt_cache_is_refused() -> None:
 
 def test_warm_up_is_sent_first_and_left_out_and_no_prompt_is_sent_twice() -> None:
     session = ToySession(Clock())
-    measure = Latency("bench/tasks/hr/test.jsonl", "{question}", 6, 3, 2, seed=0)
-    subject = Subject(None, session, None)  # type: ignore[arg-type]
+    measure = asking(6, 3)
+    subject = Subject(None, session, {})  # type: ignore[arg-type]
     samples = measure.measure(subject, 0, lambda *_: None)
     assert len(samples["e2e_ms"]) == 6
     assert len(session.prompts) == len(set(session.prompts)) == 9
-    assert samples["warmup_requests"] == 3
+    assert samples["warmup_requests"] == len(samples["warmup_e2e_ms"]) == 3
 
 
 def test_rounds_send_different_questions_and_a_round_repeats_exactly() -> None:
     sent = []
     for round_ in (0, 1, 0):
         session = ToySession(Clock())
-        subject = Subject(None, session, None)  # type: ignore[arg-type]
-        Latency("bench/tasks/hr/test.jsonl", "{question}", 6, 0, 2, seed=0).measure(subject, round_, lambda *_: None)
+        subject = Subject(None, session, {})  # type: ignore[arg-type]
+        asking(6, 0).measure(subject, round_, lambda *_: None)
         sent.append(session.prompts)
     assert sent[0] == sent[2] != sent[1]
 
 
 @pytest.mark.parametrize(
-    ("requests", "warmup", "tokens", "named"),
-    [(0, 0, 2, "requests"), (1, -1, 2, "warmup_requests"), (1, 0, 1, "output_tokens"), (10_000, 0, 2, "requests")],
+    ("each_ms", "asked"),
+    [(10, 200), (60, 200), (61, 100), (120, 100), (121, 50), (215, 50), (900, 25), (9_000, 25)],
 )
-def test_values_that_cannot_be_measured_are_refused(requests: int, warmup: int, tokens: int, named: str) -> None:
+def test_a_slow_round_asks_half_as_many_until_they_fit_but_no_fewer_than_the_least(each_ms: float, asked: int) -> None:
+    measure = asking(200, 5, least=25, seconds=12)
+    assert measure.fitting([5_000, each_ms, each_ms, each_ms, 1]) == asked  # a first slow request decides nothing
+    assert asking(200, 5).fitting([each_ms] * 5) == 200
+    assert asking(1, 1, seconds=0.001).fitting([each_ms]) == 1
+
+
+def test_a_round_that_asks_fewer_asks_the_first_of_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    for seconds in (None, 50.0):  # a request of this session takes 7 s
+        session = ToySession(Clock())
+        monkeypatch.setattr("bench.measures.latency.time.perf_counter", session.clock)
+        subject = Subject(None, session, {})  # type: ignore[arg-type]
+        samples = asking(20, 3, seconds=seconds).measure(subject, 0, lambda *_: None)
+        sent.append((session.prompts, len(samples["e2e_ms"])))
+    (all_prompts, n), (fewer_prompts, fewer) = sent
+    assert (n, fewer) == (20, 5)
+    assert fewer_prompts == all_prompts[: 3 + 5]
+
+
+@pytest.mark.parametrize(
+    ("requests", "warmup", "tokens", "seconds", "named"),
+    [
+        (0, 0, 2, None, "requests"),
+        (1, -1, 2, None, "warmup_requests"),
+        (1, 0, 1, None, "output_tokens"),
+        (10_000, 0, 2, None, "requests"),
+        (1, 1, 2, 0.0, "seconds"),
+        (1, 0, 2, 5.0, "warmup_requests"),
+    ],
+)
+def test_values_that_cannot_be_measured_are_refused(
+    requests: int, warmup: int, tokens: int, seconds: float | None, named: str
+) -> None:
     with pytest.raises(UserError, match=f"^{named}: got"):
-        Latency("bench/tasks/hr/test.jsonl", "{question}", requests, warmup, tokens, seed=0)
+        asking(requests, warmup, tokens, seconds=seconds)

@@ -54,7 +54,6 @@ def test_what_was_not_measured_is_shown_as_such_and_nothing_breaks(tmp_path: Pat
     assert {file.name for file in report.files} == {"index.html", "report.md", "table.csv"}
     text = text_of(report)
     assert "| q4 (quantized · llamacpp) | not measured |" in text
-    assert "What finetuned-q4 keeps of finetuned: not measured." in text
 
 
 def test_peak_memory_of_two_rounds_is_the_larger_one_in_the_table_and_in_the_csv(tmp_path: Path) -> None:
@@ -122,3 +121,24 @@ def test_a_divergence_near_the_rounding_floor_is_reported_as_at_the_floor(tmp_pa
     text = section(text_of(render(tmp_path, tmp_path / "out", Wanted())), "Divergence from the base")
     near = {line.split()[1]: "at the floor" in line for line in text.splitlines() if line.startswith("| q")}
     assert near == {"q8": True, "q4": False}
+
+
+def test_a_quantized_fine_tune_is_shown_from_its_parent_too_and_what_has_none_says_none(tmp_path: Path) -> None:
+    for name in ("base", "finetuned", "finetuned-q4", "qlora-q4"):
+        content = records.record(name)
+        steps = [made["fingerprint"] for made in content["lineage"]]
+        fields = raw_values.divergence(0.4)
+        if name.endswith("q4"):
+            near = {"parent_kl": [kl / 100 for kl in fields["kl"]], "parent_same_top": "1" * 255 + "0"}
+            fields |= {"parent": steps[-2], **near}
+        content["measures"]["divergence"] = fields
+        records.write(tmp_path, content)
+    report = render(tmp_path, tmp_path / "out", Wanted())
+    text = section(text_of(report, "report.md"), "Divergence from the base")
+    parents = {line.split()[1]: line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| ")}
+    assert (parents["base"], parents["finetuned"]) == ("none", "none")
+    assert (parents["finetuned-q4"], parents["qlora-q4"]) == ("finetuned", "before q4")
+    q4 = table_of(report)["finetuned-q4"]
+    assert float(q4["parent_kl_mean"]) < float(q4["kl_mean"]) / 50
+    assert float(q4["parent_same_top_share"]) > 0.99
+    assert table_of(report)["finetuned"]["parent_kl_mean"] == ""

@@ -67,7 +67,8 @@ def test_a_suite_asks_about_variants_that_it_measures(suite: str) -> None:
 
 def test_a_job_is_read_back_as_it_was_written() -> None:
     build = BuildJob("q4", {"type": "Q4_K_M"}, "b" * 64, "a" * 64, "cpu", "/cache", "/cache/out.json")
-    measure = MeasureJob("b" * 64, {"divergence": "c" * 64}, {}, {"size": {}}, 0, "cpu", "/cache", "/cache/out.json")
+    references = {"divergence": {"base": "c" * 64, "parent": "d" * 64}}
+    measure = MeasureJob("b" * 64, references, {}, {"size": {}}, 0, "cpu", "/cache", "/cache/out.json")
     assert [decode(encode(job)) for job in (build, measure)] == [build, measure]
     with pytest.raises(msgspec.ValidationError, match="unknown field `spet`"):
         decode(encode(build).replace(b'"step"', b'"spet"'))

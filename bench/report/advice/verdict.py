@@ -10,7 +10,7 @@ from bench.report.advice.words import printable, subject_of, units_of
 
 
 def verdict_of(advice: Advice, judged: Judged) -> str:
-    """Say what the advice makes of a variant: `ship`, `runner-up`, `4.6× larger`, `fails hr`, `undecided: …`."""
+    """Say what the advice makes of a variant: `ship`, `runner-up`, `4.6× larger`, `fails size`, `undecided: …`."""
     return printable(_verdict(advice, judged))
 
 

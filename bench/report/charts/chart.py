@@ -13,7 +13,7 @@ class Chart:
     `alt` is what someone who cannot see it reads, with the numbers of the finding.
 
     `wide` (16:9) and `narrow` (for a phone) are SVG documents for a page, which writes title and subtitle itself: they
-    have neither, no background, and colours that follow the reader's light or dark scheme. `slide` is the same wide
+    have neither, and background and colours follow the reader's light or dark scheme. `slide` is the same wide
     panel as an SVG file to be used alone: with title and subtitle, on white, 16:9; `png` is that at 1600 by 900 pixels,
     twice its size on a page. `csv` has the numbers drawn.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bench.metrics.divergence import divergence_of
+from bench.metrics.divergence import divergence_of, from_parent_of
 from bench.report.charts.chart import Chart
 from bench.report.charts.labels import Label, label, line_boxes, mark_box, note
 from bench.report.charts.picture import Finding, Size, chart, frame, shortened
@@ -65,12 +65,12 @@ def divergence_against_bits(summary: Summary) -> Chart | None:
 def _spot(row: Row) -> Spot | None:
     """Return where a quantized variant stands.
 
-    Of one that was never fine-tuned the model unquantized is the base, so that its divergence from the base is the one.
+    Older records have only the divergence from the base. Of a variant that was never fine-tuned that is the one.
     """
     if "quantize" not in row.roles or row.is_reference:
         return None
     kl = row.values.get(FROM_PARENT) or (None if "finetune" in row.roles else row.values.get(FROM_BASE))
-    bits, measured = row.value("bits_per_weight"), divergence_of(row.records)
+    bits, measured = row.value("bits_per_weight"), from_parent_of(row.records) or divergence_of(row.records)
     if bits is None or kl is None or kl.value <= 0:
         return None
     return Spot(row, bits, kl, (measured.rounding_floor if measured else None) or 0.0)
@@ -132,6 +132,6 @@ def _draw(axes: Axes, size: Size, spots: Sequence[Spot]) -> None:
         taken.append(mark_box(axes, spot.bits, spot.kl.value, 6))
     if shows_floor:
         axes.axhline(floor, color=MUTED, lw=1, ls=":", zorder=1)
-        taken += note(axes, "rounding floor", floor, taken, MUTED)
+        taken += note(axes, "rounding floor", (floor, floor), taken, MUTED)
     names = [Label(shortened(spot.row.variant), [(spot.bits, spot.kl.value)], 13) for spot in spots]
     label(axes, names, taken)

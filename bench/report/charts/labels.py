@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bench.report.charts.style import INK, MUTED
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top in pixels."""
+Boxes = NDArray[np.float64]
+"""One of these a line."""
 
 
 @dataclass(frozen=True)
@@ -71,36 +77,33 @@ def label(axes: Axes, labels: Sequence[Label], taken: Sequence[Box]) -> list[Box
     return placed
 
 
-def note(
-    axes: Axes, text: str, at: float | tuple[float, float], taken: Sequence[Box], colour: str, upright: bool = False
-) -> list[Box]:
-    """Write what a horizontal line (`upright`: a vertical one) is, at the end and on the side where it covers least.
+ALONG = ((1.0, "right"), (0.0, "left"), (0.75, "center"), (0.5, "center"), (0.25, "center"))
+"""Where on a line its text may stand, in shares of the line, the best place first."""
 
-    Two values of `at` are the upper and the lower edge of a band. Returns what the text covers.
+
+def note(axes: Axes, text: str, at: tuple[float, float], taken: Sequence[Box], colour: str) -> list[Box]:
+    """Write what a horizontal line or band is, above its upper or below its lower edge, where it covers least.
+
+    `at` has the upper and the lower edge. Returns what the text covers.
     """
-    over, under = at if isinstance(at, tuple) else (at, at)
-    choices: list[tuple[float, int, Box, Any]] = []
-    for place, (first, second) in enumerate(product((True, False), (True, False))):
-        if upright:
-            x, y = over, 1.0 if second else 0.0
-            offset, align = (-5 if first else 5, -4 if second else 4), ("right" if first else "left", second)
-        else:
-            x, y = 1.0 if second else 0.0, over if first else under
-            offset, align = (-4 if second else 4, 3 if first else -3), ("right" if second else "left", not first)
-        written = axes.annotate(
-            text, (x, y), offset, ("data", "axes fraction") if upright else ("axes fraction", "data"),
-            textcoords="offset points", ha=align[0], va="top" if align[1] else "bottom", fontsize=13, color=colour,
+    window = axes.get_window_extent()
+    written = []
+    for (x, align), is_above in product(ALONG, (True, False)):
+        shift = {"right": -4, "left": 4, "center": 0}[align], 3 if is_above else -3
+        one = axes.annotate(
+            text, (x, at[0] if is_above else at[1]), shift, ("axes fraction", "data"), textcoords="offset points",
+            ha=align, va="bottom" if is_above else "top", fontsize=13, color=colour,
         )  # fmt: skip
-        extent = written.get_window_extent()
-        box = (extent.x0, extent.y0, extent.x1, extent.y1)
-        window = axes.get_window_extent()
-        inside = _overlap(box, (window.x0, window.y0, window.x1, window.y1))
-        outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
-        choices.append((outside + sum(_overlap(box, other) for other in taken), place, box, written))
-    choices.sort(key=lambda choice: choice[:2])
-    for _, _, _, other in choices[1:]:
-        other.remove()
-    return [choices[0][2]]
+        extent = one.get_window_extent()
+        written.append((one, (extent.x0, extent.y0, extent.x1, extent.y1)))
+    boxes = np.array([box for _, box in written])
+    inside = overlaps(boxes, np.array([(window.x0, window.y0, window.x1, window.y1)]))[:, 0]
+    covered = overlaps(boxes, np.array(taken).reshape(-1, 4)).sum(axis=1)
+    chosen = int(np.argmin(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) - inside + covered))
+    for place, (one, _) in enumerate(written):
+        if place != chosen:
+            one.remove()
+    return [written[chosen][1]]
 
 
 def _middle(marks: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -125,28 +128,38 @@ def _along(corners: Sequence[tuple[float, float]]) -> list[Box]:
 
 def place(at: tuple[float, float], size: tuple[float, float], taken: Sequence[Box], frame: Box) -> Box:
     """Return the box for a label nearest to its point that covers least, nor its leader line (pixels)."""
+    boxes = np.array(taken, dtype=float).reshape(-1, 4)
+    candidates, gaps = _candidates(at, size, frame)
+    costs = 3 * overlaps(candidates, boxes).sum(axis=1) + gaps
+    others = boxes[~((boxes[:, 0] <= at[0]) & (at[0] <= boxes[:, 2]) & (boxes[:, 1] <= at[1]) & (at[1] <= boxes[:, 3]))]
+    best, chosen = math.inf, candidates[0]
+    for i in np.argsort(costs, kind="stable"):
+        if costs[i] >= best:
+            break
+        box = candidates[i]
+        leader = np.array(_along([at, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)]))
+        cost = costs[i] + 20 * np.count_nonzero(overlaps(leader, others))
+        if cost < best:
+            best, chosen = cost, box
+    return float(chosen[0]), float(chosen[1]), float(chosen[2]), float(chosen[3])
+
+
+def _candidates(at: tuple[float, float], size: tuple[float, float], frame: Box) -> tuple[Boxes, NDArray[np.float64]]:
+    """Return boxes around a point, the nearest first, and their distance to it."""
     width, height = size
-    candidates = []
-    for gap, (dx, dy) in product(
+    ways = product(
         (10, 20, 32, 46, 62, 80, 100, 130),
         ((0, 1), (0, -1), (1, 0), (-1, 0), (0.8, 0.7), (0.8, -0.7), (-0.8, 0.7), (-0.8, -0.7)),
-    ):
-        x = at[0] + dx * (gap + width / 2)
-        y = at[1] + dy * (gap + height / 2)
-        # At the edge a label moves in rather than being cut.
-        x = min(max(x, frame[0] + width / 2 + 2), frame[2] - width / 2 - 2)
-        y = min(max(y, frame[1] + height / 2 + 1), frame[3] - height / 2 - 1)
-        box = (x - width / 2 - 1, y - height / 2, x + width / 2 + 1, y + height / 2)
-        candidates.append((3 * sum(_overlap(box, other) for other in taken) + gap, box))
-    others = [box for box in taken if not (box[0] <= at[0] <= box[2] and box[1] <= at[1] <= box[3])]
-    best = 1e9, candidates[0][1]
-    for cost, box in sorted(candidates):
-        if cost >= best[0]:
-            break
-        leader = _along([at, ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)])
-        best = min(best, (cost + 20 * sum(_overlap(a, b) > 0 for a in leader for b in others), box))
-    return best[1]
+    )
+    gap, way = (np.array(column, dtype=float) for column in zip(*ways, strict=True))
+    # At the edge a label moves in rather than being cut.
+    x = np.clip(at[0] + way[:, 0] * (gap + width / 2), frame[0] + width / 2 + 2, frame[2] - width / 2 - 2)
+    y = np.clip(at[1] + way[:, 1] * (gap + height / 2), frame[1] + height / 2 + 1, frame[3] - height / 2 - 1)
+    return np.stack([x - width / 2 - 1, y - height / 2, x + width / 2 + 1, y + height / 2], axis=1), gap
 
 
-def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+def overlaps(some: Boxes, others: Boxes) -> NDArray[np.float64]:
+    """Return how many square pixels each of some boxes shares with each of others."""
+    low = np.maximum(some[:, None, :2], others[None, :, :2])
+    high = np.minimum(some[:, None, 2:], others[None, :, 2:])
+    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=2))

@@ -100,7 +100,7 @@ def title(runtime: str, lines: Sequence[Line], metric: Metric) -> str:
     """Say what every round shows of the medians, and by how much rounds of one variant differ."""
     first = lines[0]
     if len(lines) == 1:
-        return f"{first.row.variant} takes {digits(first.p50.value)} ms a request in {runtime}, half of the time less"
+        return f"Half of the requests to {first.row.variant} take at most {digits(first.p50.value)} ms in {runtime}"
     if max(len(line.rounds_p50) for line in lines) < 2:
         return f"One round in {runtime}: which variant is faster is not shown"
     spread = f"rounds of one variant differ by up to {100 * max(line.spread for line in lines):.0f} %"

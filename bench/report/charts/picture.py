@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +46,11 @@ WIDE, NARROW = Size(720, 405), Size(390, 440, narrow=True)
 SLIDE = Size(896, 504)
 """The wide panel with its heading above: 16:9 again."""
 SCALE = 1600 / SLIDE.width
-TITLE, SUBTITLE = 21, 13
-"""Font sizes of the heading; on a slide of 1600 pixels they are 37 and 23."""
+TITLES, SUBTITLES = ((21, 62), (17, 78)), ((13, 108), (11, 128))
+"""Font sizes of the heading with the letters that a line has room for, the smaller one where two lines are too few.
+
+On a slide of 1600 pixels the smallest, 11, is 20.
+"""
 DARK: Mapping[str, tuple[str, str]] = {
     INK: ("ink", "#e6e6e6"),
     MUTED: ("muted", "#a6a6a6"),
@@ -82,7 +86,6 @@ def chart(finding: Finding, draw: Draw) -> Chart:
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         wide, narrow = _drawn(draw, WIDE), _drawn(draw, NARROW)
         panels = [_for_a_page(_svg(figure)) for figure in (wide, narrow)]
-        wide.patch.set_visible(True)
         extent = _with_heading(wide, finding)
         slide = _svg(wide, bbox_inches=extent)
         png = io.BytesIO()
@@ -140,7 +143,6 @@ def _drawn(draw: Draw, size: Size) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(size.width / 72, size.height / 72), facecolor=PAPER)
-    figure.patch.set_visible(False)
     draw(figure.add_subplot(), size)
     return figure
 
@@ -150,15 +152,28 @@ def _with_heading(figure: Figure, finding: Finding) -> Any:
     from matplotlib.transforms import Bbox
 
     side, above = (SLIDE.width - WIDE.width) / 2, SLIDE.height - WIDE.height
-    title = textwrap.wrap(plain(finding.title), 62)
-    size = TITLE if len(title) <= 2 else TITLE * 0.8
-    title = title if len(title) <= 2 else textwrap.wrap(plain(finding.title), 80)
-    subtitle = textwrap.wrap(plain(finding.subtitle), 108)
-    left, top = (40 - side) / WIDE.width, 1 + (above - 16) / WIDE.height
-    figure.text(left, top, "\n".join(title), fontsize=size, weight="bold", color=INK, va="top", linespacing=1.15)
+    left, top = (40 - side) / WIDE.width, 1 + (above - 14) / WIDE.height
+    title, size = _wrapped(finding.title, TITLES)
+    heading: dict[str, Any] = {"va": "top", "linespacing": 1.15}
+    figure.text(left, top, "\n".join(title), fontsize=size, weight="bold", color=INK, **heading)
     below = top - (1.22 * size * len(title) + 5) / WIDE.height
-    figure.text(left, below, "\n".join(subtitle), fontsize=SUBTITLE, color=MUTED, va="top", linespacing=1.15)
+    subtitle, size = _wrapped(finding.subtitle, SUBTITLES)
+    figure.text(left, below, "\n".join(subtitle), fontsize=size, color=MUTED, **heading)
     return Bbox.from_extents(-side / 72, 0, (WIDE.width + side) / 72, SLIDE.height / 72)
+
+
+def _wrapped(text: str, sizes: Sequence[tuple[int, int]]) -> tuple[list[str], int]:
+    """Return a text in at most two lines, and the largest font size in which it fits; at the smallest it is cut."""
+    for size, letters in sizes:
+        lines = textwrap.wrap(_together(text), letters)
+        if len(lines) <= 2:
+            return lines, size
+    return textwrap.wrap(_together(text), letters, max_lines=2, placeholder=" …"), size
+
+
+def _together(text: str) -> str:
+    """Return a text in which no line ends between a number and its unit."""
+    return re.sub(r"(?<=\d) (?=[^\s\w]|[kMGT]?B\b|ms\b)", "\N{NO-BREAK SPACE}", plain(text))
 
 
 def _svg(figure: Figure, **how: Any) -> str:

@@ -12,6 +12,8 @@ from bench.report.pages.html import rendered
 
 DECISION = "decision"
 """The chart of the first screen."""
+BESIDE = {"quantizing": "divergence"}
+"""The chart that stands beside the table of a section."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,15 @@ class Headline:
 def page(contents: Contents, charts: Mapping[str, Chart], files: frozenset[str]) -> str:
     """Write the page with its charts inside; it loads nothing from anywhere, and links the `files` beside it alone."""
     placed = [chart.name for fold in contents.folds for chart in fold.drawn(charts)]
+    beside = [BESIDE[grid.key] for grid in contents.sections if grid.key in BESIDE]
     return rendered(
         "page.html.j2",
         head=Headline(contents.heading, "", ()),
         contents=contents,
         decision=charts.get(DECISION),
         charts=charts,
-        others=[chart for name, chart in charts.items() if name not in (DECISION, *placed)],
+        BESIDE=BESIDE,
+        others=[chart for name, chart in charts.items() if name not in (DECISION, *placed, *beside)],
         files=files,
         definitions=DEFINITIONS,
     )

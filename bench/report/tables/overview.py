@@ -20,7 +20,7 @@ def overview_grid(summary: Summary) -> Grid:
     lines = (_with_failures(row, (named(row), *(column.of(row) for column in columns))) for row in summary.rows)
     return Grid(
         key="variants",
-        title="Every variant, every number",
+        title="All variants",
         says="One row per variant, the same artifact in every column. "
         "Smaller and faster are base ÷ variant, so above 1 is better; "
         "the base is always the one of the same runtime.",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.advise.judgement import made_from
-from bench.metrics.answers import right
 from bench.metrics.metric import Metric
-from bench.records.questions import Change, Changes, Kept, Order
+from bench.records.questions import Change, Changes, Order
 from bench.report.advice.first_screen import in_words
 from bench.report.advice.words import listed
-from bench.report.entries import change_entry
+from bench.report.entries import change_entry, tone_of
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, p_value, plural, points, points_span, sized, times, times_span
+from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
 from bench.stats.proportions import Paired
 from bench.summary import pairs
 from bench.summary.family import CONTROL
@@ -27,7 +26,7 @@ def trade_off_grids(summary: Summary) -> list[Grid]:
     asked = summary.questions
     if asked is None:
         return []
-    grids = quantizing_grid(summary, asked.options.kept if asked.options else None)
+    grids = quantizing_grid(summary)
     grids += [order_grid(summary, asked.order)] if asked.order else []
     return grids + ([changes_grid(summary, asked.changes)] if asked.changes else [])
 
@@ -53,7 +52,7 @@ def unquantized(row: Row, rows: Sequence[Row]) -> Row | None:
     return max(plain, key=lambda other: len(other.steps), default=None)
 
 
-def quantizing_grid(summary: Summary, kept: Kept | None) -> list[Grid]:
+def quantizing_grid(summary: Summary) -> list[Grid]:
     """Make the table of quantized variants, each beside what it was quantized from; none without such a pair."""
     subjects = [row for row in summary.rows if row.family is not CONTROL]
     made = [(row, parent) for row in subjects if (parent := unquantized(row, subjects))]
@@ -67,9 +66,8 @@ def quantizing_grid(summary: Summary, kept: Kept | None) -> list[Grid]:
         entries += [_points_entry(pairs.paired(metric, parent, row)) for metric in accuracies]
         lines.append(Line((Entry(row.variant, f"from {parent.variant}"), *entries), row.family))
     columns = ["Variant", *("Smaller" for _ in sizes), *(f"{metric.task}: points" for metric in accuracies)]
-    notes = [_kept(summary, kept)] if kept else []
     says = _losses(made, accuracies)
-    return [Grid("quantizing", "What quantizing costs", says, tuple(columns), tuple(lines), tuple(notes))]
+    return [Grid("quantizing", "What quantizing costs", says, tuple(columns), tuple(lines))]
 
 
 def _losses(made: Sequence[tuple[Row, Row]], accuracies: Sequence[Metric]) -> str:
@@ -93,27 +91,11 @@ def _losses(made: Sequence[tuple[Row, Row]], accuracies: Sequence[Metric]) -> st
 
 
 def _points_entry(change: Paired | None) -> Entry:
-    return Entry(points(change.difference), points_span(change)) if change else NOT_MEASURED
+    return Entry(points(change.difference), points_span(change), tone_of(change)) if change else NOT_MEASURED
 
 
 def _points(change: Paired) -> str:
     return f"{points(abs(change.difference)).removeprefix('+')} points ({points_span(change)})"
-
-
-def _kept(summary: Summary, kept: Kept) -> str:
-    """Say how many right answers one variant has for each that another one has."""
-    task = summary.questions.domain_task if summary.questions else None
-    before, after = (summary.by_name.get(name) for name in (kept.before, kept.after))
-    accuracy = next((metric for metric in _accuracies(summary) if metric.task == task), None)
-    change = pairs.paired(accuracy, before, after) if accuracy else None
-    rights = [sum(right(row.answers[accuracy.task])) for row in (before, after) if row] if change and accuracy else []
-    if change is None or not rights[0]:
-        return f"What {kept.after} keeps of {kept.before}: not measured."
-    return (
-        f"{kept.after} keeps {100 * rights[1] / rights[0]:.1f} % of what {kept.before} gets right on {task}: "
-        f"{points(change.difference)} points ({points_span(change)}; {p_value(change.p)}, "
-        f"{change.gained} gained, {change.lost} lost of {change.n}). {kept.claim}"
-    ).strip()
 
 
 def order_grid(summary: Summary, order: Order) -> Grid:
@@ -146,18 +128,18 @@ def _orders(summary: Summary, order: Order, accuracies: Sequence[Metric]) -> str
     """Say which variants are shown to answer otherwise than the anchor."""
     anchor = summary.by_name.get(order.anchor)
     compared = [row for name in order.variants if (row := summary.by_name.get(name)) and row is not anchor]
-    shown, n = [], 0
+    differences, n = [], 0
     for accuracy in accuracies:
         for row in compared:
             change = pairs.paired(accuracy, anchor, row)
             n += change is not None
             if change and (change.low > 0 or change.high < 0):
                 word = "better" if change.low > 0 else "worse"
-                shown.append(f"{row.variant} answers {accuracy.task} {word} by {_points(change)}")
+                differences.append(f"{row.variant} answers {accuracy.task} {word} by {_points(change)}")
     if not n:
         return "Not measured: nothing here was asked the same questions."
-    if shown:
-        return f"Against {order.anchor}, {listed(shown, 'differences')}."
+    if differences:
+        return f"Against {order.anchor}, {listed(differences, 'differences')}."
     tasks = listed([accuracy.task for accuracy in accuracies], "tasks")
     return f"No order is shown to answer {tasks} better or worse than {order.anchor}: choose by what training it needs."
 
@@ -195,9 +177,9 @@ def _effects(summary: Summary, changes: Changes) -> str:
         before, after = (summary.by_name.get(name) for name in (change.before, change.after))
         faster = pairs.ratio(metric, before, after) if metric else None
         if metric and faster and before and after:
-            shown = "" if pairs.every_round_shows(metric, before, after) else ", not shown in every round"
-            interval = ", ".join(filter(None, (times_span(faster), shown.removeprefix(", "))))
-            effects.append(f"{change.title}: {times(faster)} as fast{f' ({interval})' if interval else ''}")
+            doubt = "" if pairs.every_round_shows(metric, before, after) else "not shown in every round"
+            how_sure = ", ".join(filter(None, (times_span(faster), doubt)))
+            effects.append(f"{change.title}: {times(faster)} as fast{f' ({how_sure})' if how_sure else ''}")
     return f"{'. '.join(effects)}." if effects else "What each change does to speed: not measured."
 
 

@@ -51,17 +51,20 @@ def accuracy_against_size(summary: Summary, task: str) -> Chart | None:
 def title(task: str, scores: Sequence[Score]) -> str:
     """Say which is the smallest variant that is not shown to differ from the best: one of several that do as well."""
     smallest = min(scores, key=lambda score: (score.size, -score.right))
+    if all(score.chance for score in scores):
+        return f"No variant is shown to do better than guessing on {task}"
     if len(scores) == 1:
         return f"{smallest.name} answers {smallest.right:.0f} % of {task} in {sized(smallest.size)}"
-    if all(score.at_chance for score in scores):
-        return f"No variant is shown to do better than guessing on {task}"
     best = max(scores, key=lambda score: score.right)
     alike = [score for score in scores if score.like_the_best]
     least = min(alike, key=lambda score: (score.size, -score.right), default=best)
     if len(alike) == len(scores):
         return f"No variant is shown to differ from the best on {task}, the smallest, {least.name}, included"
     if least.name == best.name:
-        return f"{best.name} answers the most of {task}, and nothing smaller is shown to be as good"
+        lesser = [score.like_the_best for score in scores if score.size < best.size]
+        if lesser and not any(like is None for like in lesser):
+            return f"{best.name} answers the most of {task}: every smaller variant is shown to answer less"
+        return f"{best.name} answers the most of {task}: {best.right:.0f} % in {sized(best.size)}"
     if least.size <= smallest.size:
         return f"The smallest, {least.name}, is not shown to differ from the best on {task}"
     return (

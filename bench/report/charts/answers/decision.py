@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LARGEST, SMALLEST = 420.0, 30.0
 """The area of the mark of the largest variant, in square pixels, and the least that is still seen."""
+TIMES = {"ttft": "time to first token", "tpot": "time per token", "e2e": "time of a request"}
 NEAR = 0.6
 """A limit is drawn where it lies within this share of the view beyond its edge."""
 
@@ -57,6 +58,12 @@ def _quality_bound(advice: Advice, view: View) -> Bound | None:
     return Bound(100 * max(stated), f"your limit: {100 * max(stated):.0f} %") if stated else None
 
 
+def _in_words(view: View) -> str:
+    """Name the latency for someone who does not know its abbreviation: "request, P99"."""
+    timed, percentile, _ = view.metric.name.split("_")
+    return f"{TIMES[timed]}, {percentile.upper()}"
+
+
 def _span(values: Sequence[float]) -> tuple[float, float]:
     return min(values), max(values)
 
@@ -67,7 +74,7 @@ def _finding(advice: Advice, view: View, far: Bound | None) -> Finding:
     rounds = plural(max(len(spot.rounds) for spot in spots), "round")
     subtitle = [
         f"Right answers on {view.task} (n = {counted([spot.score.n for spot in spots])}, 95 % interval) against "
-        f"{view.metric.title}, ms ({rounds}, a tick each)",
+        f"{_in_words(view)}, ms ({rounds})",
         f"area: size, {sized(small)} to {sized(large)}" if small < large else f"size: {sized(small)}",
     ]
     if far:
@@ -96,7 +103,7 @@ def _alt(view: View, head: str) -> str:
         score = chosen.score
         told.append(
             f"The choice, {chosen.name}, answers {score.right:.0f} % of {view.task} ({score.low:.0f} to "
-            f"{score.high:.0f}) at {digits(chosen.ms)} ms, {view.metric.title}."
+            f"{score.high:.0f}) at {digits(chosen.ms)} ms, {_in_words(view)}."
         )
     else:
         told.append("No variant is shown to meet the limits.")
@@ -111,7 +118,8 @@ def _alt(view: View, head: str) -> str:
 def _draw(axes: Axes, size: Size, view: View, across: Bound | None, upward: Bound | None) -> None:
     frame(axes, 46, 12, 30, 50)
     axes.set_title(f"{shortened(view.task)} questions right, %", pad=10)
-    axes.set_xlabel(f"{view.metric.title}, ms" if size.narrow else f"{view.metric.title}, ms; a tick is a round")
+    called = f"{_in_words(view)}, ms (← faster)"
+    axes.set_xlabel(called if size.narrow else f"{called}; a tick is a round")
     axes.grid(axis="y")
     _limits(axes, view, across, upward)
     biggest = max(spot.score.size for spot in view.spots) or 1.0
@@ -139,6 +147,18 @@ def _limits(axes: Axes, view: View, across: Bound | None, upward: Bound | None) 
     percent_axis(axes, [*rights, *([upward.at] if upward else [])])
 
 
+def _beside(axes: Axes, across: Bound) -> list[Box]:
+    """Write what the limit of latency is, at the top of its line, on the side with more room."""
+    left, right = axes.get_xlim()
+    is_left = across.at - left > right - across.at
+    text = axes.annotate(
+        across.text, (across.at, 1), (-5 if is_left else 5, -4), ("data", "axes fraction"),
+        textcoords="offset points", ha="right" if is_left else "left", va="top", fontsize=13, color=INK,
+    )  # fmt: skip
+    extent = text.get_window_extent()
+    return [(extent.x0, extent.y0, extent.x1, extent.y1)]
+
+
 def percent_axis(axes: Axes, rights: Sequence[float]) -> None:
     """Set the limits of an axis of percent around some values, with room for labels and no tick beyond 0 and 100."""
     low, high = _span(rights)
@@ -156,10 +176,10 @@ def _lines(axes: Axes, view: View, across: Bound | None, upward: Bound | None, t
         covered += line_boxes(axes, [(across.at, end) for end in axes.get_ylim()])
     if upward:
         axes.axhline(upward.at, **dashed)
-        covered += note(axes, upward.text, upward.at, [*taken, *covered], INK)
+        covered += note(axes, upward.text, (upward.at, upward.at), [*taken, *covered], INK)
     covered += guessing_line(axes, max(spot.score.guesses for spot in view.spots), [*taken, *covered])
     if across:
-        covered += note(axes, across.text, across.at, [*taken, *covered], INK, upright=True)
+        covered += _beside(axes, across)
     return covered
 
 
@@ -169,7 +189,7 @@ def guessing_line(axes: Axes, guesses: float, taken: Sequence[Box]) -> list[Box]
     if not low < guesses < high or not guesses:
         return []
     axes.axhline(guesses, color=MUTED, lw=1, ls=":", zorder=1)
-    return note(axes, f"guessing: {guesses:.0f} %", guesses, taken, MUTED)
+    return note(axes, f"guessing: {guesses:.0f} %", (guesses, guesses), taken, MUTED)
 
 
 def _band(axes: Axes, view: View, taken: Sequence[Box], text: str) -> list[Box]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.metrics.chance import chance_level, guesses
+from bench.metrics.chance import ChanceLevel, chance_level, guesses
 from bench.report.charts.labels import Label
 from bench.report.charts.picture import shortened
 from bench.stats.proportions import Paired
@@ -32,7 +32,7 @@ class Score:
     n: int
     size: float
     guesses: float
-    at_chance: bool
+    chance: ChanceLevel
     like_the_best: bool | None
 
     @property
@@ -50,14 +50,14 @@ class Score:
             f"{self.size:.0f}",
             *(f"{value:.6g}" for value in (self.right, self.low, self.high)),
             self.n,
-            "yes" if self.at_chance else "no",
+            self.chance,
             {True: "no", False: "yes", None: "not comparable"}[self.like_the_best],
         ]
 
 
 HEADER = (
     "variant", "family", "runtime", "size_bytes", "right_percent", "right_percent_low", "right_percent_high", "n",
-    "at_chance", "shown_to_differ_from_best",
+    "chance_level", "shown_to_differ_from_best",
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def score_of(row: Row, task: str, best: Row, change_of: Callable[[Row, Row], Pai
         n=right.n,
         size=size,
         guesses=100 * max(guesses(row.answers[task]), default=0.0),
-        at_chance=chance_level(row.answers[task]) != "",
+        chance=chance_level(row.answers[task]),
         like_the_best=True if row is best else None if change is None else change.low <= 0 <= change.high,
     )
 
@@ -86,10 +86,10 @@ def groups(scores: Sequence[Score], reach: float) -> list[list[Score]]:
 
     The members of a group are in the order of families, then of size.
     """
-    guessing = [score for score in scores if score.at_chance]
+    guessing = [score for score in scores if score.chance]
     together: list[list[Score]] = [guessing] if guessing else []
     for family in FAMILIES:
-        mine = [score for score in scores if score.row.family == family and not score.at_chance]
+        mine = [score for score in scores if score.row.family == family and not score.chance]
         last: Score | None = None
         for score in sorted(mine, key=lambda one: one.right):
             if last and score.right - last.right <= reach:
@@ -108,7 +108,10 @@ def named(group: Sequence[Score]) -> str:
     """Name a group of variants, the smallest of a family first, a series by its ends; say where all only guess."""
     families = [[shortened(score.name) for score in group if score.row.family == family] for family in FAMILIES]
     text = ", ".join(_range(names) for names in families if names)
-    return f"{text}: guessing" if all(score.at_chance for score in group) else text
+    if all(score.chance for score in group):
+        below = any(score.chance == "below chance" for score in group)
+        return f"{text}: {'no better than guessing' if below else 'guessing'}"
+    return text
 
 
 def _range(names: Sequence[str]) -> str:

@@ -94,7 +94,7 @@ def title(task: str, cells: Cells, n_subjects: int) -> str:
     (variant, subject), most = max(shown.items(), key=lambda item: abs(item[1].change.difference))
     where = len({subject for _, subject in shown})
     return (
-        f"A change is shown on {where} of {plural(n_subjects, 'subject')} of {task}, the largest on "
+        f"A change is shown on {where} of {plural(n_subjects, 'subject')} of {task}, the largest of them on "
         f"{_words(subject)}: {points(most.change.difference)} points ({points_span(most.change)}), {variant}"
     )
 
@@ -136,17 +136,20 @@ def _draw(axes: Axes, size: Size, rows: Sequence[Row], subjects: Sequence[str], 
         axes.text(
             column, line, f"{value:+.0f}".replace("-", "−") if abs(value) >= 0.5 else "0",
             ha="center", va="center", fontsize=text_size, weight="bold" if is_shown else "normal",
-            color=LIGHT_TEXT if shades[line, column] < 0.55 else DARK_TEXT,
+            color=LIGHT_TEXT if shades[line, column] < 0.5 else DARK_TEXT,
         )  # fmt: skip
     names = [shortened(row.variant, 16) for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=text_size)
-    axes.set_xticks(range(len(shown)), [shortened(_words(subject), 18) for subject in shown], fontsize=13)
+    heads = [shortened(_words(subject), 18) for subject in shown]
+    axes.set_xticks(range(len(shown)), heads, fontsize=13)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     for tick in axes.get_xticklabels():
         tick.set(rotation=30, ha="left", rotation_mode="anchor")
     axes.spines[:].set_visible(False)
-    frame(axes, widest(axes, names, text_size) + 12, 64 if size.narrow else 90, 92, 8)
+    # A name at 30 degrees is half as high as it is long, and 0.87 times as wide.
+    right, top = 0.87 * widest(axes, heads[-2:], 13), widest(axes, heads, 13) / 2 + 28
+    frame(axes, widest(axes, names, text_size) + 12, right, top, 8)
 
 
 def _points(cells: Cells, row: Row, subject: str) -> float:

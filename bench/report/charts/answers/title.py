@@ -36,8 +36,7 @@ class Shown:
 def title(shown: Shown) -> str:
     """Say what a sweep shows, and no more: what no interval shows is called not shown."""
     if shown.all_guess:
-        verb = "does the variant do" if shown.variants == 1 else "any variant does"
-        return f"On {shown.task} nothing shows that {verb.removeprefix('does ')} better than guessing"
+        return f"On {shown.task} no variant is shown to do better than guessing"
     parts = [part for part in (_tuning(shown), _quantizing(shown)) if part]
     if parts:
         sentence = "; ".join(parts)
@@ -61,6 +60,9 @@ def _tuning(shown: Shown) -> str:
         return f"fine-tuning loses answers on {task}"
     if not shown.more and not shown.less:
         return f"fine-tuning is not shown to change {task}"
+    if shown.more and shown.less:
+        verb = "is" if shown.more == 1 else "are"
+        return f"on {task} {shown.more} of {n} fine-tuned variants {verb} shown to answer more, {shown.less} less"
     way, count = ("more", shown.more) if shown.more else ("less", shown.less)
     return f"{count} of {n} fine-tuned variants {'is' if count == 1 else 'are'} shown to answer {way} of {task}"
 
