@@ -120,7 +120,7 @@ def _failures(rows: Sequence[Row]) -> Iterable[Finding]:
         for failure in row.failures:
             alike.setdefault((failure.stage, failure.message), []).append(failure)
         for (stage, message), failures in alike.items():
-            which = f"{'Rounds' if len(failures) > 1 else 'Round'} {', '.join(str(f.round) for f in failures)}"
+            which = f"{'Rounds' if len(failures) > 1 else 'Round'} {', '.join(str(f.round + 1) for f in failures)}"
             text = f"{which} failed at {stage}: {message.rstrip('.')}."
             yield Finding("bad", row.variant, text, failures[0].reproduce)
 
@@ -133,7 +133,7 @@ def _requests(records: Sequence[Record]) -> Iterable[Finding]:
         if sent and evaluated and sent != evaluated:
             reused = sum(a != b for a, b in zip(sent, evaluated, strict=False))
             text = f"{reused} of {len(sent)} requests evaluated another number of prompt tokens than was sent"
-            yield Finding("bad", record.variant, f"Round {record.round}: {text}; a prompt cache was at work.")
+            yield Finding("bad", record.variant, f"Round {record.round + 1}: {text}; a prompt cache was at work.")
 
 
 def _one_sweep(selection: Selection) -> Iterable[Finding]:
@@ -219,6 +219,6 @@ def _canary(records: Sequence[Record]) -> Iterable[Finding]:
                 "note",
                 "The machine drifted",
                 f"{name} was more than {CANARY_DRIFT:.0%} off its median ({middle:.3g}) beside {touched} of "
-                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant} round {record.round}: "
-                "latencies of those cells say as much about the machine as about the variant.",
+                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant}, round "
+                f"{record.round + 1}: latencies of those cells say as much about the machine as about the variant.",
             )
