@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.terminal import console
+from bench.terminal import console, warn
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -40,7 +39,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
     typed = [override(argument) for argument in arguments.overrides]
     records, left_out = read(results, f"{wanted.commit.partition('-dirty')[0][:12]}*" if wanted.commit else "*")
     for file in left_out:
-        print(f"bench: left out: {file}", file=sys.stderr)
+        warn(f"left out: {file}")
     selection = select(records, wanted, results)
     if selection is None:
         asked = f" for {wanted}" if str(wanted) else ""

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import write_at_once
 from bench.records.selection import Selection, Wanted, select
 from bench.records.store import read
-from bench.report.pages.html import link_pages
 
 if TYPE_CHECKING:
     from bench.advise.advice import Advice
     from bench.advise.named import Typed
+    from bench.compare.flips import Texts
     from bench.records.questions import Questions
+    from bench.records.types import Record
+    from bench.report.contents import Contents
     from bench.report.findings import Finding
     from bench.report.grid import Grid
     from bench.summary.rows import Summary
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 FORMATS = ("md", "html", "csv", "svg")
 DRAWN = ("html", "svg")
 """The formats with charts in them."""
-WRITTEN = ".written"
-"""The file that lists what a report wrote into its folder: only that does a later report take away again."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,20 @@ class Report:
 
 def render(
     results: Path,
-    out: Path,
+    out: Path | None,
     wanted: Wanted,
     formats: Sequence[str] = FORMATS,
     stated: Mapping[str, Questions] | None = None,
     typed: Typed = (),
+    texts_of: Callable[[Sequence[Record]], Texts] | None = None,
 ) -> Report:
     """Write the report of one sweep: index.html, report.md, table.csv, and of each chart two SVG, a PNG and a CSV file.
 
+    They go to `out`, or to the folder of the sweep under `results/report`, which the list there names.
     Which sweep is `bench.records.selection.select`'s choice. `stated` has the questions of suites by name, for records
-    of before records stated them; `typed` the requirements to judge by, else those that the suite names. A chart that
-    an earlier report wrote and this one did not draw is removed.
+    of before records stated them; `typed` the requirements to judge by, else those that the suite names;
+    `texts_of` finds the texts of the questions of records. What an earlier report wrote and this one, in all formats,
+    did not write is removed.
     Raises ValueError for a format that is not in FORMATS, UserError for requirements that are none.
     """
     unknown = set(formats) - set(FORMATS)
@@ -71,15 +73,21 @@ def render(
     selection = select(records, wanted, results)
     if selection is None:
         return Report((), None, (), tuple(left_out))
+    from bench.report.contents import contents
     from bench.report.findings import findings
+    from bench.report.pages.folder import write_pages
+    from bench.report.pages.listing import about
     from bench.report.terminal import outcome_grid
     from bench.summary.summarize import summarize
 
     summary = summarize(selection.records, stated)
     advice = _advice(selection, summary, typed)
     known = findings(selection, summary, left_out)
-    written = _write(out, _files(selection, summary, advice, known, formats), bool(set(DRAWN) & set(formats)))
-    link_pages(out)
+    texts = texts_of(selection.records) if texts_of else {}
+    content = contents(selection, summary, advice, known, texts)
+    files = _files(content, summary, advice, formats)
+    told = about(selection, "report", content.heading, len(summary.rows))
+    written = write_pages(results, out, "index", files, told, set(formats) == set(FORMATS))
     return Report(written, selection, tuple(known), tuple(left_out), outcome_grid(summary), advice)
 
 
@@ -96,15 +104,13 @@ def _advice(selection: Selection, summary: Summary, typed: Typed) -> Advice | No
 
 
 def _files(
-    selection: Selection, summary: Summary, advice: Advice | None, known: Sequence[Finding], formats: Sequence[str]
+    content: Contents, summary: Summary, advice: Advice | None, formats: Sequence[str]
 ) -> dict[str, str | bytes]:
     from bench.report.charts.draw import draw_all
-    from bench.report.contents import contents
     from bench.report.markdown import markdown
     from bench.report.pages.sweep import page
     from bench.report.table_csv import comma_separated
 
-    content = contents(selection, summary, advice, known)
     charts = draw_all(summary, advice) if set(DRAWN) & set(formats) else {}
     files: dict[str, str | bytes] = {}
     if "svg" in formats:
@@ -118,18 +124,3 @@ def _files(
     if "html" in formats:
         files["index.html"] = page(content, charts, frozenset(files))
     return files
-
-
-def _write(out: Path, files: Mapping[str, str | bytes], drawn: bool) -> tuple[Path, ...]:
-    """Write files into a folder, and remove the charts of an earlier report that were not drawn this time."""
-    out.mkdir(parents=True, exist_ok=True)
-    written = tuple(write_at_once(out / name, content) for name, content in files.items())
-    listing = out / WRITTEN
-    earlier = listing.read_text(encoding="utf-8").split("\n") if listing.exists() else []
-    names = {Path(name).name for name in earlier if name}  # a name with a folder in it is none of ours
-    stale = {name for name in names if drawn and name not in files and Path(name).suffix in (".svg", ".png", ".csv")}
-    stale.discard("table.csv")
-    for name in stale:
-        (out / name).unlink(missing_ok=True)
-    write_at_once(listing, "\n".join(sorted((names | files.keys()) - stale)))
-    return written

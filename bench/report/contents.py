@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.advise.advice import Advice
+from bench.advise.advice import Advice, Quantizing
 from bench.advise.trial import question_limit
+from bench.compare.flips import NO_TEXTS, Texts, flips_between
 from bench.records.selection import Selection
 from bench.report.advice.first_screen import Chip, first_screen
 from bench.report.advice.next_steps import next_steps
@@ -19,6 +20,7 @@ from bench.report.tables.accuracy import task_grids
 from bench.report.tables.claims import claims_grids, options_grid
 from bench.report.tables.decision import decision_grid
 from bench.report.tables.divergence import divergence_grid
+from bench.report.tables.flips import flips_grid
 from bench.report.tables.latency import latency_grids
 from bench.report.tables.overview import making_grid, overview_grid
 from bench.report.tables.provenance import commands, context, machine_grid, software_grid
@@ -65,8 +67,17 @@ class Contents:
     folds: tuple[Fold, ...]
 
 
-def contents(selection: Selection, summary: Summary, advice: Advice | None, findings: Sequence[Finding]) -> Contents:
-    """Gather everything that a report of a sweep says; without limits, `advice` is None and nothing is decided."""
+def contents(
+    selection: Selection,
+    summary: Summary,
+    advice: Advice | None,
+    findings: Sequence[Finding],
+    texts: Texts = NO_TEXTS,
+) -> Contents:
+    """Gather everything that a report of a sweep says; without limits, `advice` is None and nothing is decided.
+
+    `texts` are those of the questions, as far as they are known.
+    """
     screen = first_screen(advice) if advice else None
     return Contents(
         heading=screen.heading if screen else "Not decided: this sweep has no limits to be judged by",
@@ -77,7 +88,7 @@ def contents(selection: Selection, summary: Summary, advice: Advice | None, find
         problems=tuple(finding for finding in findings if finding.level == "bad"),
         decision=decision_grid(summary, advice),
         sections=tuple(map(without_constants, trade_off_grids(summary))),
-        folds=tuple(_trimmed(fold) for fold in _folds(selection, summary, advice, findings) if _holds(fold)),
+        folds=tuple(_trimmed(fold) for fold in _folds(selection, summary, advice, findings, texts) if _holds(fold)),
     )
 
 
@@ -100,7 +111,7 @@ def _holds(fold: Fold) -> bool:
 
 
 def _folds(
-    selection: Selection, summary: Summary, advice: Advice | None, findings: Sequence[Finding]
+    selection: Selection, summary: Summary, advice: Advice | None, findings: Sequence[Finding], texts: Texts
 ) -> Iterator[Fold]:
     tasks = task_grids(summary)
     subjects = tuple(grid for grid in tasks if grid.key.startswith("subjects-"))
@@ -111,6 +122,8 @@ def _folds(
     yield Fold("claimed", "Claimed against measured", tuple(_claims(summary)))
     yield Fold("all", "Every variant, every number", (overview_grid(summary),), charts="accuracy-size")
     yield Fold("tests", "Tests between variants", tuple(grid for grid in tasks if grid not in subjects))
+    if advice and advice.quantizing:
+        yield _flips(advice.quantizing, texts)
     yield Fold("by-subject", "Each subject", subjects, charts="subjects")
     yield Fold("latencies", "Every percentile of latency", tuple(latency_grids(summary)), charts="latency")
     yield Fold("divergences", "Divergence", tuple(divergence_grid(summary)))
@@ -131,3 +144,11 @@ def _claims(summary: Summary) -> list[Grid]:
     if not asked or not asked.options or not asked.domain_task:
         return []
     return [options_grid(summary, asked.options, asked.domain_task), *claims_grids(summary)]
+
+
+def _flips(quantizing: Quantizing, texts: Texts) -> Fold:
+    """Show the questions that are answered differently after quantizing: one by one, with all choices."""
+    plain, quantized = quantizing.plain.row, quantizing.quantized.row
+    flipped = list(flips_between(plain, quantized, texts))
+    grids = (flips_grid(flipped, plain.variant, quantized.variant, "flipped"),) if flipped else ()
+    return Fold("flips", f"Questions that flip from {plain.variant} to {quantized.variant}", grids)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.files import write_at_once
-from bench.report.advice.words import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -28,7 +27,6 @@ def rendered(template: str, definitions: Definitions = (), **content: object) ->
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -40,11 +38,6 @@ def rendered(template: str, definitions: Definitions = (), **content: object) ->
         "inline": lambda svg, name, title: inline(name, title, svg),
     }
     return environment.get_template(template).render(definitions=definitions, **content)
-
-
-def _visible(value: object) -> object:
-    """Write out the control characters of a text, so that no terminal that prints the page acts on them."""
-    return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
 
 
 def _anchor(term: str) -> str:
@@ -63,7 +56,6 @@ def linked(title: str, terms: Mapping[str, str]) -> Markup:
     """Write a column's title, its longest term that the page's glossary defines as a link to the definition."""
     from markupsafe import Markup
 
-    title = printable(title)
     for term in sorted(terms, key=len, reverse=True):
         if place := re.search(rf"(?<!\w){re.escape(term)}(?!\w)", title, re.IGNORECASE):
             link = Markup('<a href="#{}">{}</a>').format(terms[term], place[0])
@@ -84,12 +76,13 @@ def inline(name: str, title: str, svg: str) -> Markup:
     return Markup(re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', lambda m: f"{opening} {m[1]}>", body, count=1))
 
 
-def link_pages(folder: Path) -> None:
-    """Write links to all pages of a folder into each page: every command may add one."""
+def link_pages(folder: Path, home: str = "") -> None:
+    """Write links to all pages of a folder, and to `home`, into each page: every command may add one."""
     comparisons = sorted(path.name for path in folder.glob("compare-*.html"))
-    titles = {name: title for name, title in PAGES.items() if (folder / name).exists()}
-    titles |= {name: name.removesuffix(".html").replace("-", " ", 1).capitalize() for name in comparisons}
-    for name in titles:
+    pages = {name: title for name, title in PAGES.items() if (folder / name).exists()}
+    pages |= {name: compared(name) for name in comparisons}
+    titles = ({home: "All reports"} if home else {}) | pages
+    for name in pages:
         text = (folder / name).read_text(encoding="utf-8")
         before, nav, rest = text.partition(NAV)
         _, _, after = rest.partition(END)
@@ -97,6 +90,11 @@ def link_pages(folder: Path) -> None:
         linked = before + NAV + links + END + after
         if nav and linked != text:
             write_at_once(folder / name, linked)
+
+
+def compared(name: str) -> str:
+    """Return what the page of a comparison is called in a link, from the name of its file."""
+    return " → ".join(re.findall(r"[0-9a-f]{7}(?=[0-9a-f]{5})", name)) or name.removesuffix(".html")
 
 
 def _links(titles: Mapping[str, str], here: str) -> str:
