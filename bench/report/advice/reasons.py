@@ -71,7 +71,7 @@ def _change(advice: Advice, before: Judged, after: Judged) -> str:
 
 def _speed(faster: Estimate, every_round: bool) -> str:
     if faster.low is None or faster.high is None:
-        return f"{times(faster)} as fast, not shown: n too small"
+        return f"{times(faster)} as fast, not shown: too few rounds or requests"
     shown = "" if every_round and (faster.low > 1 or faster.high < 1) else ", no difference shown"
     return f"{times(faster)} as fast ({times_span(faster)}{shown})"
 
