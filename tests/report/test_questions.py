@@ -48,7 +48,7 @@ def test_questions_that_a_record_states_are_shown_in_its_words(tmp_path: Path) -
                         "times": [10],
                         "before": "base",
                         "after": "q2",
-                        "source": "an ad",
+                        "source": "ad",
                     },
                     {"title": "tiny", "metric": "size_bytes", "times": [9], "before": "base", "after": "q1"},
                 ],
