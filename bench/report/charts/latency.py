@@ -18,7 +18,7 @@ from bench.summary.rows import Row, Summary
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST = 24
+MOST = 22
 """So many variants are drawn, the quickest first: more would have no room for their names."""
 
 

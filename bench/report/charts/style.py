@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.summary.family import BASE, FAMILIES, Family
-from bench.summary.rows import Row
+from bench.summary.family import BASE, Family
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,15 +60,6 @@ def chart(name: str, maker: Callable[[], Figure | None]) -> str:
 def colour_of(family: Family) -> str:
     """Return the colour of a family: that of the ink where it is black, as on a dark page black is not to be seen."""
     return INK if family == BASE else family.colour
-
-
-def family_legend(figure: Figure, rows: Sequence[Row]) -> None:
-    """Put the families that occur in one line at the foot of a figure."""
-    from matplotlib.lines import Line2D
-
-    shown = [family for family in FAMILIES if any(row.family is family for row in rows)]
-    handles = [Line2D([], [], ls="", marker=f.marker, color=f.colour, markersize=9, label=f.name) for f in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
 
 
 def spaced(axes: Axes, which: Literal["x", "y"], low: float, high: float, room: float) -> None:
