@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from bench.terminal import warn
 from variants.errors import UserError
 
 RUN_HELP = (
@@ -20,10 +21,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(arguments)
     except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        warn(str(error))
         return 2
     except KeyboardInterrupt:
-        print("bench: stopped; run the same command again to go on from here", file=sys.stderr)
+        warn("stopped; run the same command again to go on from here")
         return 130
 
 
@@ -37,8 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="build and measure a grid of variants, then render the report")
     run.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=RUN_HELP)
     report = commands.add_parser("report", help="render the report of a sweep from its records")
+    report.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="requirements, as of bench advise")
     report.add_argument("--results", default="results", help="folder of the records (default: results)")
-    report.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report)")
+    report.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report/SWEEP)")
     report.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")
     report.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
     report.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
@@ -51,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     history.add_argument("--results", default="results", help="folder of the records (default: results)")
     history.add_argument("--cache", help="folder of its index (default: cache_dir of conf/config.yaml)")
-    history.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report)")
+    history.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report/SWEEP)")
     history.add_argument("--branch", default="HEAD", help="a branch or any git revision (default: HEAD)")
     history.add_argument("--machine", default=None, help="a machine id (default: that of the newest commit)")
     history.add_argument("--sweep", default=None, help="a sweep's name (default: that of the newest commit)")

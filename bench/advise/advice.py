@@ -11,6 +11,7 @@ from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, 
 from bench.advise.limits import Limit, deciding_task, limits_of
 from bench.advise.requirements import Requirements
 from bench.advise.situation import Situation, situation_of
+from bench.advise.trial import question_limit
 from bench.metrics.metric import Metric
 from bench.stats.estimates import Estimate
 from bench.stats.proportions import Paired
@@ -68,6 +69,7 @@ class Advice:
     `task` is the task by which variants are ordered, `margin` the share of its questions that counts as no loss.
     `best` is the reference among those that qualify: it answers most of the task. `cheaper` are smaller than the
     choice, and neither shown to be worse nor shown to be as good. `dominated` says by which variant another is beaten.
+    `trial` is the number of questions that a trial run asked of each task: of such a run nothing is shipped.
     """
 
     name: str
@@ -86,13 +88,14 @@ class Advice:
     dominated: Mapping[str, str]
     quantizing: Quantizing | None
     training: Mapping[str, Training | None]
+    trial: int | None = None
 
     @property
     def exit_code(self) -> int:
         """Return 0 where a variant qualifies, 1 where none does, 2 where too little was measured to say so."""
         if self.ship:
             return 0
-        return 1 if self.variants and all(one.status == "fail" for one in self.variants) else 2
+        return 1 if self.trial is None and self.variants and all(one.status == "fail" for one in self.variants) else 2
 
 
 def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
@@ -104,7 +107,8 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
     judged = [_judged(row, limits, summary) for row in summary.rows]
     variants = tuple(one for one in judged if one.row.family != CONTROL)
     task = deciding_task(summary)
-    qualified = [one for one in variants if one.status == "pass"]
+    trial = question_limit(summary)
+    qualified = [one for one in variants if one.status == "pass" and trial is None]
     best = _best(qualified, task, summary)
     margin = margin_of(task, best, limits, summary) if best else 0.0
     order = _order(qualified, best, task, margin, summary)
@@ -131,6 +135,7 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
         dominated=_dominated(ship, variants, limits, summary),
         quantizing=_quantizing(ship, variants, limits, summary),
         training={one.name: training_of(one.row, requirements.cost) for one in variants},
+        trial=trial,
     )
 
 

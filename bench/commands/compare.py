@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.terminal import console
+from bench.terminal import console, visible, warn
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 def show_comparison(arguments: argparse.Namespace) -> int:
     """Print what `bench compare` asks for; return its exit code. Raises UserError where there is nothing to compare."""
+    from bench.commands.report import texts_of
     from bench.compare.comparison import compare
     from bench.compare.flips import flips
     from bench.compare.lines import Asked
@@ -29,34 +29,37 @@ def show_comparison(arguments: argparse.Namespace) -> int:
     results, wanted = resolve(arguments.results), Wanted(machine=arguments.machine, sweep=arguments.sweep)
     comparison = compare(results, arguments.base, arguments.head, wanted, asked, arguments.normalize, fail_on)
     for line in comparison.left_out:
-        print(f"bench: left out: {line}", file=sys.stderr)
-    flipped = list(flips(comparison)) if arguments.flips else None
+        warn(f"left out: {line}")
+    html = arguments.format == "html"
+    sides = (*comparison.base.records, *comparison.head.records)
+    flipped = list(flips(comparison, texts_of(sides))) if arguments.flips or html else None
     if arguments.format in ("table", "html"):
-        _print_table(comparison, flipped)
-    if arguments.format == "html":
+        _print_table(comparison, flipped if arguments.flips else None)
+    if html:
         from bench.report.pages.comparison import write_comparison
 
-        print(f"page: {write_comparison(comparison, list(flips(comparison)), results / 'report')}")
+        print(f"page: {write_comparison(comparison, flipped or [], results)}")
     elif arguments.format != "table":
         from bench.report.comparison_text import FORMATS
 
-        print(FORMATS[arguments.format](comparison, flipped).rstrip("\n"))
+        print(visible(FORMATS[arguments.format](comparison, flipped).rstrip("\n")))
     return comparison.exit_code
 
 
 def _print_table(comparison: Comparison, flipped: Sequence[Flip] | None) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
-    from bench.report.comparison_text import flip_cells
     from bench.report.tables.comparison import footnotes, summary, verdict_table
+    from bench.report.tables.flips import columns, flip_cells
 
     out = console()
     out.print(verdict_table(comparison))
     if flipped is not None:
-        table = Table("variant", "task", "question", "subject", "right", "base", "head", "flip", box=None)
+        table = Table(*columns("base", "head"), box=None)
         for flip in flipped:
-            table.add_row(*flip_cells(flip))
-        out.print(f"\n{len(flipped)} flipped questions; choices are counted from 0")
+            table.add_row(*map(escape, flip_cells(flip)))
+        out.print(f"\n{len(flipped)} flipped questions")
         out.print(table)
     for line in footnotes(comparison):
         out.print(line, soft_wrap=True, markup=False)

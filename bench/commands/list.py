@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from bench.sweep.conf import CONF, names
-from bench.terminal import console
+from bench.terminal import console, warn
 from variants.paths import resolve
 
 
@@ -56,5 +55,5 @@ def show_stored(arguments: argparse.Namespace) -> int:
         rest = sum(map(n_records, commits[len(shown) :]))
         out.print(f"and {len(commits) - len(shown):,} more commits with {rest:,} records: --all shows them")
     for line in unsound:
-        print(f"bench: left out: {line}", file=sys.stderr)
+        warn(f"left out: {line}")
     return 1 if unsound else 0

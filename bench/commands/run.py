@@ -33,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def conclude(cells: Sequence[Cell], records: Sequence[Record | None]) -> int:
     """Name the failed cells, render the report; return 1 if any cell failed, else 0."""
+    from bench.commands.report import texts_of
     from bench.report import render
 
     out = console()
@@ -47,7 +48,7 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None]) -> int:
     first = cells[0]
     results = first.settings.results
     wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
-    report = render(results, results / "report", wanted)
+    report = render(results, None, wanted, texts_of=texts_of)
     _show_outcome(report)
     out.print(f"report: {report}", soft_wrap=True, markup=False)
     if report.selection is not None:

@@ -14,11 +14,12 @@ Above0 = Annotated[float, Meta(gt=0)]
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a publication claims for an option, on a model and a machine of its own."""
+    """What a publication claims for an option, on a model and a machine of its own; `cost` is in its own words."""
 
     size_gb: Above0
     latency_ms: Above0
     quality_percent: Above0
+    cost: str = ""
 
 
 class Option(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,25 +30,43 @@ class Option(Struct, frozen=True, forbid_unknown_fields=True):
     claim: Claim | None = None
 
 
-class Kept(Struct, frozen=True, forbid_unknown_fields=True):
-    """How many right answers `after` has for each that `before` has; `claim` is what a table prints with it."""
+class Claimed(Struct, frozen=True, forbid_unknown_fields=True):
+    """A claim on one change: how many times better `after` is than `before`, or which share of quality it keeps.
 
+    `metric` is what the claim is about here: a metric by its name, `accuracy` (on the domain task: the share kept) or
+    `cost`. `times` has the number that is claimed, or both ends of a range. `source` says where it is claimed.
+    """
+
+    title: Text
+    metric: Text
+    times: Annotated[tuple[Above0, ...], Meta(min_length=1, max_length=2)]
     before: Text
     after: Text
-    claim: str = ""
+    source: str = ""
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the smallest and the largest number that is claimed."""
+        return self.times[0], self.times[-1]
+
+    def __post_init__(self) -> None:
+        if self.ends[0] > self.ends[1]:
+            raise ValueError(f"times: got {list(self.ends)}, allowed: the smaller number first")
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """A row per option: size, latency and accuracy on the domain task, and what is claimed in columns of its own.
+    """A row per option: size, latency, accuracy on the domain task and cost, and below it what is claimed for it.
 
-    Each claim is compared with that of the first row. `claimed_by` is the title of these columns.
+    What is claimed for an option is compared with what is claimed for the first. `claimed_by` names who claims it.
+    `kept` stands in older records, and is read no more.
     """
 
     title: Text
     says: str
     rows: Annotated[tuple[Option, ...], Meta(min_length=1)]
     claimed_by: Text = "Claimed"
-    kept: Kept | None = None
+    claims: tuple[Claimed, ...] = ()
+    kept: dict[str, str] | None = None
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,8 +115,8 @@ class Questions(Struct, frozen=True, forbid_unknown_fields=True):
         named: dict[str, str] = {}
         if self.options:
             named |= {f"options.rows[{i}].variant": row.variant for i, row in enumerate(self.options.rows)}
-        if self.options and self.options.kept:
-            named |= {"options.kept.before": self.options.kept.before, "options.kept.after": self.options.kept.after}
+        for i, claim in enumerate(self.options.claims if self.options else ()):
+            named |= {f"options.claims[{i}].before": claim.before, f"options.claims[{i}].after": claim.after}
         if self.order:
             named["order.anchor"] = self.order.anchor
             named |= {f"order.variants[{i}]": name for i, name in enumerate(self.order.variants)}

@@ -113,21 +113,35 @@ def beside_base_entry(row: Row, metrics: Sequence[Metric]) -> Entry:
     if all(entry == NOT_MEASURED for entry in entries):
         return NOT_MEASURED
     subs = [entry.sub for entry in entries]
-    return Entry(" / ".join(entry.text for entry in entries), " /\n".join(subs) if any(subs) else "")
+    tones = {entry.tone for entry in entries}
+    tone = tones.pop() if len(tones) == 1 else ""
+    return Entry(" / ".join(entry.text for entry in entries), " /\n".join(subs) if any(subs) else "", tone)
 
 
 def change_entry(change: BesideBase | None) -> Entry:
-    """Return one change from the base: how many times better, or points of right answers."""
-    if change is not None and change.ratio is not None:
-        return Entry(times(change.ratio), times_span(change.ratio))
-    return paired_entry(change.paired if change else None)
+    """Return one change from the base: how many times better, or points of right answers.
+
+    A ratio whose rounds differ too much to be relied on says by how much, and has the tone `unsteady`.
+    """
+    if change is None or change.ratio is None:
+        return paired_entry(change.paired if change else None)
+    sub = change.why or times_span(change.ratio)
+    if not change.unsteady:
+        return Entry(times(change.ratio), sub)
+    differ = f"rounds differ by {100 * change.rounds_differ:.0f} %"
+    return Entry(times(change.ratio), ",\n".join(filter(None, (sub, differ))), "unsteady")
 
 
 def paired_entry(paired: Paired | None, between: str = ";\n") -> Entry:
     """Return a paired difference in points, in small print its interval and p."""
     if paired is None:
         return NOT_MEASURED
-    return Entry(points(paired.difference), f"{points_span(paired)}{between}{p_value(paired.p)}")
+    return Entry(points(paired.difference), f"{points_span(paired)}{between}{p_value(paired.p)}", tone_of(paired))
+
+
+def tone_of(paired: Paired) -> str:
+    """Return the tone of a paired difference: better, worse, or unsteady where its interval leaves both open."""
+    return "better" if paired.low > 0 else "worse" if paired.high < 0 else "unsteady"
 
 
 def count_entry(row: Row, metrics: Sequence[Metric]) -> Entry:

@@ -64,7 +64,7 @@ def terminal_table(grid: Grid) -> Table:
 
 
 def _text(entry: Entry) -> str:
-    words = "" if entry.tone == "missing" else entry.tone
+    words = "" if entry.tone in ("missing", "claim") or entry.tone in entry.sub else entry.tone
     return "\n".join(filter(None, (entry.text, entry.sub, words)))
 
 

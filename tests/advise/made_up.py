@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.advise.advice import Advice, advise
 from bench.advise.requirements import requirements_of
@@ -62,14 +63,18 @@ def summary_of(
     questions: int = 1000,
     domain: str | None = "hr",
     per: int = 1000,
+    limit: int | None = None,
 ) -> Summary:
-    """Summarize a sweep of these variants; `requests` and `questions` are all that each was asked."""
+    """Summarize a sweep of these variants; `requests` and `questions` are all that each was asked.
+
+    `limit` is the `accuracy.limit` of a trial run.
+    """
     made = []
     for number in range(rounds):
         for name, variant in variants.items():
-            made.append(
-                decode(json.dumps(_record(name, variant, number, requests // rounds, rounds, questions, per)).encode())
-            )
+            record = _record(name, variant, number, requests // rounds, questions, per)
+            record["config"]["measures"]["accuracy"]["limit"] = limit
+            made.append(decode(json.dumps(record).encode()))
     roles = Questions(general_task="general", domain_task=domain)
     return summarize(made, {"embedded": roles})
 
@@ -79,9 +84,7 @@ def advice_of(variants: Mapping[str, V], requirements: Mapping[str, object], **s
     return advise(summary_of(variants, **sweep), requirements_of(requirements), "mine")  # type: ignore[arg-type]
 
 
-def _record(
-    name: str, variant: V, number: int, requests: int, rounds: int, questions: int, per: int
-) -> dict[str, object]:
+def _record(name: str, variant: V, number: int, requests: int, questions: int, per: int) -> dict[str, Any]:
     runtime = "transformers" if variant.kind == "control" else "llamacpp"
     size = int((variant.mb or 1.0) * 1e6)
     made = records.record(name, number, requests=1, spec=(STEPS[variant.kind], runtime, size, 1.0, 0.5, 0.5))

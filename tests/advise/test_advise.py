@@ -14,7 +14,7 @@ from bench.advise.cost import training_of
 from bench.advise.named import FOLDER, chosen, names
 from bench.advise.requirements import Cost, requirements_of
 from bench.cli import main
-from bench.commands.advise import override
+from bench.commands.requirements import override
 from bench.report.advice.answer import sentence
 from bench.report.advice.data import data_of
 from bench.report.advice.next_steps import next_steps
@@ -43,7 +43,7 @@ def test_the_answer_comes_first_and_every_line_fits_80_columns(
 ) -> None:
     assert run(results, "requirements.not_forgotten=null") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Ship finetuned-q8: it meets every limit")
+    assert lines[0].startswith("Ship finetuned-q8: it answers like the full fine-tune")
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
     places = [text.index(part) for part in ("Variant", "Matrix", "The rule", "Measure next")]

@@ -56,7 +56,7 @@ def test_a_variant_that_nothing_could_show_to_be_slower_dominates_nothing() -> N
 
 def test_rounds_that_disagree_ask_for_rounds_and_not_for_requests() -> None:
     advice = advice_of({"b": but(BASE, ms=(100.0, 205.0))}, {"max_p50_ms": 202})
-    assert sentence(advice).endswith("only 1 of 2 rounds show it: measure more rounds.")
+    assert sentence(advice).endswith("is open for b: only 1 of 2 rounds show it.")
 
 
 def test_the_same_model_unquantized_is_the_one_that_it_was_made_from() -> None:

@@ -22,7 +22,7 @@ STATED: dict[str, Any] = {
             {"title": "As it is", "variant": "base"},
             {"title": "Small", "variant": "q2", "claim": {"size_gb": 6.5, "latency_ms": 20, "quality_percent": 59}},
         ],
-        "kept": {"before": "base", "after": "q2"},
+        "claims": [{"title": "8x smaller", "metric": "size_bytes", "times": [8], "before": "base", "after": "q2"}],
     },
     "order": {"title": "Which order?", "says": "First or last.", "anchor": "base", "variants": ["qlora-q4"]},
     "changes": {"title": "What changes?", "says": "Alone.", "rows": [{"title": "Q4", "before": "base", "after": "q4"}]},
@@ -37,8 +37,8 @@ def test_questions_of_a_record_are_those_of_its_suite_and_name_their_variants_by
     assert questions.variants() == {
         "options.rows[0].variant": "base",
         "options.rows[1].variant": "q2",
-        "options.kept.before": "base",
-        "options.kept.after": "q2",
+        "options.claims[0].before": "base",
+        "options.claims[0].after": "q2",
         "order.anchor": "base",
         "order.variants[0]": "qlora-q4",
         "changes.rows[0].before": "base",
@@ -51,6 +51,14 @@ def test_questions_of_a_record_are_those_of_its_suite_and_name_their_variants_by
     ("change", "why"),
     [
         ({"domain_task": None}, "options needs a domain_task, on which the options are compared"),
+        (
+            {"options": {**STATED["options"], "claims": [{**STATED["options"]["claims"][0], "times": [8, 7]}]}},
+            "times: got [8.0, 7.0], allowed: the smaller number first - at `$.config.questions.options.claims[0]`",
+        ),
+        (
+            {"options": {**STATED["options"], "claims": [{**STATED["options"]["claims"][0], "times": 8}]}},
+            "Expected `array`, got `int` - at `$.config.questions.options.claims[0].times`",
+        ),
         ({"opinions": {}}, "unknown field `opinions`"),
         ({"options": {**STATED["options"], "rows": []}}, "length >= 1 - at `$.config.questions.options.rows`"),
         ({"options": {**STATED["options"], "title": ""}}, "length >= 1 - at `$.config.questions.options.title`"),
@@ -68,3 +76,13 @@ def test_questions_that_cannot_be_read_are_one_line_with_their_place(
     assert why in complaint
     assert "$.config.questions" in complaint
     assert "\n" not in complaint
+
+
+def test_questions_of_an_older_record_still_load() -> None:
+    content = records.record("q4")
+    options = {key: value for key, value in STATED["options"].items() if key != "claims"}
+    content["config"]["questions"] = {**STATED, "options": {**options, "kept": {"before": "base", "after": "q2"}}}
+    asked = typed(content).config.questions
+    assert asked is not None
+    assert asked.options is not None
+    assert asked.options.claims == ()

@@ -38,15 +38,36 @@ def test_questions_that_a_record_states_are_shown_in_its_words(tmp_path: Path) -
                 "title": "Is the smallest one good enough?",
                 "says": "On what it knew before.",
                 "rows": [{"title": "As it is", "variant": "base"}, {"title": "Small", "variant": "q2"}],
-                "kept": {"before": "base", "after": "q2"},
+                "claims": [
+                    {"title": "a fourth", "metric": "size_bytes", "times": [4], "before": "base", "after": "q2"},
+                    {"title": "quick", "metric": "tokens_per_s", "times": [7, 8], "before": "base", "after": "q2"},
+                    {"title": "as good", "metric": "accuracy", "times": [0.98], "before": "base", "after": "q2"},
+                    {
+                        "title": "cheap",
+                        "metric": "cost",
+                        "times": [10],
+                        "before": "base",
+                        "after": "q2",
+                        "source": "an ad",
+                    },
+                    {"title": "tiny", "metric": "size_bytes", "times": [9], "before": "base", "after": "q1"},
+                ],
             },
         }
         records.write(tmp_path, content)
     report = render(tmp_path, tmp_path / "out", Wanted())
     options = text_of(report).split("## Is the smallest one good enough?")[1].split("\n## ")[0]
-    assert "| Option | Size | E2E P50, ms | E2E P99, ms | general: right |" in options
-    assert "| Small (q2) | 1.70 MB (4.06× smaller) |" in options
-    assert "q2 keeps 67.7 % of what base gets right on general" in options
+    assert "| Option | Size | E2E P50, ms | general: right |" in options
+    assert "| Small (q2) | 1.70 MB |" in options
+    claims = text_of(report).split("## Claimed: claimed against measured")[1].split("\n## ")[0]
+    lines = {line.split(" ")[1]: line for line in claims.splitlines() if line.startswith("| ")}
+    assert lines["a"] == "| a fourth (base → q2) | *4×* | 4.06× | 1.01 | yes |"
+    assert lines["quick"].startswith("| quick (base → q2) | *7–8×* | 1.")
+    assert lines["quick"].endswith("| no |")
+    assert lines["as"].startswith("| as good (base → q2) | *98 %* | 67.7 % (")
+    assert lines["cheap"] == "| cheap (base → q2) | *10×* | not measured | – | – |"
+    assert "cheap: an ad; not measured (cost needs a measured capacity)." in claims
+    assert "tiny: not measured (no q1 in this sweep)." in claims
     page = next(file for file in report.files if file.name == "index.html").read_text()
     assert "Is the smallest one good enough?" in page
     assert 'id="order"' not in page

@@ -17,6 +17,8 @@ from bench.selftest import raw_values, records
 from bench.stats import estimates, proportions
 from tests.report.conftest import render_all, table_of, text_of
 
+KINDS = (".svg", "-narrow.svg", ".png", ".csv")
+
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -39,11 +41,11 @@ def report(sweep: Path) -> Report:
 
 def test_it_writes_a_page_a_text_a_table_and_the_charts(report: Report) -> None:
     names = {file.name for file in report.files}
-    drawn = ("accuracy-size-general", "accuracy-size-hr", "latency", "latency-transformers", "subjects-hr")
-    charts = {f"{name}.{kind}" for name in (*drawn, "subjects-general") for kind in ("svg", "png", "csv")}
+    drawn = ("decision", "accuracy-size-general", "accuracy-size-hr", "latency", "latency-transformers", "subjects-hr")
+    charts = {f"{name}{kind}" for name in (*drawn, "subjects-general") for kind in KINDS}
     assert names == {"index.html", "report.md", "table.csv", *charts}
     assert str(report).endswith("index.html")
-    assert not [file for file in report.files[0].parent.iterdir() if file.name not in names]
+    assert [file.name for file in report.files[0].parent.iterdir() if file.name not in names] == ["index.json"]
 
 
 def test_rendering_twice_gives_the_same_bytes(sweep: Path, report: Report, tmp_path: Path) -> None:
@@ -54,8 +56,11 @@ def test_rendering_twice_gives_the_same_bytes(sweep: Path, report: Report, tmp_p
 def test_the_page_is_self_contained_and_small(report: Report) -> None:
     page = next(file for file in report.files if file.name == "index.html").read_text()
     assert len(page) < 1_500_000
-    assert page.count("<svg ") == 6
-    assert not re.search(r'(src|href)="(?!#)|@import|url\((?!#)', page)
+    assert page.count("<svg ") == 14  # a wide and a narrow one of each chart
+    beside = {file.name for file in report.files}
+    linked = set(re.findall(r'(?:src|href)="([^"#]+)"', page))
+    assert linked <= beside
+    assert not re.search(r"@import|url\((?!#)", page)
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids)) or not [i for i in ids if ids.count(i) > 1 and f"#{i}" in page]
     assert "out of memory after 3 of 100 steps &lt;killed&gt; | signal 9" in page
@@ -106,8 +111,8 @@ def test_a_failed_variant_is_a_row_with_its_command(report: Report) -> None:
     assert table_of(report)["finetuned-q5"]["status"] == "partly failed"
     text = text_of(report)
     assert "`python -m bench.sweep.worker build .cache/cells/qlora.json`" in text
-    line = next(line for line in text.splitlines() if line.startswith("| qlora "))
-    assert line.count("not measured") == 13
+    line = next(line for line in text.splitlines() if line.startswith("| qlora (QLoRA"))
+    assert line.count("not measured") == line.count("|") - 2
     bad = [finding for finding in report.findings if finding.level == "bad"]
     assert [finding.title for finding in bad] == ["finetuned-q5", "qlora"]
     assert bad[1].text.startswith("Rounds 0, 1, 2 failed at build lora: MemoryError")
@@ -128,9 +133,10 @@ def test_the_runtime_control_passes_and_is_stated(report: Report) -> None:
 
 def test_the_article_is_quoted_as_a_claim_beside_what_was_measured(report: Report) -> None:
     text = text_of(report)
-    line = next(line for line in text.splitlines() if line.startswith("| Quantize only (q4) |"))
-    assert line.startswith("| Quantize only (q4) | 2.30 MB (3.00× smaller) |")
-    assert line.endswith("| *6.5 GB (8× smaller)* | *20 ms (7.5× faster)* | *59 % (−1 points)* |")
+    lines = text.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("| Quantize only (q4) | 2.30 MB |"))
+    assert lines[place].endswith("| not measured |")
+    assert lines[place + 1] == "| *Article (Quantize only)* | *6.5 GB* | *20* | *59 %* | *$0.05 per user and month* |"
     assert "not measured here" in text
 
 

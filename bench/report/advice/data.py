@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.advise.advice import Advice, Judged
+from bench.advise.claims import Checked, checked
 from bench.advise.judgement import Judgement
 from bench.report.advice.answer import sentence
 from bench.report.advice.next_steps import next_steps
@@ -41,6 +42,27 @@ def data_of(advice: Advice) -> Data:
             "serving": None,
             "training": {name: value and vars(value) for name, value in advice.training.items()},
         },
+        "claims": [_claim(one) for one in checked(advice.summary)],
+    }
+
+
+def _claim(one: Checked) -> Data:
+    """Return a claim and what was measured of it; a ratio, or of quality the share kept, with its interval."""
+    measured, claim = one.measured, one.claim
+    return {
+        "title": claim.title,
+        "metric": claim.metric,
+        "before": claim.before,
+        "after": claim.after,
+        "claimed": list(claim.ends),
+        "measured": measured and measured.value,
+        "low": measured and measured.low,
+        "high": measured and measured.high,
+        "n": measured and measured.n,
+        "measured_of_claimed": one.of_claimed and list(one.of_claimed),
+        "holds": one.holds,
+        "why": one.why,
+        "source": claim.source,
     }
 
 

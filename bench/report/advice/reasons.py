@@ -19,7 +19,7 @@ def reasons(advice: Advice) -> list[Reason]:
     topics: list[Iterator[Reason]] = [_matrix(advice)]
     if advice.ship:
         topics += [_beside(advice, advice.ship), _sure(advice, advice.ship), _alternatives(advice, advice.ship)]
-    topics += [_nearest_miss(advice), _dominated(advice), _quantizing(advice), _cost(advice)]
+    topics += [nearest_miss(advice), _dominated(advice), _quantizing(advice), _cost(advice)]
     return [(printable(title), printable(text)) for topic in topics for title, text in topic]
 
 
@@ -71,7 +71,7 @@ def _change(advice: Advice, before: Judged, after: Judged) -> str:
 
 def _speed(faster: Estimate, every_round: bool) -> str:
     if faster.low is None or faster.high is None:
-        return f"{times(faster)} as fast, not shown: n too small"
+        return f"{times(faster)} as fast, not shown: too few rounds or requests"
     shown = "" if every_round and (faster.low > 1 or faster.high < 1) else ", no difference shown"
     return f"{times(faster)} as fast ({times_span(faster)}{shown})"
 
@@ -113,8 +113,8 @@ def _alternatives(advice: Advice, ship: Judged) -> Iterator[Reason]:
         yield "Cheaper, in the noise", f"{listed(names)}: {differ}, {'' if why.startswith('nor') else 'but '}{why}."
 
 
-def _nearest_miss(advice: Advice) -> Iterator[Reason]:
-    """Name the variant that misses least, where none qualifies."""
+def nearest_miss(advice: Advice) -> Iterator[Reason]:
+    """Yield the variant that misses least, where none qualifies."""
     failed = [(len(one.those("fail")), one) for one in advice.variants if one.status == "fail"]
     if advice.exit_code == 1 and failed:
         n, one = min(failed, key=lambda pair: (pair[0], -min(j.room for j in pair[1].those("fail"))))

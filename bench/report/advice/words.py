@@ -13,6 +13,7 @@ MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "not measured": "–"}
 LEGEND = (
     "✓ all of the 95 % interval is inside the limit · ✗ all of it is outside · ? it reaches across · – not measured"
 )
+FRACTIONS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4}
 NAMES = 4
 """More names than that are counted and not listed."""
 
@@ -99,3 +100,10 @@ def listed(names: Sequence[str], of: str = "variants") -> str:
 def share_of_size(part: float, whole: float) -> str:
     """Write how large one size is of another."""
     return f"{100 * part / whole:.0f} %" if whole else share(0.0)
+
+
+def in_fractions(part: float, whole: float) -> str:
+    """Write how large one size is of another in words, where a fraction says it to within 5 %."""
+    share_of = part / whole if whole else 0.0
+    near = (words for words, fraction in FRACTIONS.items() if abs(share_of / fraction - 1) <= 0.05)
+    return next(near, share_of_size(part, whole))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.compare.verdict import Verdict, VerdictLine
 from bench.report.charts.style import INK, MUTED, WIDTH, chart
+from bench.report.metric_words import in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def _figure(panels: Mapping[str, Sequence[VerdictLine]]) -> Figure:
 def _panel(axes: Axes, metric: str, lines: Sequence[VerdictLine], variants: Sequence[str]) -> None:
     points = lines[0].scale == "points"
     limit = 100 * lines[0].limit
-    axes.set_title(metric, fontsize=12)
+    axes.set_title(in_words(metric), fontsize=12)
     axes.set_xlabel("points" if points else "%")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)

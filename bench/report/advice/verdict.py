@@ -1,0 +1,54 @@
+"""The verdict on one variant in one to three words, for a column of a table."""
+
+from __future__ import annotations
+
+import math
+
+from bench.advise.advice import Advice, Judged, change_of, smaller
+from bench.advise.judgement import Judgement, shown_no_worse
+from bench.report.advice.words import printable, subject_of, units_of
+
+
+def verdict_of(advice: Advice, judged: Judged) -> str:
+    """Say what the advice makes of a variant: `ship`, `runner-up`, `4.6× larger`, `fails size`, `undecided: …`."""
+    return printable(_verdict(advice, judged))
+
+
+def _verdict(advice: Advice, judged: Judged) -> str:
+    if judged in advice.controls:
+        return "control"
+    if failed := judged.those("fail"):
+        return f"fails {subject_of(min(failed, key=lambda one: not one.limit.is_quality).limit)}"
+    if judged.those("not measured"):
+        return "not measured"
+    if undecided := judged.those("undecided"):
+        return f"undecided: {_more(undecided)}"
+    if advice.trial:
+        return "a trial only"
+    if judged is advice.ship:
+        return "ship"
+    if judged is advice.runner_up:
+        return "runner-up"
+    return _beside_ship(advice, judged)
+
+
+def _more(undecided: tuple[Judgement, ...]) -> str:
+    """Return what the open limit that takes most still needs."""
+    most = max(undecided, key=lambda one: one.needed or math.inf)
+    if most.needed:
+        return f"{most.needed - most.n:,} more {units_of(most.limit).partition(' ')[0]}"
+    return "more rounds" if "rounds" in most.why else "at the limit"
+
+
+def _beside_ship(advice: Advice, judged: Judged) -> str:
+    ship = advice.ship
+    assert ship is not None  # it passes, and so something is shipped
+    change = change_of(advice.task, advice.best, judged, advice.summary) if advice.best else None
+    if change is not None and change.high < 0:
+        return "answers worse"
+    if smaller(judged, ship):
+        return "smaller, in doubt"
+    if smaller(ship, judged) and math.inf not in (ship.size, judged.size):
+        return f"{judged.size / ship.size:.1f}× larger"
+    alike = change is None or shown_no_worse(change, advice.margin)
+    return "as good" if alike or judged is advice.best else "in doubt"
