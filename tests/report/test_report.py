@@ -66,10 +66,10 @@ def test_the_page_is_self_contained_and_small(report: Report) -> None:
     assert "out of memory after 3 of 100 steps &lt;killed&gt; | signal 9" in page
 
 
-def test_charts_keep_their_text_as_text_of_at_least_11_points(report: Report) -> None:
+def test_charts_keep_their_text_as_text_of_at_least_18_pixels_on_a_slide(report: Report) -> None:
     for file in (file for file in report.files if file.suffix == ".svg"):
         svg = file.read_text()
-        assert min(float(size) for size in re.findall(r"font[^;]*?([\d.]+)px", svg)) >= 11
+        assert min(float(size) for size in re.findall(r"font[^;]*?([\d.]+)px", svg)) * 1600 / 800 >= 18
         assert "<image" not in svg
 
 
