@@ -58,7 +58,7 @@ def as_json(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
         "lines": [_finite(asdict(line)) for line in comparison.lines],
         "flips": None if flipped is None else [asdict(flip) for flip in flipped],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 def _finite(line: Mapping[str, object]) -> dict[str, object]:

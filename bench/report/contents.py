@@ -138,17 +138,17 @@ def _folds(
     yield Fold("commands", "Commands to reproduce", commands=commands(selection, summary, advice))
 
 
-def _claims(summary: Summary) -> list[Grid]:
-    """Return the options of the suite beside what is claimed for them, and each claim; none where it asks for none."""
-    asked = summary.questions
-    if not asked or not asked.options or not asked.domain_task:
-        return []
-    return [options_grid(summary, asked.options, asked.domain_task), *claims_grids(summary)]
-
-
 def _flips(quantizing: Quantizing, texts: Texts) -> Fold:
     """Show the questions that are answered differently after quantizing: one by one, with all choices."""
     plain, quantized = quantizing.plain.row, quantizing.quantized.row
     flipped = list(flips_between(plain, quantized, texts))
     grids = (flips_grid(flipped, plain.variant, quantized.variant, "flipped"),) if flipped else ()
     return Fold("flips", f"Questions that flip from {plain.variant} to {quantized.variant}", grids)
+
+
+def _claims(summary: Summary) -> list[Grid]:
+    """Return the options of the suite beside what is claimed for them, and each claim; none where it asks for none."""
+    asked = summary.questions
+    if not asked or not asked.options or not asked.domain_task:
+        return []
+    return [options_grid(summary, asked.options, asked.domain_task), *claims_grids(summary)]

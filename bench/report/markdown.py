@@ -26,7 +26,7 @@ def markdown(contents: Contents, charts: Mapping[str, Chart]) -> str:
     parts += [_grid(grid) for grid in contents.sections]
     for fold in contents.folds:
         drawn = [shown.pop(chart.name) for chart in fold.drawn(charts)]
-        parts += [f"<details><summary>{fold.title}</summary>", *map(_chart, drawn), *_fold(fold), "</details>"]
+        parts += [f"<details><summary>{plain(fold.title)}</summary>", *map(_chart, drawn), *_fold(fold), "</details>"]
     parts += [_chart(chart) for chart in shown.values()]
     parts += ["## How to read this", "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS)]
     return "\n\n".join(filter(None, parts)) + "\n"
@@ -78,4 +78,4 @@ def _entry(entry: Entry) -> str:
 
 def plain(text: str) -> str:
     """Write a text in one line, without what Markdown reads as a column or a tag."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

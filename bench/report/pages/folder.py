@@ -6,6 +6,7 @@ JSON file of the same name, with what the list shows of it and the files that we
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -56,8 +57,8 @@ def write_pages(
                 (folder / name).unlink(missing_ok=True)
     stay = () if complete else sorted(earlier)
     told = before if before and f"{page}.html" in stay else about  # the list shows what the page says
-    content = msgspec.json.encode(msgspec.structs.replace(told, files=(*files, *stay)))
-    write_at_once(note, msgspec.json.format(content, indent=1) + b"\n")
+    content = msgspec.to_builtins(msgspec.structs.replace(told, files=(*files, *stay)))
+    write_at_once(note, json.dumps(content, indent=1) + "\n")
     if out is None:
         _write_list(folder.parent)
     link_pages(folder, f"../{LIST}" if out is None else "")
