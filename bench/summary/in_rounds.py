@@ -15,15 +15,13 @@ def with_rounds(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Row]:
     in_rounds: dict[str, dict[str, InRounds]] = {row.variant: {} for row in rows}
     for metric in metrics:
         samples = {row.variant: sample for row in rows if (sample := rounds_of(metric, row))}
-        spreads = {}
-        if metric.test == "rounds" and samples:
-            q = next(iter(samples.values())).q
-            spreads = rounds.spreads({name: sample.blocks for name, sample in samples.items()}, q)
+        q = next((sample.q for sample in samples.values()), 0.5)
+        spreads = rounds.spreads({name: sample.blocks for name, sample in samples.items()}, q)
         for row in rows:
             if row.variant in samples:
                 values = (metric.value((record,)) for record in row.records)
                 each = tuple(value.value for value in values if value)
-                in_rounds[row.variant][metric.name] = InRounds(each, spreads.get(row.variant, rounds.UNKNOWN))
+                in_rounds[row.variant][metric.name] = InRounds(each, spreads[row.variant])
     return [replace(row, in_rounds=in_rounds[row.variant]) for row in rows]
 
 

@@ -78,8 +78,12 @@ def test_what_the_advice_reads_is_the_ratio_of_the_table() -> None:
     summary = sweep((12.0, 12.4, 11.8), (9.0, 9.4, 9.1))
     base, q4 = (summary.by_name[name] for name in ("base", "q4"))
     for name in ("e2e_p50_ms", "tokens_per_s"):
+        assert q4.ratio(name) is not None
         assert pairs.ratio(metric_of(summary, name), base, q4) == q4.ratio(name)
         assert pairs.beside(metric_of(summary, name), base, q4) == q4.beside_base[name]
+    p90 = pairs.beside(metric_of(summary, "e2e_p90_ms"), base, q4)  # beside the base it is shown alone
+    assert p90 is not None
+    assert p90.shown
     assert pairs.every_round_shows(metric_of(summary, "e2e_p50_ms"), base, q4)
 
 
