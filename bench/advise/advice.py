@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.advise.by_rounds import Spread, spreads
 from bench.advise.cost import Training, training_of
 from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, made_from, shown_no_worse, worst
 from bench.advise.limits import Limit, deciding_task, limits_of
 from bench.advise.requirements import Requirements
+from bench.advise.roofline import Roofline, roofline_of
 from bench.advise.situation import Situation, situation_of
 from bench.advise.trial import question_limit
 from bench.metrics.metric import Metric
@@ -50,7 +52,8 @@ class Judged:
 class Quantizing:
     """What quantizing does here: a variant beside the same model unquantized, in one runtime.
 
-    `faster` is the ratio of a latency, above 1 where the quantized one is faster. `needed` says that the unquantized
+    `faster` is the ratio of a latency, above 1 where the quantized one is faster. `roofline` is that of the unquantized
+    one, None where no bandwidth was measured. `needed` says that the unquantized
     one misses a limit on size, memory or latency; `skip` that quantizing gains nothing that the limits ask for.
     """
 
@@ -60,6 +63,7 @@ class Quantizing:
     faster: Estimate | None
     needed: bool
     skip: bool
+    roofline: Roofline | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
     Controls, the same models in another engine, are judged and never chosen.
     """
     limits = limits_of(requirements, summary)
-    judged = [_judged(row, limits, summary) for row in summary.rows]
+    timed = {metric.name: spreads(metric, summary) for metric in summary.metrics if metric.name in _latencies(limits)}
+    judged = [_judged(row, limits, summary, timed) for row in summary.rows]
     variants = tuple(one for one in judged if one.row.family != CONTROL)
     task = deciding_task(summary)
     trial = question_limit(summary)
@@ -139,8 +144,12 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
     )
 
 
-def _judged(row: Row, limits: Sequence[Limit], summary: Summary) -> Judged:
-    judgements = tuple(judge(limit, row, summary) for limit in limits)
+def _latencies(limits: Sequence[Limit]) -> set[str]:
+    return {limit.metric for limit in limits if limit.kind == "latency"}
+
+
+def _judged(row: Row, limits: Sequence[Limit], summary: Summary, timed: Mapping[str, Mapping[str, Spread]]) -> Judged:
+    judgements = tuple(judge(limit, row, summary, timed.get(limit.metric, {}).get(row.variant)) for limit in limits)
     return Judged(row, judgements, worst(judgements))
 
 
@@ -281,4 +290,4 @@ def _quantizing(
     is_faster = faster is not None and faster.low is not None and faster.low > 1
     is_faster = is_faster and metric is not None and pairs.every_round_shows(metric, plain.row, quantized.row)
     skip = not binding and plain.status == "pass" and (quantized.status == "fail" or not is_faster)
-    return Quantizing(plain, quantized, metric, faster, binding, skip)
+    return Quantizing(plain, quantized, metric, faster, binding, skip, roofline_of(plain.row))

@@ -61,13 +61,8 @@ def _checked(claim: Claimed, summary: Summary) -> Checked:
     metric = next((metric for metric in summary.metrics if metric.name == name), None)
     measured = None
     if metric is not None:
-        measured = _kept(metric, before, after) if claim.metric == ACCURACY else _times(metric, before, after)
+        measured = (_kept if claim.metric == ACCURACY else pairs.ratio)(metric, before, after)
     return Checked(claim, measured, "" if measured else f"{name} has no value on both sides")
-
-
-def _times(metric: Metric, before: Row, after: Row) -> Estimate | None:
-    """Return how many times better the later variant is."""
-    return pairs.ratio(metric, *((after, before) if metric.better == "higher" else (before, after)))
 
 
 def _kept(metric: Metric, before: Row, after: Row) -> Estimate | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from bench.advise.by_rounds import Spread
 from bench.advise.limits import Limit
-from bench.metrics.metric import Metric, Rounds
-from bench.stats.estimates import least_n, percentile
+from bench.stats.estimates import least_n
 from bench.stats.proportions import Paired
 from bench.summary import pairs
 from bench.summary.rows import Row, Summary
 
 Status = Literal["pass", "fail", "undecided", "not measured"]
+LEAST_ROUNDS = 3
+"""What is proposed where one round was measured: a spread of two is hardly known."""
 MANY = 1_000_000
 """More samples than that are not proposed."""
 
@@ -26,6 +28,7 @@ class Judgement:
     `value`, `low` and `high` are in the limit's unit; an exact number is its own interval. An end that is None is open:
     the sample is too small to give it. `bound` is the limit itself, of a share to be kept the change that it allows.
     `n` counts samples, `needed` is the n that would decide what is undecided, were the value what it looks like.
+    `rounds` counts the rounds of a latency, and `needed_rounds` those that would decide it where rounds are short.
     """
 
     limit: Limit
@@ -37,6 +40,8 @@ class Judgement:
     n: int = 0
     needed: int | None = None
     why: str = ""
+    rounds: int = 0
+    needed_rounds: int | None = None
 
     @property
     def room(self) -> float:
@@ -48,8 +53,11 @@ class Judgement:
         return inside / abs(self.bound) if self.bound else inside
 
 
-def judge(limit: Limit, row: Row, summary: Summary) -> Judgement:
-    """Judge a variant by a limit. What was not measured is `not measured`, and never passes."""
+def judge(limit: Limit, row: Row, summary: Summary, spread: Spread | None = None) -> Judgement:
+    """Judge a variant by a limit. What was not measured is `not measured`, and never passes.
+
+    `spread` is that of the rounds of a latency.
+    """
     if limit.kind in ("keeps", "not forgotten"):
         return _kept(limit, row, summary)
     if limit.kind == "training memory":
@@ -57,12 +65,13 @@ def judge(limit: Limit, row: Row, summary: Summary) -> Judgement:
     names = ("peak_device_bytes", "peak_resident_bytes") if limit.kind == "memory" else (limit.metric,)
     estimate = next((row.values[name] for name in names if name in row.values), None)
     if estimate is None:
-        return Judgement(limit, "not measured", limit.bound, why=_absent(row, limit.metric))
+        return Judgement(
+            limit, "not measured", limit.bound, why=_not_asked(limit, summary) or _absent(row, limit.metric)
+        )
     exact = limit.kind in ("size", "memory")
     low, high = (estimate.value, estimate.value) if exact else (estimate.low, estimate.high)
     judged = decided(limit, estimate.value, low, high, estimate.n, limit.bound)
-    metric = next((metric for metric in summary.metrics if metric.name == limit.metric), None)
-    return _by_round(judged, metric, row) if limit.kind == "latency" and metric else judged
+    return by_rounds(judged, spread) if limit.kind == "latency" and spread else judged
 
 
 def decided(
@@ -81,18 +90,32 @@ def decided(
     return Judgement(limit, status, bound, value, low, high, n, needed, why)
 
 
-def _by_round(judged: Judgement, metric: Metric, row: Row) -> Judgement:
-    """Take back a verdict on a latency that not every round shows: the requests of one round are alike."""
-    sample = metric.sample(row.records) if metric.sample else None
-    if judged.status not in ("pass", "fail") or not isinstance(sample, Rounds):
+def by_rounds(judged: Judgement, spread: Spread) -> Judgement:
+    """Judge a latency again by the wider of two intervals, that of its requests and that of its rounds.
+
+    The requests of one round are alike, so that requests alone are too sure. What both intervals show must also be so
+    in every round.
+    """
+    value, bound, limit = judged.value, judged.bound, judged.limit
+    rounds = len(spread.rounds)
+    if value is None:
         return judged
-    rounds = [percentile(block, sample.q) for block in sample.blocks if len(block)]
-    agreeing = sum((value <= judged.bound) == (judged.status == "pass") for value in rounds)
-    if agreeing == len(rounds):
-        return judged
-    why = f"only {agreeing} of {len(rounds)} rounds show it: measure more rounds"
-    values = judged.bound, judged.value, judged.low, judged.high, judged.n
-    return Judgement(judged.limit, "undecided", *values, None, why)
+    if rounds < 2:
+        why = "one round does not show how much rounds differ"
+        open_one = replace(judged, status="undecided", why=why, rounds=rounds)
+        return open_one if judged.needed else replace(open_one, needed_rounds=LEAST_ROUNDS)
+    low, high = spread.around(value)
+    least = None if judged.low is None else min(low, judged.low)
+    most = None if judged.high is None else max(high, judged.high)
+    again = replace(decided(limit, value, least, most, judged.n, bound), rounds=rounds)
+    agreeing = sum((one <= bound) == (value <= bound) for one in spread.rounds)
+    if again.status != "undecided" and agreeing < rounds:
+        why = f"only {agreeing} of {rounds} rounds show it"
+        return replace(again, status="undecided", needed=None, needed_rounds=rounds + 1, why=why)
+    if again.status == "undecided" and None not in (least, most) and low <= bound <= high:
+        why = f"its rounds differ: {' and '.join(f'{one:.3g}' for one in spread.rounds)} ms"
+        return replace(again, needed=None, needed_rounds=spread.rounds_needed(value, bound), why=why)
+    return again
 
 
 def _kept(limit: Limit, row: Row, summary: Summary) -> Judgement:
@@ -104,7 +127,7 @@ def _kept(limit: Limit, row: Row, summary: Summary) -> Judgement:
     metric = next((metric for metric in summary.metrics if metric.name == limit.metric), None)
     if other is None or metric is None:
         why = f"no {limit.of} in this sweep" if other is None else _absent(row, limit.metric)
-        return Judgement(limit, "not measured", 0.0, why=why)
+        return Judgement(limit, "not measured", 0.0, why=_not_asked(limit, summary) or why)
     before = other.value(limit.metric)
     if before is None or row.value(limit.metric) is None:
         return Judgement(limit, "not measured", 0.0, why=_absent(other if before is None else row, limit.metric))
@@ -160,6 +183,13 @@ def _training_memory(limit: Limit, row: Row) -> Judgement:
         return Judgement(limit, "not measured", limit.bound, why=_absent(row, "the memory of its fine-tuning"))
     peak = float(max(peaks))
     return decided(limit, peak, peak, peak, 0, limit.bound)
+
+
+def _not_asked(limit: Limit, summary: Summary) -> str:
+    """Say that a task was asked of no variant, and which were: its name may be a mistake."""
+    if not limit.task or limit.task in summary.tasks:
+        return ""
+    return f"no task {limit.task} in this sweep, but {' and '.join(summary.tasks) or 'none at all'}"
 
 
 def _absent(row: Row, what: str) -> str:

@@ -22,9 +22,12 @@ def chosen(typed: Typed, default: str | None) -> tuple[str, Requirements]:
 
     Raises UserError where there are none, and for requirements that are wrong.
     """
-    name = next((str(value) for key, value in reversed(typed) if key == KEY), default)
-    if name is None:
+    stated = [value for key, value in typed if key == KEY]
+    if not stated and default is None:
         raise UserError(f"requirements: the suite of these records names none; allowed: {', '.join(names())}")
+    name = stated[-1] if stated else default
+    if not isinstance(name, str):
+        raise UserError(f"requirements: got {name!r}, allowed: {', '.join(names())}")
     node = load(name)
     changed = [(key, value) for key, value in typed if key != KEY]
     for key, value in changed:

@@ -20,7 +20,7 @@ Above0 = Annotated[float, Meta(gt=0, lt=1e15)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 Text = Annotated[str, Meta(min_length=1)]
-Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
+Date = Annotated[str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?$")]
 Timed = Literal["e2e", "ttft", "tpot"]
 FINE_TUNED, BASE = "fine-tuned", "base"
 """What `of` may say instead of a variant's name: the variant that is fine-tuned and not quantized, and the base of the
@@ -214,5 +214,7 @@ def _allowed(name: str, what: str) -> str:
         return "a share above 0 and at most 1, such as 0.98 for 98 %"
     if unit := next((words for suffix, words in _UNITS.items() if name.endswith(suffix)), ""):
         return f"a number above 0, in {unit}, or null"
-    kind = "keys with values" if "object" in what else "text" if "str" in what else "a number above 0"
-    return f"{kind}, or null" if "| null" in what else kind
+    expected = what.partition(", got")[0]
+    kinds = {"object": "keys with values", "str": "text", "int": "a whole number from 1", "float": "a number above 0"}
+    kind = next((words for kind, words in kinds.items() if f"`{kind}" in expected), "a number above 0")
+    return f"{kind}, or null" if "| null" in expected else kind

@@ -152,7 +152,7 @@ METRICS = (
     Metric(
         "parent_kl_mean", "Mean KL from its parent", "nat", "divergence", _of(_kl_mean, from_parent_of), _text,
         limit=0.10, test="windows", scale="difference", sample=partial(_kl_clusters, read=from_parent_of),
-        not_finite=partial(_not_finite, parent=True),
+        not_finite=partial(_not_finite, parent=True), family="divergence from the parent",
     ),
     Metric("parent_kl_p99", "KL P99 from its parent", "nat", "divergence", _of(_kl_p99, from_parent_of), _text),
     Metric(

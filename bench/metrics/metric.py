@@ -28,8 +28,7 @@ Test = Literal["exact", "rounds", "questions", "documents", "windows"]
 class Rounds:
     """Raw values in blocks, one per round; the metric is their `q` percentile, or its reciprocal.
 
-    `column` names the values in a record: percentiles of one column are resampled together. Below `least_n` values on
-    a side the percentile has no interval.
+    `column` names the values in a record. Below `least_n` values on a side the percentile has no interval.
     """
 
     blocks: Sequence[Sequence[float]]

@@ -113,14 +113,23 @@ def beside_base_entry(row: Row, metrics: Sequence[Metric]) -> Entry:
     if all(entry == NOT_MEASURED for entry in entries):
         return NOT_MEASURED
     subs = [entry.sub for entry in entries]
-    return Entry(" / ".join(entry.text for entry in entries), " /\n".join(subs) if any(subs) else "")
+    tones = {entry.tone for entry in entries}
+    tone = tones.pop() if len(tones) == 1 else ""
+    return Entry(" / ".join(entry.text for entry in entries), " /\n".join(subs) if any(subs) else "", tone)
 
 
 def change_entry(change: BesideBase | None) -> Entry:
-    """Return one change from the base: how many times better, or points of right answers."""
-    if change is not None and change.ratio is not None:
-        return Entry(times(change.ratio), times_span(change.ratio))
-    return paired_entry(change.paired if change else None)
+    """Return one change from the base: how many times better, or points of right answers.
+
+    A ratio whose rounds differ too much to be relied on says by how much, and has the tone `unsteady`.
+    """
+    if change is None or change.ratio is None:
+        return paired_entry(change.paired if change else None)
+    sub = change.why or times_span(change.ratio)
+    if not change.unsteady:
+        return Entry(times(change.ratio), sub)
+    differ = f"rounds differ by {100 * change.rounds_differ:.0f} %"
+    return Entry(times(change.ratio), ",\n".join(filter(None, (sub, differ))), "unsteady")
 
 
 def paired_entry(paired: Paired | None, between: str = ";\n") -> Entry:

@@ -14,14 +14,19 @@ DEFINITIONS = (
     (
         "P50, P90, P99",
         "the smallest observed value that 50, 90 or 99 % of the requests do not exceed. The interval is between two "
-        "order statistics of the same sample: true for any distribution, if requests are independent. Both ends of "
-        "a P99 at 95 % need 368 requests; with fewer the upper end is open and “n too small” stands there.",
+        "order statistics of the same sample: true for any distribution, if requests are independent, which those of "
+        "one round are not quite: the value of each round stands beside it. Both ends of a P99 at 95 % need 368 "
+        "requests; with fewer the upper end is open and “n too small” stands there.",
     ),
     (
         "Faster, smaller",
         "how many times: what it is compared with ÷ variant, so above 1 is better; both in the same runtime unless a "
-        "table says otherwise. The interval of a latency's is a bootstrap that resamples requests within "
-        "each round, so it holds the noise within the rounds measured and not that between days or machines.",
+        "table says otherwise. The requests of one round are alike, so what is counted is rounds: the 95 % interval "
+        "resamples whole rounds, and uses how much the rounds of all variants of this sweep differ (Student's t; the "
+        "method of “bench compare”). It holds what changes on this machine from round to round, not what another day "
+        "or machine would change. “One round” has no interval; nor has a P99 of fewer than 368 requests on a side. "
+        "Where the rounds of either side differ by more than 10 %, the ratio is grey and says so: measure again on a "
+        "quieter machine, or more rounds. A slow variant is asked fewer requests a round, the first of the same order.",
     ),
     (
         "Bits per weight, bits / weight",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bench.report.advice.words import printable
 from bench.report.charts.chart import Chart
 from bench.report.contents import Contents, Fold
 from bench.report.findings import Finding
@@ -79,4 +78,4 @@ def _entry(entry: Entry) -> str:
 
 def plain(text: str) -> str:
     """Write a text in one line, without what Markdown reads as a column or a tag."""
-    return printable(" ".join(text.split())).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

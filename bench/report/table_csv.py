@@ -62,6 +62,8 @@ def _metric(row: Row, metric: Metric, summary: Summary) -> Columns:
         columns[f"{name}_high"] = _short(estimate.high if estimate else None)
     if any(one.n for one in estimates):
         columns[f"{name}_n"] = estimate.n if estimate else None
+    if any(len(other.rounds(metric.name)) > 1 for other in summary.rows):
+        columns[f"{name}_rounds"] = " ".join(f"{value:.6g}" for value in row.rounds(metric.name))
     if any(other.ratio(metric.name) for other in summary.rows):
         columns |= _ratio(row, metric.name, f"{name}_better_than_base", summary)
     if any(other.paired(metric.name) for other in summary.rows):

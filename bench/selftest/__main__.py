@@ -160,7 +160,7 @@ def _requests() -> dict[str, dict[str, list[float]]]:
 
 def _row(name: str, unit: str, samples: tuple[list[float], list[float]]) -> list[str]:
     of, beside = samples
-    ratio = estimates.percentile_ratio([of], [beside], 0.5)
+    ratio = estimates.percentile_ratio(of, beside, 0.5)
     points = [digits(estimates.percentile(values, 0.5)) for values in samples]
     return [name, unit, *points, times(ratio), times_span(ratio), str(ratio.n)]
 

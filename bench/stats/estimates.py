@@ -81,48 +81,26 @@ def percentile_estimate(
     )
 
 
-def percentile_draws(
-    rounds: Sequence[Sequence[float]], qs: Sequence[float], draws: int = DRAWS, seed: int = 0
-) -> NDArray[np.float64]:
-    """Resample requests within their round; return the percentiles of each draw, shape (len(qs), draws).
+def percentile_ratio(numerator: Sequence[float], denominator: Sequence[float], q: float, seed: int = 0) -> Estimate:
+    """Return numerator / denominator of one percentile of two samples, with its percentile-bootstrap interval.
 
-    Rounds are kept whole in number and size (a stratified bootstrap), so that a slow round stays one round.
+    The values of each sample are taken as independent: it is for one run that alternates between the two; of rounds
+    see `rounds.compare_variants`. The ends are None where either sample is too small for one.
     """
-    pooled = _resampled(tuple(tuple(block) for block in rounds if len(block)), draws, seed)
-    places = [_rank(pooled.shape[1], q) - 1 for q in qs]
-    return np.partition(pooled, sorted(set(places)), axis=1)[:, places].T
-
-
-@lru_cache(maxsize=2)  # both sides of a ratio: its P50 and P99 are asked for one after the other
-def _resampled(rounds: tuple[tuple[float, ...], ...], draws: int, seed: int) -> NDArray[np.float64]:
-    rng = np.random.default_rng(seed)
-    blocks = [np.asarray(block, dtype=float) for block in rounds]
-    return np.concatenate([block[rng.integers(len(block), size=(draws, len(block)))] for block in blocks], axis=1)
-
-
-def ratio_interval(
-    numerator: NDArray[np.float64], denominator: NDArray[np.float64], confidence: float = CONFIDENCE
-) -> tuple[float, float]:
-    """Return the percentile-bootstrap interval of a ratio from two rows of independent draws."""
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(numerator / denominator, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def percentile_ratio(
-    numerator: Sequence[Sequence[float]], denominator: Sequence[Sequence[float]], q: float, seed: int = 0
-) -> Estimate:
-    """Return numerator / denominator of one percentile of two samples, each a list of rounds.
-
-    The ends are None where either sample is too small for an interval of that percentile at all.
-    """
-    samples = [[value for block in side for value in block] for side in (numerator, denominator)]
-    value = percentile(samples[0], q) / percentile(samples[1], q)
-    n = min(map(len, samples))
+    value = percentile(numerator, q) / percentile(denominator, q)
+    n = min(len(numerator), len(denominator))
     if None in percentile_ranks(n, q):
         return Estimate(value, None, None, n)
-    draws = [percentile_draws(side, [q], seed=2 * seed + i)[0] for i, side in enumerate((numerator, denominator))]
-    return Estimate(value, *ratio_interval(draws[0], draws[1]), n)
+    rng = np.random.default_rng(seed)
+    draws = [_percentile_draws(np.asarray(side, dtype=float), q, rng) for side in (numerator, denominator)]
+    low, high = np.quantile(draws[0] / draws[1], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Estimate(value, float(low), float(high), n)
+
+
+def _percentile_draws(values: NDArray[np.float64], q: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    n, place = len(values), _rank(len(values), q) - 1
+    drawn: NDArray[np.float64] = np.partition(values[rng.integers(n, size=(DRAWS, n))], place, axis=1)[:, place]
+    return drawn
 
 
 def windows(values: Sequence[float], size: int) -> tuple[list[float], list[float]]:

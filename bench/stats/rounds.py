@@ -70,14 +70,46 @@ def compare_rounds(sides: Mapping[str, tuple[Blocks, Blocks]], q: float) -> dict
     known = {
         name: (math.sqrt(variance), total_df) for name, variance, total_df in zip(df, variances, total, strict=True)
     }
-    changes = {}
-    for name, (before, after) in sides.items():
-        values = [percentile([value for block in side for value in block], q) for side in (before, after)]
-        error, degrees = known.get(name, (math.inf, 0.0))
-        n, rounds = (min(of) for of in ([sum(map(len, side)) for side in (before, after)], [len(before), len(after)]))
-        agree = rounds_agree(before, after, q)
-        changes[name] = RoundsChange(math.log(values[1] / values[0]), error, degrees, n, rounds, agree)
-    return changes
+    return {name: _change(*pair, q, *known.get(name, (math.inf, 0.0))) for name, pair in sides.items()}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of the log of a percentile of one variant's rounds, with its degrees of freedom.
+
+    It is infinite for a single round: how much rounds differ is then not known.
+    """
+
+    variance: float
+    df: float
+
+
+UNKNOWN = Spread(math.inf, 0.0)
+
+
+def spreads(variants: Mapping[str, Blocks], q: float) -> dict[str, Spread]:
+    """Return the spread of each variant of one sweep; together they show how much its rounds differ."""
+    several = {name: blocks for name, blocks in variants.items() if len(blocks) > 1}
+    own = [block_variance(blocks, q) for blocks in several.values()]
+    variances, df = moderated(own, [float(len(blocks) - 1) for blocks in several.values()])
+    known = {name: Spread(float(v), float(d)) for name, v, d in zip(several, variances, df, strict=True)}
+    return {name: known.get(name, UNKNOWN) for name in variants}
+
+
+def compare_variants(sides: tuple[Blocks, Blocks], q: float, spread: tuple[Spread, Spread]) -> RoundsChange:
+    """Compare the `q` percentile of two variants of one sweep, before and after.
+
+    The degrees of freedom are those of the side that has fewer: two variances that were moderated together are not
+    independent, and a sum of them is then no better known than either.
+    """
+    variance, df = sum(side.variance for side in spread), min(side.df for side in spread)
+    return _change(*sides, q, math.sqrt(variance), df)
+
+
+def _change(before: Blocks, after: Blocks, q: float, error: float, df: float) -> RoundsChange:
+    values = [percentile([value for block in side for value in block], q) for side in (before, after)]
+    n, rounds = (min(of) for of in ([sum(map(len, side)) for side in (before, after)], [len(before), len(after)]))
+    return RoundsChange(math.log(values[1] / values[0]), error, df, n, rounds, rounds_agree(before, after, q))
 
 
 def rounds_agree(before: Blocks, after: Blocks, q: float) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from bench.metrics.metric import Marks, Metric, Rounds, difference, identity_of
-from bench.stats.estimates import Estimate, percentile_ratio
+from bench.metrics.metric import Marks, Metric, difference, identity_of
+from bench.stats.estimates import Estimate, exp
 from bench.stats.proportions import Paired, paired_difference
-from bench.stats.rounds import rounds_agree
-from bench.summary.rows import Row
+from bench.stats.rounds import UNKNOWN, compare_variants, rounds_agree
+from bench.summary.in_rounds import rounds_of
+from bench.summary.rows import BesideBase, Row
 
 
 def identity_difference(metric: Metric, before: Row, after: Row, across_runtimes: bool = False) -> str:
@@ -23,27 +25,50 @@ def identity_difference(metric: Metric, before: Row, after: Row, across_runtimes
 
 
 def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | None:
-    """Return before / after of a metric, above 1 where it became less; None where one side was not measured.
+    """Return how many times better `after` is than `before`, as `beside` does, without the rounds."""
+    change = beside(metric, before, after)
+    return change.ratio if change else None
 
-    The interval, where there is one, is a bootstrap within rounds (`estimates.percentile_ratio`).
-    """
+
+def beside(metric: Metric, before: Row | None, after: Row | None) -> BesideBase | None:
+    """Return how many times better `after` is than `before`; None where one side was not measured, or other things."""
     if before is None or after is None or identity_difference(metric, before, after, across_runtimes=True):
         return None
-    sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
-    if isinstance(sides[0], Rounds) and isinstance(sides[1], Rounds) and sides[0].least_n > 1:
-        above, below = (sides[1], sides[0]) if sides[0].reciprocal else (sides[0], sides[1])
-        return percentile_ratio(above.blocks, below.blocks, above.q)
-    values = [row.value(metric.name) for row in (before, after)]
-    return Estimate(values[0] / values[1]) if values[0] and values[1] else None
+    return times_better(metric, before, after)
+
+
+def times_better(metric: Metric, before: Row, after: Row) -> BesideBase | None:
+    """Return the ratio of two values, above 1 where `after` is better; None where there is no ratio of them.
+
+    The rounds are what is counted, as in `bench compare`: how much those of the whole sweep differ gives the interval.
+    """
+    values = before.value(metric.name), after.value(metric.name)
+    if metric.better is None or metric.scale != "ratio" or not values[0] or not values[1]:
+        return None
+    better = values[1] / values[0] if metric.better == "higher" else values[0] / values[1]
+    n = min(row.values[metric.name].n for row in (before, after))
+    sides = rounds_of(metric, before), rounds_of(metric, after)
+    if sides[0] is None or sides[1] is None:
+        return BesideBase(ratio=Estimate(better, n=n))
+    spread = [row.in_rounds[metric.name].spread if metric.name in row.in_rounds else UNKNOWN for row in (before, after)]
+    change = compare_variants((sides[0].blocks, sides[1].blocks), sides[0].q, (spread[0], spread[1]))
+    rounds = before.rounds(metric.name), after.rounds(metric.name)
+    half, why = change.half_width(), ""
+    if math.isinf(half):
+        why = "one round"
+    elif change.n < sides[0].least_n:
+        why = "n too small"
+    low, high = (None if why else exp(math.log(better) + end) for end in (-half, half))
+    return BesideBase(ratio=Estimate(better, low, high, n), rounds=rounds, why=why)
 
 
 def every_round_shows(metric: Metric, before: Row, after: Row) -> bool:
     """Say whether every round of one variant lies beyond every round of the other; one round shows nothing.
 
-    The requests of one round are alike, so that an interval over requests alone is too sure.
+    Of two rounds each they do so by chance in a third of all cases: what is shown takes the interval of `ratio` too.
     """
-    sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
-    if not isinstance(sides[0], Rounds) or not isinstance(sides[1], Rounds):
+    sides = rounds_of(metric, before), rounds_of(metric, after)
+    if sides[0] is None or sides[1] is None:
         return False
     blocks = sides[0].blocks, sides[1].blocks
     return min(map(len, blocks)) > 1 and rounds_agree(*blocks, sides[0].q)

@@ -12,7 +12,11 @@ from bench.records.types import Record
 from bench.records.values import Answers
 from bench.stats.estimates import Estimate
 from bench.stats.proportions import Paired
+from bench.stats.rounds import Spread
 from bench.summary.family import Family
+
+UNSTEADY = 0.10
+"""Rounds that differ by more than this make a ratio one to be read with care: the machine moved as much as that."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +31,54 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class InRounds:
+    """The value of a metric in each round of a variant, and how much the rounds of its sweep make it vary."""
+
+    values: tuple[float, ...]
+    spread: Spread
+
+
+@dataclass(frozen=True)
 class BesideBase:
     """A metric of a variant beside that of its base: how many times better, or the change of a share of right answers.
 
-    `ratio` is above 1 where the variant is better: base / variant, of what is better higher variant / base. Of answers
-    to the same questions it is `paired` instead, with p adjusted for all such comparisons of the sweep (Holm).
+    `ratio` is above 1 where the variant is better: base / variant, of what is better higher variant / base. Its
+    interval is over the rounds, whose values `rounds` has, those of the base first; where it has none, `why` says what
+    there are too few of. Of answers to the same questions it is `paired` instead, with p adjusted for all such
+    comparisons of the sweep (Holm).
     """
 
     ratio: Estimate | None = None
     paired: Paired | None = None
     p_holm: float | None = None
+    rounds: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    why: str = ""
+
+    @property
+    def rounds_differ(self) -> float:
+        """Return by how much the rounds of the less steady side differ: largest / smallest - 1, 0 without any."""
+        return max((max(side) / min(side) - 1 for side in self.rounds if side), default=0.0)
+
+    @property
+    def unsteady(self) -> bool:
+        """Say whether the rounds of either side differ by more than `UNSTEADY`."""
+        return self.rounds_differ > UNSTEADY
+
+    @property
+    def shown(self) -> bool:
+        """Say whether the ratio is shown to be another than 1: by its interval, and by every round of either side."""
+        if self.ratio is None or self.ratio.low is None or self.ratio.high is None:
+            return False
+        before, after = self.rounds
+        apart = bool(before and after) and (min(before) > max(after) or max(before) < min(after))
+        return apart and not self.ratio.low <= 1 <= self.ratio.high
 
 
 @dataclass(frozen=True)
 class Row:
     """One variant of a sweep; a key that is absent was not measured.
 
-    `values` and `beside_base` are by the name of the metric.
+    `values`, `beside_base` and `in_rounds` are by the name of the metric.
     """
 
     variant: str
@@ -58,6 +93,7 @@ class Row:
     warnings: tuple[str, ...]
     reference: str | None = None
     beside_base: Mapping[str, BesideBase] = field(default_factory=dict)
+    in_rounds: Mapping[str, InRounds] = field(default_factory=dict)
 
     @property
     def is_reference(self) -> bool:
@@ -78,6 +114,10 @@ class Row:
         """Return the value of a metric, None where it was not measured."""
         estimate = self.values.get(name)
         return None if estimate is None else estimate.value
+
+    def rounds(self, name: str) -> tuple[float, ...]:
+        """Return the value of a metric in each round, in their order; empty where it does not come in rounds."""
+        return self.in_rounds[name].values if name in self.in_rounds else ()
 
     def ratio(self, name: str) -> Estimate | None:
         """Return how many times better than its base the variant is in a metric."""

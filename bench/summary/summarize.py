@@ -13,6 +13,7 @@ from bench.records.types import Record
 from bench.summary import warnings
 from bench.summary.beside_base import compared
 from bench.summary.family import FAMILIES, family_of, native_runtime
+from bench.summary.in_rounds import with_rounds
 from bench.summary.rows import Failure, Row, Summary
 
 
@@ -22,7 +23,7 @@ def summarize(records: Sequence[Record], stated: Mapping[str, Questions] | None 
     `stated` has the questions of suites by name, for records of before suites stated them.
     """
     metrics = metrics_of(records)
-    rows = rows_alone(records, metrics)
+    rows = with_rounds(rows_alone(records, metrics), metrics)
     references = _references(rows)
     rows = [replace(row, reference=references.get(row.runtime)) for row in rows]
     newest = max(records, key=lambda record: record.started_at).config

@@ -30,6 +30,7 @@ STEPS: dict[str, tuple[str, ...]] = {
 class V:
     """A variant: what it is, its size in MB, the ms of its requests, and how many of 1,000 it answers right.
 
+    The ms are one number, or one of each round.
     `moved` answers more are right, and that many wrong, than `hr` and `general` say. It `failed` in all rounds, or in
     the round `failed_in` alone.
     """
@@ -58,8 +59,8 @@ def but(variant: V, **changes: object) -> V:
 
 def summary_of(
     variants: Mapping[str, V],
-    requests: int = 400,
-    rounds: int = 2,
+    requests: int = 600,
+    rounds: int = 3,
     questions: int = 1000,
     domain: str | None = "hr",
     per: int = 1000,
@@ -119,7 +120,7 @@ def _latency(ms: float, requests: int) -> dict[str, object]:
     e2e = [ms * (0.98 + 0.02 * i / requests) for i in range(requests)]
     return {
         "loop": "closed", "output_tokens": 32, "e2e_ms": e2e, "ttft_ms": [x / 10 for x in e2e],
-        "tpot_ms": [x / 40 for x in e2e], "prompt_tokens": [8] * requests,
+        "tpot_ms": [x / 40 for x in e2e], "prompt_tokens": [8] * len(e2e),
     }  # fmt: skip
 
 

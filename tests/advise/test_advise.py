@@ -25,6 +25,7 @@ from bench.sweep.conf import names as names_in_conf
 from bench.sweep.request import parse
 from tests.advise.made_up import BASE, BOTH, TUNED_V, V, advice_of, but
 
+TRAINED = {"machine": "test-cpu-2c", "currency": "", "amount": None, "over_budget": None}
 PRICE = {"price_per_hour": 3.6, "currency": "USD", "price_date": "2026-05", "price_source": "x", "priced_machine": "y"}
 
 
@@ -77,6 +78,33 @@ def test_json_has_every_number(results: Path, capsys: pytest.CaptureFixture[str]
         ),
         ("requirements.cost.price_source=null", "requirements.cost: price_per_hour without price_source"),
         ("requirements.cost=3", "requirements.cost: got 3, allowed: keys with values"),
+        (
+            "requirements.cost.price_per_hour=free",
+            "requirements.cost.price_per_hour: got 'free', allowed: a number",
+        ),
+        ("requirements.cost.users=1.5", "requirements.cost.users: got 1.5, allowed: a whole number from 1, or null"),
+        (
+            "requirements.cost.price_date=2026-13",
+            "requirements.cost.price_date: got '2026-13', allowed: a month",
+        ),
+        ("requirements.cost.utilization=30", "requirements.cost.utilization: got 30, allowed: a share above 0"),
+        ("requirements.not_forgotten=general", "requirements.not_forgotten: got 'general', allowed: keys with values"),
+        ("requirements.not_forgotten.task=null", "requirements.not_forgotten.task: got None, allowed: text"),
+        ("requirements.quality=0.9", "requirements.quality: got 0.9, allowed: keys with values"),
+        ("requirements.quality.domain.of=null", "requirements.quality.domain: keeps and of go together"),
+        (
+            "requirements.max_p99_ms.x=3",
+            "requirements.max_p99_ms: got {'x': 3}, allowed: a number above 0",
+        ),
+        ("requirements.max_p99_ms=", "requirements.max_p99_ms: got '', allowed: a number above 0, in milliseconds"),
+        ("requirements.target=laptop", "requirements.target: got 'laptop', allowed: server, phone"),
+        ("requirements=null", "requirements: got None, allowed: batch, edge-phone, hr-chatbot, realtime"),
+        ("requirements=[hr-chatbot]", "requirements: got ['hr-chatbot'], allowed: batch, edge-phone"),
+        (
+            "requirements=../hr-chatbot",
+            "requirements: no '../hr-chatbot' in conf/requirements; did you mean hr",
+        ),
+        ("requirements.max_p99_ms", "'requirements.max_p99_ms': not a valid override; allowed: requirements=NAME"),
         ("requirements.latency=all", "requirements.latency: got 'all', allowed: e2e, ttft, tpot"),
         ("suite=smoke", "'suite=smoke': no requirement; allowed: requirements=NAME"),
         ("+requirements.x=1", "'+requirements.x=1': no requirement; allowed: requirements=NAME"),
@@ -117,6 +145,15 @@ def test_a_key_is_changed_and_null_removes_a_limit() -> None:
     name, requirements = chosen(typed, "hr-chatbot")
     assert (name, requirements.max_p99_ms) == ("hr-chatbot, changed", None)
     assert requirements.quality["hr"].at_least == 0.9
+
+
+def test_a_task_that_no_variant_was_asked_is_named_with_those_that_were(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(results, "requirements.quality.hrr.at_least=0.5", "requirements.not_forgotten=null") == 2
+    text = " ".join(capsys.readouterr().out.split())
+    assert "hrr ≥ 50 % is not measured of finetuned" in text
+    assert "no task hrr in this sweep, but general and hr" in text
 
 
 EVIL = "<script>alert(1)</script>\x1b[31m\x1b]0;x\x07\n[bold]"
@@ -168,4 +205,26 @@ def test_training_costs_its_measured_seconds_only_on_the_machine_that_is_priced(
 
 def test_serving_is_never_priced_from_a_latency() -> None:
     advice = advice_of({"b": BASE}, {"max_p99_ms": 200, "cost": PRICE})
-    assert ("Cost of serving", "not measured (no capacity was measured).") in reasons(advice)
+    (serving,) = [text for topic, text in reasons(advice) if topic == "Cost of serving"]
+    assert serving.startswith("not measured (run a measure of load")
+    assert data_of(advice)["cost"] == {"serving": None, "training": {"b": {**TRAINED, "seconds": 0.0}}}
+
+
+def test_training_is_priced_in_the_text_with_its_seconds_and_its_price() -> None:
+    price = {**PRICE, "priced_machine": "test-cpu-2c", "finetune_budget": 500}
+    advice = advice_of({"f": TUNED_V}, {"max_p99_ms": 200, "cost": price})
+    assert dict(reasons(advice))["Cost of training"] == (
+        "0.07 USD (70.0 s of fine-tuning, measured on test-cpu-2c; 3.6 USD an hour, x, 2026-05), "
+        "within the budget of 500."
+    )
+
+
+def test_a_sweep_ends_with_the_answer_in_one_sentence(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.commands.run import _show_advice
+    from bench.records.store import read
+
+    found, _ = read(results)
+    _show_advice(found, "batch")
+    assert capsys.readouterr().out == "Ship base: it alone is shown to meet every limit.\n"
+    _show_advice(found, None)
+    assert capsys.readouterr().out == ""

@@ -6,9 +6,10 @@ import pytest
 
 from bench.advise.requirements import requirements_of
 from bench.report.advice.answer import sentence
+from bench.report.advice.next_steps import next_steps
 from bench.report.advice.reasons import reasons
 from bench.summary import pairs
-from tests.advise.made_up import BASE, BOTH, TUNED_V, V, advice_of, but, summary_of
+from tests.advise.made_up import BASE, BOTH, QUANT, TUNED_V, V, advice_of, but, summary_of
 from variants.errors import UserError
 
 FAST = {"max_p50_ms": 500}
@@ -29,7 +30,7 @@ def test_requirements_whose_limits_are_all_null_are_refused(node: dict[str, obje
 
 @pytest.mark.parametrize(("ms", "shown"), [((11.5, 8.8), False), ((8.5, 8.4), True), (8.0, True)])
 def test_a_speed_is_shown_where_every_round_shows_it(ms: float | tuple[float, float], shown: bool) -> None:
-    summary = summary_of({"b": but(BASE, ms=(12.2, 9.0)), "q": but(BASE, kind="quantized", mb=2.5, ms=ms)})
+    summary = summary_of({"b": but(BASE, ms=(12.2, 9.0)), "q": but(BASE, kind="quantized", mb=2.5, ms=ms)}, rounds=2)
     metric = next(metric for metric in summary.metrics if metric.name == "e2e_p50_ms")
     rows = summary.by_name
     assert pairs.every_round_shows(metric, rows["b"], rows["q"]) is shown
@@ -55,8 +56,27 @@ def test_a_variant_that_nothing_could_show_to_be_slower_dominates_nothing() -> N
 
 
 def test_rounds_that_disagree_ask_for_rounds_and_not_for_requests() -> None:
-    advice = advice_of({"b": but(BASE, ms=(100.0, 205.0))}, {"max_p50_ms": 202})
-    assert sentence(advice).endswith("is open for b: only 1 of 2 rounds show it.")
+    advice = advice_of({"b": but(BASE, ms=(100.0, 110.0, 205.0))}, {"max_p50_ms": 202}, rounds=3)
+    assert sentence(advice) == "Not decided: E2E P50 ≤ 202 ms is open for b; about 7 rounds would decide."
+    assert "b: its rounds differ: 99 and 109 and 203 ms." in next_steps(advice)
+
+
+def test_one_round_decides_no_latency_however_many_requests_it_served() -> None:
+    advice = advice_of({"b": BASE}, FAST, rounds=1, requests=4000)
+    assert sentence(advice) == "Not decided: E2E P50 ≤ 500 ms is open for b; about 3 rounds would decide."
+
+
+def test_the_rounds_of_the_other_variants_say_how_much_rounds_differ() -> None:
+    """Three rounds alone would say too little; those of one machine together say enough."""
+    noisy = but(BASE, ms=(100.0, 120.0, 105.0))
+    limit = {"max_p50_ms": 150}
+    alone = advice_of({"b": noisy}, limit, rounds=3)
+    beside = advice_of(
+        {"b": noisy, **{f"q{i}": but(QUANT, ms=(100.0, 118.0, 103.0)) for i in range(5)}}, limit, rounds=3
+    )
+    high = [advice.variants[0].judgements[0].high for advice in (alone, beside)]
+    assert None not in high
+    assert high[1] < high[0]  # type: ignore[operator]
 
 
 def test_the_same_model_unquantized_is_the_one_that_it_was_made_from() -> None:
@@ -66,9 +86,8 @@ def test_the_same_model_unquantized_is_the_one_that_it_was_made_from() -> None:
 
 
 def test_a_failed_round_of_the_choice_is_named_beside_it_and_not_counted() -> None:
-    advice = advice_of({"b": but(BASE, failed="no memory", failed_in=1)}, FAST)
+    advice = advice_of({"b": but(BASE, failed="no memory", failed_in=1)}, FAST, rounds=3, requests=600)
     assert advice.ship is not None
     texts = " ".join(text for _, text in reasons(advice))
-    assert "(200 requests; 1 round)" in texts
+    assert "(400 requests; 2 rounds)" in texts
     assert "Round 2 of b failed at build: no memory." in texts
-    assert "One round: how much the machine differs" in texts

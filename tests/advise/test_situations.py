@@ -96,26 +96,36 @@ TABLE: dict[str, tuple[dict[str, V], dict[str, Any], dict[str, Any], int, str, s
         {"b": but(BASE, memory_mb=5.1)}, {"max_memory_gb": 0.005}, {}, 1, "big", None,
         "Nothing meets your limits: b, the only variant measured, misses memory ≤ 5.00 MB.",
     ),
-    "a latency at the limit": ({"b": but(BASE, ms=200.0)}, FAST, {}, 0, "none", "b",
+    "a latency just inside the limit": ({"b": but(BASE, ms=199.9)}, FAST, {}, 0, "none", "b",
         "Ship b: it meets every limit; no other variant was measured."),
-    "a latency across the limit": (
-        {"b": but(BASE, ms=201.0)}, {"max_p50_ms": 199}, {}, 2, "open", None,
-        "Not decided: E2E P50 ≤ 199 ms is open for b; about 21,583 requests would decide.",
-    ),
-    "367 requests have no P99": (
-        {"b": BASE}, FAST, {"requests": 366}, 2, "open", None,
-        "Not decided: E2E P99 ≤ 200 ms is open for b; about 368 requests would decide.",
-    ),
-    "368 requests have one": ({"b": BASE}, FAST, {"requests": 368}, 0, "none", "b",
+    "a latency at the limit": ({"b": but(BASE, ms=200.0)}, FAST, {}, 2, "open", None,
+        "Not decided: E2E P99 ≤ 200 ms is open for b; about 4 rounds would decide."),
+    "a latency outside it": ({"b": but(BASE, ms=206.0)}, FAST, {}, 1, "slow", None,
+        "Nothing meets your limits: b, the only variant measured, misses E2E P99 ≤ 200 ms."),
+    "a latency across the limit": ({"b": but(BASE, ms=201.0)}, {"max_p50_ms": 199}, {}, 2, "open", None,
+        "Not decided: E2E P50 ≤ 199 ms is open for b; about 8 rounds would decide."),
+    "366 requests have no P99": ({"b": BASE}, FAST, {"requests": 366}, 2, "open", None,
+        "Not decided: E2E P99 ≤ 200 ms is open for b; about 368 requests would decide."),
+    "369 requests have one": ({"b": BASE}, FAST, {"requests": 369}, 0, "none", "b",
         "Ship b: it meets every limit; no other variant was measured."),
-    "few requests can show a miss": (
-        {"b": but(BASE, ms=900.0)}, FAST, {"requests": 300}, 1, "slow", None,
-        "Nothing meets your limits: b, the only variant measured, misses E2E P99 ≤ 200 ms.",
+    "few requests can show a miss": ({"b": but(BASE, ms=900.0)}, FAST, {"requests": 300}, 1, "slow", None,
+        "Nothing meets your limits: b, the only variant measured, misses E2E P99 ≤ 200 ms."),
+    "one slow round of three": (
+        {"b": but(BASE, ms=[100.0, 105.0, 201.0])}, {"max_p50_ms": 190}, {}, 2, "open", None,
+        "Not decided: E2E P50 ≤ 190 ms is open for b; about 7 rounds would decide.",
     ),
-    "one slow round of two": (
-        {"b": but(BASE, ms=[100.0, 201.0])}, {"max_p50_ms": 190}, {}, 2, "open", None,
-        "Not decided: E2E P50 ≤ 190 ms is open for b; about 469 requests would decide.",
+    "rounds that differ, all far inside": (
+        {"b": but(BASE, ms=[10.0, 12.0, 14.0])}, {"max_p50_ms": 190}, {}, 0, "none", "b",
+        "Ship b: it meets every limit; no other variant was measured.",
     ),
+    "two rounds that differ, all inside": (
+        {"b": but(BASE, ms=[100.0, 140.0])}, {"max_p50_ms": 190}, {"rounds": 2}, 2, "open", None,
+        "Not decided: E2E P50 ≤ 190 ms is open for b; about 4 rounds would decide.",
+    ),
+    "one round decides no latency": ({"b": BASE}, FAST, {"rounds": 1}, 2, "open", None,
+        "Not decided: E2E P99 ≤ 200 ms is open for b; about 3 rounds would decide."),
+    "one round decides a size": ({"b": QUANT}, SMALL, {"rounds": 1}, 0, "open", "b",
+        "Ship b: it meets every limit; no other variant was measured."),
     "a share just above the minimum": ({"b": but(BASE, hr=632)}, DOMAIN, {}, 0, "none", "b",
         "Ship b: it meets every limit; no other variant was measured."),
     "a share that may be below it": (
@@ -149,6 +159,20 @@ TABLE: dict[str, tuple[dict[str, V], dict[str, Any], dict[str, Any], int, str, s
         "margin": 0.02}}, {},
         0, "wrong", "f",
         "Ship f: it alone is shown to meet every limit.",
+    ),
+    "perhaps forgotten": (
+        {"b": BASE, "f": but(TUNED_V, general=885)}, {**DOMAIN, "not_forgotten": {"task": "general",
+        "margin": 0.02}}, {}, 2, "wrong", None,
+        "Not decided: general loses ≤ 2 pt of base is open for f; about 2,396 questions would decide.",
+    ),
+    # limits that contradict each other on these variants: no variant has both
+    "right answers only where it is too big": (
+        {"b": BASE, "f": TUNED_V, "fq": but(BOTH, hr=500)}, {**DOMAIN, **SMALL}, {}, 1, "both", None,
+        "Nothing meets your limits: each of the 3 variants misses one.",
+    ),
+    "quick only where it is wrong": (
+        {"b": BASE, "q": QUANT, "f": but(TUNED_V, **SLOW), "fq": but(BOTH, **SLOW)}, ALL, {}, 1, "wrong", None,
+        "Nothing meets your limits: each of the 4 variants misses one.",
     ),
     # which of those that qualify
     "equal answers: the smallest": (FOUR, DOMAIN, {}, 0, "wrong", "fq",
@@ -204,6 +228,12 @@ TABLE: dict[str, tuple[dict[str, V], dict[str, Any], dict[str, Any], int, str, s
         {"b": but(BASE, failed="no memory"), "q": QUANT}, FAST, {}, 0, "open", "q",
         "Ship q: it alone is shown to meet every limit.",
     ),
+    "training memory that nobody measured": (
+        {"b": BASE, "f": but(TUNED_V, training_mb=0)}, {**DOMAIN, "max_training_memory_gb": 2}, {}, 2, "wrong", None,
+        "Not decided: training memory ≤ 2.00 GB was not measured of f.",
+    ),
+    "a trial run": ({"b": BASE, "q": QUANT}, FAST, {"limit": 20, "questions": 20}, 2, "none", None,
+        "A trial run decides nothing: it asked 20 questions of each task."),
     "one fails, another is open": (
         {"b": but(BASE, **SLOW), "q": but(QUANT, ms=None)}, FAST, {}, 2, "slow", None,
         "Not decided: E2E P99 ≤ 200 ms was not measured of q.",

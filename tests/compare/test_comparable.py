@@ -173,6 +173,18 @@ def test_divergences_from_other_bases_are_not_comparable(checkout: Checkout) -> 
     assert checkout.lines()["kl_mean"].why == "divergence base: artifact-bas / another"
 
 
+def test_the_loss_by_quantization_is_compared_though_the_model_before_it_is_another(checkout: Checkout) -> None:
+    def parent(name: str, mean: float) -> dict[str, Any]:
+        kl = [mean + 0.0001 * ((7 * i) % 5 - 2) for i in range(160)]
+        return {"parent": name, "parent_kl": kl, "parent_same_top": "1" * 160}
+
+    checkout.measure(checkout.base, diverging(0.4, **parent("tuned", 0.02)))
+    checkout.measure(checkout.head, diverging(0.4, **parent("tuned again", 0.03)))
+    lines = checkout.lines()
+    assert (lines["parent_kl_mean"].verdict, lines["kl_mean"].verdict) == ("worse", "same")
+    assert lines["parent_kl_mean"].change == pytest.approx(0.01, rel=0.01)
+
+
 def test_divergences_over_another_number_or_window_of_tokens_are_not_comparable(checkout: Checkout) -> None:
     fewer = raw_values.divergence(0.02, windows=10, window=8)
     checkout.measure(checkout.base, diverging(0.02))

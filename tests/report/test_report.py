@@ -66,10 +66,10 @@ def test_the_page_is_self_contained_and_small(report: Report) -> None:
     assert "out of memory after 3 of 100 steps &lt;killed&gt; | signal 9" in page
 
 
-def test_charts_keep_their_text_as_text_of_at_least_11_points(report: Report) -> None:
+def test_charts_keep_their_text_as_text_of_at_least_18_pixels_on_a_slide(report: Report) -> None:
     for file in (file for file in report.files if file.suffix == ".svg"):
         svg = file.read_text()
-        assert min(float(size) for size in re.findall(r"font[^;]*?([\d.]+)px", svg)) >= 11
+        assert min(float(size) for size in re.findall(r"font[^;]*?([\d.]+)px", svg)) * 1600 / 800 >= 18
         assert "<image" not in svg
 
 
@@ -126,7 +126,8 @@ def test_too_few_requests_for_a_p99_are_reported(report: Report) -> None:
 
 def test_the_runtime_control_passes_and_is_stated(report: Report) -> None:
     passed = [finding.text for finding in report.findings if finding.level == "good"]
-    assert len(passed) == 2
+    assert len(passed) == 1
+    assert "finetuned and finetuned-torch are the same model" in passed[0]
     assert "base and base-torch are the same model" in passed[0]
     assert "general: 400 of 400 (100.0 %); hr: 400 of 400 (100.0 %)" in passed[0]
 

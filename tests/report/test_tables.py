@@ -54,6 +54,8 @@ def test_what_was_not_measured_is_shown_as_such_and_nothing_breaks(tmp_path: Pat
     assert {file.name for file in report.files} == {"index.html", "report.md", "table.csv"}
     text = text_of(report)
     assert "| q4 (quantized · llamacpp) | not measured |" in text
+    assert "8x smaller: " in text
+    assert "not measured (no finetuned and no finetuned-q4 in this sweep)." in text
 
 
 def test_peak_memory_of_two_rounds_is_the_larger_one_in_the_table_and_in_the_csv(tmp_path: Path) -> None:

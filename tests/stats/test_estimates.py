@@ -50,8 +50,7 @@ def test_a_small_sample_leaves_the_upper_end_of_a_p99_open() -> None:
 
 def test_a_ratio_of_percentiles_has_an_interval_around_it_and_is_repeatable() -> None:
     rng = np.random.default_rng(1)
-    slow = rng.lognormal(1.0, 0.1, (3, 140)).tolist()
-    fast = rng.lognormal(0.5, 0.1, (3, 140)).tolist()
+    slow, fast = rng.lognormal(1.0, 0.1, 420).tolist(), rng.lognormal(0.5, 0.1, 420).tolist()
     for share in (0.5, 0.99):
         ratio = estimates.percentile_ratio(slow, fast, share, seed=5)
         assert ratio == estimates.percentile_ratio(slow, fast, share, seed=5)
@@ -62,15 +61,8 @@ def test_a_ratio_of_percentiles_has_an_interval_around_it_and_is_repeatable() ->
 
 
 def test_a_ratio_of_p99s_of_small_samples_has_no_ends() -> None:
-    ratio = estimates.percentile_ratio([[2.0] * 300], [[1.0] * 400], 0.99)
+    ratio = estimates.percentile_ratio([2.0] * 300, [1.0] * 400, 0.99)
     assert (ratio.value, ratio.low, ratio.high, ratio.n) == (2.0, None, None, 300)
-
-
-def test_resampling_stays_within_a_round() -> None:
-    # Two of three rounds are slow: if requests were drawn across rounds, the 60th percentile would flip at times.
-    draws = estimates.percentile_draws([[1.0] * 50, [9.0] * 50, [9.0] * 50], [0.33, 0.34], draws=200, seed=0)
-    assert (draws[0] == 1.0).all()
-    assert (draws[1] == 9.0).all()
 
 
 def test_least_n_is_where_an_interval_of_the_percentile_begins() -> None:

@@ -10,7 +10,15 @@ from scipy import special
 from scipy import stats as scipy_stats
 
 from bench.stats.estimates import ratio_mean, ratio_p, windows
-from bench.stats.rounds import _trigamma_inverse, block_variance, compare_rounds, moderated, rounds_agree
+from bench.stats.rounds import (
+    _trigamma_inverse,
+    block_variance,
+    compare_rounds,
+    compare_variants,
+    moderated,
+    rounds_agree,
+    spreads,
+)
 
 
 @pytest.mark.parametrize("k", [2, 3, 5, 8])
@@ -108,3 +116,33 @@ def test_the_interval_of_the_largest_of_some_rounds_covers_though_resamples_repe
             total += 1
             covered += abs(change.log_ratio) <= change.half_width()
     assert covered / total >= 0.95
+
+
+@pytest.mark.parametrize(("k", "least"), [(2, 0.90), (3, 0.93)])
+@pytest.mark.parametrize("sd", [0.02, 0.15])
+def test_variants_of_one_sweep_that_share_a_base_are_covered_though_rounds_move_them(
+    k: int, least: float, sd: float
+) -> None:
+    """Twelve equal variants, each round of each moved by its own; resampling requests would cover a tenth of them."""
+    rng = np.random.default_rng([k, int(100 * sd)])
+    covered = total = 0
+    for _ in range(60):
+        sweep = {
+            str(variant): [list(np.exp(rng.normal(0, sd) + rng.normal(0, 0.02, 30))) for _ in range(k)]
+            for variant in range(12)
+        }
+        spread = spreads(sweep, 0.5)
+        for name in list(sweep)[1:]:
+            change = compare_variants((sweep["0"], sweep[name]), 0.5, (spread["0"], spread[name]))
+            total += 1
+            covered += abs(change.log_ratio) <= change.half_width()
+    assert least <= covered / total <= 0.995
+
+
+def test_a_variant_of_a_single_round_is_compared_without_an_interval_and_lends_the_others_nothing() -> None:
+    several = {"base": [[1.0], [1.1], [1.3]], "q4": [[0.5], [0.6], [0.5]]}
+    spread = spreads({**several, "q2": [[0.4]]}, 0.5)
+    assert {name: spread[name] for name in several} == spreads(several, 0.5)
+    change = compare_variants((several["base"], [[0.4]]), 0.5, (spread["base"], spread["q2"]))
+    assert math.isinf(change.half_width())
+    assert change.log_ratio == pytest.approx(math.log(0.4 / 1.1))

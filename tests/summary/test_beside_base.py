@@ -30,7 +30,7 @@ def test_tokens_per_second_beside_the_base_are_as_much_better_as_a_token_is_quic
     assert rates is not None
     assert times is not None
     assert (rates.value, rates.low, rates.high) == pytest.approx((times.value, times.low, times.high))
-    more = pairs.ratio(metrics["tokens_per_s"], by_name["q4"], by_name["base"])
+    more = pairs.ratio(metrics["tokens_per_s"], by_name["base"], by_name["q4"])
     assert more is not None
     assert more.value == pytest.approx(times.value)
     assert more.low is not None

@@ -7,7 +7,16 @@ import math
 from bench.advise.advice import Advice, Judged, change_of, margin_of
 from bench.advise.judgement import Judgement, is_plain_finetune, shown_no_worse
 from bench.advise.limits import Limit
-from bench.report.advice.words import in_fractions, limit_text, listed, printable, share_of_size, units_of
+from bench.report.advice.words import (
+    effort,
+    in_fractions,
+    limit_text,
+    listed,
+    printable,
+    share_of_size,
+    units_of,
+    would_decide,
+)
 from bench.summary.family import BASE
 
 
@@ -130,11 +139,8 @@ def _open(advice: Advice) -> str:
         return "Not decided: no variant was measured"
     if one := nearest(advice):
         first = _hardest(one)
-        would = ": it is too near the limit to decide"
-        if first.needed:
-            would = f"; about {first.needed:,} {units_of(first.limit).partition(' ')[0]} would decide"
-        elif "rounds" in first.why:
-            would = f": {first.why.partition(':')[0]}"
+        number = would_decide(first)
+        would = f"; {number} would decide" if number else ": it is too near the limit to decide"
         return f"Not decided: {limit_text(first.limit)} is open for {one.name}{would}"
     alive = [one for one in advice.variants if one.status != "fail"]
     missing = list(dict.fromkeys(limit_text(j.limit) for one in alive for j in one.those("not measured")))
@@ -147,14 +153,14 @@ def nearest(advice: Advice) -> Judged | None:
     def distance(one: Judged) -> tuple[int, int, float, float]:
         undecided = one.those("undecided")
         outside = sum((j.value or 0.0) > j.bound if j.limit.at_most else (j.value or 0.0) < j.bound for j in undecided)
-        return outside, len(undecided), max(judgement.needed or math.inf for judgement in undecided), one.size
+        return outside, len(undecided), max(map(effort, undecided)), one.size
 
     return min((one for one in advice.variants if one.status == "undecided"), key=distance, default=None)
 
 
 def _hardest(one: Judged) -> Judgement:
     """Return the open limit that takes most to decide."""
-    return max(one.those("undecided"), key=lambda judgement: judgement.needed or math.inf)
+    return max(one.those("undecided"), key=effort)
 
 
 def _near(advice: Advice) -> str:
@@ -163,5 +169,5 @@ def _near(advice: Advice) -> str:
         return ""
     first, n = _hardest(one), len(one.those("undecided"))
     more = f"; {n - 1} more of its limits {'is' if n == 2 else 'are'} open" if n > 1 else ""
-    why = first.why if "rounds" in first.why else f"{first.n:,} {units_of(first.limit)} were asked"
+    why = first.why if first.needed_rounds else f"{first.n:,} {units_of(first.limit)} were asked"
     return f"{one.name} misses no limit{more}. {why[:1].upper()}{why[1:]}."

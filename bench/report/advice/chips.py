@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.advise.advice import Advice, Judged, change_of, margin_of
+from bench.advise.by_rounds import rounds_of
 from bench.metrics.accuracy import answers_of
 from bench.metrics.chance import chance_level
-from bench.metrics.metric import Metric, Rounds
 from bench.report.advice.words import listed, printable
 from bench.report.findings import controls
 from bench.report.numbers import plural
-from bench.stats.estimates import percentile
 from bench.stats.proportions import Paired
 from bench.summary.rows import Row
 
@@ -77,15 +76,6 @@ def _nearest(advice: Advice) -> dict[str, tuple[Paired, float]]:
     return seen
 
 
-def spread(metric: Metric, row: Row) -> float | None:
-    """Return by what share the slowest round of a variant exceeds its quickest; None for fewer than two rounds."""
-    sample = metric.sample(row.records) if metric.sample else None
-    if not isinstance(sample, Rounds):
-        return None
-    rounds = [percentile(block, sample.q) for block in sample.blocks if len(block)]
-    return max(rounds) / min(rounds) - 1 if len(rounds) > 1 else None
-
-
 def _speed(advice: Advice) -> Chip:
     metric = next((metric for metric in advice.summary.metrics if metric.name == SPEED), None)
     timed = [one for one in advice.variants if SPEED in one.row.values]
@@ -93,7 +83,8 @@ def _speed(advice: Advice) -> Chip:
         return Chip("bad", "Speed: not measured; add latency to suite.measures")
     n_rounds = max(sum(record.latency is not None for record in one.row.records) for one in timed)
     again = f"repeat on a quiet machine: make bench ARGS='suite.rounds={n_rounds + MORE_ROUNDS}'"
-    spreads = [value for one in timed if (value := spread(metric, one.row)) is not None]
+    rounds = [measured for one in timed if len(measured := rounds_of(metric, one.row)) > 1]
+    spreads = [max(measured) / min(measured) - 1 for measured in rounds]
     if not spreads:
         return Chip("warn", f"Speed: one round shows no difference; {again}")
     noisy = sum(value > ROUNDS_DIFFER for value in spreads)

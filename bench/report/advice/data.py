@@ -91,5 +91,7 @@ def _judgement(judgement: Judgement) -> Data:
         "high": judgement.high,
         "n": judgement.n,
         "needed": judgement.needed,
+        "rounds": judgement.rounds,
+        "needed_rounds": judgement.needed_rounds,
         "why": judgement.why,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bench.advise.advice import Advice, Judged, change_of
 from bench.advise.limits import Limit
-from bench.report.advice.words import limit_text, listed, printable, units_of
+from bench.report.advice.words import effort, limit_text, listed, measured, printable, would_decide
 
 MANY = 1_000_000
 NOTHING = "Nothing: no limit is open that could change the answer."
@@ -36,15 +36,12 @@ def _open_limits(advice: Advice) -> Iterator[str]:
     alive = [one for one in advice.variants if one.status != "fail"]
     for limit in advice.limits:
         undecided = [(one, j) for one in alive for j in one.those("undecided") if j.limit == limit]
-        undecided.sort(key=lambda pair: pair[1].needed or math.inf)
+        undecided.sort(key=lambda pair: effort(pair[1]))
         if undecided:
-            now = max(j.n for _, j in undecided)
-            needs = [f"{one.name} {f'about {j.needed:,}' if j.needed else 'no number'}" for one, j in undecided]
-            yield (
-                f"{limit_text(limit)} is open. {units_of(limit).capitalize()} that would decide it ({now:,} now): "
-                f"{listed(needs)}."
-            )
-            yield from dict.fromkeys(f"{one.name}: {j.why}." for one, j in undecided if "rounds" in j.why)
+            needs = [f"{one.name} {would_decide(j) or 'no number'}" for one, j in undecided]
+            now = list(dict.fromkeys(measured(j) for _, j in undecided))
+            yield f"{limit_text(limit)} is open. What would decide it: {listed(needs)} ({listed(now, 'numbers')} now)."
+            yield from dict.fromkeys(f"{one.name}: {j.why}." for one, j in undecided if j.needed_rounds)
         yield from _missing(advice, alive, limit)
 
 

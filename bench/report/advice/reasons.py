@@ -6,12 +6,17 @@ import math
 from collections.abc import Iterator
 
 from bench.advise.advice import Advice, Judged, change_of, latency_metric
+from bench.advise.roofline import Roofline, roofline_of
 from bench.report.advice.words import decided_by, limit_text, listed, printable, units_of, value_text
 from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
 from bench.stats.estimates import Estimate
 from bench.summary import pairs
 
 Reason = tuple[str, str]
+SERVING = (
+    "not measured (run a measure of load, which this version does not have: cost follows the requests a second that a "
+    "machine serves within the limits, and never a latency)."
+)
 
 
 def reasons(advice: Advice) -> list[Reason]:
@@ -19,7 +24,7 @@ def reasons(advice: Advice) -> list[Reason]:
     topics: list[Iterator[Reason]] = [_matrix(advice)]
     if advice.ship:
         topics += [_beside(advice, advice.ship), _sure(advice, advice.ship), _alternatives(advice, advice.ship)]
-    topics += [nearest_miss(advice), _dominated(advice), _quantizing(advice), _cost(advice)]
+    topics += [nearest_miss(advice), _dominated(advice), _quantizing(advice), _roofline(advice), _cost(advice)]
     return [(printable(title), printable(text)) for topic in topics for title, text in topic]
 
 
@@ -71,7 +76,7 @@ def _change(advice: Advice, before: Judged, after: Judged) -> str:
 
 def _speed(faster: Estimate, every_round: bool) -> str:
     if faster.low is None or faster.high is None:
-        return f"{times(faster)} as fast, not shown: n too small"
+        return f"{times(faster)} as fast, not shown: too few rounds or requests"
     shown = "" if every_round and (faster.low > 1 or faster.high < 1) else ", no difference shown"
     return f"{times(faster)} as fast ({times_span(faster)}{shown})"
 
@@ -162,8 +167,29 @@ def _quantizing(advice: Advice) -> Iterator[Reason]:
         yield "Quantizing", f"{small.name} against {plain.name}: {gained}."
 
 
+def _roofline(advice: Advice) -> Iterator[Reason]:
+    """Say how much of a token's time reading the weights takes, where quantizing is a question of speed."""
+    bases = [one for one in advice.variants if one.row.is_reference]
+    if advice.quantizing:
+        yield "Roofline", _reading(advice.quantizing.plain.name, advice.quantizing.roofline)
+    elif "too slow" in advice.situation.problems and bases:
+        yield "Roofline", _reading(bases[0].name, roofline_of(bases[0].row))
+
+
+def _reading(name: str, line: Roofline | None) -> str:
+    if line is None:
+        return "not measured (it takes a size, a time per token and the memory bandwidth of the device)."
+    read = f"reading {sized(line.size_bytes)} at the measured {digits(line.bandwidth_gb_s)} GB/s takes"
+    text = f"{read} {digits(line.reading_ms)} ms; a token of {name} takes {digits(line.token_ms)} ms"
+    if line.launch_bound:
+        return f"{text}: launch-bound, so that fewer bytes make it no faster."
+    if line.share >= 1:
+        return f"{text}: its weights come from a cache, and bandwidth alone decides nothing."
+    return f"{text}: {100 * line.share:.0f} % of it is reading weights, which quantizing can shorten."
+
+
 def _cost(advice: Advice) -> Iterator[Reason]:
-    yield "Cost of serving", "not measured (no capacity was measured)."
+    yield "Cost of serving", SERVING
     ship, cost = advice.ship, advice.requirements.cost
     if ship is None or "finetune" not in ship.row.roles:
         return
@@ -177,7 +203,8 @@ def _cost(advice: Advice) -> Iterator[Reason]:
         budget = ""
         if training.over_budget is not None:
             budget = f", {'over' if training.over_budget else 'within'} the budget of {cost.finetune_budget:g}"
-        yield "Cost of training", f"{training.amount:.2f} {training.currency} ({took}; {price}){budget}."
+        amount = f"{training.amount:.2f}" if training.amount >= 0.01 else "less than 0.01"
+        yield "Cost of training", f"{amount} {training.currency} ({took}; {price}){budget}."
     elif cost.price_per_hour is None:
         yield "Cost of training", f"{took}; no price is stated (requirements.cost.price_per_hour)."
     else:

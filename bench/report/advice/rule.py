@@ -10,7 +10,9 @@ def rule(advice: Advice) -> list[str]:
     """Return the rule in a few sentences, with the margin and the task of this sweep."""
     lines = [
         "A limit passes where the whole 95 % interval is inside it, fails where the whole is outside, else is open. "
-        "A latency must also agree in every round. What was not measured never passes.",
+        "What was not measured never passes.",
+        "A latency is that of a typical round: its interval is the wider of that of its requests and that of its "
+        "rounds, and every round must agree. One round decides none; a few rounds do not show rare slow spells.",
         "A share to be kept is a non-inferiority test: the paired interval of the change, question by question, "
         "against the margin.",
         "A variant qualifies where every limit passes. Controls, the same models in another engine, are no candidates.",

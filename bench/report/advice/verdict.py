@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from bench.advise.advice import Advice, Judged, change_of, smaller
-from bench.advise.judgement import Judgement, shown_no_worse
-from bench.report.advice.words import printable, subject_of, units_of
+from bench.advise.judgement import shown_no_worse
+from bench.report.advice.words import effort, more_needed, printable, subject_of
 
 
 def verdict_of(advice: Advice, judged: Judged) -> str:
@@ -22,7 +22,7 @@ def _verdict(advice: Advice, judged: Judged) -> str:
     if judged.those("not measured"):
         return "not measured"
     if undecided := judged.those("undecided"):
-        return f"undecided: {_more(undecided)}"
+        return f"undecided: {more_needed(max(undecided, key=effort)) or 'at the limit'}"
     if advice.trial:
         return "a trial only"
     if judged is advice.ship:
@@ -30,14 +30,6 @@ def _verdict(advice: Advice, judged: Judged) -> str:
     if judged is advice.runner_up:
         return "runner-up"
     return _beside_ship(advice, judged)
-
-
-def _more(undecided: tuple[Judgement, ...]) -> str:
-    """Return what the open limit that takes most still needs."""
-    most = max(undecided, key=lambda one: one.needed or math.inf)
-    if most.needed:
-        return f"{most.needed - most.n:,} more {units_of(most.limit).partition(' ')[0]}"
-    return "more rounds" if "rounds" in most.why else "at the limit"
 
 
 def _beside_ship(advice: Advice, judged: Judged) -> str:

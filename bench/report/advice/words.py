@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bench.advise.judgement import Judgement
 from bench.advise.limits import Limit
-from bench.report.numbers import digits, points, share, sized
+from bench.report.numbers import digits, plural, points, share, sized
 from bench.terminal import printable as printable
 
 TIMED = {"e2e": "E2E", "ttft": "TTFT", "tpot": "TPOT"}
@@ -84,6 +85,35 @@ def decided_by(judgement: Judgement) -> str:
 def units_of(limit: Limit) -> str:
     """Return what is counted: questions of a task, or requests."""
     return f"questions of {limit.task}" if limit.is_quality else "requests"
+
+
+def would_decide(judgement: Judgement) -> str:
+    """Return how many samples or rounds would decide what is open, empty where no number would."""
+    if judgement.needed_rounds:
+        return f"about {plural(judgement.needed_rounds, 'round')}"
+    return f"about {judgement.needed:,} {units_of(judgement.limit).partition(' ')[0]}" if judgement.needed else ""
+
+
+def measured(judgement: Judgement) -> str:
+    """Return how many of what would decide it there are now."""
+    if judgement.needed_rounds:
+        return plural(judgement.rounds, "round")
+    return f"{judgement.n:,} {units_of(judgement.limit)}"
+
+
+def more_needed(judgement: Judgement) -> str:
+    """Return how many more samples or rounds would decide what is open, empty where no number would."""
+    if judgement.needed_rounds:
+        return f"{judgement.needed_rounds - judgement.rounds:,} more rounds"
+    units = units_of(judgement.limit).partition(" ")[0]
+    return f"{judgement.needed - judgement.n:,} more {units}" if judgement.needed else ""
+
+
+def effort(judgement: Judgement) -> float:
+    """Return how many times as much must be measured to decide what is open, infinite where nothing would."""
+    if judgement.needed_rounds:
+        return judgement.needed_rounds / judgement.rounds
+    return judgement.needed / max(judgement.n, 1) if judgement.needed else math.inf
 
 
 def listed(names: Sequence[str], of: str = "variants") -> str:

@@ -11,7 +11,7 @@ from bench.metrics.divergence import divergence_of, from_parent_of
 from bench.report.charts.chart import Chart
 from bench.report.charts.labels import Label, label, line_boxes, mark_box, note
 from bench.report.charts.picture import Finding, Size, chart, frame, shortened
-from bench.report.charts.style import MUTED, PAPER, colour_of, spaced
+from bench.report.charts.style import MUTED, PAPER, colour_of, is_wide, spaced
 from bench.report.numbers import nats
 from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
@@ -45,8 +45,10 @@ def divergence_against_bits(summary: Summary) -> Chart | None:
     head = title(spots)
     windows = sorted({spot.kl.n for spot in spots})
     n = f"{windows[0]:,}" if len(windows) == 1 else f"{windows[0]:,} to {windows[-1]:,}"
+    low, high, _ = _reach(spots)
+    scale = " (log scale)" if is_wide(low, high) else ""
     subtitle = (
-        "Mean KL divergence of the next token from the same model unquantized, nats (log scale), with 95 % interval "
+        f"Mean KL divergence of the next token from the same model unquantized, nats{scale}, with 95 % interval "
         f"(n = {n} windows of text), against bits per weight as measured; a line joins one model's quantizations."
     )
     told = "; ".join(f"{spot.row.variant} {nats(spot.kl.value)} at {spot.bits:.1f} bits" for spot in spots)
@@ -102,35 +104,38 @@ def _series(spots: Sequence[Spot]) -> list[list[Spot]]:
     return list(together.values())
 
 
+def _reach(spots: Sequence[Spot]) -> tuple[float, float, float]:
+    """Return the least and the largest number that is drawn, and the rounding floor where the view has it, else 0."""
+    ends = [end for spot in spots for end in (spot.kl.value, spot.kl.low, spot.kl.high) if end and end > 0]
+    floor = max(spot.floor for spot in spots)
+    if not 0 < floor < max(ends) or min(ends) > 300 * floor:
+        return min(ends), max(ends), 0.0
+    return min(*ends, floor), max(ends), floor
+
+
 def _draw(axes: Axes, size: Size, spots: Sequence[Spot]) -> None:
     frame(axes, 66, 14, 30, 50)
     axes.set_title("mean KL to the unquantized model, nats", pad=10)
     axes.set_xlabel("bits per weight")
     axes.grid(axis="y")
-    ends = [
-        end
-        for spot in spots
-        for end in (spot.kl.value, spot.kl.low or spot.kl.value, spot.kl.high or spot.kl.value)
-        if end > 0
-    ]
-    floor = max(spot.floor for spot in spots)
-    shows_floor = 0 < floor < max(ends) and min(ends) < 300 * floor
-    spaced(axes, "y", min([*ends, floor] if shows_floor else ends), max(ends), room=0.1)
+    lowest, highest, floor = _reach(spots)
+    spaced(axes, "y", lowest, highest, room=0.1)
     bits = [spot.bits for spot in spots]
-    spaced(axes, "x", min(bits), max(bits), room=0.1)
+    free = 0.1 * (max(bits) - min(bits)) + 0.2
+    axes.set_xlim(min(bits) - free, max(bits) + free)
     taken = []
     for line in _series(spots):
         corners = [(spot.bits, spot.kl.value) for spot in line]
         axes.plot(*zip(*corners, strict=True), color=colour_of(line[0].row.family), lw=1.4, alpha=0.6, zorder=1)
         taken += line_boxes(axes, corners)
     for spot in spots:
-        colour, low = colour_of(spot.row.family), max(spot.kl.low or 0.0, min(ends))
+        colour, low = colour_of(spot.row.family), max(spot.kl.low or 0.0, lowest)
         axes.plot([spot.bits] * 2, [low, spot.kl.high or spot.kl.value], color=colour, lw=1.6, alpha=0.4, zorder=2)
         axes.plot(
             spot.bits, spot.kl.value, marker=spot.row.family.marker, ms=10, color=colour, mec=PAPER, mew=0.8, zorder=3
         )
         taken.append(mark_box(axes, spot.bits, spot.kl.value, 6))
-    if shows_floor:
+    if floor:
         axes.axhline(floor, color=MUTED, lw=1, ls=":", zorder=1)
         taken += note(axes, "rounding floor", (floor, floor), taken, MUTED)
     names = [Label(shortened(spot.row.variant), [(spot.bits, spot.kl.value)], 13) for spot in spots]

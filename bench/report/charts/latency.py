@@ -18,7 +18,7 @@ from bench.summary.rows import Row, Summary
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST = 24
+MOST = 22
 """So many variants are drawn, the quickest first: more would have no room for their names."""
 
 
@@ -140,7 +140,7 @@ def _draw(axes: Axes, size: Size, lines: Sequence[Line]) -> None:
     ]
     spaced(axes, "x", min(ends), max(ends), room=0.04)
     for y, line in enumerate(lines):
-        _marks(axes, line, y, min(1.0, room / 22))
+        _marks(axes, line, y, min(1.0, room / 22), below=min(0.36, 9 / room))
     beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
     shown = [("P50", 48, [line.p50 for line in lines]), ("P99", 102, [line.p99 for line in lines])]
     for head, place, estimates in shown[:1] if size.narrow else shown:
@@ -152,7 +152,7 @@ def _draw(axes: Axes, size: Size, lines: Sequence[Line]) -> None:
             axes.annotate(text, (1, y), (place, 0), ha="right", fontsize=text_size, color=INK, **beside)
 
 
-def _marks(axes: Axes, line: Line, y: int, scale: float) -> None:
+def _marks(axes: Axes, line: Line, y: int, scale: float, below: float) -> None:
     colour, marker = colour_of(line.row.family), line.row.family.marker
     p50, p90, p99 = line.p50.value, line.p90.value, line.p99.value
     low, high = (p99 if end is None else end for end in (line.p99.low, line.p99.high))
@@ -162,4 +162,4 @@ def _marks(axes: Axes, line: Line, y: int, scale: float) -> None:
     axes.plot(p99, y, "o", color=colour, mfc=PAPER, ms=8 * scale, mew=1.8, zorder=4)
     axes.plot(p50, y, marker=marker, color=colour, ms=9 * scale, mec=PAPER, mew=0.6, zorder=5)
     for rounds in (line.rounds_p50, line.rounds_p99):
-        axes.plot(rounds, [y + 0.36] * len(rounds), "|", color=colour, ms=5 * scale, mew=1.4, zorder=3)
+        axes.plot(rounds, [y + below] * len(rounds), "|", color=colour, ms=5 * scale, mew=1.4, zorder=3)

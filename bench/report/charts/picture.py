@@ -42,14 +42,14 @@ class Finding:
 
 
 Draw = Callable[["Axes", Size], None]
-WIDE, NARROW = Size(720, 405), Size(390, 440, narrow=True)
-SLIDE = Size(896, 504)
+WIDE, NARROW = Size(640, 360), Size(390, 440, narrow=True)
+SLIDE = Size(800, 450)
 """The wide panel with its heading above: 16:9 again."""
 SCALE = 1600 / SLIDE.width
-TITLES, SUBTITLES = ((21, 62), (17, 78)), ((13, 108), (11, 128))
+TITLES, SUBTITLES = ((19, 61), (15, 77)), ((12, 104), (10, 126))
 """Font sizes of the heading with the letters that a line has room for, the smaller one where two lines are too few.
 
-On a slide of 1600 pixels the smallest, 11, is 20.
+On a slide of 1600 pixels the smallest, 10, is 20.
 """
 DARK: Mapping[str, tuple[str, str]] = {
     INK: ("ink", "#e6e6e6"),
@@ -152,7 +152,7 @@ def _with_heading(figure: Figure, finding: Finding) -> Any:
     from matplotlib.transforms import Bbox
 
     side, above = (SLIDE.width - WIDE.width) / 2, SLIDE.height - WIDE.height
-    left, top = (40 - side) / WIDE.width, 1 + (above - 14) / WIDE.height
+    left, top = (36 - side) / WIDE.width, 1 + (above - 12) / WIDE.height
     title, size = _wrapped(finding.title, TITLES)
     heading: dict[str, Any] = {"va": "top", "linespacing": 1.15}
     figure.text(left, top, "\n".join(title), fontsize=size, weight="bold", color=INK, **heading)

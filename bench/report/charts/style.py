@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.summary.family import BASE, FAMILIES, Family
-from bench.summary.rows import Row
+from bench.summary.family import BASE, Family
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,13 +62,9 @@ def colour_of(family: Family) -> str:
     return INK if family == BASE else family.colour
 
 
-def family_legend(figure: Figure, rows: Sequence[Row]) -> None:
-    """Put the families that occur in one line at the foot of a figure."""
-    from matplotlib.lines import Line2D
-
-    shown = [family for family in FAMILIES if any(row.family is family for row in rows)]
-    handles = [Line2D([], [], ls="", marker=f.marker, color=f.colour, markersize=9, label=f.name) for f in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
+def is_wide(low: float, high: float) -> bool:
+    """Say whether an axis over these numbers is logarithmic."""
+    return low > 0 and high / low > WIDE_RANGE
 
 
 def spaced(axes: Axes, which: Literal["x", "y"], low: float, high: float, room: float) -> None:
@@ -80,7 +75,7 @@ def spaced(axes: Axes, which: Literal["x", "y"], low: float, high: float, room: 
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     axis, set_limits = (axes.xaxis, axes.set_xlim) if which == "x" else (axes.yaxis, axes.set_ylim)
-    if low <= 0 or high / low <= WIDE_RANGE:
+    if not is_wide(low, high):
         free = max(room * (high - low), 0.04 * high) or 1.0
         set_limits(max(0.0, low - free) if low >= 0 else low - free, high + free)
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
@@ -93,4 +88,4 @@ def spaced(axes: Axes, which: Literal["x", "y"], low: float, high: float, room: 
         ladder = (step * 10.0**power for power in range(-12, 13) for step in steps)
         axis.set_major_locator(FixedLocator([tick for tick in ladder if ends[0] <= tick <= ends[1]]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12f}".rstrip("0").rstrip(".")))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.files import write_at_once
-from bench.report.advice.words import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -28,7 +27,6 @@ def rendered(template: str, definitions: Definitions = (), **content: object) ->
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -40,11 +38,6 @@ def rendered(template: str, definitions: Definitions = (), **content: object) ->
         "inline": lambda svg, name, title: inline(name, title, svg),
     }
     return environment.get_template(template).render(definitions=definitions, **content)
-
-
-def _visible(value: object) -> object:
-    """Write out the control characters of a text, so that no terminal that prints the page acts on them."""
-    return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
 
 
 def _anchor(term: str) -> str:
@@ -63,7 +56,6 @@ def linked(title: str, terms: Mapping[str, str]) -> Markup:
     """Write a column's title, its longest term that the page's glossary defines as a link to the definition."""
     from markupsafe import Markup
 
-    title = printable(title)
     for term in sorted(terms, key=len, reverse=True):
         if place := re.search(rf"(?<!\w){re.escape(term)}(?!\w)", title, re.IGNORECASE):
             link = Markup('<a href="#{}">{}</a>').format(terms[term], place[0])

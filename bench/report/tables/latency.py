@@ -9,6 +9,7 @@ from bench.metrics.metric import Metric
 from bench.report.entries import beside_base_entry, named
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
 from bench.report.numbers import plural, span, titled, written
+from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
 
 MEANINGS = {
@@ -45,8 +46,15 @@ def _entries(row: Row, metrics: Sequence[Metric], compared: Sequence[Metric]) ->
         return [NOT_MEASURED] * (1 + len(metrics) + len(compared))
     rounds = sum(record.latency is not None for record in row.records)
     values = [
-        Entry(written(estimate.value, metric.unit), span(estimate)) if estimate else NOT_MEASURED
+        Entry(written(estimate.value, metric.unit), _small(row, metric, estimate)) if estimate else NOT_MEASURED
         for metric, estimate in zip(metrics, estimates, strict=True)
     ]
     changes = [beside_base_entry(row, [metric]) for metric in compared]
     return [Entry(f"{max(counts):,}", plural(rounds, "round")), *values, *changes]
+
+
+def _small(row: Row, metric: Metric, estimate: Estimate) -> str:
+    """Return the interval of a percentile over the requests, and its value in each round."""
+    each = row.rounds(metric.name)
+    by_round = f",\nrounds {' · '.join(written(value, metric.unit) for value in each)}" if len(each) > 1 else ""
+    return span(estimate) + by_round

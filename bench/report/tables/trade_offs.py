@@ -11,11 +11,11 @@ from bench.report.advice.first_screen import in_words
 from bench.report.advice.words import listed
 from bench.report.entries import change_entry, tone_of
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
-from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
+from bench.report.numbers import digits, plural, points, points_span, sized
 from bench.stats.proportions import Paired
 from bench.summary import pairs
 from bench.summary.family import CONTROL
-from bench.summary.rows import BesideBase, Row, Summary
+from bench.summary.rows import Row, Summary
 
 COMPARED = ("size_bytes", "e2e_p50_ms", "e2e_p99_ms")
 """What the tables show beside the tasks; all other numbers of a variant are in the table of every number."""
@@ -62,7 +62,7 @@ def quantizing_grid(summary: Summary) -> list[Grid]:
     accuracies = _accuracies(summary)
     lines = []
     for row, parent in made:
-        entries = [change_entry(BesideBase(ratio=pairs.ratio(metric, parent, row))) for metric in sizes]
+        entries = [change_entry(pairs.beside(metric, parent, row)) for metric in sizes]
         entries += [_points_entry(pairs.paired(metric, parent, row)) for metric in accuracies]
         lines.append(Line((Entry(row.variant, f"from {parent.variant}"), *entries), row.family))
     columns = ["Variant", *("Smaller" for _ in sizes), *(f"{metric.task}: points" for metric in accuracies)]
@@ -175,17 +175,17 @@ def _effects(summary: Summary, changes: Changes) -> str:
     effects = []
     for change in changes.rows:
         before, after = (summary.by_name.get(name) for name in (change.before, change.after))
-        faster = pairs.ratio(metric, before, after) if metric else None
-        if metric and faster and before and after:
-            doubt = "" if pairs.every_round_shows(metric, before, after) else "not shown in every round"
-            how_sure = ", ".join(filter(None, (times_span(faster), doubt)))
-            effects.append(f"{change.title}: {times(faster)} as fast{f' ({how_sure})' if how_sure else ''}")
+        faster = pairs.beside(metric, before, after) if metric else None
+        if faster:
+            entry = change_entry(faster)
+            how_sure = " ".join(entry.sub.split())
+            effects.append(f"{change.title}: {entry.text} as fast{f' ({how_sure})' if how_sure else ''}")
     return f"{'. '.join(effects)}." if effects else "What each change does to speed: not measured."
 
 
 def _change(summary: Summary, change: Change, ratios: Sequence[Metric], accuracies: Sequence[Metric]) -> Line:
     before, after = (summary.by_name.get(name) for name in (change.before, change.after))
-    entries = [change_entry(BesideBase(ratio=pairs.ratio(metric, before, after))) for metric in ratios]
+    entries = [change_entry(pairs.beside(metric, before, after)) for metric in ratios]
     entries += [_points_entry(pairs.paired(metric, before, after)) for metric in accuracies]
     title = Entry(change.title, f"{change.before} → {change.after}")
     return Line((title, *entries), after.family if after else None)

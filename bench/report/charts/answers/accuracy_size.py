@@ -10,7 +10,7 @@ from bench.report.charts.answers.score import HEADER, Score, counted, labels_of,
 from bench.report.charts.chart import Chart
 from bench.report.charts.labels import label, line_boxes, mark_box
 from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened
-from bench.report.charts.style import MUTED, PAPER, colour_of, spaced
+from bench.report.charts.style import MUTED, PAPER, colour_of, is_wide, spaced
 from bench.report.numbers import plural, sized
 from bench.summary import pairs
 from bench.summary.family import CONTROL
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def accuracy_against_size(summary: Summary, task: str) -> Chart | None:
-    """Draw size on a log axis against right answers with their interval, and the Pareto front; None without either.
+    """Draw size against right answers with their interval, and the Pareto front; None without either.
 
     Controls are left out: they are the same models in an engine that is not to be shipped.
     """
@@ -37,8 +37,10 @@ def accuracy_against_size(summary: Summary, task: str) -> Chart | None:
         return None
     head = title(task, scores)
     n = counted([score.n for score in scores])
+    sizes = [score.size for score in scores]
+    scale = " (log scale)" if is_wide(min(sizes), max(sizes)) else ""
     subtitle = (
-        f"Right answers on {task} with 95 % interval (n = {n}) against size on disk (log scale), "
+        f"Right answers on {task} with 95 % interval (n = {n}) against size on disk{scale}, "
         f"{plural(len(scores), 'variant')} without controls; dashed: the Pareto front of these points."
     )
     finding = Finding(

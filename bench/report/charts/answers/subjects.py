@@ -17,8 +17,8 @@ from bench.summary.rows import Row, Summary
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLUMNS, FEW_COLUMNS = 12, 5
-"""So many subjects have room for their names in a wide and in a narrow picture."""
+COLUMNS, FEW_COLUMNS, ROWS = 12, 5, 16
+"""So many subjects have room for their names in a wide and in a narrow picture, and so many variants."""
 DARK_TEXT, LIGHT_TEXT = "#111111", "#fefefe"
 """On a coloured cell text keeps its colour when the page turns dark, as the cell does."""
 SHOWN = 0.05
@@ -47,15 +47,18 @@ def accuracy_by_subject(summary: Summary, task: str) -> Chart | None:
     subjects = list(dict.fromkeys(subject for _, subject in cells))
     if len(subjects) < 2:
         return None
-    rows = [row for row in summary.rows if any(variant == row.variant for variant, _ in cells)]
     subjects.sort(key=lambda subject: -_largest(cells, subject))
+    compared = {variant for variant, _ in cells}
+    rows = [row for row in summary.rows if row.variant in compared]
     head = title(task, cells, len(subjects))
     n = sorted(cell.change.n for cell in cells.values())
     counts = f"{n[0]:,}" if n[0] == n[-1] else f"{n[0]:,} to {n[-1]:,}"
-    drawn = f"the {COLUMNS} of {len(subjects)} subjects with the largest changes" if len(subjects) > COLUMNS else ""
+    counted = ((len(subjects), COLUMNS, "subjects"), (len(rows), ROWS, "variants"))
+    cut = [f"the {most} of {n} {what} with the largest changes" for n, most, what in counted if n > most]
+    rows = [row for row in rows if row in sorted(rows, key=lambda row: -_most(cells, row))[:ROWS]]
     subtitle = (
         f"{task}: points gained or lost against the base of the same runtime, n = {counts} questions a subject; bold: "
-        f"shown after adjusting for all {len(cells)} (Holm){drawn and f'; {drawn}'}."
+        f"shown after adjusting for all {len(cells)} (Holm){''.join(f'; {one}' for one in cut)}."
     )
     lines = [
         [variant, subject, cell.change.n, cell.change.gained, cell.change.lost]
@@ -101,6 +104,10 @@ def title(task: str, cells: Cells, n_subjects: int) -> str:
 
 def _largest(cells: Cells, subject: str) -> float:
     return max(abs(cell.change.difference) for (_, one), cell in cells.items() if one == subject)
+
+
+def _most(cells: Cells, row: Row) -> float:
+    return max(abs(cell.change.difference) for (variant, _), cell in cells.items() if variant == row.variant)
 
 
 def _alt(task: str, head: str, cells: Cells) -> str:
