@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from bench.terminal import printable
+from bench.terminal import warn
 from variants.configure import similar
 from variants.errors import UserError
 
@@ -57,10 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(_parsed(sys.argv[1:] if argv is None else argv))
     except UserError as error:
-        print(f"bench: {printable(str(error))}", file=sys.stderr)
+        warn(str(error))
         return 2
     except KeyboardInterrupt:
-        print("bench: stopped; run the same command again to go on from here", file=sys.stderr)
+        warn("stopped; run the same command again to go on from here")
         return 130
 
 
@@ -101,8 +101,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         "display, else its path is printed",
     )
     report = _add(commands, "report", "render the report of a sweep from its records")
+    report.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="requirements, as of bench advise")
     report.add_argument("--results", default="results", help="folder of the records (default: results)")
-    report.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report)")
+    report.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report/SWEEP)")
     report.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")
     report.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
     report.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
@@ -114,7 +115,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     history = _add(commands, "history", "show the metrics over the commits of a branch and where they changed")
     history.add_argument("--results", default="results", help="folder of the records (default: results)")
     history.add_argument("--cache", help="folder of its index (default: cache_dir of conf/config.yaml)")
-    history.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report)")
+    history.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report/SWEEP)")
     history.add_argument("--branch", default="HEAD", help="a branch or any git revision (default: HEAD)")
     history.add_argument("--machine", default=None, help="a machine id (default: that of the newest commit)")
     history.add_argument("--sweep", default=None, help="a sweep's name (default: that of the newest commit)")

@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
 LOG_COLUMNS = 240
 """The width of tables in a file or a pipe, in columns: a log has no edge to fit."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and line end, and those that turn the direction of a text."""
+
+
+def visible(text: str) -> str:
+    r"""Return a text with its control characters written out (`\x1b`), so that no name or message steers a terminal.
+
+    Tab and line end stay.
+    """
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def warn(line: str) -> None:
+    """Print a line on standard error, under the name of the program."""
+    print(f"bench: {printable(line)}", file=sys.stderr)
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console on standard output, or error, as wide as the terminal, or LOG_COLUMNS where there is none."""
-    from rich.console import Console
+    """Return a console on standard output, or error, as wide as the terminal, or LOG_COLUMNS where there is none.
 
-    terminal = Console(highlight=False, stderr=stderr)
-    return terminal if terminal.is_terminal else Console(highlight=False, stderr=stderr, width=LOG_COLUMNS)
+    The control characters in what it is given are written out; rich adds its own after that.
+    """
+    from rich import console as rich
+
+    class Printable(rich.Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+    terminal = Printable(highlight=False, stderr=stderr)
+    return terminal if terminal.is_terminal else Printable(highlight=False, stderr=stderr, width=LOG_COLUMNS)
 
 
 def say(

@@ -169,9 +169,13 @@ class Copy:
     def run(self, *typed: str) -> str:
         return self.bench("run", "suite=smoke", f"model={self.model}", f"cache_dir={self.cache}", *typed)
 
+    def written(self, name: str) -> Path:
+        """Return a file that was written about the one sweep there is."""
+        return next((self.results / "report").glob(f"*/{name}"))
+
     def table(self) -> dict[str, dict[str, str]]:
         """Return the rows of the report's table.csv by variant."""
-        with (self.results / "report" / "table.csv").open(newline="") as stream:
+        with self.written("table.csv").open(newline="") as stream:
             return {row["variant"]: row for row in csv.DictReader(stream)}
 
 
@@ -194,13 +198,13 @@ def test_a_measure_costs_its_two_files_and_one_yaml(copy: Copy) -> None:
     row = copy.table()["q4"]
     assert float(row["read_p50_s"]) > 0
     assert float(row["read_p50_s_low"]) <= float(row["read_p50_s"]) <= float(row["read_p50_s_high"])
-    report = (copy.results / "report" / "report.md").read_text()
+    report = copy.written("report.md").read_text()
     assert "Read P50" in report
-    assert "Read P50" in (copy.results / "report" / "index.html").read_text()
+    assert "Read P50" in copy.written("index.html").read_text()
     compared = copy.bench("compare", "HEAD~1", "--metric", "read_p50_s", "--fail-on", "now-fails")
     assert compared.count("read_p50_s") >= 2
     copy.bench("history", "--metric", "read_p50_s")
-    with (copy.results / "report" / "history.csv").open(newline="") as stream:
+    with copy.written("history.csv").open(newline="") as stream:
         points = [row for row in csv.DictReader(stream) if row["metric"] == "read_p50_s"]
     assert len(points) == 4  # two variants at two commits
     assert {point["unit"] for point in points} == {"s"}

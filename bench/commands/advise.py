@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.terminal import console, printable
+from bench.terminal import console, printable, warn
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -30,6 +29,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
     from bench.advise.advice import advise
     from bench.advise.named import chosen, default_of
     from bench.commands.report import stated_questions
+    from bench.commands.requirements import override
     from bench.records.selection import Wanted, select
     from bench.records.store import read
     from bench.summary.summarize import summarize
@@ -39,7 +39,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
     typed = [override(argument) for argument in arguments.overrides]
     records, left_out = read(results, f"{wanted.commit.partition('-dirty')[0][:12]}*" if wanted.commit else "*")
     for file in left_out:
-        print(f"bench: left out: {file}", file=sys.stderr)
+        warn(f"left out: {file}")
     selection = select(records, wanted, results)
     if selection is None:
         asked = f" for {wanted}" if str(wanted) else ""
@@ -51,26 +51,6 @@ def show_advice(arguments: argparse.Namespace) -> int:
     else:
         _print(advice, selection)
     return advice.exit_code
-
-
-def override(argument: str) -> tuple[str, object]:
-    """Return the key and the value of `requirements=…` or `requirements.KEY=…`. Raises UserError for anything else."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    from bench.advise.named import KEY
-
-    allowed = "allowed: requirements=NAME, or requirements.KEY=VALUE such as requirements.max_p99_ms=150"
-    try:
-        parsed = OverridesParser.create().parse_override(argument)
-        value = parsed.value()
-    except HydraException:
-        raise UserError(f"{argument!r}: not a valid override; {allowed}") from None
-    key = parsed.key_or_group
-    plain = not (parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.is_sweep_override())
-    if key.partition(".")[0] != KEY or not plain:
-        raise UserError(f"{argument!r}: no requirement; {allowed}")
-    return key, value
 
 
 def _print_json(advice: Advice, selection: Selection) -> None:

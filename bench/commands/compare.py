@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.terminal import console, printable, say, shown
+from bench.terminal import console, printable, say, shown, visible, warn
 from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import resolve
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 def show_comparison(arguments: argparse.Namespace) -> int:
     """Print what `bench compare` asks for; return its exit code. Raises UserError where there is nothing to compare."""
+    from bench.commands.report import texts_of
     from bench.compare.comparison import compare
     from bench.compare.flips import flips
     from bench.compare.lines import Asked
@@ -31,18 +31,20 @@ def show_comparison(arguments: argparse.Namespace) -> int:
     results, wanted = resolve(arguments.results), Wanted(machine=arguments.machine, sweep=arguments.sweep)
     comparison = compare(results, arguments.base, arguments.head, wanted, asked, arguments.normalize, fail_on)
     for line in comparison.left_out:
-        print(f"bench: left out: {line}", file=sys.stderr)
-    flipped = list(flips(comparison)) if arguments.flips else None
+        warn(f"left out: {line}")
+    html = arguments.format == "html"
+    sides = (*comparison.base.records, *comparison.head.records)
+    flipped = list(flips(comparison, texts_of(sides))) if arguments.flips or html else None
     if arguments.format == "table":
         _print_table(comparison, flipped, arguments.all)
-    elif arguments.format == "html":
+    elif html:
         from bench.report.pages.comparison import write_comparison
 
-        say(f"page: {shown(write_comparison(comparison, list(flips(comparison)), results / 'report'))}")
+        say(f"page: {shown(write_comparison(comparison, flipped or [], results))}")
     else:
         from bench.report.comparison_text import FORMATS
 
-        print(FORMATS[arguments.format](comparison, flipped).rstrip("\n"))
+        print(visible(FORMATS[arguments.format](comparison, flipped).rstrip("\n")))
     return comparison.exit_code
 
 
@@ -89,14 +91,14 @@ def _print_block(comparison: Comparison, name: str, lines: Sequence[VerdictLine]
 def _print_flips(flipped: Sequence[Flip]) -> None:
     from rich.text import Text
 
-    from bench.report.comparison_text import flip_cells
     from bench.report.tables.fitted import fitted
+    from bench.report.tables.flips import columns, flip_cells
 
     out = console()
-    say(f"{len(flipped)} flipped questions; choices are counted from 0")
-    titles = ("variant", "task", "question", "subject", "right", "base", "head", "flip")
+    say(f"{len(flipped)} flipped questions")
+    titles = columns("base", "head")
     rows = [[Text(printable(cell)) for cell in flip_cells(flip)] for flip in flipped]
-    for table in fitted(titles, rows, out.width, words=2):
+    for table in fitted(titles, rows, out.width, words=len(titles)):
         out.print(table)
     out.print()
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import sys
 from pathlib import Path
 
-from bench.files import write_at_once
 from bench.history.branch import History, history
 from bench.records.selection import Wanted
 from bench.report.history_csv import comma_separated
-from bench.terminal import say, say_command, shown
+from bench.terminal import say, say_command, shown, warn
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import resolve
@@ -42,17 +40,18 @@ def _show(arguments: argparse.Namespace) -> int:
     kept = cache.history(results)
     branch = history(results, kept, arguments.branch, wanted, variants, metrics)
     for line in branch.left_out:
-        print(f"bench: left out: {line}", file=sys.stderr)
-    out = Path(arguments.out) if arguments.out else results / "report"
-    files = _write(branch, out, formats, kept)
+        warn(f"left out: {line}")
+    files = _write(branch, results, Path(arguments.out) if arguments.out else None, formats, kept)
     _print(branch)
     say(f"history: {shown(next((file for file in files if file.suffix == '.html'), files[0]))}")
     return 0
 
 
-def _write(branch: History, out: Path, formats: tuple[str, ...], kept_charts: Path) -> list[Path]:
-    from bench.report.pages.history import history_charts, history_page
-    from bench.report.pages.html import link_pages
+def _write(
+    branch: History, results: Path, out: Path | None, formats: tuple[str, ...], kept_charts: Path
+) -> tuple[Path, ...]:
+    from bench.report.pages.folder import write_pages
+    from bench.report.pages.history import about_history, history_charts, history_page
 
     charts = history_charts(branch, kept_charts) if {"html", "svg"} & set(formats) else {}
     files: dict[str, str] = {}
@@ -62,15 +61,12 @@ def _write(branch: History, out: Path, formats: tuple[str, ...], kept_charts: Pa
         files |= {f"{name}.svg": svg for name, svg in charts.items()}
     if "csv" in formats:
         files["history.csv"] = comma_separated(branch)
-    out.mkdir(parents=True, exist_ok=True)
-    written = [write_at_once(out / name, text) for name, text in files.items()]
-    link_pages(out)
-    return written
+    return write_pages(results, out, "history", files, about_history(branch), set(formats) == set(FORMATS))
 
 
 def _print(branch: History) -> None:
     """Print the change points, two lines each, the commands that find their commits, and how many there are."""
-    from bench.report.pages.history import change_grid, commands
+    from bench.report.tables.history import change_grid, commands
 
     measured = f"{branch.measured:,} of {len(branch.commits):,} commits measured"
     say(f"{branch.branch}: {measured}, {branch.sweep}, {branch.machine}")
@@ -79,11 +75,13 @@ def _print(branch: History) -> None:
     grid = change_grid(branch.changes)
     for line in grid.lines:
         cells = dict(zip(grid.columns, (entry.text for entry in line.entries), strict=True))
-        evidence = ", ".join(filter(None, (cells["95 % interval"], cells["p"])))
-        say(f" · {cells['Metric']}: {cells['Change']} ({evidence})", lead=cells["Variant"], under="  ")
+        span = cells["From"] if cells["From"] == cells["To"] else f"{cells['From']} to {cells['To']}"
+        evidence = ", p ".join(filter(None, (span, cells["p"])))
+        change = f"{cells['Change']} {cells['Verdict']} ({evidence})"
+        say(f" · {cells['Metric']}: {change}", lead=cells["Variant"], under="  ")
         between = f"  last before {cells['Last before']}, first after {cells['First after']}"
         commits = "" if cells["Commits"] == "1" else f": one of {cells['Commits']} commits"
-        say(f"{between}{commits}; artifact {cells['Artifact']}, machine check {cells['Canary']}", under="  ")
+        say(f"{between}{commits}; weights {cells['Weights']}, machine check {cells['Machine check']}", under="  ")
     for command in commands(branch.changes):
         say_command(command, lead="  ")
     breaks = sum(len(series.breaks) for series in branch.series)

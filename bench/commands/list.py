@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.sweep.conf import CONF, names
-from bench.terminal import say, shown
+from bench.terminal import say, shown, warn
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -57,7 +56,7 @@ def show_stored(arguments: argparse.Namespace) -> int:
         rest = sum(map(n_records, commits[len(newest) :]))
         say(f"and {len(commits) - len(newest):,} more commits with {rest:,} records: --all shows them")
     for line in unsound:
-        print(f"bench: left out: {line}", file=sys.stderr)
+        warn(f"left out: {line}")
     return 1 if unsound else 0
 
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.browser import open_page
 from bench.records.selection import Wanted
-from bench.terminal import say, shown
+from bench.terminal import say, shown, warn
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 
 if TYPE_CHECKING:
+    from bench.compare.flips import Texts
     from bench.records.questions import Questions
+    from bench.records.types import Record
     from bench.report import Report
 
 
 def render_report(arguments: argparse.Namespace) -> int:
     """Render the report that `bench report` asks for. Raises UserError for an unknown format or without a record."""
+    from bench.commands.requirements import override
     from bench.report import FORMATS, render
 
     results = resolve(arguments.results)
@@ -30,10 +33,11 @@ def render_report(arguments: argparse.Namespace) -> int:
     if arguments.open and "html" not in formats:
         raise UserError(f"--open: opens a page, which --format {arguments.format} does not write; allowed: with html")
     wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
-    out = Path(arguments.out) if arguments.out else results / "report"
-    report = render(results, out, wanted, formats, stated_questions())
+    out = Path(arguments.out) if arguments.out else None
+    typed = [override(argument) for argument in arguments.overrides]
+    report = render(results, out, wanted, formats, stated_questions(), typed, texts_of)
     for line in report.left_out:
-        print(f"bench: left out: {line}", file=sys.stderr)
+        warn(f"left out: {line}")
     if report.selection is None:
         asked = f" for {wanted}" if str(wanted) else ""
         raise UserError(f"no records{asked} under {results}: run `make bench`")
@@ -42,6 +46,18 @@ def render_report(arguments: argparse.Namespace) -> int:
     if arguments.open and (why := open_page(page)):
         say(why)
     return 0
+
+
+def texts_of(records: Sequence[Record]) -> Texts:
+    """Return the questions that these records were asked, as far as their texts are in this checkout."""
+    from bench.tasks.texts import question_texts
+
+    asked: dict[str | None, set[str]] = {}
+    for record in records:
+        accuracy = record.config.measures.get("accuracy", {})
+        asked.setdefault(accuracy.get("data_dir"), set()).update(accuracy.get("tasks") or ())
+    found = [question_texts(sorted(names), data_dir) for data_dir, names in asked.items()]
+    return {digest: words for texts in found for digest, words in texts.items()}
 
 
 def page_of(report: Report) -> Path:

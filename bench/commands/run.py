@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.commands.browser import attended, open_page
-from bench.commands.report import page_of
+from bench.commands.report import page_of, texts_of
 from bench.records import file as record_file
 from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
@@ -50,7 +50,7 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
     first = cells[0]
     results = first.settings.results
     wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
-    report = render(results, results / "report", wanted)
+    report = render(results, None, wanted, texts_of=texts_of)
     _show_outcome(report)
     page = page_of(report)
     say(f"report: {shown(page)}")

@@ -40,7 +40,9 @@ def serving(record: Record) -> Identity:
         "output_tokens": stated(latency.output_tokens),
         **{f"latency.{key}": stated(asked.get(key)) for key in ("prompts", "prompt", "seed")},
         **{
-            f"requests of round {record.round + 1}, {first + 1} to {end}": digest(tuple(latency.prompt_tokens[first:end]))
+            f"requests of round {record.round + 1}, {first + 1} to {end}": digest(
+                tuple(latency.prompt_tokens[first:end])
+            )
             for first, end in _runs(latency.prompt_tokens)
         },
     }

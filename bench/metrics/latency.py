@@ -63,8 +63,8 @@ def _percentiles() -> Iterator[Metric]:
                 test="rounds" if q in JUDGED else None,
                 sample=partial(_rounds, name=name, q=q),
                 family="" if name == "e2e" else PARTS,
-                column=f"{title} P50 / P99" if q in JUDGED else "",
-                beside_base="Faster than base, E2E P50 / P99" if q in JUDGED and name == "e2e" else "",
+                column=f"{title} P{point}" if q in JUDGED else "",
+                beside_base=f"Faster than base, E2E P{point}" if q in JUDGED and name == "e2e" else "",
             )
 
 
@@ -72,6 +72,6 @@ METRICS = (
     *_percentiles(),
     Metric(
         "tokens_per_s", "Tokens per second", "tokens/s", "latency", _tokens_per_s, identity.serving,
-        better="higher", limit=JUDGED[0.5], test="rounds", sample=_tpot_rounds, family=PARTS,
+        better="higher", limit=JUDGED[0.5], test="rounds", sample=_tpot_rounds, family=PARTS, column="Tokens/s",
     ),
 )  # fmt: skip

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import write_at_once
 from bench.records.selection import Selection, Wanted, select
 from bench.records.store import read
-from bench.report.pages.html import link_pages
 
 if TYPE_CHECKING:
+    from bench.advise.advice import Advice
+    from bench.advise.named import Typed
+    from bench.compare.flips import Texts
     from bench.records.questions import Questions
+    from bench.records.types import Record
+    from bench.report.contents import Contents
     from bench.report.findings import Finding
     from bench.report.grid import Grid
     from bench.summary.rows import Summary
 
 FORMATS = ("md", "html", "csv", "svg")
+DRAWN = ("html", "svg")
+"""The formats with charts in them."""
 
 
 @dataclass(frozen=True)
 class Report:
     """What was written and from which records; `selection` is None, and nothing written, where there are none.
 
-    `outcome` is the short table that a sweep ends with.
+    `outcome` is the short table that a sweep ends with; `advice` is None where no limits were stated.
     """
 
     files: tuple[Path, ...]
@@ -33,6 +38,7 @@ class Report:
     findings: tuple[Finding, ...]
     left_out: tuple[str, ...]
     outcome: Grid | None = None
+    advice: Advice | None = None
 
     def __str__(self) -> str:
         """Name the file to open first."""
@@ -43,15 +49,21 @@ class Report:
 
 def render(
     results: Path,
-    out: Path,
+    out: Path | None,
     wanted: Wanted,
     formats: Sequence[str] = FORMATS,
     stated: Mapping[str, Questions] | None = None,
+    typed: Typed = (),
+    texts_of: Callable[[Sequence[Record]], Texts] | None = None,
 ) -> Report:
-    """Write the report of one sweep: index.html, report.md, table.csv and one SVG per chart.
+    """Write the report of one sweep: index.html, report.md, table.csv, and of each chart two SVG, a PNG and a CSV file.
 
+    They go to `out`, or to the folder of the sweep under `results/report`, which the list there names.
     Which sweep is `bench.records.selection.select`'s choice. `stated` has the questions of suites by name, for records
-    of before records stated them. Raises ValueError for a format that is not in FORMATS.
+    of before records stated them; `typed` the requirements to judge by, else those that the suite names;
+    `texts_of` finds the texts of the questions of records. What an earlier report wrote and this one, in all formats,
+    did not write is removed.
+    Raises ValueError for a format that is not in FORMATS, UserError for requirements that are none.
     """
     unknown = set(formats) - set(FORMATS)
     if unknown:
@@ -61,43 +73,54 @@ def render(
     selection = select(records, wanted, results)
     if selection is None:
         return Report((), None, (), tuple(left_out))
+    from bench.report.contents import contents
+    from bench.report.findings import findings
+    from bench.report.pages.folder import write_pages
+    from bench.report.pages.listing import about
     from bench.report.terminal import outcome_grid
     from bench.summary.summarize import summarize
 
     summary = summarize(selection.records, stated)
-    files, findings = _texts(selection, summary, left_out, formats)
-    out.mkdir(parents=True, exist_ok=True)
-    written = tuple(write_at_once(out / name, text) for name, text in files.items())
-    link_pages(out)
-    return Report(written, selection, tuple(findings), tuple(left_out), outcome_grid(summary))
-
-
-def _texts(
-    selection: Selection, summary: Summary, left_out: Sequence[str], formats: Sequence[str]
-) -> tuple[dict[str, str], list[Finding]]:
-    from bench.report.charts.draw import draw_all
-    from bench.report.findings import findings
-    from bench.report.markdown import markdown
-    from bench.report.pages.sweep import headline, page
-    from bench.report.table_csv import comma_separated
-    from bench.report.tables.accuracy import task_grids
-    from bench.report.tables.divergence import divergence_grid
-    from bench.report.tables.latency import latency_grids
-    from bench.report.tables.overview import overview_grid
-    from bench.report.tables.trade_offs import question_grids
-
+    advice = _advice(selection, summary, typed)
     known = findings(selection, summary, left_out)
-    head = headline(selection, summary)
-    grids = [overview_grid(summary), *question_grids(summary)]
-    grids += [*divergence_grid(summary), *task_grids(summary), *latency_grids(summary)]
-    charts = draw_all(summary) if {"html", "svg"} & set(formats) else {}
-    files: dict[str, str] = {}
+    texts = texts_of(selection.records) if texts_of else {}
+    content = contents(selection, summary, advice, known, texts)
+    files = _files(content, summary, advice, formats)
+    told = about(selection, "report", content.heading, len(summary.rows))
+    written = write_pages(results, out, "index", files, told, set(formats) == set(FORMATS))
+    return Report(written, selection, tuple(known), tuple(left_out), outcome_grid(summary), advice)
+
+
+def _advice(selection: Selection, summary: Summary, typed: Typed) -> Advice | None:
+    """Judge a sweep by the requirements that were typed, else by those that its suite names; None without any."""
+    from bench.advise.advice import advise
+    from bench.advise.named import chosen, default_of
+
+    default = default_of(selection.records)
+    if default is None and not typed:
+        return None
+    name, requirements = chosen(typed, default)
+    return advise(summary, requirements, name)
+
+
+def _files(
+    content: Contents, summary: Summary, advice: Advice | None, formats: Sequence[str]
+) -> dict[str, str | bytes]:
+    from bench.report.charts.draw import draw_all
+    from bench.report.markdown import markdown
+    from bench.report.pages.sweep import page
+    from bench.report.table_csv import comma_separated
+
+    charts = draw_all(summary, advice) if set(DRAWN) & set(formats) else {}
+    files: dict[str, str | bytes] = {}
     if "svg" in formats:
-        files |= {f"{name}.svg": svg for name, svg in charts.items()}
+        for chart in charts.values():
+            files |= {f"{chart.name}.svg": chart.slide, f"{chart.name}-narrow.svg": chart.narrow}
+            files |= {f"{chart.name}.png": chart.png, f"{chart.name}.csv": chart.csv}
     if "csv" in formats:
         files["table.csv"] = comma_separated(summary)
     if "md" in formats:
-        files["report.md"] = markdown(head, known, grids, list(charts) if "svg" in formats else [])
+        files["report.md"] = markdown(content, charts if "svg" in formats else {})
     if "html" in formats:
-        files["index.html"] = page(head, known, grids, charts)
-    return files, known
+        files["index.html"] = page(content, charts, frozenset(files))
+    return files

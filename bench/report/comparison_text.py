@@ -9,9 +9,19 @@ from dataclasses import asdict
 
 from bench.compare.comparison import Comparison
 from bench.compare.flips import Flip
-from bench.compare.verdict import ALPHA, VERDICTS, VerdictLine
+from bench.compare.verdict import ALPHA, VerdictLine
 from bench.report.markdown import plain
-from bench.report.tables.comparison import COLUMNS, NUMBERS, cells_of, footnotes, outcome, summary
+from bench.report.tables.comparison import (
+    FOLDED,
+    READ,
+    READ_NUMBERS,
+    conclusion,
+    footnotes,
+    notable_cells,
+    read_cells,
+    summary,
+)
+from bench.report.tables.flips import columns, flip_cells, lost_and_gained
 
 MARKER = "<!-- variantbench compare -->"
 """The first line of the comment, by which a workflow finds the one that it wrote before."""
@@ -48,7 +58,7 @@ def as_json(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
         "lines": [_finite(asdict(line)) for line in comparison.lines],
         "flips": None if flipped is None else [asdict(flip) for flip in flipped],
     }
-    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return json.dumps(content, indent=1, allow_nan=False)
 
 
 def _finite(line: Mapping[str, object]) -> dict[str, object]:
@@ -56,35 +66,30 @@ def _finite(line: Mapping[str, object]) -> dict[str, object]:
 
 
 def as_markdown(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
-    """Write the whole comparison as Markdown."""
-    parts = [
-        f"# {comparison.base.label} → {comparison.head.label}",
-        summary(comparison),
-        _table(comparison, comparison.lines),
-        "\n".join(f"- {plain(note)}" for note in footnotes(comparison)),
-    ]
+    """Write the whole comparison as Markdown: the outcome, what to look at, every line, and last what was compared."""
+    title, rest = conclusion(comparison)
+    parts = [f"# {plain(title)}", f"{plain(rest)}.", *_notable(comparison), "## Every line", _table(comparison.lines)]
     if flipped is not None:
-        parts += ["## Flipped questions", _flips(flipped)]
-    return "\n\n".join(parts) + "\n"
+        parts += [f"## Flipped questions: {lost_and_gained(flipped)}", _flips(flipped)]
+    return "\n\n".join([*parts, "## How to read this", _notes(comparison), plain(summary(comparison))]) + "\n"
 
 
 def as_github(comparison: Comparison, flipped: Sequence[Flip] | None) -> str:
     """Write a comment for a pull request: what matters in sight, the rest folded; cut where GitHub would refuse it."""
     open_ = any(line.verdict == "undecided" for line in comparison.lines)
     mark = {0: "🟡" if open_ else "✅", 1: "❌", 2: "⚠️"}[comparison.exit_code]
-    ranked = sorted(comparison.lines, key=lambda line: VERDICTS.index(line.verdict))
-    notable = [line for line in ranked if line.verdict not in ("same", "undecided")]
-    parts = [
-        MARKER,
-        f"### {mark} variantbench: {outcome(comparison)}",
-        summary(comparison),
-        _table(comparison, notable) if notable else "No metric is shown to have changed beyond chance and its limit.",
-        _folded(f"All {len(comparison.lines)} lines", _table(comparison, comparison.lines)),
-        _folded("How to read this", "\n".join(f"- {plain(note)}" for note in footnotes(comparison))),
-    ]
+    title, rest = conclusion(comparison)
+    parts = [MARKER, f"### {mark} {plain(title)}", f"{plain(rest)}.", *_notable(comparison)]
+    fixed = len(parts)
+    for verdict in FOLDED:
+        if lines := [line for line in comparison.lines if line.verdict == verdict]:
+            parts.append(_folded(f"{len(lines)} {verdict}", _table(lines)))
     if flipped:
-        parts.append(_folded(f"{len(flipped)} flipped questions", _flips(flipped)))
-    while len("\n\n".join(parts)) > COMMENT_CHARACTERS - 200 and len(parts) > 3:
+        parts.append(_folded(f"Flipped questions: {lost_and_gained(flipped)}", _flips(flipped)))
+    parts.append(
+        _folded("How to read this, and what was compared", f"{_notes(comparison)}\n\n{plain(summary(comparison))}")
+    )
+    while len("\n\n".join(parts)) > COMMENT_CHARACTERS - 200 and len(parts) > fixed:
         cut = max(range(3, len(parts)), key=lambda place: len(parts[place]))
         parts[cut] = "A table is too long for a comment: see the output of `bench compare`."
     return "\n\n".join(parts) + "\n"
@@ -97,23 +102,30 @@ FORMATS: dict[str, Callable[[Comparison, Sequence[Flip] | None], str]] = {
 }
 
 
-def _table(comparison: Comparison, lines: Sequence[VerdictLine]) -> str:
-    names = {"base": comparison.base.label, "head": comparison.head.label}
-    rows = [[names.get(name, name) for name in COLUMNS], ["--:" if name in NUMBERS else "---" for name in COLUMNS]]
-    rows += [[plain(cell) for cell in cells_of(line)] for line in lines]
+def _notable(comparison: Comparison) -> list[str]:
+    rows = notable_cells(comparison.lines)
+    return [_rows(rows) if rows else "No metric is shown to have changed beyond chance and its limit."]
+
+
+def _table(lines: Sequence[VerdictLine]) -> str:
+    return _rows([read_cells(line) for line in lines])
+
+
+def _rows(cells: Sequence[Sequence[str]]) -> str:
+    rows = [list(READ), ["--:" if name in READ_NUMBERS else "---" for name in READ]]
+    rows += [list(map(plain, row)) for row in cells]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _flips(flipped: Sequence[Flip]) -> str:
-    rows = [["variant", "task", "question", "subject", "right", "base", "head", ""], ["---"] * 8]
-    rows += [[*flip_cells(flip)] for flip in flipped]
-    return "\n".join(f"| {' | '.join(map(plain, row))} |" for row in rows)
+    titles = columns("base", "head")
+    rows = [[*titles, "Choices"], ["---"] * (len(titles) + 1)]
+    rows += [[*map(plain, flip_cells(flip)), plain(" / ".join(flip.choices))] for flip in flipped]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def flip_cells(flip: Flip) -> list[str]:
-    """Write a flipped question, choices counted from 0."""
-    answers = ("–" if answer is None else str(answer) for answer in (flip.gold, flip.base, flip.head))
-    return [flip.variant, flip.task, flip.question, flip.subject, *answers, "lost" if flip.lost else "gained"]
+def _notes(comparison: Comparison) -> str:
+    return "\n".join(f"- {plain(note)}" for note in footnotes(comparison))
 
 
 def _folded(title: str, text: str) -> str:

@@ -136,7 +136,12 @@ def paired_entry(paired: Paired | None, between: str = ";\n") -> Entry:
     """Return a paired difference in points, in small print its interval and p."""
     if paired is None:
         return NOT_MEASURED
-    return Entry(points(paired.difference), f"{points_span(paired)}{between}{p_value(paired.p)}")
+    return Entry(points(paired.difference), f"{points_span(paired)}{between}{p_value(paired.p)}", tone_of(paired))
+
+
+def tone_of(paired: Paired) -> str:
+    """Return the tone of a paired difference: better, worse, or unsteady where its interval leaves both open."""
+    return "better" if paired.low > 0 else "worse" if paired.high < 0 else "unsteady"
 
 
 def count_entry(row: Row, metrics: Sequence[Metric]) -> Entry:

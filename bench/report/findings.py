@@ -14,6 +14,7 @@ from bench.records.selection import Selection
 from bench.records.types import Record
 from bench.records.values import Answers
 from bench.report.numbers import percent, plural, share
+from bench.stats.estimates import Estimate
 from bench.summary import parity
 from bench.summary.rows import Failure, Row, Summary
 
@@ -91,20 +92,29 @@ def _runtime_controls(rows: Sequence[Row]) -> Iterable[Finding]:
     compared = controls(rows)
     if not compared:
         text = "no model was scored in two runtimes, so an error of one of them would not show"
-        yield Finding("note", "Runtime control", f"Not measured: {text}.")
-    for a, b in dict.fromkeys((control.a, control.b) for control in compared):
-        mine = [control for control in compared if (control.a, control.b) == (a, b)]
-        agree = all(control.agreement.holds for control in mine)
-        differences = (control.agreement.largest_difference for control in mine)
-        largest = max((one for one in differences if one is not None), default=None)
-        yield Finding(
-            "good" if agree else "bad",
-            "Runtime control",
-            f"{a} and {b} are the same model in two runtimes. They pick the same answer on "
-            f"{'; '.join(_same(control) for control in mine)}; the bound is {share(parity.SAME_ANSWERS)}."
-            + ("" if largest is None else f" Largest difference of a log-likelihood: {largest:.3g} nats.")
-            + ("" if agree else f" {_suspects(rows, a, b)}: do not read accuracies across them."),
-        )
+        yield Finding("note", "Runtime control", f"Not measured: {text}. Add a control, such as the base in another.")
+    pairs: dict[tuple[str, str], list[Control]] = {}
+    for control in compared:
+        pairs.setdefault((control.a, control.b), []).append(control)
+    agreeing = []
+    for (a, b), mine in pairs.items():
+        if all(control.agreement.holds for control in mine):
+            agreeing.append(_controlled(a, b, mine))
+        else:
+            text = f"{_suspects(rows, a, b)}: do not read accuracies across them."
+            yield Finding("bad", "Runtime control", f"{_controlled(a, b, mine)} {text}")
+    if agreeing:
+        yield Finding("good", "Runtime control", " ".join(agreeing))
+
+
+def _controlled(a: str, b: str, mine: Sequence[Control]) -> str:
+    differences = (control.agreement.largest_difference for control in mine)
+    largest = max((one for one in differences if one is not None), default=None)
+    return (
+        f"{a} and {b} are the same model in two runtimes. They pick the same answer on "
+        f"{'; '.join(_same(control) for control in mine)}; the bound is {share(parity.SAME_ANSWERS)}."
+        + ("" if largest is None else f" Largest difference of a log-likelihood: {largest:.3g} nats.")
+    )
 
 
 def _same(control: Control) -> str:
@@ -133,7 +143,8 @@ def _requests(records: Sequence[Record]) -> Iterable[Finding]:
         if sent and evaluated and sent != evaluated:
             reused = sum(a != b for a, b in zip(sent, evaluated, strict=False))
             text = f"{reused} of {len(sent)} requests evaluated another number of prompt tokens than was sent"
-            yield Finding("bad", record.variant, f"Round {record.round + 1}: {text}; a prompt cache was at work.")
+            doing = "a prompt cache was at work. Do not read its latencies."
+            yield Finding("bad", record.variant, f"Round {record.round + 1}: {text}; {doing}")
 
 
 def _one_sweep(selection: Selection) -> Iterable[Finding]:
@@ -179,13 +190,26 @@ def _guessing(rows: Sequence[Row], task: str) -> Iterable[Finding]:
     if not low:
         return
     row, accuracy, _ = low[0]
-    listed = ", ".join(f"{one.variant} is {level}: {percent(accuracy)}" for one, accuracy, level in low)
+    alike: dict[str, list[tuple[Row, Estimate]]] = {}
+    for one, estimate, level in low:
+        alike.setdefault(level, []).append((one, estimate))
+    listed = "; ".join(_guessers(level, group) for level, group in alike.items())
     yield Finding(
         "note",
         f"No better than guessing on {task}",
-        f"{listed}. {guessing(row.answers[task]).capitalize()}; n = {accuracy.n:,}. "
-        f"Differences between these variants on {task} say nothing about what was lost.",
+        f"{listed}. {guessing(row.answers[task]).capitalize()}; n = {accuracy.n:,}. Read nothing into differences "
+        f"between these on {task}; where they are to show a loss, ask an easier task.",
     )
+
+
+def _guessers(level: str, group: Sequence[tuple[Row, Estimate]]) -> str:
+    """Name the variants of one level; of several the range of their shares, of one its interval."""
+    if len(group) == 1:
+        row, estimate = group[0]
+        return f"{row.variant} is {level}: {percent(estimate)}"
+    shares = [estimate.value for _, estimate in group]
+    names = ", ".join(row.variant for row, _ in group)
+    return f"{names} are {level}: {share(min(shares))} to {share(max(shares))}"
 
 
 def _cut(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
@@ -206,6 +230,7 @@ def _tokenizers(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Fin
 
 
 def _canary(records: Sequence[Record]) -> Iterable[Finding]:
+    drifted = []
     for name, middle in medians(records).items():
         drifts = [
             (value / middle - 1, record)
@@ -215,10 +240,11 @@ def _canary(records: Sequence[Record]) -> Iterable[Finding]:
         if drifts:
             worst, record = max(drifts, key=lambda drift: abs(drift[0]))
             touched = len({(record.variant, record.round) for _, record in drifts})
-            yield Finding(
-                "note",
-                "The machine drifted",
+            drifted.append(
                 f"{name} was more than {CANARY_DRIFT:.0%} off its median ({middle:.3g}) beside {touched} of "
-                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant}, round "
-                f"{record.round + 1}: latencies of those cells say as much about the machine as about the variant.",
+                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant}, "
+                f"round {record.round + 1}"
             )
+    if drifted:
+        text = "Latencies of those cells say as much about the machine as about the variant: do not rank by them, and"
+        yield Finding("note", "The machine drifted", f"{'; '.join(drifted)}. {text} repeat on a quiet machine.")

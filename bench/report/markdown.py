@@ -1,50 +1,74 @@
-"""The report as Markdown: the same tables, for a merge request or a terminal."""
+"""The report as Markdown: the same in the same order, for a merge request or a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 
+from bench.report.charts.chart import Chart
+from bench.report.contents import Contents, Fold
 from bench.report.findings import Finding
+from bench.report.glossary import DEFINITIONS
 from bench.report.grid import Entry, Grid
-from bench.report.pages.sweep import CHART_TITLES, DEFINITIONS, FIRST, Headline
+
+MARKS = {"good": "✓", "warn": "⚠", "bad": "✗"}
 
 
-def markdown(headline: Headline, findings: Sequence[Finding], grids: Sequence[Grid], charts: Sequence[str]) -> str:
+def markdown(contents: Contents, charts: Mapping[str, Chart]) -> str:
     """Write the whole report; charts are linked as the SVG files beside it."""
-    parts = [
-        f"# {headline.title}",
-        headline.says,
-        "\n".join(f"- {name}: {value}" for name, value in headline.facts),
-    ]
-    if findings:
-        parts += ["## Read this first", "\n".join(_finding(finding) for finding in findings)]
-    parts += [_grid(grid) for grid in grids if grid.key in FIRST]
-    parts += [f"![{CHART_TITLES[name]}]({name}.svg)" for name in charts]
-    parts += [_grid(grid) for grid in grids if grid.key not in FIRST]
+    shown = dict(charts)
+    parts = [f"# {plain(contents.heading)}"]
+    parts += [f"**{plain(contents.banner)}**"] if contents.banner else []
+    parts += ["\n".join(plain(line) + "  " for line in contents.evidence).rstrip()]
+    parts += ["\n".join(f"- {MARKS[chip.level]} {plain(chip.text)}" for chip in contents.chips)]
+    parts += [f"- {finding}" for finding in map(_finding, contents.problems)]
+    parts += [_chart(shown.pop("decision"))] if "decision" in shown else []
+    parts += [_grid(contents.decision), " · ".join(map(plain, contents.context))]
+    parts += [_grid(grid) for grid in contents.sections]
+    for fold in contents.folds:
+        drawn = [shown.pop(chart.name) for chart in fold.drawn(charts)]
+        parts += [f"<details><summary>{plain(fold.title)}</summary>", *map(_chart, drawn), *_fold(fold), "</details>"]
+    parts += [_chart(chart) for chart in shown.values()]
     parts += ["## How to read this", "\n".join(f"- **{name}**: {text}" for name, text in DEFINITIONS)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _chart(chart: Chart) -> str:
+    return f"![{plain(chart.alt)}]({chart.name}.svg)\n\n**{plain(chart.title)}** {plain(chart.subtitle)}".rstrip()
+
+
+def _fold(fold: Fold) -> Iterator[str]:
+    if fold.lines:
+        yield "\n".join(f"- {f'**{plain(topic)}**: ' if topic else ''}{plain(text)}" for topic, text in fold.lines)
+    if fold.findings:
+        yield "\n".join(f"- {_finding(finding)}" for finding in fold.findings)
+    yield from (_grid(grid, "###") for grid in fold.grids)
+    if fold.commands:
+        yield "\n".join(f"- {_code(command)}" for command in fold.commands)
 
 
 def _finding(finding: Finding) -> str:
     mark = {"bad": "**Problem**", "note": "Note", "good": "Passed"}[finding.level]
-    command = f" To reproduce: `{finding.command}`" if finding.command else ""
-    return f"- {mark} · {plain(finding.title)}: {plain(finding.text)}{command}"
+    command = f" To reproduce: {_code(finding.command)}" if finding.command else ""
+    return f"{mark} · {plain(finding.title)}: {plain(finding.text)}{command}"
 
 
-def _grid(grid: Grid) -> str:
-    rows = [grid.columns, ["---"] + ["--:"] * (len(grid.columns) - 1)]
+def _code(command: str) -> str:
+    """Write a command as code: a backtick in it would end the code, so that it is put in more of them."""
+    return f"`` {command} ``" if "`" in command else f"`{command}`"
+
+
+def _grid(grid: Grid, level: str = "##") -> str:
+    rows = [list(map(plain, grid.columns)), ["---"] + ["--:"] * (len(grid.columns) - 1)]
     rows += [[_entry(entry) for entry in line.entries] for line in grid.lines]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    names = [line.entries[0].text for line in grid.lines]
     wide = [
-        f"- {name}: {plain(line.wide)}{f' To reproduce: `{line.code}`' if line.code else ''}"
-        for name, line in zip(names, grid.lines, strict=True)
+        f"- {plain(line.entries[0].text)}: {plain(line.wide)}"
+        + (f" To reproduce: {_code(line.code)}" if line.code else "")
+        for line in grid.lines
         if line.wide
     ]
-    body = filter(None, (grid.says, table, "\n".join(wide), *grid.notes))
-    if grid.folded:
-        return "\n\n".join((f"<details><summary>{grid.title}</summary>", *body, "</details>"))
-    return "\n\n".join((f"## {grid.title}", *body))
+    body = filter(None, (plain(grid.says), table, "\n".join(wide), *map(plain, grid.notes)))
+    return "\n\n".join((f"{level} {plain(grid.title)}", *body))
 
 
 def _entry(entry: Entry) -> str:
@@ -54,4 +78,4 @@ def _entry(entry: Entry) -> str:
 
 def plain(text: str) -> str:
     """Write a text in one line, without what Markdown reads as a column or a tag."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -186,4 +186,4 @@ def test_a_perplexity_too_large_for_a_number_is_worse_and_null_in_json(checkout:
     assert (line.verdict, line.change) == ("worse", math.inf)
     (written,) = (one for one in json.loads(as_json(comparison, None))["lines"] if one["metric"] == line.metric)
     assert (written["verdict"], written["head"], written["change"]) == ("worse", None, None)
-    assert "perplexity wikitext" in comparison_page(comparison, [])
+    assert "Perplexity, wikitext" in comparison_page(comparison, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,7 @@ def table_of(report: Report) -> dict[str, dict[str, str]]:
 
 def overview(report: Report) -> dict[str, dict[str, str]]:
     """Return the table of all variants by variant and column."""
-    section = text_of(report).split("## All variants")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    lines = [line for line in section(text_of(report), "All variants").splitlines() if line.startswith("| ")]
     titles, _, *cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     rows = [dict(zip(titles, row, strict=False)) for row in cells]
     return {row["Variant"].split()[0]: row for row in rows}
@@ -81,4 +81,5 @@ def mmlu_record(name: str) -> dict[str, Any]:
 
 
 def section(text: str, title: str) -> str:
-    return text.split(f"## {title}\n")[1].split("\n## ")[0]
+    """Return what stands under a heading of any depth, up to the next heading or the end of its fold."""
+    return re.split(r"\n#+ |\n</details>", text.split(f"## {title}\n")[1])[0]

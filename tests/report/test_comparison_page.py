@@ -42,51 +42,66 @@ def results(tmp_path: Path) -> Path:
 
 def page_of(results: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, Path]:
     assert main(["compare", "HEAD~1", "HEAD", "--results", str(results), "--format", "html", *arguments]) == 1
-    (path,) = (results / "report").glob("compare-*.html")
+    (path,) = (results / "report" / "embedded-reference").glob("compare-*.html")
     assert f"page: {path}" in capsys.readouterr().out
     return path.read_text(), path
 
 
-def rows_of(page: str, section: str) -> list[list[str]]:
+def rows_of(page: str, section: str) -> list[dict[str, str]]:
+    """Return the rows of a table by the titles of its columns."""
     part = page[page.index(f'<section id="{section}">') :].partition("</section>")[0]
     lines = re.findall(r"<tr[^>]*>(.*?)</tr>", part, re.DOTALL)
-    return [
-        [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", line, re.DOTALL)] for line in lines[1:]
+    cells = [
+        [re.sub(r"<[^>]+>", "", cell) for cell in re.findall(r"<t[dh][ >].*?</t[dh]>", line, re.DOTALL)]
+        for line in lines
     ]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
 
 
-def test_every_verdict_is_on_the_page_with_its_numbers(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page, path = page_of(results, capsys)
-    assert re.fullmatch(r"compare-[0-9a-f]{12}-[0-9a-f]{12}\.html", path.name)
-    rows = {(row[0], row[1]): row for row in rows_of(page, "all")}
-    slower = rows["q4", "e2e_p50_ms"]
-    assert "worse" in slower
-    ratio = next(float(cell.removesuffix("×")) for cell in slower if cell.endswith("×"))
-    assert ratio == pytest.approx(1.3, abs=0.05)
-    assert any(" to " in cell for cell in slower)
-    assert "same" in rows["base", "size_bytes"]
-    assert "output_tokens: 32 / 64" in rows["finetuned", "e2e_p50_ms"]
-    assert any(row[0] == "finetuned-q4" and "now fails" in row for row in rows.values())
-    assert "REGRESSION" in page
-    assert "copy_gb_s" in page
-
-
-def test_what_matters_comes_first_and_nothing_that_is_the_same(
+def test_the_outcome_is_the_heading_and_the_verdict_comes_second(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page, _ = page_of(results, capsys)
+    page, path = page_of(results, capsys)
+    assert re.fullmatch(r"compare-[0-9a-f]{12}-[0-9a-f]{12}\.html", path.name)
+    heading = page.partition("<h1>")[2].partition("</h1>")[0]
+    assert heading.startswith("Regression: q4 worse in ")
+    assert "finetuned-q4 now fails" in heading
     notable = rows_of(page, "notable")
-    assert not any("same" in row or "undecided" in row for row in notable)
-    assert "worse" in notable[0]
-    assert page.index('id="notable"') < page.index('id="chart-effects"') < page.index('id="all"')
+    assert list(notable[0])[:5] == ["Variant", "Metric", "Verdict", "Why", "Base"]
+    assert notable[0]["Verdict"] == "worse"
+    slower = next(row for row in notable if row["Metric"] == "Time of a request, median" and row["Variant"] == "q4")
+    assert float(slower["Change"].removesuffix("×")) == pytest.approx(1.3, abs=0.05)
+    assert float(slower["From"]) < 1.3 < float(slower["To"])
+    other = next(row for row in notable if (row["Variant"], row["Metric"]) == ("finetuned", slower["Metric"]))
+    assert other["Why"] == "output_tokens: 32 / 64"
 
 
-def test_flipped_questions_are_listed(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_the_same_is_folded_and_hashes_come_last(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, path = page_of(results, capsys)
+    assert not any(row["Verdict"] in ("same", "undecided") for row in rows_of(page, "notable"))
+    same = page.index('<section id="same">')
+    assert page[same:].startswith('<section id="same">\n<details>')
+    assert ("base", "Size") in {(row["Variant"], row["Metric"]) for row in rows_of(page, "same")}
+    label = path.stem.split("-")[1]
+    assert label not in page.partition('id="same"')[0].partition("<main")[2]
+    assert label in page.partition('<details id="compared">')[2]
+
+
+def test_a_variant_that_one_side_lacks_is_one_line(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, _ = page_of(results, capsys)
+    (failed,) = (row for row in rows_of(page, "notable") if row["Variant"] == "finetuned-q4")
+    assert failed["Verdict"] == "now fails"
+    assert re.fullmatch(r"all \d+ values", failed["Metric"])
+    assert "killed" in failed["Why"]
+
+
+def test_flips_show_the_question_and_both_answers(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page, _ = page_of(results, capsys)
     flips = rows_of(page, "flips")
     assert len(flips) > 20
-    assert {row[0] for row in flips} == {"q4"}
-    assert {row[-1] for row in flips} == {"lost"}
+    assert {row["Flip"] for row in flips} == {"lost"}
+    assert all(row["Right answer"] == row["Answer of base"] != row["Answer of head"] for row in flips)
+    assert "text not in this checkout" in flips[0]["Question"]
 
 
 def test_the_page_is_self_contained_escaped_and_the_same_every_time(

@@ -44,10 +44,11 @@ def test_a_github_comment_shows_what_matters_and_folds_the_rest(
     checkout.measure(checkout.head, **how)
     assert main(["compare", "HEAD~1", "--results", str(checkout.results), "--format", "github"]) == code
     output = capsys.readouterr().out
-    assert output.startswith(f"<!-- variantbench compare -->\n\n### {mark} variantbench: ")
+    assert output.startswith(f"<!-- variantbench compare -->\n\n### {mark} ")
     shown, _, folded = output.partition("<details>")
-    assert ("| worse |" in shown) == bool(code)
-    assert "| e2e_p99_ms |" in folded
+    assert ("| q4 | Accuracy, general | worse |" in shown) == bool(code)
+    assert "| q4 | Time of a request, P99 | same |" in folded
+    assert not re.search("[0-9a-f]{12}", shown.replace("-", ""))
     assert output.count("<details>") == output.count("</details>") == 2
 
 
@@ -66,7 +67,7 @@ def test_markdown_holds_the_table_and_the_flips(checkout: Checkout, capsys: Capt
     checkout.measure(checkout.head, **q4(general=GENERAL - 0.1))
     assert main(["compare", "HEAD~1", "--results", str(checkout.results), "--format", "md", "--flips"]) == 1
     output = capsys.readouterr().out
-    assert "| q4 | accuracy general |" in output
+    assert "| q4 | Accuracy, general | worse |" in output
     assert "## Flipped questions" in output
     assert "| lost |" in output
 
@@ -92,9 +93,10 @@ def test_what_was_not_decided_is_no_regression_that_was_ruled_out(checkout: Chec
     assert matched
     assert int(matched[1]) > 2
     assert comparison.exit_code == 0
-    assert as_github(comparison, None).splitlines()[2] == f"### 🟡 variantbench: {text}"
-    assert text in as_markdown(comparison, None)
-    assert text in comparison_page(comparison, [])
+    title, _, rest = text.partition("; ")
+    assert as_github(comparison, None).splitlines()[2] == f"### 🟡 {title.capitalize()}"
+    for written in (as_github(comparison, None), as_markdown(comparison, None), comparison_page(comparison, [])):
+        assert rest in written
     assert main(["compare", "HEAD~1", "--results", str(checkout.results)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(text)
 

@@ -137,7 +137,7 @@ def test_a_quantized_fine_tune_is_shown_from_its_parent_too_and_what_has_none_sa
         records.write(tmp_path, content)
     report = render(tmp_path, tmp_path / "out", Wanted())
     text = section(text_of(report, "report.md"), "Divergence from the base")
-    parents = {line.split()[1]: line.split("|")[3].strip() for line in text.splitlines() if line.startswith("| ")}
+    parents = {line.split()[1]: line.split("|")[2].strip() for line in text.splitlines() if line.startswith("| ")}
     assert (parents["base"], parents["finetuned"]) == ("none", "none")
     assert (parents["finetuned-q4"], parents["qlora-q4"]) == ("finetuned", "before q4")
     q4 = table_of(report)["finetuned-q4"]

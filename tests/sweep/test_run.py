@@ -107,9 +107,10 @@ def test_a_changed_measure_is_another_cell_under_another_name(
 
 
 def test_the_report_is_rendered_at_the_end(swept: tuple[Path, list[str]]) -> None:
-    page = (swept[0] / "report" / "index.html").read_text()
-    assert "q4" in page
-    assert (swept[0] / "report" / "table.csv").exists()
+    (page,) = (swept[0] / "report").glob("*/index.html")
+    assert "q4" in page.read_text()
+    assert page.with_name("table.csv").exists()
+    assert f'href="{page.parent.name}/index.html"' in (swept[0] / "report" / "index.html").read_text()
 
 
 def test_a_failing_cell_becomes_a_record_the_sweep_goes_on_and_the_exit_code_says_so(
@@ -161,7 +162,8 @@ def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, ca
     assert done.returncode == 0, done.stdout + done.stderr
     q3 = records(tmp_path / "results")["finetuned-q3"]
     assert "Q3_K" in q3["measures"]["size"]["tensor_types"]
-    assert "finetuned-q3" in (tmp_path / "results" / "report" / "report.md").read_text()
+    (text,) = (tmp_path / "results" / "report").glob("*/report.md")
+    assert "finetuned-q3" in text.read_text()
 
 
 MOMENTS: dict[str, Callable[[Path, Path], bool]] = {

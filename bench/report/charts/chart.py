@@ -10,8 +10,12 @@ class Chart:
     """Hold one chart, one panel, ready to be written or put into a page.
 
     `title` is the finding in one sentence; `subtitle` says what the axes are, of how many samples, with which interval;
-    `alt` is what someone who cannot see it reads, with the numbers of the finding. `wide` is an SVG document of 16:9 for
-    a page and a slide, `narrow` one for a phone, `png` the wide one at twice its pixels, `csv` the numbers drawn.
+    `alt` is what someone who cannot see it reads, with the numbers of the finding.
+
+    `wide` (16:9) and `narrow` (for a phone) are SVG documents for a page, which writes title and subtitle itself: they
+    have neither, and background and colours follow the reader's light or dark scheme. `slide` is the same wide
+    panel as an SVG file to be used alone: with title and subtitle, on white, 16:9; `png` is that at 1600 by 900 pixels,
+    twice its size on a page. `csv` has the numbers drawn.
     """
 
     name: str
@@ -20,5 +24,6 @@ class Chart:
     alt: str
     wide: str
     narrow: str
+    slide: str
     png: bytes
     csv: str

@@ -1,94 +1,142 @@
-"""Divergence against bits per weight: what each bit buys where accuracy sees nothing."""
+"""Divergence from the same model unquantized, against bits per weight: what a bit buys where accuracy sees nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bench.metrics.divergence import divergence_of
-from bench.report.charts.labels import NamedPoint, label, settle
-from bench.report.charts.style import MUTED, WIDTH, family_legend
+from bench.metrics.divergence import divergence_of, from_parent_of
+from bench.report.charts.chart import Chart
+from bench.report.charts.labels import Label, label, line_boxes, mark_box, note
+from bench.report.charts.picture import Finding, Size, chart, frame, shortened
+from bench.report.charts.style import MUTED, PAPER, colour_of, is_wide, spaced
+from bench.report.numbers import nats
 from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+FROM_PARENT, FROM_BASE = "parent_kl_mean", "kl_mean"
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A variant's bits per weight and its divergence from the base."""
+    """A quantized variant: its bits per weight, and its divergence in nats from the same model unquantized."""
 
     row: Row
     bits: float
     kl: Estimate
-    same_top: Estimate
     floor: float
 
+    @property
+    def series(self) -> tuple[str, str, bool]:
+        """Return what variants have in common that are drawn as one line."""
+        return self.row.runtime, self.row.family.name, "finetune" in self.row.roles
 
-def divergence_against_bits(summary: Summary) -> Figure | None:
-    """Draw mean KL with its interval, on a log axis, and the share of equal top tokens, against bits per weight."""
-    from matplotlib.figure import Figure
 
-    spots = [spot for row in summary.rows if not row.is_reference and (spot := _spot(row))]
+def divergence_against_bits(summary: Summary) -> Chart | None:
+    """Draw mean KL with its interval, on a log axis; None where it was not measured."""
+    spots = sorted((spot for row in summary.rows if (spot := _spot(row))), key=lambda spot: -spot.bits)
     if not spots:
         return None
-    figure = Figure(figsize=(WIDTH, 6.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes in (left, right):
-        axes.set_xlabel("bits per weight, as measured")
-        axes.grid(axis="y")
-        axes.margins(x=0.12, y=0.12)
-    points = _kl(left, spots), _same_top(right, spots)
-    family_legend(figure, [spot.row for spot in spots])
-    settle(figure)
-    label(left, points[0])
-    label(right, points[1])
-    return figure
+    head = title(spots)
+    windows = sorted({spot.kl.n for spot in spots})
+    n = f"{windows[0]:,}" if len(windows) == 1 else f"{windows[0]:,} to {windows[-1]:,}"
+    low, high, _ = _reach(spots)
+    scale = " (log scale)" if is_wide(low, high) else ""
+    subtitle = (
+        f"Mean KL divergence of the next token from the same model unquantized, nats{scale}, with 95 % interval "
+        f"(n = {n} windows of text), against bits per weight as measured; a line joins one model's quantizations."
+    )
+    told = "; ".join(f"{spot.row.variant} {nats(spot.kl.value)} at {spot.bits:.1f} bits" for spot in spots)
+    header = ["variant", "family", "runtime", "bits_per_weight", "kl_nats", "kl_nats_low", "kl_nats_high"]
+    header += ["windows", "rounding_floor_nats"]
+    lines = [
+        [spot.row.variant, spot.row.family.name, spot.row.runtime, f"{spot.bits:.6g}"]
+        + ["" if end is None else f"{end:.6g}" for end in (spot.kl.value, spot.kl.low, spot.kl.high)]
+        + [spot.kl.n, f"{spot.floor:.6g}"]
+        for spot in spots
+    ]
+    finding = Finding("divergence", head, subtitle, f"{head}. Nats a token: {told}.", header, lines)
+    return chart(finding, lambda axes, size: _draw(axes, size, spots))
 
 
 def _spot(row: Row) -> Spot | None:
-    bits, kl, same_top = (row.values.get(name) for name in ("bits_per_weight", "kl_mean", "same_top_share"))
-    measured = divergence_of(row.records)
-    if bits is None or kl is None or same_top is None or measured is None or kl.value <= 0:
+    """Return where a quantized variant stands.
+
+    Older records have only the divergence from the base. Of a variant that was never fine-tuned that is the one.
+    """
+    if "quantize" not in row.roles or row.is_reference:
         return None
-    return Spot(row, bits.value, kl, same_top, measured.rounding_floor or 0.0)
+    kl = row.values.get(FROM_PARENT) or (None if "finetune" in row.roles else row.values.get(FROM_BASE))
+    bits, measured = row.value("bits_per_weight"), from_parent_of(row.records) or divergence_of(row.records)
+    if bits is None or kl is None or kl.value <= 0:
+        return None
+    return Spot(row, bits, kl, (measured.rounding_floor if measured else None) or 0.0)
 
 
-def _kl(axes: Axes, spots: Sequence[Spot]) -> list[NamedPoint]:
-    axes.set_title("Mean KL to the base of the same runtime")
-    axes.set_ylabel("nats per token, with 95 % interval (log scale)")
-    axes.set_yscale("log")
-    points = []
+def title(spots: Sequence[Spot]) -> str:
+    """Say whether fewer bits are shown to lie farther from the model unquantized, in every series."""
+    most = max(spots, key=lambda spot: spot.kl.value)
+    least = min(spots, key=lambda spot: spot.kl.value)
+    if len(spots) == 1:
+        return f"{most.row.variant} lies {nats(most.kl.value)} nats a token from its unquantized model"
+    ends = (
+        f"from {nats(least.kl.value)} nats a token ({least.row.variant}) to {nats(most.kl.value)} ({most.row.variant})"
+    )
+    steps = [pair for line in _series(spots) for pair in pairwise(line)]
+    if steps and all(_farther(after.kl, before.kl) for before, after in steps):
+        return f"The fewer bits, the farther from the unquantized model: {ends}"
+    return f"Quantized variants lie apart from their unquantized model: {ends}"
+
+
+def _farther(one: Estimate, other: Estimate) -> bool:
+    return one.low is not None and other.high is not None and one.low > other.high
+
+
+def _series(spots: Sequence[Spot]) -> list[list[Spot]]:
+    together: dict[tuple[str, str, bool], list[Spot]] = {}
     for spot in spots:
-        mean = spot.kl
-        low = mean.low if mean.low and mean.low > 0 else mean.value
-        points.append(_draw(axes, spot, mean.value, low, mean.high or mean.value))
+        together.setdefault(spot.series, []).append(spot)
+    return list(together.values())
+
+
+def _reach(spots: Sequence[Spot]) -> tuple[float, float, float]:
+    """Return the least and the largest number that is drawn, and the rounding floor where the view has it, else 0."""
+    ends = [end for spot in spots for end in (spot.kl.value, spot.kl.low, spot.kl.high) if end and end > 0]
     floor = max(spot.floor for spot in spots)
-    if floor * 300 > min(spot.kl.value for spot in spots):
-        axes.axhline(floor, color=MUTED, lw=1, ls=":")
-        axes.annotate(
-            "rounding floor", (1, floor), (-3, 3), ("axes fraction", "data"), textcoords="offset points",
-            ha="right", va="bottom", color=MUTED, fontsize=11,
-        )  # fmt: skip
-    return points
+    if not 0 < floor < max(ends) or min(ends) > 300 * floor:
+        return min(ends), max(ends), 0.0
+    return min(*ends, floor), max(ends), floor
 
 
-def _same_top(axes: Axes, spots: Sequence[Spot]) -> list[NamedPoint]:
-    axes.set_title("Tokens with the same likeliest next one")
-    axes.set_ylabel("%, with 95 % interval")
-    points = []
+def _draw(axes: Axes, size: Size, spots: Sequence[Spot]) -> None:
+    frame(axes, 66, 14, 30, 50)
+    axes.set_title("mean KL to the unquantized model, nats", pad=10)
+    axes.set_xlabel("bits per weight")
+    axes.grid(axis="y")
+    lowest, highest, floor = _reach(spots)
+    spaced(axes, "y", lowest, highest, room=0.1)
+    bits = [spot.bits for spot in spots]
+    free = 0.1 * (max(bits) - min(bits)) + 0.2
+    axes.set_xlim(min(bits) - free, max(bits) + free)
+    taken = []
+    for line in _series(spots):
+        corners = [(spot.bits, spot.kl.value) for spot in line]
+        axes.plot(*zip(*corners, strict=True), color=colour_of(line[0].row.family), lw=1.4, alpha=0.6, zorder=1)
+        taken += line_boxes(axes, corners)
     for spot in spots:
-        same = spot.same_top
-        low, high = (100 * (same.value if end is None else end) for end in (same.low, same.high))
-        points.append(_draw(axes, spot, 100 * same.value, low, high))
-    return points
-
-
-def _draw(axes: Axes, spot: Spot, y: float, low: float, high: float) -> NamedPoint:
-    family = spot.row.family
-    axes.plot([spot.bits, spot.bits], [low, high], color=family.colour, alpha=0.45, lw=2, zorder=1)
-    axes.plot(spot.bits, y, marker=family.marker, color=family.colour, ms=9, mec="white", mew=0.8, zorder=2)
-    return NamedPoint(spot.row.variant, spot.bits, y, low, high)
+        colour, low = colour_of(spot.row.family), max(spot.kl.low or 0.0, lowest)
+        axes.plot([spot.bits] * 2, [low, spot.kl.high or spot.kl.value], color=colour, lw=1.6, alpha=0.4, zorder=2)
+        axes.plot(
+            spot.bits, spot.kl.value, marker=spot.row.family.marker, ms=10, color=colour, mec=PAPER, mew=0.8, zorder=3
+        )
+        taken.append(mark_box(axes, spot.bits, spot.kl.value, 6))
+    if floor:
+        axes.axhline(floor, color=MUTED, lw=1, ls=":", zorder=1)
+        taken += note(axes, "rounding floor", (floor, floor), taken, MUTED)
+    names = [Label(shortened(spot.row.variant), [(spot.bits, spot.kl.value)], 13) for spot in spots]
+    label(axes, names, taken)

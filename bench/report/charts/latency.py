@@ -1,4 +1,4 @@
-"""Latency percentiles of every variant, P99 with its interval."""
+"""How long a request takes: the percentiles of every variant of one runtime, each round beside them."""
 
 from __future__ import annotations
 
@@ -6,112 +6,160 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.latency import NAMES
-from bench.report.charts.style import INK, WIDTH, family_legend
-from bench.report.numbers import digits
-from bench.report.tables.latency import MEANINGS
-from bench.stats.estimates import Estimate
+from bench.metrics.metric import Metric, Rounds
+from bench.report.charts.chart import Chart
+from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened, widest
+from bench.report.charts.style import INK, MUTED, PAPER, colour_of, spaced
+from bench.report.numbers import digits, plural
+from bench.stats.estimates import Estimate, percentile
+from bench.summary.pairs import every_round_shows
 from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+MOST = 22
+"""So many variants are drawn, the quickest first: more would have no room for their names."""
 
 
 @dataclass(frozen=True)
-class Percentiles:
-    """One latency of a variant, in ms."""
+class Line:
+    """The percentiles of a variant's requests in ms, and those of each round."""
 
+    row: Row
     p50: Estimate
     p90: Estimate
     p99: Estimate
+    rounds_p50: tuple[float, ...]
+    rounds_p99: tuple[float, ...]
 
     @property
-    def last(self) -> float:
-        """Return the upper end of the interval of P99, or P99 where the sample is too small for one."""
-        return self.p99.value if self.p99.high is None else self.p99.high
+    def spread(self) -> float:
+        """Return by what share the medians of the rounds differ."""
+        return max(self.rounds_p50) / min(self.rounds_p50) - 1 if self.rounds_p50 else 0.0
 
 
-def percentiles_of(row: Row, name: str) -> Percentiles | None:
-    """Return the percentiles of a latency (ttft, tpot or e2e), None where they were not measured."""
-    p50, p90, p99 = (row.values.get(f"{name}_p{q}_ms") for q in (50, 90, 99))
-    return Percentiles(p50, p90, p99) if p50 and p90 and p99 else None
+def latency_charts(summary: Summary) -> list[Chart]:
+    """Draw one chart per runtime, so that a slow runtime does not squash the others."""
+    metrics = {metric.name: metric for metric in summary.metrics}
+    lines = [line for row in summary.rows if (line := _line(row, metrics))]
+    runtimes = list(dict.fromkeys(line.row.runtime for line in lines))
+    charts = []
+    for runtime in runtimes:
+        mine = sorted((one for one in lines if one.row.runtime == runtime), key=lambda line: line.p50.value)
+        missing = [row.variant for row in summary.rows if row.runtime == runtime and "e2e_p50_ms" not in row.values]
+        name = "latency" if runtime == runtimes[0] else f"latency-{file_name(runtime, runtimes)}"
+        charts.append(_chart(name, runtime, mine, missing, metrics["e2e_p50_ms"]))
+    return charts
 
 
-def latency_percentiles(summary: Summary) -> Figure | None:
-    """Draw a panel per runtime and latency: a line per variant, P50 to P99 with the interval of P99."""
-    from matplotlib.figure import Figure
-
-    names = [name for name in NAMES if any(percentiles_of(row, name) for row in summary.rows)]
-    timed = [row for row in summary.rows if any(percentiles_of(row, name) for name in names)]
-    groups: dict[str, list[Row]] = {}
-    for row in timed:
-        groups.setdefault(row.runtime, []).append(row)
-    if not groups:
+def _line(row: Row, metrics: dict[str, Metric]) -> Line | None:
+    p50, p90, p99 = (row.values.get(f"e2e_p{q}_ms") for q in (50, 90, 99))
+    if p50 is None or p90 is None or p99 is None:
         return None
-    heights = [len(group) + 1.5 for group in groups.values()]
-    figure = Figure(figsize=(WIDTH, 1.4 + 0.36 * sum(heights) + 0.8 * len(groups)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[call-arg,union-attr]
-    panels = figure.subplots(len(groups), len(names), sharey="row", squeeze=False, height_ratios=heights)
-    for line, (runtime, group) in zip(panels, groups.items(), strict=True):
-        for axes, name in zip(line, names, strict=True):
-            _panel(axes, group, name, f"{NAMES[name]} in {runtime}, ms")
-        line[0].set_yticks(range(len(group)), [row.variant for row in group])
-        line[0].set_ylim(len(group) - 0.4, -0.75)
-    for axes, name in zip(panels[-1], names, strict=True):
-        axes.set_xlabel(MEANINGS[name])
-    counts = sorted({one.p50.n for row in timed for name in names if (one := percentiles_of(row, name))})
+    return Line(row, p50, p90, p99, *(_rounds(row, metrics[f"e2e_p{q}_ms"]) for q in (50, 99)))
+
+
+def _rounds(row: Row, metric: Metric) -> tuple[float, ...]:
+    sample = metric.sample(row.records) if metric.sample else None
+    return tuple(percentile(block, sample.q) for block in sample.blocks) if isinstance(sample, Rounds) else ()
+
+
+def _chart(name: str, runtime: str, lines: Sequence[Line], missing: Sequence[str], metric: Metric) -> Chart:
+    head = title(runtime, lines, metric)
+    counts = sorted({line.p50.n for line in lines})
     n = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    figure.suptitle(
-        f"Service time of a request, closed loop, n = {n} a variant: dot P50, tick P90, ring P99, "
-        "bar its 95 % interval (+: n too small)",
-        x=0.01, ha="left", fontsize=13,
-    )  # fmt: skip
-    family_legend(figure, summary.rows)
-    return figure
+    subtitle = [
+        f"Service time of a request in {runtime}, closed loop, n = {n} requests a variant: filled mark P50, tick P90, "
+        "ring P99, pale bar its 95 % interval; small ticks below: P50 and P99 of each round"
+    ]
+    if missing:
+        subtitle.append(f"not measured: {', '.join(map(shortened, missing))}")
+    if len(lines) > MOST:
+        subtitle.append(f"the quickest {MOST} of {len(lines)}")
+    first, last = lines[0], lines[-1]
+    ends = [f"{one.row.variant}, {digits(one.p50.value)} and {digits(one.p99.value)}" for one in (first, last)]
+    alt = f"{head}. P50 and P99 in ms: from {ends[0]}, to {ends[1]}."
+    header = ["variant", "family", "runtime", "n", "p50_ms", "p90_ms", "p99_ms", "p99_ms_low", "p99_ms_high"]
+    header += ["rounds_p50_ms", "rounds_p99_ms"]
+    cells = [
+        [line.row.variant, line.row.family.name, runtime, line.p50.n]
+        + [_number(end) for end in (line.p50.value, line.p90.value, line.p99.value, line.p99.low, line.p99.high)]
+        + [" ".join(map(_number, rounds)) for rounds in (line.rounds_p50, line.rounds_p99)]
+        for line in lines
+    ]
+    finding = Finding(name, head, "; ".join(subtitle) + ".", alt, header, cells)
+    return chart(finding, lambda axes, size: _draw(axes, size, lines[:MOST]))
 
 
-def _panel(axes: Axes, group: Sequence[Row], name: str, title: str) -> None:
-    lines = {y: one for y, row in enumerate(group) if (one := percentiles_of(row, name))}
-    axes.set_title(title)
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def title(runtime: str, lines: Sequence[Line], metric: Metric) -> str:
+    """Say what every round shows of the medians, and by how much rounds of one variant differ."""
+    first = lines[0]
+    if len(lines) == 1:
+        return f"Half of the requests to {first.row.variant} take at most {digits(first.p50.value)} ms in {runtime}"
+    if max(len(line.rounds_p50) for line in lines) < 2:
+        return f"One round in {runtime}: which variant is faster is not shown"
+    spread = f"rounds of one variant differ by up to {100 * max(line.spread for line in lines):.0f} %"
+    if all(every_round_shows(metric, other.row, first.row) for other in lines[1:]):
+        return f"{first.row.variant} is the fastest in every round in {runtime}; {spread}"
+    base = next((line for line in lines if line.row.is_reference), None)
+    if base is None:
+        return f"No variant is the fastest in every round in {runtime}; {spread}"
+    others = [line for line in lines if line is not base]
+    beyond = [line for line in others if every_round_shows(metric, base.row, line.row)]
+    faster = sum(line.p50.value < base.p50.value for line in beyond)
+    if not beyond:
+        return f"No variant is faster or slower than {base.row.variant} in every round in {runtime}; {spread}"
+    ways = [(count, way) for count, way in ((faster, "faster"), (len(beyond) - faster, "slower")) if count]
+    (count, way), rest = ways[0], "".join(f", {count} {way}" for count, way in ways[1:])
+    return (
+        f"{count} of {plural(len(others), 'variant')} in {runtime} {'is' if count == 1 else 'are'} {way} than "
+        f"{base.row.variant} in every round{rest}; {spread}"
+    )
+
+
+def _draw(axes: Axes, size: Size, lines: Sequence[Line]) -> None:
+    room = (size.height - 76) / (len(lines) + 0.5)
+    text_size = min(14.0, 0.72 * room)
+    names = [shortened(line.row.variant, 18) for line in lines]
+    columns = 58 if size.narrow else 112
+    frame(axes, widest(axes, names, text_size) + 12, columns, 30, 46)
+    axes.set_yticks(range(len(lines)), names, fontsize=text_size)
+    axes.set_ylim(len(lines) - 0.35, -0.65)
     axes.grid(axis="x")
-    axes.tick_params(axis="y", length=0)
-    if not lines:
-        return
-    for y, one in lines.items():
-        _line(axes, one, y, group[y].family.colour)
-    _axis(axes, min(one.p50.value for one in lines.values()), max(one.last for one in lines.values()))
+    axes.set_xlabel("time of a request, ms")
+    ends = [
+        end
+        for line in lines
+        for end in (line.p50.value, line.p99.value, line.p99.high, *line.rounds_p50, *line.rounds_p99)
+        if end is not None
+    ]
+    spaced(axes, "x", min(ends), max(ends), room=0.04)
+    for y, line in enumerate(lines):
+        _marks(axes, line, y, min(1.0, room / 22), below=min(0.36, 9 / room))
+    beside: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points", "va": "center"}
+    shown = [("P50", 48, [line.p50 for line in lines]), ("P99", 102, [line.p99 for line in lines])]
+    for head, place, estimates in shown[:1] if size.narrow else shown:
+        axes.annotate(
+            head, (1, 1), (place, 8), "axes fraction", ha="right", va="bottom", textcoords="offset points", color=MUTED
+        )
+        for y, one in enumerate(estimates):
+            text = digits(one.value) + ("+" if head == "P99" and one.high is None else "")
+            axes.annotate(text, (1, y), (place, 0), ha="right", fontsize=text_size, color=INK, **beside)
 
 
-def _line(axes: Axes, one: Percentiles, y: float, colour: str) -> None:
-    p50, p90, p99 = one.p50, one.p90, one.p99
-    low = p99.low if p99.low is not None else p99.value
-    axes.plot([p50.value, p99.value], [y, y], color=colour, lw=1.6, alpha=0.6, zorder=2)
-    axes.plot([low, one.last], [y, y], color=colour, lw=8, alpha=0.28, solid_capstyle="butt", zorder=1)
-    axes.plot(p50.value, y, "o", color=colour, ms=7.5, zorder=3)
-    axes.plot(p90.value, y, "|", color=colour, ms=11, mew=2, zorder=3)
-    axes.plot(p99.value, y, "o", color=colour, mfc="white", ms=7.5, mew=1.8, zorder=3)
-    more = "" if p99.high is not None else "+"
-    text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 11, "color": INK}
-    axes.annotate(digits(p50.value), (p50.value, y), (-8, 0), ha="right", va="center", **text)
-    # Above its ring: a number beside the bar would be read as the value there, which is the end of the interval.
-    axes.annotate(digits(p99.value) + more, (p99.value, y), (0, 6), ha="center", va="bottom", **text)
-
-
-def _axis(axes: Axes, low: float, high: float) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-
-    if high / low <= 4:
-        room = 0.3 * (high - low)
-        axes.set_xlim(max(0, low - room), high + room)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        return
-    axes.set_xscale("log")
-    room = (high / low) ** 0.24
-    left, right = low / room, high * room
-    axes.set_xlim(left, right)
-    steps = (1, 2, 5) if high / low < 60 else (1,)
-    ticks = [m * 10.0**e for e in range(-4, 8) for m in steps]
-    axes.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if left <= tick <= right]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+def _marks(axes: Axes, line: Line, y: int, scale: float, below: float) -> None:
+    colour, marker = colour_of(line.row.family), line.row.family.marker
+    p50, p90, p99 = line.p50.value, line.p90.value, line.p99.value
+    low, high = (p99 if end is None else end for end in (line.p99.low, line.p99.high))
+    axes.plot([p50, p99], [y, y], color=colour, lw=1.6, alpha=0.6, zorder=2)
+    axes.plot([low, high], [y, y], color=colour, lw=7 * scale, alpha=0.28, solid_capstyle="butt", zorder=1)
+    axes.plot(p90, y, "|", color=colour, ms=10 * scale, mew=2, zorder=3)
+    axes.plot(p99, y, "o", color=colour, mfc=PAPER, ms=8 * scale, mew=1.8, zorder=4)
+    axes.plot(p50, y, marker=marker, color=colour, ms=9 * scale, mec=PAPER, mew=0.6, zorder=5)
+    for rounds in (line.rounds_p50, line.rounds_p99):
+        axes.plot(rounds, [y + below] * len(rounds), "|", color=colour, ms=5 * scale, mew=1.4, zorder=3)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
-from bench.summary.family import FAMILIES
-from bench.summary.rows import Row
+from bench.summary.family import BASE, Family
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, GRID = "#1a1a1a", "#5c5c5c", "#dddddd"
+INK, MUTED, GRID, BAND, PAPER = "#1a1a1a", "#5c5c5c", "#dddddd", "#dff0e6", "#ffffff"
 # Verdana is as wide as DejaVu Sans, which the layout is computed with: text fits where DejaVu is not installed.
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -35,8 +35,11 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 12,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a $ in a name is a dollar
     "figure.dpi": 72,
 }
+WIDE_RANGE = 4
+"""An axis is logarithmic where its largest number is more than so many times its smallest."""
 WIDTH = 13.5  # inches: 12 points of the chart are about 20 pixels where it is shown 1600 pixels wide
 
 
@@ -54,10 +57,35 @@ def chart(name: str, maker: Callable[[], Figure | None]) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def family_legend(figure: Figure, rows: Sequence[Row]) -> None:
-    """Put the families that occur in one line at the foot of a figure."""
-    from matplotlib.lines import Line2D
+def colour_of(family: Family) -> str:
+    """Return the colour of a family: that of the ink where it is black, as on a dark page black is not to be seen."""
+    return INK if family == BASE else family.colour
 
-    shown = [family for family in FAMILIES if any(row.family is family for row in rows)]
-    handles = [Line2D([], [], ls="", marker=f.marker, color=f.colour, markersize=9, label=f.name) for f in shown]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handletextpad=0.2)
+
+def is_wide(low: float, high: float) -> bool:
+    """Say whether an axis over these numbers is logarithmic."""
+    return low > 0 and high / low > WIDE_RANGE
+
+
+def spaced(axes: Axes, which: Literal["x", "y"], low: float, high: float, room: float) -> None:
+    """Set the limits of an axis of positive numbers, with this share of it free at both ends; logarithmic if wide.
+
+    Its ticks are plain numbers, few enough to be read.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    axis, set_limits = (axes.xaxis, axes.set_xlim) if which == "x" else (axes.yaxis, axes.set_ylim)
+    if not is_wide(low, high):
+        free = max(room * (high - low), 0.04 * high) or 1.0
+        set_limits(max(0.0, low - free) if low >= 0 else low - free, high + free)
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    else:
+        (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+        free = (high / low) ** room
+        ends = low / free, high * free
+        set_limits(*ends)
+        steps = (1, 1.5, 2, 3, 4, 5, 6, 8) if high / low < 12 else (1, 2, 5) if high / low < 200 else (1,)
+        ladder = (step * 10.0**power for power in range(-12, 13) for step in steps)
+        axis.set_major_locator(FixedLocator([tick for tick in ladder if ends[0] <= tick <= ends[1]]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12f}".rstrip("0").rstrip(".")))

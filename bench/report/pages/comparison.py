@@ -7,25 +7,24 @@ from pathlib import Path
 
 from bench.compare.comparison import Comparison
 from bench.compare.flips import Flip
-from bench.compare.verdict import REGRESSIONS, VERDICTS, VerdictLine
-from bench.files import write_at_once
 from bench.report.charts.effects import effects_chart
-from bench.report.comparison_text import flip_cells
 from bench.report.findings import Finding
 from bench.report.grid import Entry, Grid, Line
-from bench.report.numbers import plural
-from bench.report.pages.html import inline, link_pages, rendered
+from bench.report.pages.folder import write_pages
+from bench.report.pages.html import inline, rendered
+from bench.report.pages.listing import about
 from bench.report.pages.sweep import Headline
 from bench.report.tables.comparison import (
-    COLUMNS,
-    cells_of,
-    counts,
-    drift_lines,
+    FOLDED,
+    READ,
+    conclusion,
     families,
     footnotes,
     machines,
-    outcome,
+    notable_cells,
+    read_cells,
 )
+from bench.report.tables.flips import flips_grid
 
 DEFINITIONS = (
     (
@@ -51,89 +50,67 @@ DEFINITIONS = (
     ),
 )
 TONES = {"worse": "worse", "now fails": "worse", "better": "better", "fixed": "better", "undecided": "undecided"}
+EFFECTS = "Every change beside its limit"
 
 
-def write_comparison(comparison: Comparison, flipped: Sequence[Flip], out: Path) -> Path:
-    """Write `compare-<base>-<head>.html` into a folder, and its link into the other pages there."""
-    out.mkdir(parents=True, exist_ok=True)
-    name = f"compare-{comparison.base.label}-{comparison.head.label}.html"
-    path = write_at_once(out / name, comparison_page(comparison, flipped))
-    link_pages(out)
-    return path
+def write_comparison(comparison: Comparison, flipped: Sequence[Flip], results: Path) -> Path:
+    """Write `compare-<base>-<head>.html` into the folder of the head's sweep, and list it with the other pages."""
+    page = f"compare-{comparison.base.label}-{comparison.head.label}"
+    files = {f"{page}.html": comparison_page(comparison, flipped)}
+    return write_pages(results, None, page, files, about(comparison.head, "comparison", conclusion(comparison)[0]))[0]
 
 
 def comparison_page(comparison: Comparison, flipped: Sequence[Flip]) -> str:
     """Write the page with its chart inside; it loads nothing from anywhere."""
     svg = effects_chart(comparison.lines)
-    every = _verdicts(comparison, "all", "All verdicts", comparison.lines)
-    grids = [_verdicts(comparison, "notable", "What to look at", _notable(comparison.lines)), _flips(flipped)]
+    title, rest = conclusion(comparison)
+    notable = _grid("notable", "What to look at", notable_cells(comparison.lines))
+    folded = [
+        _grid(verdict, f"{len(lines)} {verdict}", [read_cells(line) for line in lines], folded=True)
+        for verdict in FOLDED
+        if (lines := [line for line in comparison.lines if line.verdict == verdict])
+    ]
+    flips = [flips_grid(flipped, "base", "head")] if flipped else []
     return rendered(
         "comparison.html.j2",
-        head=_headline(comparison),
+        head=Headline(title, f"{rest}.", ()),
         findings=_findings(comparison),
-        notable=[grid for grid in grids[:1] if grid.lines],
-        chart=inline("effects", "Effects", svg) if svg else "",
-        grids=[grid for grid in (every, *grids[1:]) if grid.lines],
+        notable=notable if notable.lines else None,
+        grids=[*flips, *folded],
+        chart=inline("effects", EFFECTS, svg) if svg else "",
+        chart_title=EFFECTS,
         notes=footnotes(comparison),
+        facts=_facts(comparison),
         definitions=DEFINITIONS,
     )
 
 
-def _headline(comparison: Comparison) -> Headline:
+def _facts(comparison: Comparison) -> tuple[tuple[str, str], ...]:
     base, head = comparison.base, comparison.head
-    return Headline(
-        title=f"{base.label} → {head.label}",
-        says=f"{outcome(comparison)}: {counts(comparison) or 'nothing to compare'}.",
-        facts=(
-            ("Machine", machines(comparison)),
-            ("Sweep", head.sweep if base.sweep == head.sweep else f"{base.sweep} → {head.sweep}"),
-            ("Base", f"{base.label}, measured from {min(record.started_at for record in base.records)}"),
-            ("Head", f"{head.label}, measured from {min(record.started_at for record in head.records)}"),
-            ("Holm's families", families(comparison)),
-            ("Exit code", f"{comparison.exit_code}; fails on {', '.join(sorted(comparison.fail_on))}"),
-        ),
+    return (
+        ("Machine", machines(comparison)),
+        ("Sweep", head.sweep if base.sweep == head.sweep else f"{base.sweep} → {head.sweep}"),
+        ("Holm's families", families(comparison)),
+        ("Exit code", f"{comparison.exit_code}; fails on {', '.join(sorted(comparison.fail_on))}"),
+        ("Base", f"{base.label}, measured from {min(record.started_at for record in base.records)}"),
+        ("Head", f"{head.label}, measured from {min(record.started_at for record in head.records)}"),
     )
 
 
 def _findings(comparison: Comparison) -> list[Finding]:
-    regressions = [line for line in comparison.lines if line.verdict in REGRESSIONS]
-    findings = [
-        Finding("bad", f"{line.verdict}: {line.variant} {line.metric}", _evidence(line)) for line in regressions[:5]
-    ]
-    if len(regressions) > len(findings):
-        findings.append(Finding("bad", f"and {len(regressions) - len(findings)} more", "see the table below"))
     return [
-        *findings,
         *(Finding("bad", "left out", line) for line in comparison.left_out),
-        *(Finding("note", "machine", line) for line in drift_lines(comparison)),
-        *(Finding("note", "note", line) for line in comparison.notes),
+        *(Finding("note", "", line) for line in comparison.notes),
     ]
 
 
-def _evidence(line: VerdictLine) -> str:
-    cells = dict(zip(COLUMNS, cells_of(line), strict=True))
-    change = f"{cells['base']} → {cells['head']}, {cells['change']} ({cells['95 % interval']})"
-    return ". ".join(text for text in (change if cells["change"] else "", line.why) if text)
+def _grid(key: str, title: str, cells: Sequence[Sequence[str]], folded: bool = False) -> Grid:
+    """Make a table of lines; a column that is empty in all of them is left out."""
+    shown = [place for place in range(len(READ)) if any(row[place] for row in cells)]
+    lines = tuple(Line(tuple(_entry(READ[place], row[place]) for place in shown)) for row in cells)
+    return Grid(key, title, "", tuple(READ[place] for place in shown), lines, folded=folded)
 
 
-def _notable(lines: Sequence[VerdictLine]) -> list[VerdictLine]:
-    ranked = sorted(lines, key=lambda line: VERDICTS.index(line.verdict))
-    return [line for line in ranked if line.verdict not in ("same", "undecided")]
-
-
-def _verdicts(comparison: Comparison, key: str, title: str, lines: Sequence[VerdictLine]) -> Grid:
-    names = {"base": comparison.base.label, "head": comparison.head.label}
-    columns = tuple(names.get(name, name) for name in COLUMNS)
-    return Grid(key, title, "", columns, tuple(Line(_entries(line)) for line in lines))
-
-
-def _entries(line: VerdictLine) -> tuple[Entry, ...]:
-    tones = {"verdict": TONES.get(line.verdict, ""), "why": "why"}
-    return tuple(Entry(cell, tone=tones.get(name, "")) for name, cell in zip(COLUMNS, cells_of(line), strict=True))
-
-
-def _flips(flipped: Sequence[Flip]) -> Grid:
-    columns = ("variant", "task", "question", "subject", "right", "base", "head", "flip")
-    lines = tuple(Line(tuple(map(Entry, flip_cells(flip)))) for flip in flipped)
-    says = f"{plural(len(flipped), 'question')} that one side answers right and the other wrong; choices count from 0."
-    return Grid("flips", "Flipped questions", says, columns, lines)
+def _entry(column: str, cell: str) -> Entry:
+    tones = {"Metric": "words", "Why": "why", "Verdict": TONES.get(cell, "")}
+    return Entry(cell, tone=tones.get(column, ""))

@@ -9,7 +9,7 @@ from bench.metrics.answers import right, subjects_of
 from bench.metrics.chance import guessing
 from bench.metrics.metric import Metric
 from bench.records.values import Answers
-from bench.report.entries import named, value_entry
+from bench.report.entries import named, tone_of, value_entry
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
 from bench.report.numbers import digits, p_value, percent_span, plural, points, points_span, share, span
 from bench.stats.proportions import wilson
@@ -88,7 +88,7 @@ def _accuracy_entries(row: Row, task: str, shown: Sequence[Metric]) -> list[Entr
     paired = beside.paired
     return [
         *entries,
-        Entry(points(paired.difference), points_span(paired)),
+        Entry(points(paired.difference), points_span(paired), tone_of(paired)),
         Entry(str(paired.gained)),
         Entry(str(paired.lost)),
         Entry(p_value(paired.p)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.compare.undecided import Undecided, undecided
-from bench.compare.verdict import REGRESSIONS, VERDICTS, VerdictLine
+from bench.compare.verdict import REGRESSIONS, VERDICTS, Verdict, VerdictLine
+from bench.report.metric_words import in_words
 from bench.report.numbers import changed, digits, p_value, plural, with_unit
 
 if TYPE_CHECKING:
@@ -22,6 +24,12 @@ NOUNS = {
 """What the metrics of a measure are called."""
 COLUMNS = ("variant", "metric", "base", "head", "change", "95 % interval", "n", "test", "Holm", "verdict", "why")
 NUMBERS = COLUMNS[2:7]
+READ = ("Variant", "Metric", "Verdict", "Why", "Base", "Head", "Change", "From", "To", "n", "p")
+"""The columns where people read: the verdict stands first, and a cell has one number."""
+READ_NUMBERS = READ[4:]
+ONE_SIDED: Mapping[Verdict, str] = {"new": "only the head has it", "gone": "only the base has it"}
+NAMED = 3
+"""So many variants are named in a heading."""
 
 
 def cells_of(line: VerdictLine) -> list[str]:
@@ -42,6 +50,37 @@ def cells_of(line: VerdictLine) -> list[str]:
     ]
 
 
+def read_cells(line: VerdictLine) -> list[str]:
+    """Write a line in words, a text for each of READ."""
+    cells = dict(zip(COLUMNS, cells_of(line), strict=True))
+    low, high = ("" if end is None else _change(line, end, named=False) for end in (line.low, line.high))
+    ends = (low, high) if low and high else ("", "")
+    values = (cells["base"], cells["head"], cells["change"])
+    why = line.why or ONE_SIDED.get(line.verdict, "")
+    return [line.variant, in_words(line.metric), line.verdict, why, *values, *ends, cells["n"], cells["Holm"]]
+
+
+def notable_cells(lines: Sequence[VerdictLine]) -> list[list[str]]:
+    """Write the lines of what to look at, the gravest first: neither `same` nor `undecided`.
+
+    What only one side has of a variant is summed up in one line; other bytes under a name come last.
+    """
+    shown = [line for line in lines if line.verdict not in FOLDED]
+    ranked = sorted(shown, key=lambda line: (VERDICTS.index(line.verdict), line.metric == "artifact"))
+    groups: dict[object, list[VerdictLine]] = {}
+    for place, line in enumerate(ranked):
+        alone = line.verdict in ("now fails", "gone", "fixed", "new")
+        groups.setdefault((line.variant, line.verdict, line.why) if alone else place, []).append(line)
+    return [_summed_up(group) for group in groups.values()]
+
+
+def _summed_up(group: Sequence[VerdictLine]) -> list[str]:
+    cells = read_cells(group[0])
+    if len(group) == 1:
+        return cells
+    return [cells[0], f"all {len(group)} values", *cells[2:4], *[""] * len(READ_NUMBERS)]
+
+
 def _value(line: VerdictLine, value: float | str | None) -> str:
     if value is None:
         return "–"
@@ -55,13 +94,17 @@ def _change(line: VerdictLine, value: float | None, named: bool = True) -> str:
     return "" if value is None else changed(value, line.scale, line.unit, named)
 
 
+FOLDED: tuple[Verdict, ...] = ("undecided", "same")
+"""The verdicts that nobody has to act on."""
+
+
 def footnotes(comparison: Comparison) -> list[str]:
     """Say what the verdicts mean, which limits and tests they use, and what else a reader must know, a line each."""
     limits = {line.metric.partition(" ")[0]: line for line in comparison.lines if line.limit}
-    in_words = ", ".join(
+    listed = ", ".join(
         f"{name} {100 * line.limit:g} {'pt' if line.scale == 'points' else '%'}" for name, line in limits.items()
     )
-    within = f" ({in_words})" if in_words else ""
+    within = f" ({listed})" if listed else ""
     return [
         f"worse/better: p < 0.05 after Holm and beyond the limit{within}; a size, which is exact, by more than the "
         "limit. same: the whole 95 % interval within the limit, or the same bytes gave the same answers. undecided: "
@@ -130,6 +173,29 @@ def outcome(comparison: Comparison) -> str:
     let_through = {line.verdict for line in comparison.lines} & REGRESSIONS
     proven = f"{', '.join(sorted(let_through))} is let through" if let_through else "nothing proven worse"
     return "; ".join([proven, *still_open])
+
+
+def conclusion(comparison: Comparison) -> tuple[str, str]:
+    """Return the outcome as a heading, and the rest of it, with how many lines have which verdict."""
+    first, _, rest = outcome(comparison).partition("; ")
+    regressions: dict[str, list[VerdictLine]] = {}
+    for line in comparison.lines:
+        if line.verdict in comparison.fail_on:
+            regressions.setdefault(line.variant, []).append(line)
+    if regressions:
+        named = [_failing(variant, lines) for variant, lines in regressions.items()]
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        first = f"{first.partition(':')[0].capitalize()}: {', '.join(named[:NAMED])}{more}"
+    return first[:1].upper() + first[1:], "; ".join(filter(None, (counts(comparison) or "nothing to compare", rest)))
+
+
+def _failing(variant: str, lines: Sequence[VerdictLine]) -> str:
+    """Say what of a variant fails a comparison: in words where it is one metric, else how many."""
+    verdicts = list(dict.fromkeys(line.verdict for line in lines))
+    if "now fails" in verdicts:
+        return f"{variant} now fails"
+    what = in_words(lines[0].metric) if len(lines) == 1 else f"{len(lines)} metrics"
+    return f"{variant} {' or '.join(verdicts)} in {what}"
 
 
 def _not_decided(one: Undecided) -> str:

@@ -1,0 +1,113 @@
+"""Where the numbers of a report come from: model, machine, commit, versions, and the commands that make them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bench.advise.advice import Advice
+from bench.records.selection import Selection
+from bench.records.types import Machine, Record
+from bench.report.advice.words import printable
+from bench.report.grid import Entry, Grid, Line
+from bench.report.numbers import plural, sized
+from bench.summary.rows import Summary
+
+
+def context(selection: Selection) -> tuple[str, ...]:
+    """Return model, machine, date and commit in a few words."""
+    newest = _newest(selection)
+    machine = newest.machine
+    day = datetime.fromisoformat(newest.started_at)
+    cores = f"{machine.cores}-core " if machine.cores else ""
+    return tuple(
+        map(
+            printable,
+            (
+                _model(newest),
+                machine.gpus[0] if machine.gpus else f"{cores}{machine.cpu or machine.id}",
+                f"{day.day} {day:%b %Y}",
+                f"{selection.sha[:12]}{', with uncommitted changes' if selection.dirty else ''}",
+            ),
+        )
+    )
+
+
+def machine_grid(selection: Selection, summary: Summary) -> Grid:
+    """Make the table of what was measured: model, machine, commit, questions, requests, rounds and when."""
+    newest = _newest(selection)
+    first = min(record.started_at for record in selection.records)
+    rounds = len({record.round for record in selection.records})
+    questions = [f"{_asked(summary, task):,} of {task}" for task in summary.tasks]
+    requests = [latency.n for row in summary.rows if (latency := row.values.get("e2e_p50_ms"))]
+    failed = sum(row.failed for row in summary.rows)
+    facts = {
+        "Model": f"{_model(newest)}; sweep {selection.sweep}",
+        "Variants": f"{len(summary.rows)}{f', {failed} failed' if failed else ''}: each built, measured and scored as "
+        "one artifact, on one machine, in turns",
+        "Machine": f"{selection.machine}: {_hardware(newest.machine)}",
+        "Commit": f"{selection.sha[:12]}, {'with uncommitted changes' if selection.dirty else 'clean'}; chosen as "
+        f"{selection.why}",
+        "Questions": ", ".join(questions) or "not measured",
+        "Requests": f"{_from_to(requests)} a variant" if requests else "not measured",
+        "Rounds": f"{rounds}, variants taking turns within each",
+        "Measured": f"{first[:16].replace('T', ' ')} to {newest.started_at[:16].replace('T', ' ')} UTC",
+    }
+    return _facts("machine", "What was measured, on what", facts)
+
+
+def software_grid(selection: Selection) -> Grid:
+    """Make the table of the versions of all software that has a say."""
+    newest = _newest(selection)
+    stated = {"Python": newest.machine.python, "System": newest.machine.os, **newest.versions}
+    return _facts("versions", "Versions", {name: version or "not stated" for name, version in stated.items()})
+
+
+def commands(selection: Selection, summary: Summary, advice: Advice | None) -> tuple[str, ...]:
+    """Return the commands that measure, judge and show the same again, and those of cells that failed."""
+    newest = _newest(selection)
+    suite, sha = newest.config.suite, selection.sha[:12]
+    asked = [f"suite={suite}" if suite else "", *newest.config.overrides]
+    judged = f" requirements={advice.name}" if advice and " " not in advice.name else ""
+    failures = [failure.reproduce for row in summary.rows for failure in row.failures if failure.reproduce]
+    return tuple(
+        printable(line)
+        for line in (
+            f"git checkout {sha}",
+            " ".join(filter(None, ("bench run", *asked))),
+            f"bench report --commit {sha} --sweep {selection.sweep}{judged}",
+            f"bench advise --commit {sha} --sweep {selection.sweep}{judged}",
+            *dict.fromkeys(failures),
+        )
+    )
+
+
+def _newest(selection: Selection) -> Record:
+    return max(selection.records, key=lambda record: record.started_at)
+
+
+def _model(record: Record) -> str:
+    return record.config.model.name or "unnamed model"
+
+
+def _facts(key: str, title: str, facts: dict[str, str]) -> Grid:
+    lines = tuple(Line((Entry(name), Entry(value, tone="wrap"))) for name, value in facts.items())
+    return Grid(key, title, "", ("What", "Value"), lines)
+
+
+def _asked(summary: Summary, task: str) -> int:
+    return max(len(row.answers[task].question) for row in summary.rows if task in row.answers)
+
+
+def _hardware(machine: Machine) -> str:
+    parts = (
+        machine.cpu,
+        plural(machine.cores, "core") if machine.cores else "",
+        f"{sized(machine.memory_bytes)} memory" if machine.memory_bytes else "",
+    )
+    return f"{', '.join(filter(None, parts))}; GPU: {', '.join(machine.gpus) or 'none'}"
+
+
+def _from_to(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
