@@ -41,7 +41,7 @@ SWEEP = {
 
 
 def drawn(variants: Mapping[str, V], **sweep: object) -> tuple[Advice, dict[str, Chart]]:
-    advice = advice_of(variants, LIMITS, **{"rounds": 2, **sweep})
+    advice = advice_of(variants, LIMITS, **sweep)
     return advice, draw_all(advice.summary, advice)
 
 
