@@ -66,7 +66,7 @@ def test_questions_that_a_record_states_are_shown_in_its_words(tmp_path: Path) -
     assert lines["quick"].endswith("| not shown |")  # one round
     assert lines["as"].startswith("| as good (base → q2) | *98 %* | 67.7 % (")
     assert lines["cheap"] == "| cheap (base → q2) | *10×* | not measured | – | – |"
-    assert "cheap: an ad; not measured (cost needs a measured capacity)." in claims
+    assert "cheap: ad; not measured (cost needs a measured capacity)." in claims
     assert "tiny: not measured (no q1 in this sweep)." in claims
     page = next(file for file in report.files if file.name == "index.html").read_text()
     assert "Is the smallest one good enough?" in page
