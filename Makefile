@@ -2,12 +2,13 @@
 PYTHON ?= python3
 READY := .venv/ready$(CUDA)
 BENCH := .venv/bin/bench
+OPEN := --open
 RUN := $(if $(SUITE),suite=$(SUITE)) $(if $(MODEL),model=$(MODEL)) $(ARGS)
 
 .PHONY: setup bench report compare test check perf reference clean
 
-bench: $(READY)          # build and measure every variant, write results/ and the report
-	$(BENCH) run $(RUN)
+bench: $(READY)          # build and measure every variant, write the report and open it; OPEN= leaves it closed
+	$(BENCH) run $(OPEN) $(RUN)
 
 $(READY): pyproject.toml constraints.txt bench/bootstrap.py
 	CUDA=$(CUDA) $(PYTHON) bench/bootstrap.py $@

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,14 +19,42 @@ if TYPE_CHECKING:
 
 WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "None": "null"}
 """What the types of fields are called in an error."""
+NEAREST, LISTED, CLOSE = 5, 20, 0.6
+"""How many near names an error shows; up to how many it lists all; from which likeness (0 to 1) a name is near."""
 
 
 def nearest(name: str, known: Iterable[str], beside: Iterable[str] | None = None) -> str:
-    """Return "did you mean …?" with the nearest known names, or a list of what there is: all, or those `beside`."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    listed = names if beside is None else sorted(beside)
-    return f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(listed)}"
+    """Return "did you mean …?" with the nearest known names, else a list of what there is: all, or those `beside`.
+
+    A dotted key is also compared by its last part: `rank` is near `steps.lora.rank`. At most NEAREST names are shown
+    where there are more than LISTED.
+    """
+    matcher = difflib.SequenceMatcher(b=name.lower())
+    last = difflib.SequenceMatcher(b=name.lower().rpartition(".")[2])
+
+    def likeness(one: str) -> tuple[float, float]:
+        matcher.set_seq1(one.lower())
+        last.set_seq1(one.lower().rpartition(".")[2])
+        return max(matcher.ratio(), last.ratio()), matcher.ratio()
+
+    likenesses = {one: likeness(one) for one in known}
+    ordered = sorted(likenesses, key=lambda one: (*(-like for like in likenesses[one]), one))
+    if close := [one for one in ordered if likenesses[one][0] >= CLOSE][:NEAREST]:
+        return f"did you mean {_either(close)}?"
+    listed = sorted(likenesses if beside is None else beside)
+    if len(listed) <= LISTED:
+        return f"there are: {', '.join(listed)}"
+    return f"the nearest are: {', '.join([one for one in ordered if one in listed][:NEAREST])}"
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """Return "; did you mean …?" behind a list of what is allowed, empty where no name is near."""
+    hint = nearest(name, known)
+    return f"; {hint}" if hint.startswith("did you mean") else ""
+
+
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def configure(node: Mapping[str, Any], key: str) -> Any:

@@ -69,7 +69,7 @@ def _print(advice: Advice, selection: Selection) -> None:
     from bench.report.advice.table import evidence_tables
     from bench.report.advice.words import LEGEND, printable
     from bench.report.tables.claims import claimed_grids
-    from bench.report.terminal import terminal_table
+    from bench.report.terminal import outcome_tables
 
     out = console()
     out.width = min(out.width, WIDTH) if out.is_terminal else WIDTH
@@ -89,7 +89,8 @@ def _print(advice: Advice, selection: Selection) -> None:
     for grid in claimed_grids(advice.summary):
         out.print(f"\n{grid.title}", style="bold", markup=False)
         out.print(grid.says, style="dim", markup=False)
-        out.print(terminal_table(grid))
+        for table in outcome_tables(grid, out.width):
+            out.print(table)
         _print_list(out, grid.notes)
     out.print("\nThe rule", style="bold")
     _print_list(out, rule(advice))

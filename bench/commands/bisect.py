@@ -26,7 +26,9 @@ from bench.machine.git import commit_of, run_git
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric
 from bench.sweep.request import keys
+from bench.terminal import say, shown
 from variants.cache import Cache
+from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import ROOT
 
@@ -122,12 +124,14 @@ def _metric(name: str) -> Metric:
         if metric.kind == kind and bool(metric.tasks) == bool(task):
             return metric
     allowed = dict.fromkeys(f"'{metric.kind} TASK'" if metric.tasks else metric.kind for metric in judged)
-    raise UserError(f"METRIC: got {name!r}, allowed: {', '.join(allowed)}")
+    kinds = [metric.kind for metric in judged]
+    raise UserError(f"METRIC: got {name!r}, allowed: {', '.join(allowed)}{similar(name, kinds)}")
 
 
 def _print_environment(good: str, bad: str) -> None:
     if changed := (run_git(ROOT, "diff", "--name-only", good, bad, "--", *ENVIRONMENT) or "").split():
-        print(f"note: {', '.join(changed)} changed in between: every commit runs in this checkout's environment")
+        text = f"note: {', '.join(changed)} changed in between: every commit runs in this checkout's environment"
+        say(text, under="  ")
 
 
 def _check_ends(bisection: Bisection, good: str, bad: str) -> None:
@@ -162,8 +166,8 @@ def _run(bisection: Bisection, good: str, bad: str) -> int:
             raise UserError(f"git bisect ended with {code}, see {log}")
         raise UserError(f"the first bad commit is one of {', '.join(sha[:12] for sha in left)}; skipped: {skipped}")
     first = _git(bisection, "rev-parse", "refs/bisect/bad").strip()
-    print(f"first bad commit: {first[:12]} {_subject(first)}")
-    print(f"records: {bisection.results}")
+    say(f"first bad commit: {first[:12]} {_subject(first)}", under="  ")
+    say(f"records: {shown(Path(bisection.results))}")
     return 0
 
 
@@ -255,7 +259,7 @@ def _print(evidence: Evidence) -> None:
         evidence.why,
         f"[{_subject(evidence.sha)}]",
     ]
-    print("  ".join(part for part in parts if part), file=sys.stderr, flush=True)
+    say("  ".join(part for part in parts if part), under="  ", stderr=True)
 
 
 def _subject(sha: str) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.terminal import console, visible, warn
+from bench.terminal import console, printable, say, shown, visible, warn
+from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import resolve
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison
     from bench.compare.flips import Flip
-    from bench.compare.verdict import Verdict
+    from bench.compare.verdict import Verdict, VerdictLine
 
 
 def show_comparison(arguments: argparse.Namespace) -> int:
@@ -33,37 +35,72 @@ def show_comparison(arguments: argparse.Namespace) -> int:
     html = arguments.format == "html"
     sides = (*comparison.base.records, *comparison.head.records)
     flipped = list(flips(comparison, texts_of(sides))) if arguments.flips or html else None
-    if arguments.format in ("table", "html"):
-        _print_table(comparison, flipped if arguments.flips else None)
-    if html:
+    if arguments.format == "table":
+        _print_table(comparison, flipped, arguments.all)
+    elif html:
         from bench.report.pages.comparison import write_comparison
 
-        print(f"page: {write_comparison(comparison, flipped or [], results)}")
-    elif arguments.format != "table":
+        say(f"page: {shown(write_comparison(comparison, flipped or [], results))}")
+    else:
         from bench.report.comparison_text import FORMATS
 
         print(visible(FORMATS[arguments.format](comparison, flipped).rstrip("\n")))
     return comparison.exit_code
 
 
-def _print_table(comparison: Comparison, flipped: Sequence[Flip] | None) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+def _print_table(comparison: Comparison, flipped: Sequence[Flip] | None, everything: bool) -> None:
+    """Print a block a variant: what is not the same, or everything; then the flips, what to know, and the outcome."""
+    from bench.report.tables.comparison import drift_lines, footnotes, summary
 
-    from bench.report.tables.comparison import footnotes, summary, verdict_table
+    variants: dict[str, list[VerdictLine]] = {}
+    for line in comparison.lines:
+        variants.setdefault(line.variant, []).append(line)
+    same = [name for name, lines in variants.items() if all(line.verdict == "same" for line in lines)]
+    for name, lines in variants.items():
+        if everything or name not in same:
+            _print_block(comparison, name, lines, everything)
+    if same and not everything:
+        say(f"same in everything: {', '.join(same)}", under="  ")
+    if flipped is not None:
+        _print_flips(flipped)
+    if everything:
+        notes = footnotes(comparison)
+    else:
+        notes = ["--all shows what is the same too, and how it was tested", *drift_lines(comparison), *comparison.notes]
+    for note in notes:
+        say(f"· {note}", under="  ")
+    say(summary(comparison), style="bold")
+
+
+def _print_block(comparison: Comparison, name: str, lines: Sequence[VerdictLine], everything: bool) -> None:
+    from bench.report.tables.comparison import counts
+    from bench.report.terminal import comparison_block
+
+    out = console()
+    say(f": {counts(replace(comparison, lines=tuple(lines)))}", lead=name)
+    facts, tables, whys = comparison_block([line for line in lines if everything or line.verdict != "same"], out.width)
+    for fact in facts:
+        say(f"· {fact}", under="  ")
+    for table in tables:
+        out.print(table)
+    for why in whys:
+        say(f"· {why}", under="  ")
+    out.print()
+
+
+def _print_flips(flipped: Sequence[Flip]) -> None:
+    from rich.text import Text
+
+    from bench.report.tables.fitted import fitted
     from bench.report.tables.flips import columns, flip_cells
 
     out = console()
-    out.print(verdict_table(comparison))
-    if flipped is not None:
-        table = Table(*columns("base", "head"), box=None)
-        for flip in flipped:
-            table.add_row(*map(escape, flip_cells(flip)))
-        out.print(f"\n{len(flipped)} flipped questions")
+    say(f"{len(flipped)} flipped questions")
+    titles = columns("base", "head")
+    rows = [[Text(printable(cell)) for cell in flip_cells(flip)] for flip in flipped]
+    for table in fitted(titles, rows, out.width, words=len(titles)):
         out.print(table)
-    for line in footnotes(comparison):
-        out.print(line, soft_wrap=True, markup=False)
-    out.print(summary(comparison), soft_wrap=True, markup=False)
+    out.print()
 
 
 def _verdict(name: str) -> Verdict:
@@ -72,7 +109,8 @@ def _verdict(name: str) -> Verdict:
     for verdict in VERDICTS:
         if name.strip().replace("-", " ") == verdict:
             return verdict
-    raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(v.replace(' ', '-') for v in VERDICTS)}")
+    allowed = [verdict.replace(" ", "-") for verdict in VERDICTS]
+    raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(allowed)}{similar(name, allowed)}")
 
 
 def _listed(typed: str) -> tuple[str, ...]:
@@ -87,7 +125,8 @@ def _metrics(typed: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys([*TEXTS, *kinds(), *measures()]))
     for name in _listed(typed):
         if name.partition(" ")[0] not in names:
-            raise UserError(f"--metric: got {name!r}, allowed: {', '.join(names)}, 'accuracy TASK' and so on")
+            allowed = f"{', '.join(names)}, 'accuracy TASK' and so on"
+            raise UserError(f"--metric: got {name!r}, allowed: {allowed}{similar(name, names)}")
     return _listed(typed)
 
 
@@ -105,7 +144,7 @@ def _thresholds(typed: str) -> dict[str, float]:
         if name not in known or not 0 < limit < 1:
             raise UserError(
                 f"--threshold: got {argument!r}, allowed: METRIC=SHARE with a share between 0 and 1, such as "
-                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(known)}"
+                f"e2e_p50_ms=0.05; METRIC is one of {', '.join(known)}{similar(name, known)}"
             )
         limits[name] = limit
     return limits

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +21,7 @@ from variants.steps.gguf import CONVERTER
 NEEDED_DISK_BYTES = 2_000_000_000
 NEEDED_MEMORY_BYTES = 3_000_000_000
 Level = Literal["ok", "note", "bad"]
-SIGNS = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
+SIGNS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "bad": ("✗", "red")}
 
 
 @dataclass(frozen=True)
@@ -31,22 +35,43 @@ class Check:
 
 def doctor() -> int:
     """Print a line per check; return 0 if the embedded suite can run here, else 1."""
-    from rich.markup import escape
+    from bench.terminal import say
 
-    from bench.terminal import console
-
+    ready = True
     looks: list[Callable[[], Check]] = [
         python, compiler, torch_device, llamacpp, bitsandbytes, converter, lm_eval, gpu, disk, memory, checkout,
     ]  # fmt: skip
-    out = console()
-    checks = [_checked(look) for look in looks]
-    for check in checks:
-        out.print(f"{SIGNS[check.level]} {check.name:<13} {escape(check.text)}", soft_wrap=True)
-    ready = all(check.level != "bad" for check in checks)
-    out.print(
-        "the embedded suite can run here" if ready else "the embedded suite cannot run here: see the lines with ✗"
-    )
+    for look in looks:
+        with silenced():
+            check = _checked(look)
+        sign, style = SIGNS[check.level]
+        say(f" {check.name:<13} {check.text}", lead=sign, lead_style=style, under=" " * 16)
+        ready &= check.level != "bad"
+    say("the embedded suite can run here" if ready else "the embedded suite cannot run here: see the lines with ✗")
     return 0 if ready else 1
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Let no library print: what it says through Python or straight to the descriptors goes nowhere.
+
+    A look raises what it has to say; a warning beside its line reads like a fault of this machine.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            for number in (1, 2):
+                os.dup2(nowhere, number)
+            yield
+    finally:
+        for number, descriptor in zip((1, 2), kept, strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        os.close(nowhere)
 
 
 def python() -> Check:
@@ -86,11 +111,7 @@ def llamacpp() -> Check:
 
 def bitsandbytes() -> Check:
     """Quantize a small tensor to NF4 and back: a library that loads may still be unable to work."""
-    import logging
-
     import torch
-
-    logging.getLogger("bitsandbytes.backends").setLevel(logging.ERROR)  # it asks for a package that is optional
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
     packed, state = quantize_4bit(torch.ones(64, 64), quant_type="nf4")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.terminal import console
+from bench.terminal import say, shown
 from variants.cache import Cache
 from variants.paths import resolve
 
@@ -17,22 +17,21 @@ def show_garbage(arguments: argparse.Namespace) -> int:
     cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
     results = resolve(arguments.results)
     garbage = find_garbage(cache, results)
-    out = console()
     for item in garbage:
         held = "  held by a running build: stays" if item.held else ""
-        out.print(f"{item.size_bytes:>15,} bytes  {item.step:<12} {item.path.name}{held}", soft_wrap=True)
+        say(f"{item.size_bytes:>15,} bytes  {item.step:<12} {item.path.name}{held}", under=" " * 17)
     free = [item for item in garbage if not item.held]
     if not garbage:
-        out.print(f"nothing to remove: records under {results} name all that is in {cache.root}", soft_wrap=True)
+        say(f"nothing to remove: records under {shown(results)} name all that is in {shown(cache.root)}")
         return 0
     what = f"{plural(len(free), 'folder')}, {sum(item.size_bytes for item in free):,} bytes"
-    out.print(f"no record under {results} names {what} in {cache.root}", soft_wrap=True)
+    say(f"no record under {shown(results)} names {what} in {shown(cache.root)}")
     if any(item.step == "logprobs" for item in garbage):
-        out.print("logprobs: a base's log-probabilities; the next sweep that measures divergence builds them again")
+        say("logprobs: a base's log-probabilities; the next sweep that measures divergence builds them again")
     if not arguments.yes:
-        out.print("nothing was removed" + ("; --yes removes these folders" if free else ""))
+        say("nothing was removed" + ("; --yes removes these folders" if free else ""))
         return 0
     removed = remove(cache, results, free)
     freed_bytes = sum(item.size_bytes for item in removed)
-    out.print(f"removed {plural(len(removed), 'folder')}, {freed_bytes:,} bytes")
+    say(f"removed {plural(len(removed), 'folder')}, {freed_bytes:,} bytes")
     return 0

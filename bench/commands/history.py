@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.history.branch import History, history
 from bench.records.selection import Wanted
 from bench.report.history_csv import comma_separated
-from bench.terminal import console, warn
+from bench.terminal import say, say_command, shown, warn
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import resolve
@@ -43,7 +43,7 @@ def _show(arguments: argparse.Namespace) -> int:
         warn(f"left out: {line}")
     files = _write(branch, results, Path(arguments.out) if arguments.out else None, formats, kept)
     _print(branch)
-    print(f"history: {next((file for file in files if file.suffix == '.html'), files[0])}")
+    say(f"history: {shown(next((file for file in files if file.suffix == '.html'), files[0]))}")
     return 0
 
 
@@ -65,27 +65,26 @@ def _write(
 
 
 def _print(branch: History) -> None:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
+    """Print the change points, two lines each, the commands that find their commits, and how many there are."""
     from bench.report.tables.history import change_grid, commands
 
-    out = console()
     measured = f"{branch.measured:,} of {len(branch.commits):,} commits measured"
-    out.print(f"{branch.branch}: {measured}, {branch.sweep}, {branch.machine}")
+    say(f"{branch.branch}: {measured}, {branch.sweep}, {branch.machine}")
     for note in branch.notes:
-        out.print(f"note: {escape(note)}", soft_wrap=True)
-    changes = branch.changes
-    grid = change_grid(changes)
-    if changes:
-        table = Table(*grid.columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-        for line in grid.lines:
-            table.add_row(*(escape(entry.text) for entry in line.entries))
-        out.print(table)
-    for command in commands(changes):
-        out.print(escape(command), soft_wrap=True)
+        say(f"note: {note}", under="  ")
+    grid = change_grid(branch.changes)
+    for line in grid.lines:
+        cells = dict(zip(grid.columns, (entry.text for entry in line.entries), strict=True))
+        span = cells["From"] if cells["From"] == cells["To"] else f"{cells['From']} to {cells['To']}"
+        evidence = ", p ".join(filter(None, (span, cells["p"])))
+        change = f"{cells['Change']} {cells['Verdict']} ({evidence})"
+        say(f" · {cells['Metric']}: {change}", lead=cells["Variant"], under="  ")
+        between = f"  last before {cells['Last before']}, first after {cells['First after']}"
+        commits = "" if cells["Commits"] == "1" else f": one of {cells['Commits']} commits"
+        say(f"{between}{commits}; weights {cells['Weights']}, machine check {cells['Machine check']}", under="  ")
+    for command in commands(branch.changes):
+        say_command(command, lead="  ")
     breaks = sum(len(series.breaks) for series in branch.series)
-    worse = sum(not change.better for change in changes)
-    verdict = f"{worse} changes for the worse, {len(changes) - worse} for the better"
-    out.print(f"{len(branch.series)} series, {breaks} breaks: {verdict}")
+    worse = sum(not change.better for change in branch.changes)
+    verdict = f"{worse} changes for the worse, {len(branch.changes) - worse} for the better"
+    say(f"{len(branch.series)} series, {breaks} breaks: {verdict}")

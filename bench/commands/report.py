@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.commands.browser import open_page
 from bench.records.selection import Wanted
-from bench.terminal import console, warn
+from bench.terminal import say, shown, warn
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from bench.compare.flips import Texts
     from bench.records.questions import Questions
     from bench.records.types import Record
+    from bench.report import Report
 
 
 def render_report(arguments: argparse.Namespace) -> int:
@@ -28,6 +30,8 @@ def render_report(arguments: argparse.Namespace) -> int:
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    if arguments.open and "html" not in formats:
+        raise UserError(f"--open: opens a page, which --format {arguments.format} does not write; allowed: with html")
     wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
     out = Path(arguments.out) if arguments.out else None
     typed = [override(argument) for argument in arguments.overrides]
@@ -37,7 +41,10 @@ def render_report(arguments: argparse.Namespace) -> int:
     if report.selection is None:
         asked = f" for {wanted}" if str(wanted) else ""
         raise UserError(f"no records{asked} under {results}: run `make bench`")
-    console().print(f"report: {report}", soft_wrap=True, markup=False)
+    page = page_of(report)
+    say(f"report: {shown(page)}")
+    if arguments.open and (why := open_page(page)):
+        say(why)
     return 0
 
 
@@ -51,6 +58,11 @@ def texts_of(records: Sequence[Record]) -> Texts:
         asked.setdefault(accuracy.get("data_dir"), set()).update(accuracy.get("tasks") or ())
     found = [question_texts(sorted(names), data_dir) for data_dir, names in asked.items()]
     return {digest: words for texts in found for digest, words in texts.items()}
+
+
+def page_of(report: Report) -> Path:
+    """Return the file to open first, of a report that was written."""
+    return Path(str(report))
 
 
 def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:

@@ -216,7 +216,7 @@ def _run_lines(pair: Pair, mark: ArtifactState, lines: Sequence[VerdictLine], as
 
 def _one_sided(line: VerdictLine, pair: Pair, gone: bool) -> VerdictLine:
     """Complete a line of which one side has no number: the head where `gone`, else the base."""
-    failures = [f"round {f.round} failed at {f.stage}: {f.message}" for row in pair.rows for f in row.failures]
+    failures = [f"round {f.round + 1} failed at {f.stage}: {f.message}" for row in pair.rows for f in row.failures]
     line, why = replace(line, test=""), failures[0] if failures else "not measured"
     if pair.base is None or pair.head is None:
         verdict: Verdict = "new" if pair.base is None else "gone"

@@ -130,7 +130,7 @@ def _failures(rows: Sequence[Row]) -> Iterable[Finding]:
         for failure in row.failures:
             alike.setdefault((failure.stage, failure.message), []).append(failure)
         for (stage, message), failures in alike.items():
-            which = f"{'Rounds' if len(failures) > 1 else 'Round'} {', '.join(str(f.round) for f in failures)}"
+            which = f"{'Rounds' if len(failures) > 1 else 'Round'} {', '.join(str(f.round + 1) for f in failures)}"
             text = f"{which} failed at {stage}: {message.rstrip('.')}."
             yield Finding("bad", row.variant, text, failures[0].reproduce)
 
@@ -144,7 +144,7 @@ def _requests(records: Sequence[Record]) -> Iterable[Finding]:
             reused = sum(a != b for a, b in zip(sent, evaluated, strict=False))
             text = f"{reused} of {len(sent)} requests evaluated another number of prompt tokens than was sent"
             doing = "a prompt cache was at work. Do not read its latencies."
-            yield Finding("bad", record.variant, f"Round {record.round}: {text}; {doing}")
+            yield Finding("bad", record.variant, f"Round {record.round + 1}: {text}; {doing}")
 
 
 def _one_sweep(selection: Selection) -> Iterable[Finding]:
@@ -242,7 +242,8 @@ def _canary(records: Sequence[Record]) -> Iterable[Finding]:
             touched = len({(record.variant, record.round) for _, record in drifts})
             drifted.append(
                 f"{name} was more than {CANARY_DRIFT:.0%} off its median ({middle:.3g}) beside {touched} of "
-                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant} round {record.round}"
+                f"{plural(len(records), 'cell')}, at worst {worst:+.0%} beside {record.variant}, "
+                f"round {record.round + 1}"
             )
     if drifted:
         text = "Latencies of those cells say as much about the machine as about the variant: do not rank by them, and"

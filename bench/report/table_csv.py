@@ -46,7 +46,7 @@ def _line(row: Row, summary: Summary) -> Columns:
     if summary.measured("kl_mean"):
         measured = divergence_of(row.records)
         line["kl_rounding_floor"] = _short(measured.rounding_floor if measured else None)
-    line["error"] = "; ".join(f"round {f.round}: {f.stage}: {f.message}" for f in row.failures)
+    line["error"] = "; ".join(f"round {f.round + 1}: {f.stage}: {f.message}" for f in row.failures)
     line["warnings"] = "; ".join(row.warnings)
     return line
 

@@ -6,13 +6,15 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
 from bench import terminal
-from bench.measures.measure import Fetches
+from bench.machine.lock import held
+from bench.measures.measure import Fetches, Progress
 from bench.sweep import progress
 from bench.sweep.cell import Cell, make_cell, to_build
 from bench.sweep.compose import PRIMARY, compose, plain, register, sweep_overrides
@@ -60,12 +62,16 @@ def job(config: DictConfig) -> None:
     """Run one cell of the multirun, unless it is finished."""
     cell = make_cell(settings_of(plain(config, resolve=True)))
     cell.cache.cell_lock(cell.key).parent.mkdir(parents=True, exist_ok=True)
-    # Where another sweep runs the same cell, this one waits and then sees it finished.
-    with progress.cell_progress(cell) as report, FileLock(cell.cache.cell_lock(cell.key)):
+    with progress.cell_progress(cell) as report, _alone(cell, report):
         with FileLock(cell.cache.removal_lock):  # `bench gc` ends before this cell looks for its artifacts
             pass
         if cell.finished() is None:
             run_cell(cell, report)
+
+
+def _alone(cell: Cell, report: Progress) -> AbstractContextManager[None]:
+    """Hold a cell's lock: where another sweep runs the same cell, this one waits and then sees it finished."""
+    return held(cell.cache.cell_lock(cell.key), lambda holder: report(f"waiting for the same cell: {holder}", 0, 1))
 
 
 def multirun(sweep: Sweep) -> None:

@@ -3,158 +3,183 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import Progress as Bar
-from rich.progress import SpinnerColumn, TextColumn
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
 
-from bench.measures.measure import Progress, cost_of
+from bench.measures.measure import Progress
 from bench.sweep.cell import Cell, to_build
-from bench.terminal import console
+from bench.sweep.time_left import Costs, SweepTime, costs_of, learned, measured_parts, parts_of, records_of
+from bench.terminal import console, printable, say, shown
 from variants.step import Planned
 
 LOG_SECONDS = 120.0
 """How often a log gets a line about a cell that is still running; a terminal is redrawn instead."""
 PACE_SECONDS = 300.0
 """The pace of work is that of the last so many seconds: what an earlier run kept passes at once and sets no pace."""
+BAR_COLUMNS = 40
 
 
 @dataclass
-class _Pace:
-    """How far the sweep is, and its pace; kept here because Hydra calls the cells one by one."""
+class _Sweep:
+    """How far the sweep is; kept here because Hydra calls the cells one by one."""
 
-    total: int = 0
+    total: int
+    time: SweepTime
+    costs: Costs
     done: int = 0
-    todo: dict[str, float] = field(default_factory=dict)
-    seconds_per_unit: list[float] = field(default_factory=list)
+
+    @property
+    def count(self) -> str:
+        return f"{self.done}/{self.total}"
 
 
-_pace = _Pace()
+_sweep: _Sweep | None = None
 
 
 class Stage:
     """What a cell is doing at present: one task of rich's progress, whose speed gives the time left."""
 
-    def __init__(self, out: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self.bar = Bar(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            console=out,
-            refresh_per_second=1,  # a faster one would show in the child's latency
-            transient=True,
-            disable=not out.is_terminal,
-            get_time=clock,
-            speed_estimate_period=PACE_SECONDS,
-        )
-        self._task = self.bar.add_task("")
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bar = Bar(disable=True, get_time=clock, speed_estimate_period=PACE_SECONDS)
+        self._task = self._bar.add_task("")
         self._work = ("", 0)
 
     def report(self, what: str, done: int, total: int) -> str:
         """Take a report; return what is being done, how far it is, and the time left at the recent pace."""
-        task = self.bar.tasks[0]
+        task = self._bar.tasks[0]
         if (what, total) != self._work or done < task.completed:
             self._work = (what, total)
-            self.bar.reset(self._task, total=total)
-        self.bar.update(self._task, completed=done)
+            self._bar.reset(self._task, total=total)
+        self._bar.update(self._task, completed=done)
         text = f"{what} {done:,}/{total:,}" if total > 1 else what
         seconds = task.time_remaining
-        return f"{text}, {about(seconds)}" if seconds is not None and 0 < done < total else text
+        return f"{text}, {about(seconds)} left" if seconds is not None and 0 < done < total else text
 
-    def show(self, line: str) -> None:
-        """Replace the line on the terminal."""
-        self.bar.update(self._task, description=line)
+
+class Screen:
+    """The lines that a terminal is redrawn with: what the cell is doing, and a bar for the whole sweep."""
+
+    def __init__(self, sweep: SweepTime | None, out: Console) -> None:
+        self.line = ""
+        self._sweep = sweep
+        self._spinner = Spinner("dots")
+        # A faster refresh would show in the child's latency.
+        self.live = Live(get_renderable=self.draw, console=out, refresh_per_second=1, transient=True)
+
+    def draw(self) -> RenderableType:
+        """Return the lines as they are now."""
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(self._spinner, Text(printable(self.line)))
+        if self._sweep is not None:
+            left, share = self._sweep.left(), self._sweep.share()
+            bar = Table.grid(padding=(0, 1))
+            known = left is not None and share is not None
+            text = f"{share:.0%} of this run, {about(left or 0.0)} left" if known else "the time left is not known yet"
+            bar.add_row(ProgressBar(1.0, share or 0.0, width=BAR_COLUMNS), Text(text))
+            grid.add_row("", bar)
+        return grid
 
 
 def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
-    """Print what will be built and measured, what is there already, and the disk it needs."""
-    global _pace
+    """Print what will be built and measured, what is there already, the disk it needs and the time it takes."""
+    global _sweep
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
     needed = {p.fingerprint for cell in todo for p in cell.builds}
     missing = to_build(todo)
-    _pace = _Pace(total=len(cells))
+    costs = costs_of(cells)
+    work = {label_of(cell): parts_of(cell, new, costs) for cell, new in _new_steps(todo, missing)}
+    left = SweepTime(work, learned(records_of(first) if todo else (), costs))
+    _sweep = _Sweep(len(cells), left, costs)
+    variants = list(dict.fromkeys(cell.variant for cell in cells))
+    grid = f"{_n(len(variants), 'variant')} x {_n(len(cells) // len(variants), 'round')}"
+    under = " " * 13
+    say(f" on {first.machine.id}, device {first.device}", lead=first.settings.sweep)
+    say(f"  variants   {', '.join(variants)}", under=under)
+    say(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run", under=under)
+    disk = f", about {needed_bytes / 1e6:,.0f} MB of disk" if missing else ""
+    there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
+    say(f"  artifacts  {there}{len(missing)} to build{disk}", under=under)
+    if todo:
+        seconds = left.left()
+        known = "not known, this machine has no records of this sweep" if seconds is None else about(seconds)
+        say(f"  time       {known}", under=under)
+    say(f"  records    {shown(first.record_path.parent)}", under=under)
+
+
+def _new_steps(todo: Sequence[Cell], missing: dict[str, Planned]) -> Iterator[tuple[Cell, list[Planned]]]:
+    """Yield each cell with the steps that it is the first one to build."""
     built: set[str] = set()
     for cell in todo:
         new = [p for p in cell.builds if p.fingerprint in missing and p.fingerprint not in built]
         built.update(p.fingerprint for p in new)
-        _pace.todo[label_of(cell)] = weight(cell, new)
-    variants = list(dict.fromkeys(cell.variant for cell in cells))
-    grid = f"{_n(len(variants), 'variant')} x {_n(len(cells) // len(variants), 'round')}"
-    out = console()
-    out.print(f"[bold]{first.settings.sweep}[/bold] on {first.machine.id}, device {first.device}")
-    out.print(f"  variants   {', '.join(variants)}")
-    out.print(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run")
-    disk = f", about {needed_bytes / 1e6:,.0f} MB of disk" if missing else ""
-    there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
-    out.print(f"  artifacts  {there}{len(missing)} to build{disk}")
-    out.print(f"  records    {first.record_path.parent}", soft_wrap=True, markup=False)
+        yield cell, new
 
 
 def _n(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def weight(cell: Cell, new: Sequence[Planned]) -> float:
-    """Return about how long a cell takes, in units of one measured round: for the time left alone, never for a result.
-
-    The ratios are those of the embedded suite; a fine-tune outweighs all else.
-    """
-    measured = cell.runtime.expected_cost + sum(map(cost_of, cell.measures.values()))
-    return measured + sum(planned.step.expected_cost for planned in new)
-
-
 @contextmanager
 def cell_progress(cell: Cell) -> Iterator[Progress]:
     """Show one cell's progress while it runs, and a line with its outcome after it."""
-    out = console()
-    label = label_of(cell)
-    _pace.done += 1
+    if _sweep is not None:
+        _sweep.done += 1
     if cell.finished() is not None:
         yield lambda *_: None
         return
-    started = time.monotonic()
-    count = f"[{_pace.done}/{_pace.total}]" if _pace.total else ""
-    left = time_left(_pace.todo, _pace.seconds_per_unit)
-    stage = Stage(out)
-    with stage.bar:
-        logged = started
+    out, label, stage = console(), label_of(cell), Stage()
+    count = f"{_sweep.count} " if _sweep else ""
+    missing = {planned.fingerprint for planned in cell.cache.missing(cell.builds)}
+    if _sweep is not None:
+        _sweep.time.begin(label)
+    screen = Screen(_sweep.time if _sweep else None, out)
+    started = logged = time.monotonic()
+    waited_for = ""
 
-        def report(what: str, done: int, total: int) -> None:
-            nonlocal logged
-            now = time.monotonic()
-            line = f"{count} {label:<20} {stage.report(what, done, total)}"
-            stage.show(f"{line}; sweep {left}" if left and total <= 1 else line)
-            if not out.is_terminal and now - logged >= LOG_SECONDS:
-                logged = now
-                out.print(line, soft_wrap=True, markup=False)
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal logged, waited_for
+        screen.line = f"{count}{label}: {stage.report(what, done, total)}"
+        now, waits = time.monotonic(), what if what.startswith("waiting") else ""
+        if not out.is_terminal and (now - logged >= LOG_SECONDS or waits not in ("", waited_for)):
+            logged = now
+            say(f"{screen.line}{_left()}")
+        waited_for = waits
+        if waits and _sweep is not None:
+            _sweep.time.begin(label)  # waiting is no work: it sets no pace
 
-        report("starting", 0, 1)
+    report("starting", 0, 1)
+    if out.is_terminal:
+        with screen.live:
+            yield report
+    else:
         yield report
-    seconds = time.monotonic() - started
-    units = _pace.todo.pop(label, 0.0)
-    if units:
-        _pace.seconds_per_unit.append(seconds / units)
-    outcome = "ok" if cell.finished() is not None else "[bold red]failed[/bold red]"
-    out.print(rf"\{count} {label:<20} {outcome} {seconds:6.1f} s  {time_left(_pace.todo, _pace.seconds_per_unit)}")
+    record = cell.finished()
+    if _sweep is not None:
+        _sweep.time.finish(label, measured_parts(record, _sweep.costs, missing) if record else ())
+    outcome = Text.assemble(f"{count}{label:<30} ", ("ok", "") if record else ("failed", "bold red"))
+    out.print(outcome.append(f" {time.monotonic() - started:6.1f} s{_left()}"), soft_wrap=True)
 
 
-def time_left(todo: Mapping[str, float], seconds_per_unit: Sequence[float]) -> str:
-    """Return in words how long the rest will take, by the median pace of the cells so far."""
-    if not seconds_per_unit or not todo:
-        return ""
-    ordered = sorted(seconds_per_unit)
-    seconds = ordered[len(ordered) // 2] * sum(todo.values())
-    return about(seconds)
+def _left() -> str:
+    left = _sweep.time.left() if _sweep else None
+    return f"; sweep {about(left)} left" if left else ""
 
 
 def about(seconds: float) -> str:
-    """Return in words how much time is left, in whole minutes or seconds."""
-    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+    """Return in words how long something takes, in whole minutes or seconds."""
+    return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
 
 
 def label_of(cell: Cell) -> str:
-    """Return a cell's name on the screen."""
-    return f"{cell.variant} r{cell.round}"
+    """Return a cell's name on the screen; rounds are counted from 1 there, and from 0 in files."""
+    return f"{cell.variant}, round {cell.round + 1} of {cell.settings.suite.rounds}"

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-from filelock import FileLock
 
+from bench.machine.lock import held
 from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result, decode
 from variants.build import build
 from variants.cache import Cache
@@ -34,9 +34,8 @@ def main(job_file: str) -> int:
     result = Result()
     try:
         lock = Path(tempfile.gettempdir()) / f"variantbench-{os.getuid()}.lock"
-        progress("waiting for the machine", 0, 1)
         # One job of this user at a time: a fine-tune would slow down the requests that another sweep times.
-        with FileLock(lock):
+        with held(lock, lambda holder: progress(f"waiting for the machine: {holder}", 0, 1), os.getppid()):
             if isinstance(job, BuildJob):
                 _build(job)
             else:

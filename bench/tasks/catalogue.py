@@ -125,6 +125,6 @@ def lm_eval_names() -> dict[str, LmEvalName]:
 
 
 def _nearest(name: str) -> str:
-    close = difflib.get_close_matches(name, [*task_yaml.embedded(), *lm_eval_names()], n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, [*task_yaml.embedded(), *lm_eval_names()], n=5, cutoff=0.6)
     meant = f"did you mean {' or '.join(close)}?" if close else f"embedded are {', '.join(task_yaml.embedded())}"
     return f"{meant} (any task, group or tag of lm-eval, or the path of a task YAML)"

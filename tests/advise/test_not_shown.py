@@ -90,4 +90,4 @@ def test_a_failed_round_of_the_choice_is_named_beside_it_and_not_counted() -> No
     assert advice.ship is not None
     texts = " ".join(text for _, text in reasons(advice))
     assert "(400 requests; 2 rounds)" in texts
-    assert "Round 1 of b failed at build: no memory." in texts
+    assert "Round 2 of b failed at build: no memory." in texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,35 @@ def test_the_command_prints_a_table_and_a_summary_line(
         broken.write_text(json.dumps({"schema": 9}))
     assert main(["compare", "HEAD~1", "--results", str(checkout.results)]) == code
     output = capsys.readouterr()
-    assert "e2e_p99_ms" in output.out
+    assert ("e2e_p99_ms" in output.out) == (factor > 1)  # what is the same stands behind --all
     assert output.out.splitlines()[-1].endswith(conclusion)
     assert output.out.splitlines()[-1].startswith(f"{checkout.base[:12]} → {checkout.head[:12]}, ")
     assert ("q8.r0.json: schema 9 is unknown" in output.err) == unsound
+
+
+def test_what_is_the_same_is_counted_and_shown_on_request(
+    checkout: Checkout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head, lambda content: scaled(content, 1.2))
+    compare = ["compare", "HEAD~1", "--results", str(checkout.results)]
+    assert main(compare) == 1
+    short = capsys.readouterr().out
+    assert short.startswith("q4: 7 worse, 6 same\n")
+    assert "accuracy general" not in short
+    assert main([*compare, "--all"]) == 1
+    long = capsys.readouterr().out
+    assert "accuracy general" in long
+    assert "Holm's families" in long
+
+
+def test_a_page_is_one_line_that_says_where_it_is(checkout: Checkout, capsys: pytest.CaptureFixture[str]) -> None:
+    checkout.measure(checkout.base)
+    checkout.measure(checkout.head)
+    assert main(["compare", "HEAD~1", "--results", str(checkout.results), "--format", "html"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("page: ")
+    assert Path(line.removeprefix("page: ")).is_file()
 
 
 def test_what_cannot_be_compared_is_one_line_and_exit_code_2(

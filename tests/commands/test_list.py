@@ -27,13 +27,21 @@ def test_list_shows_commits_in_gits_order_with_cells_and_failures(checkout: Chec
     checkout.measure(checkout.head, last_fails)
     checkout.measure("e" * 40)  # a commit that this repository does not know
     assert main(["list", "--results", str(checkout.results)]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    shown = [row for row in rows if records.MACHINE in row]
-    assert [row[0] for row in shown] == [checkout.head[:12], checkout.base[:12], "e" * 12]
-    assert shown[0] == [
-        *(checkout.head[:12], records.MACHINE, "embedded-reference", "2020-01-01", "00:00", "3", "q4", "1", "q4"),
-    ]
-    assert shown[1][5:] == ["3", "–", "q4"]
+    title, _, *rows = capsys.readouterr().out.splitlines()
+    assert title == f"embedded-reference on {records.MACHINE}"
+    assert [row.split()[0] for row in rows if row[2] != " "] == [checkout.head[:12], checkout.base[:12], "e" * 12]
+    assert rows[0].split() == [checkout.head[:12], "2020-01-01", "00:00", "3", "1", "1"]
+    assert rows[1] == "    failed: q4 1"
+    assert rows[2].split()[3:] == ["3", "–", "1"]
+
+
+def test_list_counts_the_variants_and_names_them_on_request(tmp_path: Path, capsys: Capture) -> None:
+    repository.make_history(tmp_path, 1, rounds=1, requests=5)
+    results = ["list", "--results", str(tmp_path / "results")]
+    assert main(results) == 0
+    assert "finetuned-q4" not in capsys.readouterr().out
+    assert main([*results, "--long"]) == 0
+    assert "finetuned-q4" in capsys.readouterr().out
 
 
 def test_list_shows_the_newest_commits_and_counts_the_rest(tmp_path: Path, capsys: Capture) -> None:

@@ -79,7 +79,7 @@ def test_one_failed_round_is_reported_though_every_metric_has_a_number(checkout:
     comparison = checkout.compare()
     run = next(line for line in comparison.lines if line.metric == "run")
     assert (run.verdict, comparison.exit_code) == ("now fails", 1)
-    assert run.why.startswith("round 2 failed at build lora")
+    assert run.why.startswith("round 3 failed at build lora")
 
 
 def test_failures_on_both_sides_are_not_comparable(checkout: Checkout) -> None:

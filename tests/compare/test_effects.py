@@ -175,7 +175,7 @@ def test_what_a_failed_cell_measured_before_it_failed_counts(checkout: Checkout)
     checkout.measure(checkout.head, fails)
     lines = checkout.lines()
     assert (lines["e2e_p99_ms"].head, lines["e2e_p99_ms"].n) == (500.0, 420)
-    assert (lines["run"].verdict, lines["run"].why) == ("now fails", "round 2 failed at measure: killed")
+    assert (lines["run"].verdict, lines["run"].why) == ("now fails", "round 3 failed at measure: killed")
 
 
 def test_a_perplexity_too_large_for_a_number_is_worse_and_null_in_json(checkout: Checkout) -> None:

@@ -72,20 +72,6 @@ def test_markdown_holds_the_table_and_the_flips(checkout: Checkout, capsys: Capt
     assert "| lost |" in output
 
 
-def test_a_narrow_terminal_cuts_no_number(checkout: Checkout) -> None:
-    import io
-
-    from rich.console import Console
-
-    from bench.report.tables.comparison import verdict_table
-
-    checkout.measure(checkout.base)
-    checkout.measure(checkout.head)
-    narrow = io.StringIO()
-    Console(file=narrow, width=80).print(verdict_table(checkout.compare()))
-    assert "…" not in narrow.getvalue()
-
-
 def conclusion(checkout: Checkout, rounds: int, factor: float = 1.0, **options: Any) -> tuple[str, Comparison]:
     """Compare two sweeps of q4 and base whose rounds differ by up to 40 %."""
     for sha in (checkout.base, checkout.head):

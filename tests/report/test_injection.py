@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
@@ -98,7 +99,8 @@ def files(world: tuple[Path, list[str]]) -> dict[str, str]:
     """Everything that the commands write, by the path of the file."""
     root, shas = world
     results = ["--results", str(root / "results")]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Glyph")  # a warning of matplotlib's prints the character as it is
         patch.setattr("bench.advise.named.FOLDER", requirements(root))
         assert main(["report", *results, "--commit", shas[2], "requirements=poisoned"]) == 0
         assert main(["compare", shas[1], shas[2], *results, "--format", "html"]) == 1

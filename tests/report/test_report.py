@@ -115,7 +115,7 @@ def test_a_failed_variant_is_a_row_with_its_command(report: Report) -> None:
     assert line.count("not measured") == line.count("|") - 2
     bad = [finding for finding in report.findings if finding.level == "bad"]
     assert [finding.title for finding in bad] == ["finetuned-q5", "qlora"]
-    assert bad[1].text.startswith("Rounds 0, 1, 2 failed at build lora: MemoryError")
+    assert bad[1].text.startswith("Rounds 1, 2, 3 failed at build lora: MemoryError")
 
 
 def test_too_few_requests_for_a_p99_are_reported(report: Report) -> None:

@@ -12,7 +12,7 @@ from bench.metrics.answers import subjects_of
 from bench.records.selection import Wanted
 from bench.report import Report, render
 from bench.report.tables.accuracy import accuracy_grid, subjects_grid
-from bench.report.terminal import first_lines, terminal_table
+from bench.report.terminal import first_lines, outcome_tables
 from bench.selftest import raw_values, records
 from bench.stats import proportions
 from bench.summary.rows import Row, Summary
@@ -174,7 +174,7 @@ def test_the_terminal_ends_with_the_words_too(report: Report) -> None:
     assert report.outcome is not None
     console = Console(width=160, file=io.StringIO())
     with console.capture() as captured:
-        console.print(terminal_table(report.outcome))
+        console.print(*outcome_tables(report.outcome, 160))
     shown = captured.get()
     assert "at chance" in shown
     assert "37 of 342 (mmlu)" in shown

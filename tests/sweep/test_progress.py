@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console
-
 from bench.sweep.progress import Stage
 
 
@@ -23,7 +19,7 @@ class Reports:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.stage = Stage(Console(file=io.StringIO()), self.clock)
+        self.stage = Stage(self.clock)
 
     def report(self, what: str, done: int, total: int, now: float) -> str:
         self.clock.now = now
@@ -54,11 +50,3 @@ def test_what_an_earlier_run_kept_sets_no_pace_for_long() -> None:
     for done in range(600, 660):
         line = stage.report("generating answers", done, 1_200, now=10.0 * (done - 599))
     assert line == "generating answers 659/1,200, about 90 min left"
-
-
-def test_a_log_is_not_redrawn() -> None:
-    out = io.StringIO()
-    stage = Stage(Console(file=out), Clock())
-    with stage.bar:
-        stage.report("opening", 0, 1)
-    assert out.getvalue() == ""

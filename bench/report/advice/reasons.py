@@ -93,7 +93,7 @@ def _sure(advice: Advice, ship: Judged) -> Iterator[Reason]:
     text = f"every limit holds with the whole of its 95 % interval ({counts or 'exact numbers'}; {rounds}). "
     yield "How sure", text + f"The nearest is {limit_text(nearest.limit)}: {decided_by(nearest)}."
     for failure in ship.row.failures:
-        yield "", f"Round {failure.round} of {ship.name} failed at {failure.stage}: {failure.message}."
+        yield "", f"Round {failure.round + 1} of {ship.name} failed at {failure.stage}: {failure.message}."
     if n_rounds == 1 and any(j.limit.kind == "latency" for j in compared):
         yield "", "One round: how much the machine differs from round to round is not known."
     if "finetune" in ship.row.roles:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bench.advise.judgement import Judgement
 from bench.advise.limits import Limit
 from bench.report.numbers import digits, plural, points, share, sized
+from bench.terminal import printable as printable
 
 TIMED = {"e2e": "E2E", "ttft": "TTFT", "tpot": "TPOT"}
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "not measured": "–"}
@@ -17,11 +18,6 @@ LEGEND = (
 FRACTIONS = {"half": 1 / 2, "a third": 1 / 3, "a quarter": 1 / 4}
 NAMES = 4
 """More names than that are counted and not listed."""
-
-
-def printable(text: str) -> str:
-    """Return a text with control characters written out, so that none moves a cursor or colours a terminal."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def percent(value: float) -> str:

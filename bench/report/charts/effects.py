@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bench.compare.verdict import Verdict, VerdictLine
 from bench.report.charts.style import INK, MUTED, WIDTH, chart
 from bench.report.metric_words import in_words
+from bench.terminal import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,11 +62,11 @@ def _figure(panels: Mapping[str, Sequence[VerdictLine]]) -> Figure:
 def _panel(axes: Axes, metric: str, lines: Sequence[VerdictLine], variants: Sequence[str]) -> None:
     points = lines[0].scale == "points"
     limit = 100 * lines[0].limit
-    axes.set_title(in_words(metric), fontsize=12)
+    axes.set_title(printable(in_words(metric)), fontsize=12)
     axes.set_xlabel("points" if points else "%")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    axes.set_yticks(range(len(variants)), list(variants))
+    axes.set_yticks(range(len(variants)), list(map(printable, variants)))
     axes.axvspan(
         -limit if points else 100 * (1 / (1 + limit / 100) - 1), limit, color="#dddddd", alpha=0.6, lw=0, zorder=0
     )

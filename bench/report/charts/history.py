@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.history.series import BranchCommit, Series
 from bench.metrics.metric import Unit
 from bench.report.charts.style import INK, MUTED, WIDTH, chart
+from bench.terminal import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -62,7 +63,7 @@ def _figure(
     for axes in panels[len(series) :]:
         axes.remove()
     _, unit = SCALES.get(metric.unit, (1.0, metric.unit))
-    title = f"{metric.title}{unit and f', {unit}'}: value of each commit"
+    title = f"{printable(metric.title)}{unit and f', {unit}'}: value of each commit"
     bars = ", bar: its 95 % interval where n gives both ends" if metric.unit != "byte" else ""
     figure.suptitle(title + bars, x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=13)
     return figure
@@ -70,7 +71,7 @@ def _figure(
 
 def _panel(axes: Axes, series: Series, failed: Sequence[BranchCommit]) -> None:
     scale, _ = SCALES.get(series.metric.unit, (1.0, ""))
-    axes.set_title(series.variant, fontsize=12, pad=4, y=1.0)  # a place of its own: to search one takes long
+    axes.set_title(printable(series.variant), fontsize=12, pad=4, y=1.0)  # a place of its own: to search one takes long
     axes.grid(axis="y")
     axes.margins(x=0.02, y=0.15)
     axes.locator_params(axis="y", nbins=4)
@@ -122,7 +123,7 @@ def _releases(axes: Axes, commits: Sequence[BranchCommit]) -> None:
     shown = tagged[::-1][::step]  # the newest always has its name
     axes.xaxis.set_major_locator(FixedLocator([commit.place for commit in shown]))
     axes.xaxis.set_major_formatter(
-        FixedFormatter([commit.tags[0] if commit.tags else commit.sha[:8] for commit in shown])
+        FixedFormatter([printable(commit.tags[0]) if commit.tags else commit.sha[:8] for commit in shown])
     )
     axes.tick_params(axis="x", labelsize=10, labelcolor=INK)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bench.compare.undecided import Undecided, undecided
 from bench.compare.verdict import REGRESSIONS, VERDICTS, Verdict, VerdictLine
@@ -12,8 +12,6 @@ from bench.report.metric_words import in_words
 from bench.report.numbers import changed, digits, p_value, plural, with_unit
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from bench.compare.comparison import Comparison
 
 STYLES = {"worse": "bold red", "now fails": "bold red", "better": "green", "fixed": "green", "undecided": "yellow"}
@@ -32,30 +30,6 @@ READ_NUMBERS = READ[4:]
 ONE_SIDED: Mapping[Verdict, str] = {"new": "only the head has it", "gone": "only the base has it"}
 NAMED = 3
 """So many variants are named in a heading."""
-
-
-def verdict_table(comparison: Comparison) -> Table:
-    """Make the table for a terminal: what repeats within a variant is written once."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    names = {"base": comparison.base.label, "head": comparison.head.label}
-    shown = [place for place, name in enumerate(COLUMNS) if name != "test"]  # the footnotes say which metric has which
-    for name in (COLUMNS[place] for place in shown):
-        whole = name in ("variant", "verdict")
-        justify: Literal["left", "right"] = "right" if name in NUMBERS else "left"
-        table.add_column(names.get(name, name), justify=justify, no_wrap=whole, overflow="fold")
-    seen = ""
-    for line in comparison.lines:
-        cells = [escape(cell) for cell in cells_of(line)]
-        cells[0] = "" if line.variant == seen else cells[0]
-        seen = line.variant
-        style = STYLES.get(line.verdict, "")
-        cells[-2] = f"[{style}]{line.verdict}[/]" if style else line.verdict
-        table.add_row(*(cells[place] for place in shown))
-    return table
 
 
 def cells_of(line: VerdictLine) -> list[str]:

@@ -65,7 +65,7 @@ def _with_failures(row: Row, entries: Iterable[Entry]) -> Line:
     if not row.failures:
         return Line(tuple(entries), row.family)
     first = row.failures[0]
-    rounds = ", ".join(str(failure.round) for failure in row.failures)
+    rounds = ", ".join(str(failure.round + 1) for failure in row.failures)
     which = "rounds" if len(row.failures) > 1 else "round"
     wide = f"Failed at {first.stage} ({which} {rounds}): {first.message.rstrip('.')}."
     return Line(tuple(entries), row.family, wide, first.reproduce)
