@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.advise.by_rounds import Spread, spreads
 from bench.advise.cost import Training, training_of
 from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, made_from, shown_no_worse, worst
 from bench.advise.limits import Limit, deciding_task, limits_of
@@ -108,8 +107,7 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
     Controls, the same models in another engine, are judged and never chosen.
     """
     limits = limits_of(requirements, summary)
-    timed = {metric.name: spreads(metric, summary) for metric in summary.metrics if metric.name in _latencies(limits)}
-    judged = [_judged(row, limits, summary, timed) for row in summary.rows]
+    judged = [_judged(row, limits, summary) for row in summary.rows]
     variants = tuple(one for one in judged if one.row.family != CONTROL)
     task = deciding_task(summary)
     trial = question_limit(summary)
@@ -144,12 +142,8 @@ def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
     )
 
 
-def _latencies(limits: Sequence[Limit]) -> set[str]:
-    return {limit.metric for limit in limits if limit.kind == "latency"}
-
-
-def _judged(row: Row, limits: Sequence[Limit], summary: Summary, timed: Mapping[str, Mapping[str, Spread]]) -> Judged:
-    judgements = tuple(judge(limit, row, summary, timed.get(limit.metric, {}).get(row.variant)) for limit in limits)
+def _judged(row: Row, limits: Sequence[Limit], summary: Summary) -> Judged:
+    judgements = tuple(judge(limit, row, summary) for limit in limits)
     return Judged(row, judgements, worst(judgements))
 
 

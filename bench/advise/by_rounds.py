@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.metrics.metric import Metric, Rounds
-from bench.stats.estimates import CONFIDENCE, percentile
-from bench.stats.rounds import Blocks, block_variance, moderated
-from bench.summary.rows import Row, Summary
+from bench.stats.estimates import CONFIDENCE
+from bench.summary.rows import Row
 
 MOST_ROUNDS = 100
 """More rounds than that are not proposed."""
@@ -50,35 +47,13 @@ def _t(df: float) -> float:
     return float(stdtrit(df, (1 + CONFIDENCE) / 2))
 
 
-def spreads(metric: Metric, summary: Summary) -> Mapping[str, Spread]:
-    """Return by variant how much the rounds of a latency differ."""
-    samples = {row.variant: metric.sample(row.records) for row in summary.rows} if metric.sample else {}
-    timed = {name: sample for name, sample in samples.items() if isinstance(sample, Rounds)}
-    q = next((sample.q for sample in timed.values()), 0.5)
-    return spreads_of({name: sample.blocks for name, sample in timed.items()}, q)
+def spread_of(row: Row, metric: str) -> Spread | None:
+    """Return how much a latency of a variant differs from round to round; None where it does not come in rounds.
 
-
-def spreads_of(timed: Mapping[str, Blocks], q: float) -> Mapping[str, Spread]:
-    """Return how much the `q` percentile of each variant differs from round to round; they share one machine.
-
-    The variance is that of a bootstrap of whole rounds, and those of all variants are moderated together, as where two
-    sweeps are compared (`stats.rounds`): three rounds alone say little about how much rounds differ.
+    The variance is that of all variants of the sweep, moderated together (`stats.rounds.spreads`): they share one
+    machine, and three rounds alone say little about how much rounds differ.
     """
-    blocks = {name: [block for block in rounds if len(block)] for name, rounds in timed.items()}
-    several = {name: rounds for name, rounds in blocks.items() if len(rounds) > 1}
-    own = [block_variance(rounds, q) for rounds in several.values()]
-    shrunk, degrees = moderated(own, [float(len(rounds) - 1) for rounds in several.values()])
-    known = {name: (math.sqrt(variance), df) for name, variance, df in zip(several, shrunk, degrees, strict=True)}
-    return {
-        name: Spread(tuple(percentile(block, q) for block in rounds), *known.get(name, (math.inf, 0.0)))
-        for name, rounds in blocks.items()
-        if rounds
-    }
-
-
-def rounds_of(metric: Metric, row: Row) -> tuple[float, ...]:
-    """Return the percentile of each round of a variant."""
-    sample = metric.sample(row.records) if metric.sample else None
-    if not isinstance(sample, Rounds):
-        return ()
-    return tuple(percentile(block, sample.q) for block in sample.blocks if len(block))
+    measured = row.in_rounds.get(metric)
+    if measured is None or not measured.values:
+        return None
+    return Spread(measured.values, math.sqrt(measured.spread.variance), measured.spread.df)

@@ -61,7 +61,7 @@ def _checked(claim: Claimed, summary: Summary) -> Checked:
     metric = next((metric for metric in summary.metrics if metric.name == name), None)
     measured = None
     if metric is not None:
-        measured = (_kept if claim.metric == ACCURACY else pairs.ratio)(metric, before, after)
+        measured = _kept(metric, before, after) if claim.metric == ACCURACY else pairs.ratio(metric, before, after)
     return Checked(claim, measured, "" if measured else f"{name} has no value on both sides")
 
 

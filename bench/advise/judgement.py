@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bench.advise.by_rounds import Spread
+from bench.advise.by_rounds import Spread, spread_of
 from bench.advise.limits import Limit
 from bench.stats.estimates import least_n
 from bench.stats.proportions import Paired
@@ -53,11 +53,8 @@ class Judgement:
         return inside / abs(self.bound) if self.bound else inside
 
 
-def judge(limit: Limit, row: Row, summary: Summary, spread: Spread | None = None) -> Judgement:
-    """Judge a variant by a limit. What was not measured is `not measured`, and never passes.
-
-    `spread` is that of the rounds of a latency.
-    """
+def judge(limit: Limit, row: Row, summary: Summary) -> Judgement:
+    """Judge a variant by a limit. What was not measured is `not measured`, and never passes."""
     if limit.kind in ("keeps", "not forgotten"):
         return _kept(limit, row, summary)
     if limit.kind == "training memory":
@@ -71,7 +68,8 @@ def judge(limit: Limit, row: Row, summary: Summary, spread: Spread | None = None
     exact = limit.kind in ("size", "memory")
     low, high = (estimate.value, estimate.value) if exact else (estimate.low, estimate.high)
     judged = decided(limit, estimate.value, low, high, estimate.n, limit.bound)
-    return by_rounds(judged, spread) if limit.kind == "latency" and spread else judged
+    spread = spread_of(row, limit.metric) if limit.kind == "latency" else None
+    return by_rounds(judged, spread) if spread else judged
 
 
 def decided(

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.advise.by_rounds import spreads_of
+from bench.advise.by_rounds import Spread
 from bench.advise.judgement import Status, by_rounds, decided
 from bench.advise.limits import Limit
-from bench.stats.estimates import normal_quantile, percentile_estimate
+from bench.stats.estimates import normal_quantile, percentile, percentile_estimate
 from bench.stats.proportions import paired_counts, wilson
+from bench.stats.rounds import spreads
 from tests.advise.made_up import V, advice_of
 
 SWEEPS, WHOLE, MOST = 1000, 300, 0.05
@@ -41,7 +42,9 @@ def latency(rng: np.random.Generator, limit: Limit, ms: float = 200.0001, varian
     blocks |= {f"other {i}": timed(rng, limit.q, 150.0) for i in range(variants - 1)}
     e = percentile_estimate(np.concatenate(blocks["judged"]), limit.q)
     by_requests = decided(limit, e.value, e.low, e.high, e.n, limit.bound)
-    return by_rounds(by_requests, spreads_of(blocks, limit.q)["judged"]).status
+    spread = spreads(blocks, limit.q)["judged"]
+    rounds = tuple(percentile(block, limit.q) for block in blocks["judged"])
+    return by_rounds(by_requests, Spread(rounds, math.sqrt(spread.variance), spread.df)).status
 
 
 def p99(rng: np.random.Generator) -> Status:

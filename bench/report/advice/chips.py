@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.advise.advice import Advice, Judged, change_of, margin_of
-from bench.advise.by_rounds import rounds_of
 from bench.metrics.accuracy import answers_of
 from bench.metrics.chance import chance_level
 from bench.report.advice.words import listed, printable
@@ -77,13 +76,12 @@ def _nearest(advice: Advice) -> dict[str, tuple[Paired, float]]:
 
 
 def _speed(advice: Advice) -> Chip:
-    metric = next((metric for metric in advice.summary.metrics if metric.name == SPEED), None)
     timed = [one for one in advice.variants if SPEED in one.row.values]
-    if metric is None or not timed:
+    if not timed:
         return Chip("bad", "Speed: not measured; add latency to suite.measures")
     n_rounds = max(sum(record.latency is not None for record in one.row.records) for one in timed)
     again = f"repeat on a quiet machine: make bench ARGS='suite.rounds={n_rounds + MORE_ROUNDS}'"
-    rounds = [measured for one in timed if len(measured := rounds_of(metric, one.row)) > 1]
+    rounds = [measured for one in timed if len(measured := one.row.rounds(SPEED)) > 1]
     spreads = [max(measured) / min(measured) - 1 for measured in rounds]
     if not spreads:
         return Chip("warn", f"Speed: one round shows no difference; {again}")

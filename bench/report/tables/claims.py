@@ -69,7 +69,11 @@ def _entries(one: Checked) -> Sequence[Entry]:
     if one.measured is None or one.of_claimed is None:
         return title, claimed, NOT_MEASURED, ITSELF, ITSELF
     low, high = one.measured.low, one.measured.high
-    between = f"{write(low)} to {write(high)}" if low is not None and high is not None else times_span(one.measured)
+    between = (
+        f"{write(low)} to {write(high)}"
+        if low is not None and high is not None
+        else times_span(one.measured) and "no interval"
+    )
     share = "–".join(dict.fromkeys(f"{end:.2f}" for end in one.of_claimed))
     return title, claimed, Entry(write(one.measured.value), between), Entry(share), Entry(HOLDS[one.holds])
 
