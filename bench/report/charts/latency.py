@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.metrics.metric import Metric, Rounds
+from bench.metrics.metric import Metric
 from bench.report.charts.chart import Chart
 from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened, widest
 from bench.report.charts.style import INK, MUTED, PAPER, colour_of, spaced
 from bench.report.numbers import digits, plural
-from bench.stats.estimates import Estimate, percentile
-from bench.summary.pairs import every_round_shows
+from bench.stats.estimates import Estimate
+from bench.summary.pairs import every_round_shows, ratio
 from bench.summary.rows import Row, Summary
 
 if TYPE_CHECKING:
@@ -57,12 +57,7 @@ def _line(row: Row, metrics: dict[str, Metric]) -> Line | None:
     p50, p90, p99 = (row.values.get(f"e2e_p{q}_ms") for q in (50, 90, 99))
     if p50 is None or p90 is None or p99 is None:
         return None
-    return Line(row, p50, p90, p99, *(_rounds(row, metrics[f"e2e_p{q}_ms"]) for q in (50, 99)))
-
-
-def _rounds(row: Row, metric: Metric) -> tuple[float, ...]:
-    sample = metric.sample(row.records) if metric.sample else None
-    return tuple(percentile(block, sample.q) for block in sample.blocks) if isinstance(sample, Rounds) else ()
+    return Line(row, p50, p90, p99, tuple(row.rounds("e2e_p50_ms")), tuple(row.rounds("e2e_p99_ms")))
 
 
 def _chart(name: str, runtime: str, lines: Sequence[Line], missing: Sequence[str], metric: Metric) -> Chart:
@@ -97,29 +92,36 @@ def _number(value: float | None) -> str:
 
 
 def title(runtime: str, lines: Sequence[Line], metric: Metric) -> str:
-    """Say what every round shows of the medians, and by how much rounds of one variant differ."""
+    """Say which medians are shown to differ, and by how much rounds of one variant differ."""
     first = lines[0]
     if len(lines) == 1:
         return f"Half of the requests to {first.row.variant} take at most {digits(first.p50.value)} ms in {runtime}"
     if max(len(line.rounds_p50) for line in lines) < 2:
         return f"One round in {runtime}: which variant is faster is not shown"
     spread = f"rounds of one variant differ by up to {100 * max(line.spread for line in lines):.0f} %"
-    if all(every_round_shows(metric, other.row, first.row) for other in lines[1:]):
-        return f"{first.row.variant} is the fastest in every round in {runtime}; {spread}"
+    if all(_faster(metric, first, other) for other in lines[1:]):
+        return f"{first.row.variant} is shown to be the fastest in {runtime}; {spread}"
     base = next((line for line in lines if line.row.is_reference), None)
     if base is None:
-        return f"No variant is the fastest in every round in {runtime}; {spread}"
+        return f"No variant is shown to be the fastest in {runtime}; {spread}"
     others = [line for line in lines if line is not base]
-    beyond = [line for line in others if every_round_shows(metric, base.row, line.row)]
-    faster = sum(line.p50.value < base.p50.value for line in beyond)
-    if not beyond:
-        return f"No variant is faster or slower than {base.row.variant} in every round in {runtime}; {spread}"
-    ways = [(count, way) for count, way in ((faster, "faster"), (len(beyond) - faster, "slower")) if count]
+    faster = sum(_faster(metric, line, base) for line in others)
+    slower = sum(_faster(metric, base, line) for line in others)
+    if not faster and not slower:
+        return f"No variant is shown to be faster or slower than {base.row.variant} in {runtime}; {spread}"
+    ways = [(count, way) for count, way in ((faster, "faster"), (slower, "slower")) if count]
     (count, way), rest = ways[0], "".join(f", {count} {way}" for count, way in ways[1:])
     return (
-        f"{count} of {plural(len(others), 'variant')} in {runtime} {'is' if count == 1 else 'are'} {way} than "
-        f"{base.row.variant} in every round{rest}; {spread}"
+        f"{count} of {plural(len(others), 'variant')} in {runtime} {'is' if count == 1 else 'are'} shown to be {way} "
+        f"than {base.row.variant}{rest}; {spread}"
     )
+
+
+def _faster(metric: Metric, one: Line, other: Line) -> bool:
+    """Say whether a variant is shown to be faster than another: by every round, and by the interval over rounds."""
+    times = ratio(metric, other.row, one.row)
+    is_beyond = times is not None and times.low is not None and times.low > 1
+    return is_beyond and every_round_shows(metric, other.row, one.row)
 
 
 def _draw(axes: Axes, size: Size, lines: Sequence[Line]) -> None:

@@ -14,6 +14,7 @@ from bench.report.charts.chart import Chart
 from bench.report.charts.labels import Box, Label, label, line_boxes, mark_box, note
 from bench.report.charts.picture import Finding, Size, chart, frame, shortened
 from bench.report.charts.style import BAND, INK, MUTED, PAPER, colour_of, spaced
+from bench.report.metric_words import in_words
 from bench.report.numbers import digits, plural, sized
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 LARGEST, SMALLEST = 420.0, 30.0
 """The area of the mark of the largest variant, in square pixels, and the least that is still seen."""
-TIMES = {"ttft": "time to first token", "tpot": "time per token", "e2e": "time of a request"}
 NEAR = 0.6
 """A limit is drawn where it lies within this share of the view beyond its edge."""
 
@@ -59,9 +59,9 @@ def _quality_bound(advice: Advice, view: View) -> Bound | None:
 
 
 def _in_words(view: View) -> str:
-    """Name the latency for someone who does not know its abbreviation: "request, P99"."""
-    timed, percentile, _ = view.metric.name.split("_")
-    return f"{TIMES[timed]}, {percentile.upper()}"
+    """Name the latency within a sentence."""
+    words = in_words(view.metric.name)
+    return words[0].lower() + words[1:]
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.advise.advice import Advice
-from bench.metrics.metric import Metric, Rounds
+from bench.metrics.metric import Metric
 from bench.report.charts.answers.score import Score, score_of
-from bench.stats.estimates import percentile
 from bench.summary import pairs
-from bench.summary.rows import Row
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def view_of(advice: Advice) -> View | None:
         score = score_of(row, task, best, lambda before, after: pairs.paired(right, before, after))
         latency = row.values.get(metric.name)
         if score and latency:
-            spots.append(Spot(score, latency.value, rounds_of(row, metric)))
+            spots.append(Spot(score, latency.value, tuple(row.rounds(metric.name))))
     if not spots:
         return None
     choice = advice.ship.name if advice.ship else None
@@ -76,11 +74,3 @@ def view_of(advice: Advice) -> View | None:
         tuple(spot for spot in spots if (spot.score.row.runtime == here) is wanted) for wanted in (True, False)
     )
     return View(metric, task, inside, outside, choice)
-
-
-def rounds_of(row: Row, metric: Metric) -> tuple[float, ...]:
-    """Return a percentile of each round."""
-    sample = metric.sample(row.records) if metric.sample else None
-    if not isinstance(sample, Rounds):
-        return ()
-    return tuple(percentile(block, sample.q) for block in sample.blocks if len(block))
