@@ -183,6 +183,8 @@ def test_text_from_data_stays_text(tmp_path: Path) -> None:
     page = text_of(report, "index.html")
     assert page.count("<script>") == 1
     assert page.count("&lt;script&gt;alert(1)") > 5
+    assert "to solve before you decide" in part(page, '<p class="banner bad">', "</p>")
+    assert part(page, '<ul class="chips">', "</ul>").count("<li ") <= 4
     for file in report.files:
         assert file.suffix == ".png" or "\x1b" not in file.read_text()
     assert "<script>" not in text_of(report).replace("`<script>", "")
