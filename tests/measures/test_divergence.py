@@ -21,7 +21,7 @@ def run(results: Path, cache: Path, model: Path, *more: str) -> dict[str, Any]:
     places = [f"results_dir={results}", f"cache_dir={cache}", f"model={model}", "suite=smoke"]
     only = ["suite.measures=[divergence]", "suite.once=[]", "divergence.tokens=256", "divergence.window=64"]
     assert main(["run", *places, *only, *more]) == 0
-    return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in results.glob("*/*/*.json")}
+    return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in results.glob("*/*/*.r*.json")}
 
 
 @pytest.fixture(scope="module")
@@ -160,4 +160,4 @@ def test_what_cannot_be_measured_is_refused_in_one_line(
     places = [f"results_dir={tmp_path}", f"cache_dir={tmp_path}", f"model={tiny_model}", "variant=base"]
     assert main(["run", *places, typed]) == 2
     assert complaint in capsys.readouterr().err
-    assert not list(tmp_path.glob("*/*/*.json"))
+    assert not list(tmp_path.glob("*/*/*.r*.json"))

@@ -116,7 +116,7 @@ def test_parity_and_what_is_at_chance_are_not_recorded_but_computed_when_a_sweep
     few = ["suite.measures=[size,accuracy]", "accuracy.limit=6"]
     places = [f"results_dir={tmp_path}", f"cache_dir={cache}"]
     assert main(["run", "suite=smoke", f"model={tiny_model}", "variant=base,base-torch", *few, *places]) == 0
-    stored = {path.name.partition("~")[0]: json.loads(path.read_text()) for path in tmp_path.glob("*/*/*.json")}
+    stored = {path.name.partition("~")[0]: json.loads(path.read_text()) for path in tmp_path.glob("*/*/*.r*.json")}
     assert not any("parity" in content for content in stored.values())
     compared = {control.task: control for control in controls_of(tmp_path)}
     for task in ("general", "hr"):

@@ -47,7 +47,7 @@ def arguments(model: Path, folder: Path, results: Path, cache: Path, *more: str)
 
 
 def records(results: Path) -> dict[str, dict[str, Any]]:
-    return {path.name.partition("~")[0]: json.loads(path.read_text()) for path in results.glob("*/*/*.json")}
+    return {path.name.partition("~")[0]: json.loads(path.read_text()) for path in results.glob("*/*/*.r*.json")}
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ Records = dict[str, dict[str, Any]]
 
 
 def records(results: Path) -> Records:
-    return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in sorted(results.glob("*/*/*.json"))}
+    return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in sorted(results.glob("*/*/*.r*.json"))}
 
 
 def deterministic(by_variant: Records) -> dict[str, Any]:
@@ -78,9 +78,9 @@ def test_the_scores_are_those_of_lm_evals_own_model(swept: tuple[Path, list[str]
 
 
 def test_running_again_skips_what_is_finished_and_changes_nothing(swept: tuple[Path, list[str]]) -> None:
-    before = {p: p.read_bytes() for p in swept[0].glob("*/*/*.json")}
+    before = {p: p.read_bytes() for p in swept[0].glob("*/*/*.r*.json")}
     assert main(swept[1]) == 0
-    assert {p: p.read_bytes() for p in swept[0].glob("*/*/*.json")} == before
+    assert {p: p.read_bytes() for p in swept[0].glob("*/*/*.r*.json")} == before
 
 
 def test_finished_cells_need_no_artifacts_and_so_nothing_is_to_build(
@@ -101,8 +101,8 @@ def test_a_changed_measure_is_another_cell_under_another_name(
     swept: tuple[Path, list[str]], tiny_model: Path, tmp_path: Path, cache: Path
 ) -> None:
     assert main(arguments(tiny_model, tmp_path, cache, "accuracy.limit=5", "variant=base")) == 0
-    path = next(tmp_path.glob("*/*/*.json"))
-    assert path.name not in {p.name for p in swept[0].glob("*/*/*.json")}
+    path = next(tmp_path.glob("*/*/*.r*.json"))
+    assert path.name not in {p.name for p in swept[0].glob("*/*/*.r*.json")}
     assert json.loads(path.read_text())["measures"]["accuracy"]["hr"]["n"] == 5
 
 
@@ -135,7 +135,7 @@ def test_a_failing_cell_becomes_a_record_the_sweep_goes_on_and_the_exit_code_say
 def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(tiny_model: Path, tmp_path: Path, cache: Path) -> None:
     typed = arguments(tiny_model, tmp_path, cache, "variant=base")
     assert main(typed) == 0
-    path = next(tmp_path.glob("*/*/*.json"))
+    path = next(tmp_path.glob("*/*/*.r*.json"))
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "status": "failed"}))
     assert main(typed) == 0
@@ -171,7 +171,7 @@ MOMENTS: dict[str, Callable[[Path, Path], bool]] = {
     "while a cell is measured": lambda cache, results: any(
         p.stat().st_size for p in cache.glob("jobs/*/base.r0.measure.*.log")
     ),
-    "after the first record": lambda cache, results: any(results.glob("*/*/*.json")),
+    "after the first record": lambda cache, results: any(results.glob("*/*/*.r*.json")),
 }
 
 
@@ -186,7 +186,7 @@ def test_a_killed_sweep_goes_on_where_it_was(
         time.sleep(0.02)  # waits for the other process to reach the moment, times nothing
     child.send_signal(signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
-    finished = {p: p.read_bytes() for p in results.glob("*/*/*.json")}
+    finished = {p: p.read_bytes() for p in results.glob("*/*/*.r*.json")}
     assert main(typed) == 0
     assert {p: p.read_bytes() for p in finished} == finished
     assert deterministic(records(results)) == deterministic(records(swept[0]))
