@@ -32,13 +32,21 @@ def held(lock: Path, waiting: Callable[[str], None], pid: int | None = None) -> 
             break
         except Timeout:
             seconds = ASK_SECONDS
-            waiting(holder.read_text(encoding="utf-8") if holder.exists() else "another process")
+            waiting(_stated(holder))
     try:
         write_at_once(holder, f"{_named(pid or os.getpid())}, since {datetime.now():%H:%M}")
         yield
     finally:
         holder.unlink(missing_ok=True)
         mutex.release()
+
+
+def _stated(holder: Path) -> str:
+    """Return who holds a lock; it may let go, and remove the file, before the file is read."""
+    try:
+        return holder.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return "another process"
 
 
 def _named(pid: int) -> str:

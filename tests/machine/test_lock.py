@@ -40,6 +40,25 @@ def test_who_waits_is_told_the_process_its_command_and_since_when(tmp_path: Path
     assert not lock.with_suffix(".holder").exists()
 
 
+def test_who_waits_for_a_holder_that_just_let_go_is_told_of_another_process(tmp_path: Path) -> None:
+    """The holder removes its file before it lets go of the lock."""
+    lock = tmp_path / "machine.lock"
+    command = [sys.executable, "-c", HOLDER, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "held\n"
+        lock.with_suffix(".holder").unlink()
+        told: list[str] = []
+
+        def waiting(holder: str) -> None:
+            told.append(holder)
+            other.communicate("")
+
+        with held(lock, waiting):
+            pass
+    assert told == ["another process"]
+
+
 def test_a_free_lock_is_not_waited_for(tmp_path: Path) -> None:
     waited: list[str] = []
     with held(tmp_path / "machine.lock", waited.append):
