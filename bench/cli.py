@@ -104,7 +104,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     report.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="requirements, as of bench advise")
     report.add_argument("--results", default="results", help="folder of the records (default: results)")
     report.add_argument("--out", default=None, help="folder to write to (default: RESULTS/report/SWEEP)")
-    report.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")
+    report.add_argument("--commit", default=None, help="a git revision with records (default: HEAD, else the nearest)")
     report.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
     report.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
     report.add_argument("--format", default="md,html,csv,svg", help="any of md,html,csv,svg, with commas between")
@@ -172,7 +172,7 @@ def _add_advise(commands: Commands) -> None:
         help="requirements=NAME of conf/requirements (default: the suite's), requirements.max_p99_ms=150 …",
     )
     advise.add_argument("--results", default="results", help="folder of the records (default: results)")
-    advise.add_argument("--commit", default=None, help="a commit that has records (default: HEAD, else the nearest)")
+    advise.add_argument("--commit", default=None, help="a git revision with records (default: HEAD, else the nearest)")
     advise.add_argument("--machine", default=None, help="a machine id, where several have records of that commit")
     advise.add_argument("--sweep", default=None, help="a sweep's name, where a commit has several")
     advise.add_argument("--format", default="table", choices=("table", "json"))

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.terminal import console, printable, warn
-from variants.errors import UserError
 from variants.paths import resolve
 
 if TYPE_CHECKING:
@@ -28,22 +27,18 @@ def show_advice(arguments: argparse.Namespace) -> int:
     """
     from bench.advise.advice import advise
     from bench.advise.named import chosen, default_of
-    from bench.commands.report import stated_questions
+    from bench.commands.report import none_found, stated_questions, wanted_of
     from bench.commands.requirements import override
-    from bench.records.selection import Wanted, select
-    from bench.records.store import read
+    from bench.records.selection import find
     from bench.summary.summarize import summarize
 
     results = resolve(arguments.results)
-    wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
     typed = [override(argument) for argument in arguments.overrides]
-    records, left_out = read(results, f"{wanted.commit.partition('-dirty')[0][:12]}*" if wanted.commit else "*")
-    for file in left_out:
-        warn(f"left out: {file}")
-    selection = select(records, wanted, results)
+    selection, left_out = find(results, wanted_of(arguments, results))
+    for line in left_out:
+        warn(f"left out: {line}")
     if selection is None:
-        asked = f" for {wanted}" if str(wanted) else ""
-        raise UserError(f"no records{asked} under {results}: run `make bench`")
+        raise none_found(arguments, results)
     name, requirements = chosen(typed, default_of(selection.records))
     advice = advise(summarize(selection.records, stated_questions()), requirements, name)
     if arguments.format == "json":
@@ -68,6 +63,7 @@ def _print(advice: Advice, selection: Selection) -> None:
     from bench.report.advice.rule import rule
     from bench.report.advice.table import evidence_tables
     from bench.report.advice.words import LEGEND
+    from bench.report.numbers import plural
     from bench.report.tables.claims import claimed_grids
     from bench.report.terminal import grid_tables
 
@@ -82,8 +78,8 @@ def _print(advice: Advice, selection: Selection) -> None:
         out.print(table)
     out.print(LEGEND, style="dim", markup=False)
     if advice.controls:
-        n = len(advice.controls)
-        out.print(f"Not candidates: {n} controls, the same models in another engine.", style="dim", markup=False)
+        n = plural(len(advice.controls), "control")
+        out.print(f"No candidates: {n}, the same models in another engine.", style="dim", markup=False)
     out.print()
     _print_list(out, [f"{topic}: {text}" if topic else text for topic, text in reasons(advice)])
     for grid in claimed_grids(advice.summary):

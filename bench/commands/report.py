@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bench.compare.flips import Texts
     from bench.records.questions import Questions
     from bench.records.types import Record
-    from bench.report import Report
 
 
 def render_report(arguments: argparse.Namespace) -> int:
@@ -32,20 +31,36 @@ def render_report(arguments: argparse.Namespace) -> int:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
     if arguments.open and "html" not in formats:
         raise UserError(f"--open: opens a page, which --format {arguments.format} does not write; allowed: with html")
-    wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
+    wanted = wanted_of(arguments, results)
     out = Path(arguments.out) if arguments.out else None
     typed = [override(argument) for argument in arguments.overrides]
     report = render(results, out, wanted, formats, stated_questions(), typed, texts_of)
     for line in report.left_out:
         warn(f"left out: {line}")
     if report.selection is None:
-        asked = f" for {wanted}" if str(wanted) else ""
-        raise UserError(f"no records{asked} under {results}: run `make bench`")
-    page = page_of(report)
-    say(f"report: {shown(page)}")
-    if arguments.open and (why := open_page(page)):
+        raise none_found(arguments, results)
+    say(f"report: {shown(report.page)}")
+    if arguments.open and (why := open_page(report.page)):
         say(why)
     return 0
+
+
+def wanted_of(arguments: argparse.Namespace, results: Path) -> Wanted:
+    """Return what --commit, --machine and --sweep ask for. Raises UserError for an unknown revision."""
+    from bench.records.revision import wanted_commit
+
+    commit = arguments.commit and wanted_commit(arguments.commit, results)
+    return Wanted(commit, arguments.machine, arguments.sweep)
+
+
+def none_found(arguments: argparse.Namespace, results: Path) -> UserError:
+    """Return the complaint that there are no such records, with what there is."""
+    from bench.records.listing import choices
+
+    asked = Wanted(arguments.commit, arguments.machine, arguments.sweep)
+    if not str(asked):
+        return UserError(f"no records under {results}: run `make bench`")
+    return UserError(f"no records for {asked} under {results}: choose one of: {choices(results)}")
 
 
 def texts_of(records: Sequence[Record]) -> Texts:
@@ -58,11 +73,6 @@ def texts_of(records: Sequence[Record]) -> Texts:
         asked.setdefault(accuracy.get("data_dir"), set()).update(accuracy.get("tasks") or ())
     found = [question_texts(sorted(names), data_dir) for data_dir, names in asked.items()]
     return {digest: words for texts in found for digest, words in texts.items()}
-
-
-def page_of(report: Report) -> Path:
-    """Return the file to open first, of a report that was written."""
-    return Path(str(report))
 
 
 def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.commands.browser import attended, open_page
-from bench.commands.report import page_of, texts_of
+from bench.commands.report import texts_of
 from bench.records import file as record_file
 from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
@@ -38,7 +38,9 @@ def run(arguments: Sequence[str], open_report: bool = False) -> int:
 
 def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_report: bool = False) -> int:
     """Name the failed cells, render the report and open it where asked; return 1 if any cell failed, else 0."""
+    from bench.advise.named import KEY
     from bench.report import render
+    from bench.report.advice.answer import sentence
 
     failed = [(cell, record) for cell, record in zip(cells, records, strict=True) if record is None or record.failed]
     for cell, record in failed:
@@ -50,29 +52,18 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
     first = cells[0]
     results = first.settings.results
     wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
-    report = render(results, None, wanted, texts_of=texts_of)
+    named = first.settings.suite.requirements
+    report = render(results, None, wanted, typed=[(KEY, named)] if named else [], texts_of=texts_of)
+    if report.selection is None:
+        say("report: not written, no cell left a record")
+        return 1
     _show_outcome(report)
-    page = page_of(report)
-    say(f"report: {shown(page)}")
-    if open_report and attended() and (why := open_page(page)):
+    say(f"report: {shown(report.page)}")
+    if open_report and attended() and (why := open_page(report.page)):
         say(why)
-    if report.selection is not None:
-        _show_advice(report.selection.records, first.settings.suite.requirements)
+    if report.advice is not None:
+        say(sentence(report.advice), style="bold")
     return 1 if failed else 0
-
-
-def _show_advice(records: Sequence[Record], requirements: str | None) -> None:
-    """Print which variant to ship by the requirements that the suite names, in one sentence."""
-    if requirements is None:
-        return
-    from bench.advise.advice import advise
-    from bench.advise.named import chosen
-    from bench.report.advice.answer import sentence
-    from bench.summary.summarize import summarize
-
-    name, limits = chosen([], requirements)
-    advice = advise(summarize(records), limits, name)
-    say(sentence(advice), style="bold")
 
 
 def _show_outcome(report: Report) -> None:

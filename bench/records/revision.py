@@ -25,8 +25,14 @@ def resolve_revision(revision: str, results: Path) -> tuple[str, str | None]:
         if sha:
             return sha, state
         # Records travel further than commits: a shallow clone has not the history that they name.
-        is_sha = re.fullmatch("[0-9a-f]{7,40}|no-commit", asked)
+        is_sha = re.fullmatch("[0-9a-f]{4,40}|no-commit", asked)
         recorded = {path.name.partition("-dirty")[0] for path in results.glob(f"*/{asked[:12]}*") if is_sha}
         if len(recorded) == 1:
             return recorded.pop(), state
     raise UserError(f"unknown revision {revision!r}: choose one of: {choices(results)}")
+
+
+def wanted_commit(revision: str, results: Path) -> str:
+    """Return a revision as `Wanted.commit` takes it. Raises UserError for an unknown one."""
+    sha, state = resolve_revision(revision, results)
+    return sha if state is None else f"{sha}-dirty{state}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.machine.git import ancestors
+from bench.records.store import read
 from bench.records.types import Record
 
 
@@ -20,6 +21,11 @@ class Wanted:
     commit: str | None = None
     machine: str | None = None
     sweep: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the pattern of the folders that such records lie in, as `store.read` takes it."""
+        return f"{self.commit.partition('-dirty')[0][:12]}*" if self.commit else "*"
 
     def fits(self, record: Record) -> bool:
         """Say whether a record fits."""
@@ -51,6 +57,12 @@ class Selection:
     def dirty(self) -> bool:
         """Say whether the working tree differed from the commit."""
         return self.records[0].commit.dirty
+
+
+def find(results: Path, wanted: Wanted) -> tuple[Selection | None, list[str]]:
+    """Read the records under a folder and pick those of one sweep, as `select` does; a line says each file left out."""
+    records, left_out = read(results, wanted.label)
+    return select(records, wanted, results), [str(file) for file in left_out]
 
 
 def select(records: Sequence[Record], wanted: Wanted, results: Path) -> Selection | None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.records.selection import Selection, Wanted, select
-from bench.records.store import read
+from bench.records.selection import Selection, Wanted, find
 
 if TYPE_CHECKING:
     from bench.advise.advice import Advice
@@ -40,11 +39,10 @@ class Report:
     outcome: Grid | None = None
     advice: Advice | None = None
 
-    def __str__(self) -> str:
-        """Name the file to open first."""
-        if not self.files:
-            return "not written, no record matches"
-        return str(next((file for file in self.files if file.name == "index.html"), self.files[0]))
+    @property
+    def page(self) -> Path:
+        """Return the file to open first of what was written."""
+        return next((file for file in self.files if file.name == "index.html"), self.files[0])
 
 
 def render(
@@ -68,9 +66,7 @@ def render(
     unknown = set(formats) - set(FORMATS)
     if unknown:
         raise ValueError(f"format: got {', '.join(sorted(unknown))}; allowed: {', '.join(FORMATS)}")
-    records, unread = read(results, f"{wanted.commit.partition('-dirty')[0][:12]}*" if wanted.commit else "*")
-    left_out = [str(file) for file in unread]
-    selection = select(records, wanted, results)
+    selection, left_out = find(results, wanted)
     if selection is None:
         return Report((), None, (), tuple(left_out))
     from bench.report.contents import contents

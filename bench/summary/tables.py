@@ -80,13 +80,12 @@ def samples(path: Path | str = "results", commit: str | None = None) -> pd.DataF
 
 def _read(path: Path | str, commit: str | None) -> list[Record]:
     """Read the records of a revision, of all commits where it is None, in the order of time."""
-    results, label, wanted = Path(path), "*", Wanted()
+    results, wanted = Path(path), Wanted()
     if commit is not None:
-        from bench.records.revision import resolve_revision
+        from bench.records.revision import wanted_commit
 
-        sha, state = resolve_revision(commit, results)
-        label, wanted = f"{sha[:12]}*", Wanted(sha if state is None else f"{sha}-dirty{state}")
-    records, left_out = read(results, label)
+        wanted = Wanted(wanted_commit(commit, results))
+    records, left_out = read(results, wanted.label)
     for line in left_out:
         warnings.warn(f"left out: {line}", stacklevel=4)
     records = sorted((record for record in records if wanted.fits(record)), key=lambda record: record.started_at)

@@ -219,12 +219,19 @@ def test_training_is_priced_in_the_text_with_its_seconds_and_its_price() -> None
     )
 
 
-def test_a_sweep_ends_with_the_answer_in_one_sentence(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from bench.commands.run import _show_advice
+def test_a_sweep_ends_with_the_answer_by_the_limits_of_its_run_as_its_report_does(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from types import SimpleNamespace
+
+    from bench.commands.run import conclude
     from bench.records.store import read
 
-    found, _ = read(results)
-    _show_advice(found, "batch")
-    assert capsys.readouterr().out == "Ship base: it alone is shown to meet every limit.\n"
-    _show_advice(found, None)
-    assert capsys.readouterr().out == ""
+    first = read(results)[0][0]
+    suite = SimpleNamespace(requirements="batch")  # the file of the suite names another
+    settings = SimpleNamespace(results=results, sweep=first.sweep, suite=suite)
+    cell = SimpleNamespace(settings=settings, commit=SimpleNamespace(sha=first.sha), machine=first.machine)
+    assert conclude([cell], [first]) == 0  # type: ignore[list-item]
+    answer = "Ship base: it alone is shown to meet every limit"
+    assert capsys.readouterr().out.splitlines()[-1] == f"{answer}."
+    assert answer in (results / "report" / first.sweep / "report.md").read_text()

@@ -65,7 +65,7 @@ def test_help_needs_no_heavy_library() -> None:
         ("report --format pdf", "--format: got 'pdf', allowed: md, html, csv, svg"),
         ("report --open --format md", "--open: .* --format md does not write"),
         ("report --commit", "--commit: expected one argument; see `bench report --help`"),
-        ("report --commit nowhere", "no records for --commit nowhere"),
+        ("report --commit nowhere", "unknown revision 'nowhere': choose one of: "),
         ("compare", "the following arguments are required: BASE; see `bench compare --help`"),
         ("compare HEAD~1 --format xls", "--format: got 'xls', allowed: table, html, md, json, github"),
         ("compare a b c", "compare: got c, allowed: "),
@@ -103,6 +103,16 @@ def test_a_mistake_is_one_line_with_what_is_allowed_and_exit_code_2(
 def test_overrides_may_stand_behind_an_option(capsys: Capture) -> None:
     assert main(["run", "device=cpu", "--open", "suite=smok"]) == 2
     assert "no 'smok' in conf/suite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["report", "--format", "md"], ["advise"]], ids=" ".join)
+def test_a_commit_is_any_git_revision(capsys: Capture, checkout: Checkout, command: list[str]) -> None:
+    for sha in (checkout.base, checkout.head):
+        checkout.measure(sha)
+    main([*command, "--commit", "HEAD~1", "--results", str(checkout.results)])
+    output = capsys.readouterr()
+    written = output.out + "".join(file.read_text() for file in checkout.results.glob("report/*/report.md"))
+    assert (checkout.base[:12] in written, checkout.head[:12] in written, output.err) == (True, False, "")
 
 
 def opened(tmp_path: Path, checkout: Checkout, **environment: str) -> tuple[str, list[str]]:

@@ -44,7 +44,7 @@ def test_it_writes_a_page_a_text_a_table_and_the_charts(report: Report) -> None:
     drawn = ("decision", "accuracy-size-general", "accuracy-size-hr", "latency", "latency-transformers", "subjects-hr")
     charts = {f"{name}{kind}" for name in (*drawn, "subjects-general") for kind in KINDS}
     assert names == {"index.html", "report.md", "table.csv", *charts}
-    assert str(report).endswith("index.html")
+    assert report.page.name == "index.html"
     assert [file.name for file in report.files[0].parent.iterdir() if file.name not in names] == ["index.json"]
 
 
