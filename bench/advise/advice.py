@@ -14,11 +14,10 @@ from bench.advise.roofline import Roofline, roofline_of
 from bench.advise.situation import Situation, situation_of
 from bench.advise.trial import question_limit
 from bench.metrics.metric import Metric
-from bench.stats.estimates import Estimate
 from bench.stats.proportions import Paired
 from bench.summary import pairs
 from bench.summary.family import BASE, CONTROL
-from bench.summary.rows import Row, Summary
+from bench.summary.rows import BesideBase, Row, Summary
 
 SAME_SIZE = 0.001
 """Sizes that differ by less than this share are the same size: headers differ by a few hundred bytes."""
@@ -51,15 +50,15 @@ class Judged:
 class Quantizing:
     """What quantizing does here: a variant beside the same model unquantized, in one runtime.
 
-    `faster` is the ratio of a latency, above 1 where the quantized one is faster. `roofline` is that of the unquantized
-    one, None where no bandwidth was measured. `needed` says that the unquantized
-    one misses a limit on size, memory or latency; `skip` that quantizing gains nothing that the limits ask for.
+    `faster` is the change of the latency `metric`, its ratio above 1 where the quantized one is faster. `needed` says
+    that the unquantized one misses a limit on size, memory or latency; `skip` that quantizing gains nothing that the
+    limits ask for. `roofline` is that of the unquantized one, None where no bandwidth was measured.
     """
 
     plain: Judged
     quantized: Judged
     metric: Metric | None
-    faster: Estimate | None
+    faster: BesideBase | None
     needed: bool
     skip: bool
     roofline: Roofline | None = None
@@ -99,6 +98,15 @@ class Advice:
         if self.ship:
             return 0
         return 1 if self.trial is None and self.variants and all(one.status == "fail" for one in self.variants) else 2
+
+    @property
+    def judged(self) -> tuple[Judged, ...]:
+        """Return the variants, then the controls."""
+        return (*self.variants, *self.controls)
+
+    def of(self, row: Row | None) -> Judged | None:
+        """Return what was judged of a row of the sweep, None without one."""
+        return next((one for one in self.judged if one.row is row), None)
 
 
 def advise(summary: Summary, requirements: Requirements, name: str) -> Advice:
@@ -178,7 +186,7 @@ def margin_of(task: str | None, best: Judged, limits: Sequence[Limit], summary: 
 
 def accuracy_of(task: str | None, summary: Summary) -> Metric | None:
     """Return the metric of a task's right answers."""
-    return next((metric for metric in summary.metrics if metric.name == f"accuracy {task}"), None)
+    return summary.metric(f"accuracy {task}")
 
 
 def change_of(task: str | None, before: Judged, after: Judged, summary: Summary) -> Paired | None:
@@ -229,10 +237,7 @@ def _cheaper(ship: Judged, variants: Sequence[Judged], task: str | None, summary
 def _dominated(
     ship: Judged | None, variants: Sequence[Judged], limits: Sequence[Limit], summary: Summary
 ) -> dict[str, str]:
-    """Name for each variant one that is smaller, shown to lose no more than the margin on any task, and not slower.
-
-    Where no interval could show that it is slower, nothing is said.
-    """
+    """Name for each variant one that qualifies and beats it: smaller, and shown to be neither worse nor slower."""
     qualified = [one for one in variants if one.status == "pass"]
     by = ([ship] if ship else []) + [one for one in qualified if one is not ship]
     beaten = {}
@@ -243,17 +248,20 @@ def _dominated(
 
 
 def _beats(winner: Judged, one: Judged, limits: Sequence[Limit], summary: Summary) -> bool:
+    """Say whether a variant is smaller, and shown to lose no more than the margin of each task and of its latency.
+
+    The margin of a latency is the metric's limit, the smallest change that matters. What is not shown is not said: in
+    noisy rounds an interval reaches too far, and of one round there is none.
+    """
     if winner is one or not smaller(winner, one) or not summary.right_or_wrong or one.size == math.inf:
         return False
     for task in summary.right_or_wrong:
         change = change_of(task, one, winner, summary)
         if change is None or not shown_no_worse(change, margin_of(task, winner, limits, summary)):
             return False
-    metric = next((metric for metric in summary.metrics if metric.name == latency_metric(limits)), None)
-    mine, other = (row.values.get(metric.name) if metric else None for row in (winner.row, one.row))
-    if metric is None or mine is None or other is None or None in (mine.high, other.high):
-        return False
-    return mine.value <= other.value or not pairs.every_round_shows(metric, one.row, winner.row)
+    metric = summary.metric(latency_metric(limits))
+    ratio = pairs.ratio(metric, one.row, winner.row) if metric else None
+    return bool(metric and ratio and ratio.low is not None and ratio.low >= 1 / (1 + metric.limit))
 
 
 def latency_metric(limits: Sequence[Limit]) -> str:
@@ -278,10 +286,9 @@ def _quantizing(
     if "quantize" in plain.row.roles or not small:
         return None
     quantized = min(small, key=lambda one: (one.status == "fail", one.size))
-    metric = next((metric for metric in summary.metrics if metric.name == latency_metric(limits)), None)
-    faster = pairs.ratio(metric, plain.row, quantized.row) if metric else None
+    metric = summary.metric(latency_metric(limits))
+    faster = pairs.beside(metric, plain.row, quantized.row) if metric else None
     binding = any(j.limit.kind in ("size", "memory", "latency") for j in plain.those("fail"))
-    is_faster = faster is not None and faster.low is not None and faster.low > 1
-    is_faster = is_faster and metric is not None and pairs.every_round_shows(metric, plain.row, quantized.row)
+    is_faster = bool(faster and faster.ratio and faster.shown and faster.ratio.value > 1)
     skip = not binding and plain.status == "pass" and (quantized.status == "fail" or not is_faster)
     return Quantizing(plain, quantized, metric, faster, binding, skip, roofline_of(plain.row))

@@ -58,7 +58,7 @@ def _checked(claim: Claimed, summary: Summary) -> Checked:
     before, after = (summary.by_name[name] for name in (claim.before, claim.after))
     task = summary.questions.domain_task if summary.questions else None
     name = f"{ACCURACY} {task}" if claim.metric == ACCURACY else claim.metric
-    metric = next((metric for metric in summary.metrics if metric.name == name), None)
+    metric = summary.metric(name)
     measured = None
     if metric is not None:
         measured = _kept(metric, before, after) if claim.metric == ACCURACY else pairs.ratio(metric, before, after)

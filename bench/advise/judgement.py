@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bench.advise.by_rounds import Spread, spread_of
 from bench.advise.limits import Limit
 from bench.stats.estimates import least_n
 from bench.stats.proportions import Paired
 from bench.summary import pairs
-from bench.summary.rows import Row, Summary
+from bench.summary.rows import InRounds, Row, Summary
 
 Status = Literal["pass", "fail", "undecided", "not measured"]
 LEAST_ROUNDS = 3
@@ -68,8 +67,8 @@ def judge(limit: Limit, row: Row, summary: Summary) -> Judgement:
     exact = limit.kind in ("size", "memory")
     low, high = (estimate.value, estimate.value) if exact else (estimate.low, estimate.high)
     judged = decided(limit, estimate.value, low, high, estimate.n, limit.bound)
-    spread = spread_of(row, limit.metric) if limit.kind == "latency" else None
-    return by_rounds(judged, spread) if spread else judged
+    measured = row.in_rounds.get(limit.metric) if limit.kind == "latency" else None
+    return by_rounds(judged, measured) if measured else judged
 
 
 def decided(
@@ -84,35 +83,36 @@ def decided(
         status = "fail"
     else:
         status = "undecided"
-    needed = _needed(value, low, high, n, bound, limit.q) if status == "undecided" else None
+    needed = n_to_decide(value, low, high, n, bound, limit.q) if status == "undecided" else None
     return Judgement(limit, status, bound, value, low, high, n, needed, why)
 
 
-def by_rounds(judged: Judgement, spread: Spread) -> Judgement:
+def by_rounds(judged: Judgement, measured: InRounds) -> Judgement:
     """Judge a latency again by the wider of two intervals, that of its requests and that of its rounds.
 
     The requests of one round are alike, so that requests alone are too sure. What both intervals show must also be so
-    in every round.
+    in every round. How much rounds differ is what all variants of the sweep show together: they share one machine.
     """
     value, bound, limit = judged.value, judged.bound, judged.limit
-    rounds = len(spread.rounds)
+    rounds = len(measured.values)
     if value is None:
         return judged
     if rounds < 2:
         why = "one round does not show how much rounds differ"
-        open_one = replace(judged, status="undecided", why=why, rounds=rounds)
-        return open_one if judged.needed else replace(open_one, needed_rounds=LEAST_ROUNDS)
-    low, high = spread.around(value)
+        needed = max(LEAST_ROUNDS, math.ceil((judged.needed or 0) / judged.n))  # of as many requests as this one
+        return replace(judged, status="undecided", why=why, rounds=rounds, needed=None, needed_rounds=needed)
+    low, high = measured.spread.around(value)
     least = None if judged.low is None else min(low, judged.low)
     most = None if judged.high is None else max(high, judged.high)
     again = replace(decided(limit, value, least, most, judged.n, bound), rounds=rounds)
-    agreeing = sum((one <= bound) == (value <= bound) for one in spread.rounds)
+    agreeing = sum((one <= bound) == (value <= bound) for one in measured.values)
     if again.status != "undecided" and agreeing < rounds:
         why = f"only {agreeing} of {rounds} rounds show it"
         return replace(again, status="undecided", needed=None, needed_rounds=rounds + 1, why=why)
     if again.status == "undecided" and None not in (least, most) and low <= bound <= high:
-        why = f"its rounds differ: {' and '.join(f'{one:.3g}' for one in spread.rounds)} ms"
-        return replace(again, needed=None, needed_rounds=spread.rounds_needed(value, bound), why=why)
+        why = f"its rounds differ: {', '.join(map(_ms, measured.values))} ms"
+        more = measured.spread.rounds_needed(value, bound, rounds)
+        return replace(again, needed=None, needed_rounds=more, why=why)
     return again
 
 
@@ -122,7 +122,7 @@ def _kept(limit: Limit, row: Row, summary: Summary) -> Judgement:
     Question by question against the variant that the limit names, so that a hard question counts for neither.
     """
     other = reference_of(limit, row, summary)
-    metric = next((metric for metric in summary.metrics if metric.name == limit.metric), None)
+    metric = summary.metric(limit.metric)
     if other is None or metric is None:
         why = f"no {limit.of} in this sweep" if other is None else _absent(row, limit.metric)
         return Judgement(limit, "not measured", 0.0, why=_not_asked(limit, summary) or why)
@@ -190,6 +190,10 @@ def _not_asked(limit: Limit, summary: Summary) -> str:
     return f"no task {limit.task} in this sweep, but {' and '.join(summary.tasks) or 'none at all'}"
 
 
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _absent(row: Row, what: str) -> str:
     """Say why a variant has no value."""
     if row.failures:
@@ -198,10 +202,12 @@ def _absent(row: Row, what: str) -> str:
     return f"{row.variant}: {what} was not measured"
 
 
-def _needed(value: float, low: float | None, high: float | None, n: int, bound: float, q: float | None) -> int | None:
+def n_to_decide(
+    value: float, low: float | None, high: float | None, n: int, bound: float, q: float | None = None
+) -> int | None:
     """Return the n at which the interval would leave the limit outside, were the value what it looks like.
 
-    The half width of an interval falls with the square root of n. A percentile first needs both of its ends.
+    The half width of an interval falls with the square root of n. The `q` percentile first needs both of its ends.
     """
     least = least_n(q) if q is not None else 0
     end = high if value < bound else low

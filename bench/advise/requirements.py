@@ -106,14 +106,14 @@ class Requirements(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"contradictory limits: {sizes}; what does not fit the memory cannot be served")
 
     def latency_limits(self) -> dict[tuple[Timed, float], float]:
-        """Return the limits in ms by latency and percentile, such as ("e2e", 0.99)."""
+        """Return the limits in ms by latency and percentile, such as ("e2e", 0.99); those of `latency` come first."""
         stated: dict[tuple[Timed, float], float | None] = {
-            ("ttft", 0.5): self.max_ttft_p50_ms,
-            ("ttft", 0.99): self.max_ttft_p99_ms,
+            (self.latency, 0.5): self.max_p50_ms,
+            (self.latency, 0.9): self.max_p90_ms,
+            (self.latency, 0.99): self.max_p99_ms,
         }
-        for q, limit in ((0.5, self.max_p50_ms), (0.9, self.max_p90_ms), (0.99, self.max_p99_ms)):
-            if limit is not None:
-                stated[self.latency, q] = limit
+        for q, limit in ((0.5, self.max_ttft_p50_ms), (0.99, self.max_ttft_p99_ms)):
+            stated["ttft", q] = limit or stated.get(("ttft", q))
         return {key: limit for key, limit in stated.items() if limit is not None}
 
     def _bytes(self) -> bool:

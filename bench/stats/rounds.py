@@ -15,10 +15,12 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stats.estimates import CONFIDENCE, percentile
+from bench.stats.estimates import CONFIDENCE, exp, percentile
 
 Blocks = Sequence[Sequence[float]]
 MANY_ROUNDS = 6
+MOST_ROUNDS = 100
+"""More rounds than that are not proposed."""
 LEAST_VARIANCE = 1e-8
 """(0.01 %)^2: what a clock or a page of memory rounds to; repeated values have no smaller error than that."""
 
@@ -51,11 +53,13 @@ class RoundsChange:
 
     def half_width(self, confidence: float = CONFIDENCE) -> float:
         """Return half the width of the interval of the log ratio."""
-        from scipy.special import stdtrit
+        return _half_width(self.standard_error, self.df, confidence)
 
-        if math.isinf(self.standard_error):
-            return math.inf
-        return float(stdtrit(self.df, (1 + confidence) / 2)) * self.standard_error
+
+def _half_width(error: float, df: float, confidence: float = CONFIDENCE) -> float:
+    from scipy.special import stdtrit
+
+    return math.inf if math.isinf(error) else float(stdtrit(df, (1 + confidence) / 2)) * error
 
 
 def compare_rounds(sides: Mapping[str, tuple[Blocks, Blocks]], q: float) -> dict[str, RoundsChange]:
@@ -82,6 +86,25 @@ class Spread:
 
     variance: float
     df: float
+
+    def around(self, value: float) -> tuple[float, float]:
+        """Return the 95 % interval of a percentile that was measured in these rounds."""
+        half = _half_width(math.sqrt(self.variance), self.df)
+        return value * exp(-half), value * exp(half)
+
+    def rounds_needed(self, value: float, bound: float, rounds: int) -> int | None:
+        """Return about how many rounds would leave the bound outside the interval, were the value what it looks like.
+
+        The error falls with the square root of the number of rounds, and what is known of it grows with them. None
+        where MOST_ROUNDS would not do.
+        """
+        if value == bound or rounds < 2:
+            return None
+        room, error = abs(math.log(bound / value)), math.sqrt(self.variance)
+        for n in range(rounds + 1, MOST_ROUNDS + 1):
+            if _half_width(error * math.sqrt(rounds / n), self.df * (n - 1) / (rounds - 1)) < room:
+                return n
+        return None
 
 
 UNKNOWN = Spread(math.inf, 0.0)

@@ -40,7 +40,8 @@ def beside(metric: Metric, before: Row | None, after: Row | None) -> BesideBase 
 def times_better(metric: Metric, before: Row, after: Row) -> BesideBase | None:
     """Return the ratio of two values, above 1 where `after` is better; None where there is no ratio of them.
 
-    The rounds are what is counted, as in `bench compare`: how much those of the whole sweep differ gives the interval.
+    The interval is over rounds, as in `bench compare`: how much those of the whole sweep differ gives it. The `n`
+    of the ratio counts the requests of the smaller side, which a percentile takes enough of.
     """
     values = before.value(metric.name), after.value(metric.name)
     if metric.better is None or metric.scale != "ratio" or not values[0] or not values[1]:

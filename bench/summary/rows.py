@@ -153,6 +153,10 @@ class Summary:
         """Return the tasks with right and wrong answers, in the same order."""
         return right_or_wrong([record for row in self.rows for record in row.records])
 
+    def metric(self, name: str) -> Metric | None:
+        """Return a metric by its name, None where this sweep has none of that name."""
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
     def measured(self, name: str) -> bool:
         """Say whether any variant has a value of a metric."""
         return any(name in row.values for row in self.rows)

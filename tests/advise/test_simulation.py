@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bench.advise.by_rounds import Spread
 from bench.advise.judgement import Status, by_rounds, decided
 from bench.advise.limits import Limit
 from bench.stats.estimates import normal_quantile, percentile, percentile_estimate
 from bench.stats.proportions import paired_counts, wilson
 from bench.stats.rounds import spreads
+from bench.summary.rows import InRounds
 from tests.advise.made_up import V, advice_of
 
 SWEEPS, WHOLE, MOST = 1000, 300, 0.05
@@ -44,7 +44,7 @@ def latency(rng: np.random.Generator, limit: Limit, ms: float = 200.0001, varian
     by_requests = decided(limit, e.value, e.low, e.high, e.n, limit.bound)
     spread = spreads(blocks, limit.q)["judged"]
     rounds = tuple(percentile(block, limit.q) for block in blocks["judged"])
-    return by_rounds(by_requests, Spread(rounds, math.sqrt(spread.variance), spread.df)).status
+    return by_rounds(by_requests, InRounds(rounds, spread)).status
 
 
 def p99(rng: np.random.Generator) -> Status:

@@ -12,11 +12,9 @@ from bench.report.advice.words import listed, printable
 from bench.report.findings import controls
 from bench.report.numbers import plural
 from bench.stats.proportions import Paired
-from bench.summary.rows import Row
+from bench.summary.rows import UNSTEADY, Row
 
 Level = Literal["good", "warn", "bad"]
-ROUNDS_DIFFER = 0.10
-"""Medians of rounds that differ by more than this share say that the machine was not quiet."""
 SPEED = "e2e_p50_ms"
 MORE_ROUNDS = 2
 
@@ -85,12 +83,10 @@ def _speed(advice: Advice) -> Chip:
     spreads = [max(measured) / min(measured) - 1 for measured in rounds]
     if not spreads:
         return Chip("warn", f"Speed: one round shows no difference; {again}")
-    noisy = sum(value > ROUNDS_DIFFER for value in spreads)
+    noisy = sum(value > UNSTEADY for value in spreads)
     if not noisy:
-        return Chip(
-            "good", f"Speed: the {n_rounds} rounds of every variant agree to within {100 * ROUNDS_DIFFER:.0f} %"
-        )
-    text = f"Speed: rounds of {noisy} of {len(spreads)} variants differ by more than {100 * ROUNDS_DIFFER:.0f} %"
+        return Chip("good", f"Speed: the {n_rounds} rounds of every variant agree to within {100 * UNSTEADY:.0f} %")
+    text = f"Speed: rounds of {noisy} of {len(spreads)} variants differ by more than {100 * UNSTEADY:.0f} %"
     return Chip("warn", f"{text}; do not rank by it, {again}")
 
 
@@ -111,7 +107,7 @@ def _engines(advice: Advice) -> Chip:
 
 
 def _failures(advice: Advice) -> Chip:
-    rows = [one.row for one in (*advice.variants, *advice.controls)]
+    rows = [one.row for one in advice.judged]
     failed = [row.variant for row in rows if row.failures]
     if failed:
         return Chip("bad", f"Failed: {listed(failed)}; the same command again retries only what failed")

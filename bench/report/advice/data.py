@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.advise.advice import Advice, Judged
+from bench.advise.advice import Advice, Judged, Quantizing
 from bench.advise.claims import Checked, checked
 from bench.advise.judgement import Judgement
 from bench.report.advice.answer import sentence
@@ -42,7 +42,25 @@ def data_of(advice: Advice) -> Data:
             "serving": None,
             "training": {name: value and vars(value) for name, value in advice.training.items()},
         },
+        "quantizing": advice.quantizing and _quantizing(advice.quantizing),
         "claims": [_claim(one) for one in checked(advice.summary)],
+    }
+
+
+def _quantizing(one: Quantizing) -> Data:
+    """Return what quantizing does to the choice: how many times faster it is, and what reading the weights takes."""
+    ratio, line = one.faster and one.faster.ratio, one.roofline
+    return {
+        "plain": one.plain.name,
+        "quantized": one.quantized.name,
+        "needed": one.needed,
+        "skip": one.skip,
+        "metric": one.metric and one.metric.name,
+        "faster": ratio and ratio.value,
+        "low": ratio and ratio.low,
+        "high": ratio and ratio.high,
+        "shown": bool(one.faster and one.faster.shown),
+        "roofline": line and {**vars(line), "reading_ms": line.reading_ms, "launch_bound": line.launch_bound},
     }
 
 

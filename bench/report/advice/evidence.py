@@ -40,13 +40,9 @@ def _quality(advice: Advice, ship: Judged) -> str:
     best = advice.best
     if best and best is not ship:
         text += f" Against {_named(advice, best)}: {_changes(advice, best, ship)}."
-    elif base and base is not ship.row and (judged := _judged(advice, base)):
+    elif base and base is not ship.row and (judged := advice.of(base)):
         text += f" Against {base.variant}: {_changes(advice, judged, ship)}."
     return text
-
-
-def _judged(advice: Advice, row: Row) -> Judged | None:
-    return next((one for one in (*advice.variants, *advice.controls) if one.row is row), None)
 
 
 def _named(advice: Advice, one: Judged) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from bench.advise.advice import Advice, Judged, change_of
+from bench.advise.judgement import n_to_decide
 from bench.advise.limits import Limit
 from bench.report.advice.words import effort, limit_text, listed, measured, printable, would_decide
 
-MANY = 1_000_000
 NOTHING = "Nothing: no limit is open that could change the answer."
 
 
@@ -58,11 +57,10 @@ def _smaller(advice: Advice) -> Iterator[str]:
     best, needs = advice.best, []
     for one in advice.cheaper:
         change = change_of(advice.task, best, one, advice.summary) if best else None
-        room = change.difference + advice.margin if change else 0.0
-        if one.status == "pass" and change and room > 0:
-            needed = change.n * ((change.difference - change.low) / room) ** 2
-            if needed < MANY:
-                needs.append((max(change.n + 1, math.ceil(needed)), one.name))
+        if one.status != "pass" or not change or change.difference <= -advice.margin:
+            continue
+        if needed := n_to_decide(change.difference, change.low, change.high, change.n, -advice.margin):
+            needs.append((needed, one.name))
     if best and needs:
         counts = listed([f"{name} about {needed:,}" for needed, name in sorted(needs)])
         yield f"Questions of {advice.task} that would show whether a smaller one answers like {best.name}: {counts}."

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from bench.advise.advice import Advice, Judged, change_of, latency_metric
 from bench.advise.roofline import Roofline, roofline_of
-from bench.report.advice.words import decided_by, limit_text, listed, printable, units_of, value_text
+from bench.report.advice.words import decided_by, limit_text, listed, percent, printable, units_of, value_text
 from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
 from bench.stats.estimates import Estimate
 from bench.summary import pairs
+from bench.summary.rows import BesideBase
 
 Reason = tuple[str, str]
 SERVING = (
@@ -41,7 +42,7 @@ def _matrix(advice: Advice) -> Iterator[Reason]:
         elif not good:
             outcome += "none is shown to meet every limit" if tried else "none was measured"
     ship = advice.ship
-    more = f". {ship.name} is {ship.row.family.name}" if row.families and ship and ship not in tried else ""
+    more = f". The choice, {ship.name}, is another kind: {ship.row.family.name}" if row.families and ship and ship not in tried else ""
     yield "Matrix", f"{row.situation} → {row.solution}{outcome}{more}."
     if situation.open and row.name != "none":
         limits = list(dict.fromkeys(limit_text(judgement.limit) for judgement in situation.open))
@@ -50,7 +51,7 @@ def _matrix(advice: Advice) -> Iterator[Reason]:
 
 def _beside(advice: Advice, ship: Judged) -> Iterator[Reason]:
     base = advice.summary.by_name.get(ship.row.reference or "")
-    judged = next((one for one in (*advice.variants, *advice.controls) if base and one.row is base), None)
+    judged = advice.of(base)
     if judged and judged is not ship:
         yield f"Against {judged.name}", _change(advice, judged, ship)
     best = advice.best
@@ -66,19 +67,17 @@ def _change(advice: Advice, before: Judged, after: Judged) -> str:
             parts.append(f"{task} {points(change.difference)} pt ({points_span(change)})")
     if math.inf not in (before.size, after.size):
         parts.append(f"size {sized(before.size)} → {sized(after.size)}")
-    name = latency_metric(advice.limits)
-    metric = next((metric for metric in advice.summary.metrics if metric.name == name), None)
-    faster = pairs.ratio(metric, before.row, after.row) if metric else None
-    if metric and faster:
-        parts.append(f"{metric.title} {_speed(faster, pairs.every_round_shows(metric, before.row, after.row))}")
+    metric = advice.summary.metric(latency_metric(advice.limits))
+    faster = pairs.beside(metric, before.row, after.row) if metric else None
+    if metric and faster and faster.ratio:
+        parts.append(f"{metric.title} {_speed(faster, faster.ratio)}")
     return "; ".join(parts) + "."
 
 
-def _speed(faster: Estimate, every_round: bool) -> str:
-    if faster.low is None or faster.high is None:
-        return f"{times(faster)} as fast, not shown: too few rounds or requests"
-    shown = "" if every_round and (faster.low > 1 or faster.high < 1) else ", no difference shown"
-    return f"{times(faster)} as fast ({times_span(faster)}{shown})"
+def _speed(faster: BesideBase, ratio: Estimate) -> str:
+    if ratio.low is None or ratio.high is None:
+        return f"{times(ratio)} as fast, not shown: {faster.why or 'too few rounds or requests'}"
+    return f"{times(ratio)} as fast ({times_span(ratio)}{'' if faster.shown else ', no difference shown'})"
 
 
 def _sure(advice: Advice, ship: Judged) -> Iterator[Reason]:
@@ -129,13 +128,15 @@ def nearest_miss(advice: Advice) -> Iterator[Reason]:
 
 def _dominated(advice: Advice) -> Iterator[Reason]:
     alive = {one.name for one in advice.variants if one.status != "fail"}  # what misses a limit is out anyway
+    metric = advice.summary.metric(latency_metric(advice.limits))
+    slower = f"at most {percent(metric.limit)} slower" if metric and metric.limit else "no slower"
+    shown = f"shown to lose no more than the margin on any task and to be {slower}"
     winners: dict[str, list[str]] = {}
     for name, winner in advice.dominated.items():
         if name in alive:
             winners.setdefault(winner, []).append(name)
     for winner, names in winners.items():
-        why = "smaller, loses no more than the margin on any task, and not shown to be slower"
-        yield "Dominated", f"{listed(names)} by {winner}: {why}."
+        yield "Dominated", f"{listed(names)} by {winner}, which is smaller, and {shown}."
 
 
 def _quantizing(advice: Advice) -> Iterator[Reason]:
@@ -148,16 +149,15 @@ def _quantizing(advice: Advice) -> Iterator[Reason]:
         yield "Quantizing", f"needed: {plain.name} misses {listed([limit_text(j.limit) for j in failed], 'limits')}."
         return
     gains = [f"size {sized(plain.size)} → {sized(small.size)}"] if math.inf not in (plain.size, small.size) else []
-    if quantizing.metric and quantizing.faster:
-        every_round = pairs.every_round_shows(quantizing.metric, plain.row, small.row)
-        gains.append(f"{quantizing.metric.title} {_speed(quantizing.faster, every_round)}")
+    faster, ratio = quantizing.faster, quantizing.faster and quantizing.faster.ratio
+    if quantizing.metric and faster and ratio:
+        gains.append(f"{quantizing.metric.title} {_speed(faster, ratio)}")
     gained = "; ".join(gains) or "not measured"
     lost = [limit_text(judgement.limit) for judgement in small.those("fail")]
     if quantizing.skip and lost:
         yield "Quantizing", f"skip it: {plain.name} meets every limit without, and {small.name} misses {lost[0]}."
     elif quantizing.skip:
-        slower = quantizing.faster is not None and quantizing.faster.high is not None and quantizing.faster.high < 1
-        speed = "it is slower" if slower else "no speed-up is shown"
+        speed = "it is slower" if faster and ratio and faster.shown and ratio.value < 1 else "no speed-up is shown"
         yield (
             "Quantizing",
             f"no limit here needs it: {plain.name} meets all without, and {speed}. It gains "

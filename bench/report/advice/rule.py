@@ -12,7 +12,8 @@ def rule(advice: Advice) -> list[str]:
         "A limit passes where the whole 95 % interval is inside it, fails where the whole is outside, else is open. "
         "What was not measured never passes.",
         "A latency is that of a typical round: its interval is the wider of that of its requests and that of its "
-        "rounds, and every round must agree. One round decides none; a few rounds do not show rare slow spells.",
+        "rounds, and every round must agree. One round decides no latency, and a slow spell that comes rarely may be "
+        "in none of a few rounds.",
         "A share to be kept is a non-inferiority test: the paired interval of the change, question by question, "
         "against the margin.",
         "A variant qualifies where every limit passes. Controls, the same models in another engine, are no candidates.",
