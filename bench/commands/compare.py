@@ -91,11 +91,12 @@ def _print_block(comparison: Comparison, name: str, lines: Sequence[VerdictLine]
 def _print_flips(flipped: Sequence[Flip]) -> None:
     from rich.text import Text
 
+    from bench.report.numbers import plural
     from bench.report.tables.fitted import fitted
     from bench.report.tables.flips import columns, flip_cells
 
     out = console()
-    say(f"{len(flipped)} flipped questions")
+    say(plural(len(flipped), "flipped question"))
     titles = columns("base", "head")
     rows = [[Text(printable(cell)) for cell in flip_cells(flip)] for flip in flipped]
     for table in fitted(titles, rows, out.width, words=len(titles)):

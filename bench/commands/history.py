@@ -66,6 +66,7 @@ def _write(
 
 def _print(branch: History) -> None:
     """Print the change points, two lines each, the commands that find their commits, and how many there are."""
+    from bench.report.numbers import plural
     from bench.report.tables.history import change_grid, commands
 
     measured = f"{branch.measured:,} of {len(branch.commits):,} commits measured"
@@ -86,5 +87,5 @@ def _print(branch: History) -> None:
         say_command(command, lead="  ")
     breaks = sum(len(series.breaks) for series in branch.series)
     worse = sum(not change.better for change in branch.changes)
-    verdict = f"{worse} changes for the worse, {len(branch.changes) - worse} for the better"
-    say(f"{len(branch.series)} series, {breaks} breaks: {verdict}")
+    verdict = f"{plural(worse, 'change')} for the worse, {len(branch.changes) - worse} for the better"
+    say(f"{len(branch.series)} series, {plural(breaks, 'break')}: {verdict}")

@@ -33,6 +33,7 @@ def show_stored(arguments: argparse.Namespace) -> int:
     """
     from bench.records.listing import folders, n_records, stored
     from bench.records.store import read
+    from bench.report.numbers import plural
 
     if arguments.limit < 1:
         raise UserError(f"--limit: got {arguments.limit}, allowed: 1 and more")
@@ -53,8 +54,8 @@ def show_stored(arguments: argparse.Namespace) -> int:
     if not commits:
         say(f"no records under {shown(results)}: run `make bench`")
     if len(newest) < len(commits):
-        rest = sum(map(n_records, commits[len(newest) :]))
-        say(f"and {len(commits) - len(newest):,} more commits with {rest:,} records: --all shows them")
+        rest = plural(sum(map(n_records, commits[len(newest) :])), "record")
+        say(f"and {plural(len(commits) - len(newest), 'more commit')} with {rest}: --all shows them")
     for line in unsound:
         warn(f"left out: {line}")
     return 1 if unsound else 0

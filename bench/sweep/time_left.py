@@ -17,7 +17,7 @@ from bench.sweep.cell import Cell
 from variants.step import Planned
 
 COMMITS, NEWEST = 20, 3
-"""Of so many of the newest commits on this machine, records of so many that measured this sweep are read."""
+"""The records of the NEWEST latest commits that measured this sweep here are read; COMMITS are looked through."""
 Costs = Mapping[str, float]
 """What the steps, measures and runtimes of a plan are expected to cost, by their names, in units of one round."""
 
@@ -67,6 +67,7 @@ class SweepTime:
     def finish(self, label: str, measured: Iterable[tuple[Part, float]]) -> None:
         """Take that a cell has ended, and the seconds of its parts, as far as they are known."""
         expected = self._seconds(self._todo.pop(label, ()))
+        # What is known by this run alone is as slow as the machine is today already.
         if self._running and expected and not expected[1]:
             self._spent += self._clock() - self._running[1]
             self._expected += expected[0]
