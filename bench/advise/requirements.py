@@ -133,7 +133,6 @@ class Requirements(Struct, frozen=True, forbid_unknown_fields=True):
 
 _AT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>[^`]*)`)?$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
-_PATTERN = "matching regex"
 _KEYS = {
     "": tuple(Requirements.__struct_fields__),
     "quality": tuple(Quality.__struct_fields__),

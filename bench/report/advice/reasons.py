@@ -42,7 +42,9 @@ def _matrix(advice: Advice) -> Iterator[Reason]:
         elif not good:
             outcome += "none is shown to meet every limit" if tried else "none was measured"
     ship = advice.ship
-    more = f". The choice, {ship.name}, is another kind: {ship.row.family.name}" if row.families and ship and ship not in tried else ""
+    more = ""
+    if row.families and ship and ship not in tried:
+        more = f". The choice, {ship.name}, is another kind: {ship.row.family.name}"
     yield "Matrix", f"{row.situation} → {row.solution}{outcome}{more}."
     if situation.open and row.name != "none":
         limits = list(dict.fromkeys(limit_text(judgement.limit) for judgement in situation.open))
