@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
@@ -33,8 +34,7 @@ CHECKED_TOKENS = 640
 SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
 """The mean difference of log-probabilities, in nats, that the order of additions alone can make, by number format.
 
-A model computes in one format and multiplies packed weights in another: the larger of the two bounds counts. LLM.int8
-also picks its outlier columns for all tokens of one evaluation together.
+A model computes in one format and multiplies packed weights in another: the larger of the two bounds counts.
 """
 
 
@@ -88,6 +88,24 @@ def multiplies_in(model: PreTrainedModel, kind: Kind, dtype: str, device: str) -
     if device == "cpu" and has_avx512bf16():  # type: ignore[no-untyped-call]
         return "bfloat16"  # the only format of bitsandbytes' kernel for such a CPU, whatever the configuration says
     return str(model.config.quantization_config.bnb_4bit_compute_dtype).removeprefix("torch.")
+
+
+@contextmanager
+def _without_outliers(model: PreTrainedModel) -> Iterator[None]:
+    """Let LLM.int8 layers multiply all columns in 8 bits for a while.
+
+    They pick the columns that stay in 16 bits for all tokens of one evaluation together, so that what else is evaluated
+    moves every result. Whether a model heeds its masks does not depend on it.
+    """
+    states = [state for layer in model.modules() if hasattr(state := getattr(layer, "state", None), "threshold")]
+    thresholds = [state.threshold for state in states]
+    try:
+        for state in states:
+            state.threshold = 0.0
+        yield
+    finally:
+        for state, threshold in zip(states, thresholds, strict=True):
+            state.threshold = threshold
 
 
 class TransformersSession:
@@ -215,13 +233,14 @@ class TransformersSession:
         trunk = Trunk(self._model, length + limits.tokens)
         worst = 0.0
         try:
-            for block in forest.blocks(next(forest.chunks()), limits):
-                shared = torch.log_softmax(trunk.evaluate(block, self._forward).float(), dim=-1)
-                for row, read in zip(block.read_rows, block.reads, strict=True):
-                    tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
-                    logits = self._forward(tokens, logits_to_keep=1, use_cache=False)
-                    alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
-                    worst = max(worst, float((alone - shared[row]).abs().mean()))
+            with _without_outliers(self._model):
+                for block in forest.blocks(next(forest.chunks()), limits):
+                    shared = torch.log_softmax(trunk.evaluate(block, self._forward).float(), dim=-1)
+                    for row, read in zip(block.read_rows, block.reads, strict=True):
+                        tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
+                        logits = self._forward(tokens, logits_to_keep=1, use_cache=False)
+                        alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
+                        worst = max(worst, float((alone - shared[row]).abs().mean()))
         except torch.OutOfMemoryError:
             raise
         except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:

@@ -14,6 +14,7 @@ from bench.runtimes.transformers import Transformers
 from tests.conftest import make, steps_of
 from tests.runtimes.conftest import PROMPT, Catalogue, scored
 from variants.load import load_model
+from variants.paths import ROOT
 
 
 def test_an_adapter_runs_on_its_four_bit_base(cache: Path, catalogue: Catalogue) -> None:
@@ -102,6 +103,15 @@ def test_positions_that_depend_on_a_texts_length_are_refused_beyond_the_limit(
     session.start_scoring(300)
     with pytest.raises(RuntimeError, match=r"more than 300 tokens, one here has 301: set runtime.transformers.n_ctx"):
         session.start_scoring(301)
+
+
+def test_outlier_columns_that_int8_picks_for_all_tokens_at_once_do_not_pass_for_unheeded_masks(cache: Path) -> None:
+    """The reference model has outlier channels: what else is evaluated moves its LLM.int8 results by 0.05 nats."""
+    made = make(cache, steps_of(ROOT / "variants/reference"), ["source", "int8"])
+    session = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    assert all(map(math.isfinite, scored(session, [Request([1, 20], [30, 40])])))
+    thresholds = {layer.state.threshold for layer in session._model.modules() if hasattr(layer, "state")}
+    assert thresholds == {6.0}
 
 
 @pytest.mark.parametrize(
