@@ -16,7 +16,10 @@ def test_a_report_of_nothing_is_one_line_and_exit_code_2(
     assert "no records under" in capsys.readouterr().err
     checkout.measure(checkout.head)
     assert main(["report", *results, "--commit", "abc123"]) == 2
-    assert "no records for --commit abc123" in capsys.readouterr().err
+    assert "unknown revision 'abc123': choose one of: " in capsys.readouterr().err
+    assert main(["report", *results, "--commit", "HEAD~1", "--machine", "m"]) == 2
+    asked = "no records for --commit HEAD~1, --machine m under "
+    assert capsys.readouterr().err.startswith(f"bench: {asked}")
     assert main(["report", *results, "--format", "md,pdf"]) == 2
     assert "--format: got 'pdf', allowed: md, html, csv, svg" in capsys.readouterr().err
     assert not (checkout.results / "report").exists()
