@@ -66,7 +66,8 @@ def _write(
 
 def _print(branch: History) -> None:
     """Print the change points, two lines each, the commands that find their commits, and how many there are."""
-    from bench.report.tables.history import change_grid, commands
+    from bench.report.numbers import plural
+    from bench.report.tables.history import change_grid, commands, counted
 
     measured = f"{branch.measured:,} of {len(branch.commits):,} commits measured"
     say(f"{branch.branch}: {measured}, {branch.sweep}, {branch.machine}")
@@ -85,6 +86,4 @@ def _print(branch: History) -> None:
     for command in commands(branch.changes):
         say_command(command, lead="  ")
     breaks = sum(len(series.breaks) for series in branch.series)
-    worse = sum(not change.better for change in branch.changes)
-    verdict = f"{worse} changes for the worse, {len(branch.changes) - worse} for the better"
-    say(f"{len(branch.series)} series, {breaks} breaks: {verdict}")
+    say(f"{len(branch.series):,} series, {plural(breaks, 'break')}: {counted(branch.changes)}")

@@ -8,11 +8,13 @@ from itertools import pairwise
 
 from bench.history.branch import History
 from bench.history.series import BranchCommit, ChangePoint, Series
+from bench.report.advice.words import listed
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
 from bench.report.metric_words import in_words
 from bench.report.numbers import changed, p_value, plural, with_unit
 
-WORDS = {True: "better", False: "worse"}
+WAYS = {"worse": "for the worse", "better": "for the better", "changed": "within the limit"}
+"""What the verdicts on a change are called where changes are counted."""
 NAMED = 3
 SUBJECT = 44
 """Characters of a commit's subject that a table has room for."""
@@ -41,7 +43,7 @@ def change_grid(changes: Sequence[ChangePoint]) -> Grid:
 
 def _change_line(change: ChangePoint) -> Line:
     before, after = change.before, change.after
-    same, ratio, verdict = change.same_artifact, change.machine_ratio, WORDS[change.better]
+    same, ratio, verdict = change.same_artifact, change.machine_ratio, change.verdict
     return Line(
         (
             Entry(change.variant),
@@ -77,6 +79,13 @@ def _to_the_byte(change: ChangePoint) -> bool:
 
 def _by(change: ChangePoint, value: float) -> str:
     return changed(value, change.metric.scale, change.metric.unit)
+
+
+def counted(changes: Sequence[ChangePoint]) -> str:
+    """Count the changes, and those of each verdict: 3 changes, 2 for the worse and 1 within the limit."""
+    counts = {way: sum(change.verdict == verdict for change in changes) for verdict, way in WAYS.items()}
+    ways = [f"{n:,} {way}" for way, n in counts.items() if n]
+    return f"{plural(len(changes), 'change')}{', ' if ways else ''}{listed(ways)}"
 
 
 def commands(changes: Sequence[ChangePoint]) -> list[str]:
