@@ -9,8 +9,10 @@ import pytest
 
 from bench.advise.advice import Advice
 from bench.report.advice.chips import chips
-from bench.report.advice.first_screen import first_screen, in_words, verdict_of
+from bench.report.advice.first_screen import first_screen
 from bench.report.advice.next_steps import next_steps
+from bench.report.advice.variant_words import variant_in_words
+from bench.report.advice.verdict import verdict_of
 from bench.summary.rows import Row
 from tests.advise.made_up import BASE, BOTH, QUANT, TUNED_V, V, advice_of, but
 from tests.advise.test_situations import TABLE
@@ -114,12 +116,12 @@ def replace_config(record: Any, steps: dict[str, dict[str, Any]]) -> Any:
     ],
 )
 def test_a_variant_in_words_comes_from_its_steps(row: Row, words: str) -> None:
-    assert in_words(row) == words
+    assert variant_in_words(row) == words
 
 
 def test_a_control_names_its_runtime() -> None:
     advice = advice_of({"b": BASE, "c": V("control")}, FAST)
-    assert in_words(advice.controls[0].row) == "as it came, in transformers"
+    assert variant_in_words(advice.controls[0].row) == "as it came, in transformers"
 
 
 def test_rounds_that_differ_are_counted_with_the_command_that_repeats() -> None:

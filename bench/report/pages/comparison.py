@@ -12,7 +12,6 @@ from bench.report.grid import Entry, Grid, Line
 from bench.report.pages.folder import write_pages
 from bench.report.pages.html import rendered
 from bench.report.pages.listing import about
-from bench.report.pages.sweep import Headline
 from bench.report.tables.comparison import (
     FOLDED,
     READ,
@@ -70,7 +69,8 @@ def comparison_page(comparison: Comparison, flipped: Sequence[Flip]) -> str:
     flips = [flips_grid(flipped, "base", "head")] if flipped else []
     return rendered(
         "comparison.html.j2",
-        head=Headline(title, f"{rest}.", ()),
+        title=title,
+        says=f"{rest}.",
         findings=_findings(comparison),
         notable=notable if notable.lines else None,
         grids=[*flips, *folded],

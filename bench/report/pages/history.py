@@ -16,11 +16,10 @@ from bench.report.advice.words import listed
 from bench.report.charts.cache import kept
 from bench.report.charts.history import history_chart, sparkline
 from bench.report.findings import Finding
-from bench.report.metric_words import in_words
+from bench.report.metric_words import metric_in_words
 from bench.report.numbers import plural
 from bench.report.pages.html import inline, rendered
 from bench.report.pages.listing import About
-from bench.report.pages.sweep import Headline
 from bench.report.tables.history import WAYS, breaks_grid, change_grid, commands, counted, failures_grid, unchanged_grid
 from bench.stats.changepoints import ALPHA, LEAST
 
@@ -62,7 +61,8 @@ def history_page(history: History, charts: dict[str, str]) -> str:
     folded = (unchanged_grid(rest, sparkline), breaks_grid(history), failures_grid(history))
     return rendered(
         "history.html.j2",
-        head=Headline(_title(history), _says(history), ()),
+        title=_title(history),
+        says=_says(history),
         findings=[
             *(Finding("bad", "left out", line) for line in history.left_out),
             *(Finding("note", "not in it", note) for note in history.notes),
@@ -80,7 +80,7 @@ def _finding(history: History, file: str) -> str:
     """Say what a chart shows: the changes in it."""
     changed = [change for change in history.changes if file_of(change.metric.name) == file]
     places = [f"{change.variant} {WAYS[change.verdict]} at {change.after.commit.sha[:7]}" for change in changed]
-    return f"{in_words(changed[0].metric.name) if changed else file}: {listed(places, 'changes')}"
+    return f"{metric_in_words(changed[0].metric.name) if changed else file}: {listed(places, 'changes')}"
 
 
 def about_history(history: History) -> About:

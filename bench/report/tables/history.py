@@ -10,7 +10,7 @@ from bench.history.branch import History
 from bench.history.series import BranchCommit, ChangePoint, Series
 from bench.report.advice.words import listed
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
-from bench.report.metric_words import in_words
+from bench.report.metric_words import metric_in_words
 from bench.report.numbers import changed, p_value, plural, with_unit
 
 WAYS = {"worse": "for the worse", "better": "for the better", "changed": "within the limit"}
@@ -47,7 +47,7 @@ def _change_line(change: ChangePoint) -> Line:
     return Line(
         (
             Entry(change.variant),
-            Entry(in_words(change.metric.name), tone="words"),
+            Entry(metric_in_words(change.metric.name), tone="words"),
             Entry(verdict, tone=verdict),
             Entry(_size_of(change)),
             *(Entry(_level(change, point.value.value)) for point in (before, after)),
@@ -105,7 +105,7 @@ def unchanged_grid(series: Sequence[Series], draw: Callable[[Series], str]) -> G
         Line(
             (
                 Entry(one.variant),
-                Entry(in_words(one.metric.name), tone="words"),
+                Entry(metric_in_words(one.metric.name), tone="words"),
                 Entry(_flat(one) or draw(one), tone="words"),
                 *(Entry(with_unit(value, one.metric.unit)) for value in _extent(one)),
                 Entry(f"{len(one.points):,}"),
@@ -135,7 +135,7 @@ def breaks_grid(history: History) -> Grid:
     for series in history.series:
         for (before, after), why in zip(pairwise(series.stretches), series.breaks, strict=True):
             ends = before[-1].commit.sha[:12], after[0].commit.sha[:12]
-            groups[(*ends, why)].append(f"{series.variant} {in_words(series.metric.name)}")
+            groups[(*ends, why)].append(f"{series.variant} {metric_in_words(series.metric.name)}")
     lines = []
     for (left, right, why), names in groups.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
