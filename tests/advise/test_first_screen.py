@@ -45,8 +45,8 @@ def test_every_situation_has_a_short_heading_two_lines_and_four_chips(what: str)
 def test_the_evidence_has_shares_intervals_and_n_against_the_base_and_the_best_and_the_runner_up() -> None:
     lines = first_screen(advice_of({"b": BASE, "f": TUNED_V, "fq": but(BOTH, hr=932)}, KEEPS)).evidence
     assert lines == (
-        "fq gets 93.2 % (91.5–94.6) of 1,000 hr questions right, b 30.0 % (27.2–32.9), which is guessing. "
-        "Against the full fine-tune: hr −0.8 points (−1.4 to −0.2), general 0.0 points (−0.4 to +0.4).",
+        "fq gets 93.2 % (91.5–94.6) of 1,000 hr questions right, b 30.0 % (27.2–32.9) by guessing. "
+        "Points against the full fine-tune: hr −0.8 (−1.4 to −0.2), general 0.0 (−0.4 to +0.4).",
         "Runner-up: f, 8.00 MB against 2.50 MB, hr +0.8 points (+0.2 to +1.4).",
     )
 

@@ -8,11 +8,12 @@ from typing import Literal
 from bench.advise.advice import Advice, Judged, change_of, margin_of
 from bench.metrics.accuracy import answers_of
 from bench.metrics.chance import chance_level
-from bench.report.advice.words import listed, printable
+from bench.report.advice.words import listed
 from bench.report.findings import controls
 from bench.report.numbers import plural
 from bench.stats.proportions import Paired
 from bench.summary.rows import UNSTEADY, Row, rounds_apart
+from bench.terminal import printable
 
 Level = Literal["good", "warn", "bad"]
 SPEED = "e2e_p50_ms"

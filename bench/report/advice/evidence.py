@@ -10,9 +10,9 @@ from bench.metrics.chance import chance_level
 from bench.report.advice.answer import called, qualification
 from bench.report.advice.next_steps import NOTHING, next_steps
 from bench.report.advice.reasons import nearest_miss
-from bench.report.advice.words import printable
 from bench.report.numbers import percent, points, points_span, sized
 from bench.summary.rows import Row
+from bench.terminal import printable
 
 
 def evidence(advice: Advice) -> tuple[str, ...]:
@@ -39,11 +39,11 @@ def _quality(advice: Advice, ship: Judged) -> str:
     of_base = base.row.values.get(name) if base and base is not ship else None
     if base and of_base:
         n = "" if of_base.n == right.n else f" of {of_base.n:,}"
-        guess = ", which is guessing" if _guesses(base.row, advice.task) else ""
+        guess = " by guessing" if _guesses(base.row, advice.task) else ""
         text += f", {base.name} {percent(of_base)}{n}{guess}"
     other = advice.best if advice.best is not ship else base if of_base else None
     if other:
-        text += f". Against {called(advice, other)}: {_changes(advice, other, ship)}"
+        text += f". Points against {called(advice, other)}: {_changes(advice, other, ship)}"
     return f"{text}."
 
 
@@ -55,7 +55,7 @@ def _guesses(row: Row, task: str) -> bool:
 def _changes(advice: Advice, before: Judged, after: Judged) -> str:
     tasks = sorted(advice.summary.right_or_wrong, key=lambda task: task != advice.task)
     changes = [(task, change_of(task, before, after, advice.summary)) for task in tasks]
-    texts = [f"{task} {points(one.difference)} points ({points_span(one)})" for task, one in changes if one]
+    texts = [f"{task} {points(one.difference)} ({points_span(one)})" for task, one in changes if one]
     return ", ".join(texts) or "not the same questions"
 
 

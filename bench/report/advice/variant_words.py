@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from bench.records.types import Record
-from bench.report.advice.words import printable
 from bench.summary.family import CONTROL
 from bench.summary.rows import Row
+from bench.terminal import printable
 
 BITS = re.compile(r"^\D*(\d+)")
 CONVERTED = ("f16", "bf16", "f32")

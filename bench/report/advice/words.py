@@ -1,4 +1,4 @@
-"""The words of an advice: limits, intervals and names as text that no terminal can mistake for a command."""
+"""The words of an advice: limits, intervals and names as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from bench.advise.judgement import Judgement
 from bench.advise.limits import Limit
 from bench.metrics.latency import NAMES as NAMES_OF_LATENCIES
 from bench.report.numbers import digits, plural, points, share, sized
-from bench.terminal import printable as printable
 
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "not measured": "–"}
 LEGEND = (

@@ -7,10 +7,10 @@ from datetime import datetime
 from bench.advise.advice import Advice
 from bench.records.selection import Selection
 from bench.records.types import Machine, Record
-from bench.report.advice.words import printable
 from bench.report.grid import Entry, Grid, Line
 from bench.report.numbers import least_to_most, plural, sized
 from bench.summary.rows import Summary
+from bench.terminal import printable
 
 
 def context(selection: Selection) -> tuple[str, ...]:
