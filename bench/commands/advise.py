@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.terminal import console, printable, warn
-from variants.errors import UserError
 from variants.paths import resolve
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ def show_advice(arguments: argparse.Namespace) -> int:
     """
     from bench.advise.advice import advise
     from bench.advise.named import chosen, default_of
+    from bench.commands.arguments import no_records, override
     from bench.commands.report import stated_questions
-    from bench.commands.requirements import override
     from bench.records.selection import Wanted, select
     from bench.records.store import read
     from bench.summary.summarize import summarize
@@ -42,8 +41,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
         warn(f"left out: {file}")
     selection = select(records, wanted, results)
     if selection is None:
-        asked = f" for {wanted}" if str(wanted) else ""
-        raise UserError(f"no records{asked} under {results}: run `make bench`")
+        raise no_records(wanted, results)
     name, requirements = chosen(typed, default_of(selection.records))
     advice = advise(summarize(selection.records, stated_questions()), requirements, name)
     if arguments.format == "json":

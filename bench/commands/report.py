@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.commands.arguments import formats_of, no_records, override
 from bench.commands.browser import open_page
 from bench.records.selection import Wanted
 from bench.terminal import say, shown, warn
@@ -17,19 +18,14 @@ if TYPE_CHECKING:
     from bench.compare.flips import Texts
     from bench.records.questions import Questions
     from bench.records.types import Record
-    from bench.report import Report
 
 
 def render_report(arguments: argparse.Namespace) -> int:
     """Render the report that `bench report` asks for. Raises UserError for an unknown format or without a record."""
-    from bench.commands.requirements import override
     from bench.report import FORMATS, render
 
     results = resolve(arguments.results)
-    formats = tuple(name.strip() for name in arguments.format.split(","))
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    formats = formats_of(arguments.format, FORMATS)
     if arguments.open and "html" not in formats:
         raise UserError(f"--open: opens a page, which --format {arguments.format} does not write; allowed: with html")
     wanted = Wanted(arguments.commit, arguments.machine, arguments.sweep)
@@ -38,12 +34,10 @@ def render_report(arguments: argparse.Namespace) -> int:
     report = render(results, out, wanted, formats, stated_questions(), typed, texts_of)
     for line in report.left_out:
         warn(f"left out: {line}")
-    if report.selection is None:
-        asked = f" for {wanted}" if str(wanted) else ""
-        raise UserError(f"no records{asked} under {results}: run `make bench`")
-    page = page_of(report)
-    say(f"report: {shown(page)}")
-    if arguments.open and (why := open_page(page)):
+    if report.page is None:
+        raise no_records(wanted, results)
+    say(f"report: {shown(report.page)}")
+    if arguments.open and (why := open_page(report.page)):
         say(why)
     return 0
 
@@ -58,11 +52,6 @@ def texts_of(records: Sequence[Record]) -> Texts:
         asked.setdefault(accuracy.get("data_dir"), set()).update(accuracy.get("tasks") or ())
     found = [question_texts(sorted(names), data_dir) for data_dir, names in asked.items()]
     return {digest: words for texts in found for digest, words in texts.items()}
-
-
-def page_of(report: Report) -> Path:
-    """Return the file to open first, of a report that was written."""
-    return Path(str(report))
 
 
 def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:

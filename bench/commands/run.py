@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.commands.browser import attended, open_page
-from bench.commands.report import page_of, texts_of
+from bench.commands.report import texts_of
 from bench.records import file as record_file
 from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
@@ -52,10 +52,10 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
     wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
     report = render(results, None, wanted, texts_of=texts_of)
     _show_outcome(report)
-    page = page_of(report)
-    say(f"report: {shown(page)}")
-    if open_report and attended() and (why := open_page(page)):
-        say(why)
+    if report.page:
+        say(f"report: {shown(report.page)}")
+        if open_report and attended() and (why := open_page(report.page)):
+            say(why)
     if report.selection is not None:
         _show_advice(report.selection.records, first.settings.suite.requirements)
     return 1 if failed else 0

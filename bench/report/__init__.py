@@ -40,11 +40,10 @@ class Report:
     outcome: Grid | None = None
     advice: Advice | None = None
 
-    def __str__(self) -> str:
-        """Name the file to open first."""
-        if not self.files:
-            return "not written, no record matches"
-        return str(next((file for file in self.files if file.name == "index.html"), self.files[0]))
+    @property
+    def page(self) -> Path | None:
+        """Return the file to open first, None where nothing was written."""
+        return next((file for file in self.files if file.name == "index.html"), next(iter(self.files), None))
 
 
 def render(

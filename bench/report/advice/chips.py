@@ -8,15 +8,14 @@ from typing import Literal
 from bench.advise.advice import Advice, Judged, change_of, margin_of
 from bench.metrics.accuracy import answers_of
 from bench.metrics.chance import chance_level
-from bench.report.advice.words import listed, printable
+from bench.report.advice.words import listed
 from bench.report.findings import controls
 from bench.report.numbers import plural
 from bench.stats.proportions import Paired
-from bench.summary.rows import Row
+from bench.summary.rows import UNSTEADY, Row, rounds_apart
+from bench.terminal import printable
 
 Level = Literal["good", "warn", "bad"]
-ROUNDS_DIFFER = 0.10
-"""Medians of rounds that differ by more than this share say that the machine was not quiet."""
 SPEED = "e2e_p50_ms"
 MORE_ROUNDS = 2
 
@@ -81,16 +80,13 @@ def _speed(advice: Advice) -> Chip:
         return Chip("bad", "Speed: not measured; add latency to suite.measures")
     n_rounds = max(sum(record.latency is not None for record in one.row.records) for one in timed)
     again = f"repeat on a quiet machine: make bench ARGS='suite.rounds={n_rounds + MORE_ROUNDS}'"
-    rounds = [measured for one in timed if len(measured := one.row.rounds(SPEED)) > 1]
-    spreads = [max(measured) / min(measured) - 1 for measured in rounds]
+    spreads = [rounds_apart(rounds) for one in timed if len(rounds := one.row.rounds(SPEED)) > 1]
     if not spreads:
         return Chip("warn", f"Speed: one round shows no difference; {again}")
-    noisy = sum(value > ROUNDS_DIFFER for value in spreads)
+    noisy = sum(value > UNSTEADY for value in spreads)
     if not noisy:
-        return Chip(
-            "good", f"Speed: the {n_rounds} rounds of every variant agree to within {100 * ROUNDS_DIFFER:.0f} %"
-        )
-    text = f"Speed: rounds of {noisy} of {len(spreads)} variants differ by more than {100 * ROUNDS_DIFFER:.0f} %"
+        return Chip("good", f"Speed: the {n_rounds} rounds of every variant agree to within {100 * UNSTEADY:.0f} %")
+    text = f"Speed: rounds of {noisy} of {len(spreads)} variants differ by more than {100 * UNSTEADY:.0f} %"
     return Chip("warn", f"{text}; do not rank by it, {again}")
 
 

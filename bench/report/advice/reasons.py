@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from bench.advise.advice import Advice, Judged, change_of, latency_metric
 from bench.advise.roofline import Roofline, roofline_of
-from bench.report.advice.words import decided_by, limit_text, listed, printable, units_of, value_text
+from bench.report.advice.words import decided_by, limit_text, listed, units_of, value_text
 from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
 from bench.stats.estimates import Estimate
 from bench.summary import pairs
+from bench.terminal import printable
 
 Reason = tuple[str, str]
 SERVING = (

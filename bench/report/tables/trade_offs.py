@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.advise.judgement import made_from
+from bench.advise.judgement import unquantized
 from bench.metrics.metric import Metric
 from bench.records.questions import Change, Changes, Order
-from bench.report.advice.first_screen import in_words
+from bench.report.advice.variant_words import variant_in_words
 from bench.report.advice.words import listed
 from bench.report.entries import change_entry, tone_of
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
@@ -38,18 +38,6 @@ def _accuracies(summary: Summary) -> list[Metric]:
 
 def _compared(summary: Summary) -> list[Metric]:
     return [metric for metric in summary.metrics if metric.name in COMPARED and summary.measured(metric.name)]
-
-
-def unquantized(row: Row, rows: Sequence[Row]) -> Row | None:
-    """Return what a variant was quantized from, None where that is no variant of its own, or nothing was quantized."""
-    if "quantize" not in row.roles:
-        return None
-    plain = [
-        other
-        for other in rows
-        if other.runtime == row.runtime and "quantize" not in other.roles and made_from(row, other)
-    ]
-    return max(plain, key=lambda other: len(other.steps), default=None)
 
 
 def quantizing_grid(summary: Summary) -> list[Grid]:
@@ -109,7 +97,7 @@ def order_grid(summary: Summary, order: Order) -> Grid:
             lines.append(Line((Entry(name), *[NOT_MEASURED] * (3 + len(accuracies)))))
             continue
         size = row.values.get("size_bytes")
-        entries = [Entry(row.variant, in_words(row)), Entry(sized(size.value)) if size else NOT_MEASURED]
+        entries = [Entry(row.variant, variant_in_words(row)), Entry(sized(size.value)) if size else NOT_MEASURED]
         for accuracy in accuracies:
             entries.append(ITSELF if row is anchor else _points_entry(pairs.paired(accuracy, anchor, row)))
         lines.append(Line((*entries, *_training(row)), row.family))
@@ -178,8 +166,8 @@ def _effects(summary: Summary, changes: Changes) -> str:
         faster = pairs.beside(metric, before, after) if metric else None
         if faster:
             entry = change_entry(faster)
-            how_sure = " ".join(entry.sub.split())
-            effects.append(f"{change.title}: {entry.text} as fast{f' ({how_sure})' if how_sure else ''}")
+            how_sure = [" ".join(entry.sub.split()), "" if faster.shown else "no difference shown"]
+            effects.append(f"{change.title}: {entry.text} as fast ({', '.join(filter(None, how_sure))})")
     return f"{'. '.join(effects)}." if effects else "What each change does to speed: not measured."
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.advise.advice import Advice, Judged, change_of
-from bench.advise.judgement import made_from
+from bench.advise.advice import Advice, Judged, accuracy_of, change_of
+from bench.advise.judgement import unquantized
 from bench.metrics.chance import chance_level
 from bench.stats.proportions import Paired
+from bench.summary import pairs
 
 
 @dataclass(frozen=True)
@@ -115,16 +116,8 @@ def _by_quantizing(advice: Advice, task: str, variants: Sequence[Judged]) -> lis
     """Return the change of each quantized variant from the same model unquantized, where the sweep has both."""
     changes = []
     for one in variants:
-        parents = [
-            other
-            for other in (*advice.variants, *advice.controls)
-            if "quantize" in one.row.roles
-            and "quantize" not in other.row.roles
-            and ("finetune" in other.row.roles) == ("finetune" in one.row.roles)
-            and made_from(one.row, other.row)
-        ]
-        if parents:
-            parent = max(parents, key=lambda other: len(other.row.steps))
-            if change := change_of(task, parent, one, advice.summary):
-                changes.append((one.name, change))
+        parent = unquantized(one.row, advice.summary.rows)
+        metric = accuracy_of(task, advice.summary)
+        if parent and metric and (change := pairs.paired(metric, parent, one.row)):
+            changes.append((one.name, change))
     return changes
