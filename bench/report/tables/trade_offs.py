@@ -12,7 +12,7 @@ from bench.report.advice.words import listed
 from bench.report.entries import change_entry, tone_of
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
 from bench.report.numbers import digits, plural, points, points_span, sized
-from bench.stats.proportions import Paired
+from bench.stats.proportions import Paired, shown_to_lose
 from bench.summary import pairs
 from bench.summary.family import CONTROL
 from bench.summary.rows import Row, Summary
@@ -59,18 +59,20 @@ def quantizing_grid(summary: Summary) -> list[Grid]:
 
 
 def _losses(made: Sequence[tuple[Row, Row]], accuracies: Sequence[Metric]) -> str:
-    """Say which quantized variants are shown to answer less than what they were made from."""
+    """Say which quantized variants are shown to answer less than what they were made from, after Holm."""
     if not accuracies:
         return "What it costs in quality: not measured, no task with right and wrong answers was asked."
-    lost, seen, losers = [], 0.0, set()
-    for metric in accuracies:
-        for row, parent in made:
-            change = pairs.paired(metric, parent, row)
-            if change and change.high < 0:
-                lost.append(f"{row.variant} loses {_points(change)} of {metric.task}")
-                losers.add(row.variant)
-            seen = max(seen, change.detectable if change else 0.0)
-    rest = len(made) - len(losers)
+    tested = [
+        (row.variant, metric.task, change)
+        for metric in accuracies
+        for row, parent in made
+        if (change := pairs.paired(metric, parent, row))
+    ]
+    shown = shown_to_lose([change for _, _, change in tested])
+    losses = [one for one, loses in zip(tested, shown, strict=True) if loses]
+    lost = [f"{variant} loses {_points(change)} of {task}" for variant, task, change in losses]
+    seen = max((change.detectable for _, _, change in tested), default=0.0)
+    rest = len(made) - len({variant for variant, _, _ in losses})
     others = f"of {'the other ' if lost else ''}{plural(rest, 'quantized variant')}"
     none = f"{others} no loss is shown, and one under {100 * seen:.1f} points could not be seen"
     if not lost:
