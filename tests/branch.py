@@ -64,6 +64,6 @@ class Branch:
         shown = self.history(**options).series
         return next(series for series in shown if (series.variant, series.metric.name) == (variant, metric))
 
-    def changes(self, metric: str) -> list[tuple[int, int, bool]]:
+    def changes(self, metric: str) -> list[tuple[int, int, str]]:
         shown = self.series(metric).changes
-        return [(c.before.commit.place, c.after.commit.place, c.better) for c in shown]
+        return [(c.before.commit.place, c.after.commit.place, c.verdict) for c in shown]

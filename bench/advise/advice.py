@@ -7,8 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.advise.cost import Training, training_of
-from bench.advise.judgement import Judgement, Status, is_plain_finetune, judge, made_from, shown_no_worse, worst
-from bench.advise.limits import Limit, deciding_task, limits_of
+from bench.advise.judgement import (
+    Judgement,
+    Status,
+    is_plain_finetune,
+    judge,
+    made_from,
+    shown_no_worse,
+    unquantized,
+    worst,
+)
+from bench.advise.limits import Limit, deciding_task, latency_metric, limits_of
 from bench.advise.requirements import Requirements
 from bench.advise.roofline import Roofline, roofline_of
 from bench.advise.situation import Situation, situation_of
@@ -264,11 +273,6 @@ def _beats(winner: Judged, one: Judged, limits: Sequence[Limit], summary: Summar
     return bool(metric and ratio and ratio.low is not None and ratio.low >= 1 / (1 + metric.limit))
 
 
-def latency_metric(limits: Sequence[Limit]) -> str:
-    """Return the latency that is limited, else the P99 of a whole request."""
-    return next((limit.metric for limit in limits if limit.kind == "latency"), "e2e_p99_ms")
-
-
 def _quantizing(
     ship: Judged | None, variants: Sequence[Judged], limits: Sequence[Limit], summary: Summary
 ) -> Quantizing | None:
@@ -277,12 +281,11 @@ def _quantizing(
         return None
     tuned = "finetune" in ship.row.roles
     alike = [one for one in variants if ("finetune" in one.row.roles) == tuned and one.row.runtime == ship.row.runtime]
-    unquantized = [one for one in alike if "quantize" not in one.row.roles]
     plain = ship
     small = [one for one in alike if "quantize" in one.row.roles and made_from(one.row, ship.row)]
     if "quantize" in ship.row.roles:
-        parents = [one for one in unquantized if made_from(ship.row, one.row)]
-        plain, small = max(parents, key=lambda one: len(one.row.steps), default=ship), [ship]
+        parent = unquantized(ship.row, [one.row for one in variants])
+        plain, small = next((one for one in variants if one.row is parent), ship), [ship]
     if "quantize" in plain.row.roles or not small:
         return None
     quantized = min(small, key=lambda one: (one.status == "fail", one.size))

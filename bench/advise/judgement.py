@@ -157,6 +157,24 @@ def made_from(row: Row, other: Row) -> bool:
     return bool(theirs) and mine[: len(theirs)] == theirs
 
 
+def unquantized(row: Row, rows: Sequence[Row]) -> Row | None:
+    """Return the same model before it was quantized, None where it is none of these rows, or nothing was quantized.
+
+    It runs in the same runtime and is fine-tuned if the variant is: the loss from it is by quantization alone.
+    """
+    if "quantize" not in row.roles:
+        return None
+    plain = [
+        other
+        for other in rows
+        if "quantize" not in other.roles
+        and other.runtime == row.runtime
+        and ("finetune" in other.roles) == ("finetune" in row.roles)
+        and made_from(row, other)
+    ]
+    return max(plain, key=lambda other: len(other.steps), default=None)
+
+
 def is_plain_finetune(row: Row) -> bool:
     """Say whether a variant is fine-tuned and never quantized."""
     return "finetune" in row.roles and "quantize" not in row.roles

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,3 +82,8 @@ def deciding_task(summary: Summary) -> str | None:
         if (task := task_of(role, summary)) in marked:
             return task
     return marked[0] if marked else None
+
+
+def latency_metric(limits: Sequence[Limit]) -> str:
+    """Return the latency that is limited, else the P99 of a whole request."""
+    return next((limit.metric for limit in limits if limit.kind == "latency"), "e2e_p99_ms")

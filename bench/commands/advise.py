@@ -27,8 +27,8 @@ def show_advice(arguments: argparse.Namespace) -> int:
     """
     from bench.advise.advice import advise
     from bench.advise.named import chosen, default_of
-    from bench.commands.report import none_found, stated_questions, wanted_of
-    from bench.commands.requirements import override
+    from bench.commands.arguments import no_records, override, wanted_of
+    from bench.commands.report import stated_questions
     from bench.records.selection import find
     from bench.summary.summarize import summarize
 
@@ -38,7 +38,7 @@ def show_advice(arguments: argparse.Namespace) -> int:
     for line in left_out:
         warn(f"left out: {line}")
     if selection is None:
-        raise none_found(arguments, results)
+        raise no_records(arguments, results)
     name, requirements = chosen(typed, default_of(selection.records))
     advice = advise(summarize(selection.records, stated_questions()), requirements, name)
     if arguments.format == "json":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.commands.arguments import names_in
 from bench.terminal import console, printable, say, shown, visible, warn
 from variants.configure import similar
 from variants.errors import UserError
@@ -26,8 +27,8 @@ def show_comparison(arguments: argparse.Namespace) -> int:
     from bench.compare.lines import Asked
     from bench.records.selection import Wanted
 
-    fail_on = frozenset(_verdict(name) for name in _listed(arguments.fail_on))
-    asked = Asked(_listed(arguments.variant), _metrics(arguments.metric), _thresholds(arguments.threshold))
+    fail_on = frozenset(_verdict(name) for name in names_in(arguments.fail_on))
+    asked = Asked(names_in(arguments.variant), _metrics(arguments.metric), _thresholds(arguments.threshold))
     results, wanted = resolve(arguments.results), Wanted(machine=arguments.machine, sweep=arguments.sweep)
     comparison = compare(results, arguments.base, arguments.head, wanted, asked, arguments.normalize, fail_on)
     for line in comparison.left_out:
@@ -93,10 +94,10 @@ def _print_flips(flipped: Sequence[Flip]) -> None:
 
     from bench.report.numbers import plural
     from bench.report.tables.fitted import fitted
-    from bench.report.tables.flips import columns, flip_cells
+    from bench.report.tables.flips import columns, flip_cells, lost_and_gained
 
     out = console()
-    say(plural(len(flipped), "flipped question"))
+    say(f"{plural(len(flipped), 'flipped question')}: {lost_and_gained(flipped)}")
     titles = columns("base", "head")
     rows = [[Text(printable(cell)) for cell in flip_cells(flip)] for flip in flipped]
     for table in fitted(titles, rows, out.width, words=len(titles)):
@@ -114,21 +115,17 @@ def _verdict(name: str) -> Verdict:
     raise UserError(f"--fail-on: got {name!r}, allowed: {', '.join(allowed)}{similar(name, allowed)}")
 
 
-def _listed(typed: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in typed.split(",") if name.strip())
-
-
 def _metrics(typed: str) -> tuple[str, ...]:
     """Return the names of metrics, kinds and measures that were typed. Raises UserError for any other."""
     from bench.compare.lines import TEXTS
     from bench.metrics.catalogue import kinds, measures
 
     names = tuple(dict.fromkeys([*TEXTS, *kinds(), *measures()]))
-    for name in _listed(typed):
+    for name in names_in(typed):
         if name.partition(" ")[0] not in names:
             allowed = f"{', '.join(names)}, 'accuracy TASK' and so on"
             raise UserError(f"--metric: got {name!r}, allowed: {allowed}{similar(name, names)}")
-    return _listed(typed)
+    return names_in(typed)
 
 
 def _thresholds(typed: str) -> dict[str, float]:
@@ -136,7 +133,7 @@ def _thresholds(typed: str) -> dict[str, float]:
 
     known = Asked().limits
     limits = {}
-    for argument in _listed(typed):
+    for argument in names_in(typed):
         name, _, value = argument.partition("=")
         try:
             limit = float(value)

@@ -6,12 +6,12 @@ import argparse
 import gc
 from pathlib import Path
 
+from bench.commands.arguments import formats_of, names_in
 from bench.history.branch import History, history
 from bench.records.selection import Wanted
 from bench.report.history_csv import comma_separated
 from bench.terminal import say, say_command, shown, warn
 from variants.cache import Cache
-from variants.errors import UserError
 from variants.paths import resolve
 
 FORMATS = ("html", "svg", "csv")
@@ -27,14 +27,9 @@ def show_history(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    formats = tuple(name.strip() for name in arguments.format.split(","))
-    if unknown := [name for name in formats if name not in FORMATS]:
-        raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    formats = formats_of(arguments.format, FORMATS)
     results = resolve(arguments.results)
-    variants, metrics = (
-        [part.strip() for part in (text or "").split(",") if part.strip()]
-        for text in (arguments.variant, arguments.metric)
-    )
+    variants, metrics = (names_in(text or "") for text in (arguments.variant, arguments.metric))
     wanted = Wanted(machine=arguments.machine, sweep=arguments.sweep)
     cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
     kept = cache.history(results)
@@ -67,7 +62,7 @@ def _write(
 def _print(branch: History) -> None:
     """Print the change points, two lines each, the commands that find their commits, and how many there are."""
     from bench.report.numbers import plural
-    from bench.report.tables.history import change_grid, commands
+    from bench.report.tables.history import change_grid, commands, counted
 
     measured = f"{branch.measured:,} of {len(branch.commits):,} commits measured"
     say(f"{branch.branch}: {measured}, {branch.sweep}, {branch.machine}")
@@ -86,6 +81,4 @@ def _print(branch: History) -> None:
     for command in commands(branch.changes):
         say_command(command, lead="  ")
     breaks = sum(len(series.breaks) for series in branch.series)
-    worse = sum(not change.better for change in branch.changes)
-    verdict = f"{plural(worse, 'change')} for the worse, {len(branch.changes) - worse} for the better"
-    say(f"{len(branch.series)} series, {plural(breaks, 'break')}: {verdict}")
+    say(f"{len(branch.series):,} series, {plural(breaks, 'break')}: {counted(branch.changes)}")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.commands.arguments import formats_of, no_records, override, wanted_of
 from bench.commands.browser import open_page
-from bench.records.selection import Wanted
 from bench.terminal import say, shown, warn
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 
 def render_report(arguments: argparse.Namespace) -> int:
     """Render the report that `bench report` asks for. Raises UserError for an unknown format or without a record."""
-    from bench.commands.requirements import override
     from bench.report import FORMATS, render
 
     results = resolve(arguments.results)
-    formats = tuple(name.strip() for name in arguments.format.split(","))
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(FORMATS)}")
+    formats = formats_of(arguments.format, FORMATS)
     if arguments.open and "html" not in formats:
         raise UserError(f"--open: opens a page, which --format {arguments.format} does not write; allowed: with html")
     wanted = wanted_of(arguments, results)
@@ -37,30 +33,12 @@ def render_report(arguments: argparse.Namespace) -> int:
     report = render(results, out, wanted, formats, stated_questions(), typed, texts_of)
     for line in report.left_out:
         warn(f"left out: {line}")
-    if report.selection is None:
-        raise none_found(arguments, results)
+    if report.page is None:
+        raise no_records(arguments, results)
     say(f"report: {shown(report.page)}")
     if arguments.open and (why := open_page(report.page)):
         say(why)
     return 0
-
-
-def wanted_of(arguments: argparse.Namespace, results: Path) -> Wanted:
-    """Return what --commit, --machine and --sweep ask for. Raises UserError for an unknown revision."""
-    from bench.records.revision import wanted_commit
-
-    commit = arguments.commit and wanted_commit(arguments.commit, results)
-    return Wanted(commit, arguments.machine, arguments.sweep)
-
-
-def none_found(arguments: argparse.Namespace, results: Path) -> UserError:
-    """Return the complaint that there are no such records, with what there is."""
-    from bench.records.listing import choices
-
-    asked = Wanted(arguments.commit, arguments.machine, arguments.sweep)
-    if not str(asked):
-        return UserError(f"no records under {results}: run `make bench`")
-    return UserError(f"no records for {asked} under {results}: choose one of: {choices(results)}")
 
 
 def texts_of(records: Sequence[Record]) -> Texts:

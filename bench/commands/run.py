@@ -54,7 +54,7 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
     wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
     named = first.settings.suite.requirements
     report = render(results, None, wanted, typed=[(KEY, named)] if named else [], texts_of=texts_of)
-    if report.selection is None:
+    if report.page is None:
         say("report: not written, no cell left a record")
         return 1
     _show_outcome(report)

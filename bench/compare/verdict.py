@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.compare.effects import Counted, Effect
-from bench.metrics.metric import Better, Scale, Unit
+from bench.metrics.metric import Better, Scale, Unit, within_limit
 from bench.stats import estimates, proportions
 from bench.stats.estimates import CONFIDENCE
 
@@ -77,7 +77,7 @@ def judge_exact(before: float, after: float, better: Better | None = "lower", li
     """Judge a number that is exact, such as a size: it is `changed` where it moved by no more than a share `limit`."""
     if after == before:
         return "same"
-    if abs(after - before) <= limit * abs(before):
+    if within_limit(before, after, limit):
         return "changed"
     return "better" if (after > before) == (better == "higher") else "worse"
 

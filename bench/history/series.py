@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from bench.metrics.metric import Metric
+from bench.metrics.metric import Metric, within_limit
 
 
 class Packed(Struct, frozen=True, array_like=True):
@@ -79,10 +79,13 @@ class ChangePoint:
     p: float | None
 
     @property
-    def better(self) -> bool:
-        """Say whether the change is for the better."""
+    def verdict(self) -> Literal["better", "worse", "changed"]:
+        """Judge it as `bench compare` does: an exact value that moved by no more than its limit is `changed`."""
+        before, after = self.before.value.value, self.after.value.value
+        if self.metric.test == "exact" and within_limit(before, after, self.metric.limit):
+            return "changed"
         grew = self.change > (1 if self.metric.scale == "ratio" else 0)
-        return grew == (self.metric.better == "higher")
+        return "better" if grew == (self.metric.better == "higher") else "worse"
 
     @property
     def commits(self) -> int:
@@ -92,7 +95,7 @@ class ChangePoint:
     @property
     def bisect(self) -> str:
         """Return the command that finds the one commit: empty where it is known, or where nothing became worse."""
-        if self.commits == 1 or self.better:
+        if self.commits == 1 or self.verdict != "worse":
             return ""
         good, bad = self.before.commit.sha[:12], self.after.commit.sha[:12]
         return f"bench bisect {shlex.quote(self.metric.name)} {self.variant} {good} {bad}"

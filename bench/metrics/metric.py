@@ -67,6 +67,11 @@ class Clusters:
 Sample = Rounds | Marks | Clusters
 
 
+def within_limit(before: float, after: float, limit: float) -> bool:
+    """Say whether an exact value moved by no more than a share of itself, which makes it neither better nor worse."""
+    return abs(after - before) <= limit * abs(before)
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number of a variant, over all its rounds.

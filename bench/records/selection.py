@@ -54,6 +54,11 @@ class Selection:
     why: str
 
     @property
+    def newest(self) -> Record:
+        """Return the record measured last."""
+        return max(self.records, key=lambda record: record.started_at)
+
+    @property
     def dirty(self) -> bool:
         """Say whether the working tree differed from the commit."""
         return self.records[0].commit.dirty

@@ -40,9 +40,9 @@ class Report:
     advice: Advice | None = None
 
     @property
-    def page(self) -> Path:
-        """Return the file to open first of what was written."""
-        return next((file for file in self.files if file.name == "index.html"), self.files[0])
+    def page(self) -> Path | None:
+        """Return the file to open first, None where nothing was written."""
+        return next((file for file in self.files if file.name == "index.html"), next(iter(self.files), None))
 
 
 def render(

@@ -9,7 +9,8 @@ from bench.advise.advice import Advice, Quantizing
 from bench.advise.trial import question_limit
 from bench.compare.flips import NO_TEXTS, Texts, flips_between
 from bench.records.selection import Selection
-from bench.report.advice.first_screen import Chip, first_screen
+from bench.report.advice.chips import Chip
+from bench.report.advice.first_screen import first_screen
 from bench.report.advice.next_steps import next_steps
 from bench.report.advice.reasons import reasons
 from bench.report.advice.rule import rule
@@ -17,7 +18,7 @@ from bench.report.charts.chart import Chart
 from bench.report.findings import Finding
 from bench.report.grid import Grid, without_constants
 from bench.report.tables.accuracy import task_grids
-from bench.report.tables.claims import claims_grids, options_grid
+from bench.report.tables.claims import claims_grids, options_grids
 from bench.report.tables.decision import decision_grid
 from bench.report.tables.divergence import divergence_grid
 from bench.report.tables.flips import flips_grid
@@ -26,6 +27,8 @@ from bench.report.tables.overview import making_grid, overview_grid
 from bench.report.tables.provenance import commands, context, machine_grid, software_grid
 from bench.report.tables.trade_offs import trade_off_grids
 from bench.summary.rows import Summary
+
+NO_LIMITS = "State limits and the report says what to ship: bench report requirements=NAME."
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,6 @@ def contents(
     )
 
 
-NO_LIMITS = "State limits and the report says what to ship: bench report requirements=NAME."
-
-
 def _banner(summary: Summary) -> str:
     asked = question_limit(summary)
     if asked is None:
@@ -119,7 +119,8 @@ def _folds(
         yield Fold("why", "Why this one", lines=tuple(reasons(advice)))
         yield Fold("next", "What to measure next", lines=tuple(("", step) for step in next_steps(advice)))
         yield Fold("rule", "The rule it is decided by", lines=tuple(("", line) for line in rule(advice)))
-    yield Fold("claimed", "Claimed against measured", tuple(_claims(summary)))
+    options, claims = options_grids(summary), claims_grids(summary)
+    yield Fold("claimed", "Claimed against measured" if claims else "The options", (*options, *claims))
     yield Fold("all", "Every variant, every number", (overview_grid(summary),), charts="accuracy-size")
     yield Fold("tests", "Tests between variants", tuple(grid for grid in tasks if grid not in subjects))
     if advice and advice.quantizing:
@@ -144,11 +145,3 @@ def _flips(quantizing: Quantizing, texts: Texts) -> Fold:
     flipped = list(flips_between(plain, quantized, texts))
     grids = (flips_grid(flipped, plain.variant, quantized.variant, "flipped"),) if flipped else ()
     return Fold("flips", f"Questions that flip from {plain.variant} to {quantized.variant}", grids)
-
-
-def _claims(summary: Summary) -> list[Grid]:
-    """Return the options of the suite beside what is claimed for them, and each claim; none where it asks for none."""
-    asked = summary.questions
-    if not asked or not asked.options or not asked.domain_task:
-        return []
-    return [options_grid(summary, asked.options, asked.domain_task), *claims_grids(summary)]

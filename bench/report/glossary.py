@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+HOLM = (
+    "Holm: p adjusted for all comparisons with a base, over all tasks; other p on this page are not. "
+    "Detectable: the smallest true difference, in points, that a test on this many questions finds 4 times "
+    "in 5. Where no difference is shown, none was ruled out."
+)
 DEFINITIONS = (
     ("TTFT", "time to first token: from the start of the request until its first output token is there."),
     ("TPOT", "time per output token: (last token − first token) / (output tokens − 1), of one request."),
@@ -53,9 +58,10 @@ DEFINITIONS = (
     (
         "KL, same top token, same top, perplexity",
         "for each token of a text, both models give the probabilities of the next one. KL is the mean of "
-        "sum p log(p / q), p the base's and q the variant's, in nats; same top is the share of tokens where both "
-        "find the same likeliest. Perplexity is exp of the mean negative log-likelihood of the text. Both see changes "
-        "that leave the answers to questions as they are; they do not say whether a change is for the worse.",
+        "sum p log(p / q) in nats, q the variant's and p those of what it is compared with: the base, or the variant's "
+        "own model before it was quantized. Same top is the share of tokens where both find the same likeliest. "
+        "Perplexity is exp of the mean negative log-likelihood of the text. Both see changes that leave the answers to "
+        "questions as they are; they do not say whether a change is for the worse.",
     ),
     (
         "McNemar, gained, lost, points",
@@ -74,9 +80,7 @@ DEFINITIONS = (
     ),
     (
         "Holm, detectable",
-        "Holm: p adjusted for all comparisons with a base, over all tasks; other p on this page are not. Detectable: "
-        "the smallest true difference, in points, that a test on this many questions finds 4 times in 5. Where no "
-        "difference is shown, none was ruled out.",
+        HOLM,
     ),
     (
         "Tokens/s, tokens per second",

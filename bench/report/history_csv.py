@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from bench.history.branch import History
 from bench.history.series import Series
+from bench.report.table_csv import inert
 
 COLUMNS = ("variant", "metric", "unit", "place", "commit", "tags", "stretch", "value", "low", "high", "n")
 
@@ -31,5 +32,5 @@ def _points(series: Series, commits: dict[int, str]) -> Iterator[str]:
 
 def _row(*cells: object) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(cells)
+    csv.writer(out, lineterminator="").writerow(map(inert, cells))
     return out.getvalue()

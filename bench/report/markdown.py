@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from bench.report.charts.chart import Chart
@@ -53,8 +54,11 @@ def _finding(finding: Finding) -> str:
 
 
 def _code(command: str) -> str:
-    """Write a command as code: a backtick in it would end the code, so that it is put in more of them."""
-    return f"`` {command} ``" if "`" in command else f"`{command}`"
+    """Write a command as code in one line: backticks in it would end the code, so that it is put in more of them."""
+    line = " ".join(command.splitlines())
+    longest = max(map(len, re.findall("`+", line)), default=0)
+    fence, room = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{room}{line}{room}{fence}"
 
 
 def _grid(grid: Grid, level: str = "##") -> str:

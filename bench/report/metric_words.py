@@ -22,7 +22,7 @@ OTHERS: Mapping[str, str] = {
 """Those that are no metric, or whose title is short for the head of a column."""
 
 
-def in_words(name: str) -> str:
+def metric_in_words(name: str) -> str:
     """Return what a metric is called in words, such as "Time of a request, median" for `e2e_p50_ms`."""
     kind, _, task = name.partition(" ")
     if latency := re.fullmatch(r"(ttft|tpot|e2e)_p(\d+)_ms", kind):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from bench.metrics.metric import Scale, Unit
 from bench.stats.estimates import Estimate
@@ -134,6 +134,12 @@ def points_span(paired: Paired) -> str:
 def p_value(p: float) -> str:
     """Write a p value; below 0.001 the digits carry nothing."""
     return "p < 0.001" if p < 0.001 else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"
+
+
+def least_to_most(counts: Sequence[int]) -> str:
+    """Write how many samples several numbers are of: one count, or the least and the most."""
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def plural(n: int, noun: str) -> str:

@@ -12,10 +12,17 @@ from bench.stats.proportions import Paired
 from bench.summary.rows import Row, Summary
 
 Columns = dict[str, str | float | None]
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a text begins that a spreadsheet runs as a formula."""
+
+
+def inert(cell: object) -> object:
+    """Return a cell of a CSV file: a text that a spreadsheet would run has an apostrophe in front, as OWASP advises."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
 
 
 def comma_separated(summary: Summary) -> str:
-    """Write the rows; units are in the names of the metrics, shares run from 0 to 1.
+    """Write the rows; units are in the names of the metrics, shares run from 0 to 1. Text from data is no formula.
 
     A metric has its value and, where it has them, the ends of its 95 % interval and the number of samples; how many
     times better than the base, or the paired difference to it with what belongs to that.
@@ -24,7 +31,7 @@ def comma_separated(summary: Summary) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(lines[0]) if lines else ["variant"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: inert(cell) for name, cell in line.items()} for line in lines)
     return out.getvalue()
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.compare.verdict import VERDICTS, Verdict, VerdictLine
+from bench.compare.verdict import VERDICTS, VerdictLine
 from bench.report.entries import Column, columns_of, value_entry
 from bench.report.findings import Finding
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
 from bench.report.tables.accuracy import score_of
-from bench.report.tables.comparison import COLUMNS, STYLES, cells_of
+from bench.report.tables.comparison import COLUMNS, ONE_SIDED, STYLES, cells_of
 from bench.report.tables.fitted import fits, fitted
 from bench.summary.rows import Row, Summary
 from bench.terminal import printable
@@ -18,9 +18,6 @@ from bench.terminal import printable
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
-
-ONE_SIDED: tuple[Verdict, ...] = ("gone", "new", "now fails", "fixed")
-"""Verdicts on metrics that one side has not measured: those of a variant are named together."""
 
 
 def outcome_grid(summary: Summary) -> Grid:

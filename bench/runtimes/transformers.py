@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,7 +97,7 @@ def _without_outliers(model: PreTrainedModel) -> Iterator[None]:
     They pick the columns that stay in 16 bits for all tokens of one evaluation together, so that what else is evaluated
     moves every result. Whether a model heeds its masks does not depend on it.
     """
-    states = [state for layer in model.modules() if hasattr(state := getattr(layer, "state", None), "threshold")]
+    states: list[Any] = [layer.state for layer in model.modules() if hasattr(layer, "state")]
     thresholds = [state.threshold for state in states]
     try:
         for state in states:

@@ -123,6 +123,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def shown_to_lose(changes: Sequence[Paired]) -> list[bool]:
+    """Say of each change whether it is shown to be a loss, after Holm's correction for having looked at all of them."""
+    adjusted = holm([change.p for change in changes])
+    return [p < 1 - CONFIDENCE and change.difference < 0 for p, change in zip(adjusted, changes, strict=True)]
+
+
 def macro_average(counts: Sequence[tuple[int, int]], confidence: float = CONFIDENCE) -> Share:
     """Return the mean of the shares of several subjects, each given as (successes, n); `n` is that of all together.
 

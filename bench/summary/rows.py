@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.metrics.accuracy import asked, right_or_wrong
@@ -17,6 +17,11 @@ from bench.summary.family import Family
 
 UNSTEADY = 0.10
 """Rounds that differ by more than this make a ratio one to be read with care: the machine moved as much as that."""
+
+
+def rounds_apart(rounds: Sequence[float]) -> float:
+    """Return by what share the values of several rounds differ: largest / smallest - 1, 0 without any."""
+    return max(rounds) / min(rounds) - 1 if rounds else 0.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,8 @@ class BesideBase:
 
     @property
     def rounds_differ(self) -> float:
-        """Return by how much the rounds of the less steady side differ: largest / smallest - 1, 0 without any."""
-        return max((max(side) / min(side) - 1 for side in self.rounds if side), default=0.0)
+        """Return by what share the rounds of the less steady side differ."""
+        return max(map(rounds_apart, self.rounds))
 
     @property
     def unsteady(self) -> bool:

@@ -14,7 +14,7 @@ from bench.advise.cost import training_of
 from bench.advise.named import FOLDER, chosen, names
 from bench.advise.requirements import Cost, requirements_of
 from bench.cli import main
-from bench.commands.requirements import override
+from bench.commands.arguments import override
 from bench.report.advice.answer import sentence
 from bench.report.advice.data import data_of
 from bench.report.advice.next_steps import next_steps

@@ -9,8 +9,10 @@ import pytest
 
 from bench.advise.advice import Advice
 from bench.report.advice.chips import chips
-from bench.report.advice.first_screen import first_screen, in_words, verdict_of
+from bench.report.advice.first_screen import first_screen
 from bench.report.advice.next_steps import next_steps
+from bench.report.advice.variant_words import variant_in_words
+from bench.report.advice.verdict import verdict_of
 from bench.summary.rows import Row
 from tests.advise.made_up import BASE, BOTH, QUANT, TUNED_V, V, advice_of, but
 from tests.advise.test_situations import TABLE
@@ -43,8 +45,8 @@ def test_every_situation_has_a_short_heading_two_lines_and_four_chips(what: str)
 def test_the_evidence_has_shares_intervals_and_n_against_the_base_and_the_best_and_the_runner_up() -> None:
     lines = first_screen(advice_of({"b": BASE, "f": TUNED_V, "fq": but(BOTH, hr=932)}, KEEPS)).evidence
     assert lines == (
-        "fq gets 93.2 % (91.5–94.6, 1,000 questions) of hr right; b 30.0 % (27.2–32.9, 1,000 questions), which is "
-        "guessing. Against the full fine-tune (f): hr −0.8 points (−1.4 to −0.2), general 0.0 points (−0.4 to +0.4).",
+        "fq gets 93.2 % (91.5–94.6) of 1,000 hr questions right, b 30.0 % (27.2–32.9) by guessing. "
+        "Points against the full fine-tune: hr −0.8 (−1.4 to −0.2), general 0.0 (−0.4 to +0.4).",
         "Runner-up: f, 8.00 MB against 2.50 MB, hr +0.8 points (+0.2 to +1.4).",
     )
 
@@ -114,12 +116,12 @@ def replace_config(record: Any, steps: dict[str, dict[str, Any]]) -> Any:
     ],
 )
 def test_a_variant_in_words_comes_from_its_steps(row: Row, words: str) -> None:
-    assert in_words(row) == words
+    assert variant_in_words(row) == words
 
 
 def test_a_control_names_its_runtime() -> None:
     advice = advice_of({"b": BASE, "c": V("control")}, FAST)
-    assert in_words(advice.controls[0].row) == "as it came, in transformers"
+    assert variant_in_words(advice.controls[0].row) == "as it came, in transformers"
 
 
 def test_rounds_that_differ_are_counted_with_the_command_that_repeats() -> None:

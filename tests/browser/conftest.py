@@ -27,7 +27,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-TWO = ("base", "q4", "finetuned", "finetuned-q4")
+VARIANTS = ("base", "q4", "finetuned", "finetuned-q4")
 Open = Callable[..., Opened]
 
 
@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     shas = repository.make_commits(root, 12)
     results, shipped = root / "results", root / "shipped"
     slower = {("q4", place): 1.3 for place in range(6, 12)}
-    repository.write_history(results, shas, 3, 150, TWO, lambda place, name: slower.get((name, place), 1.0))
+    repository.write_history(results, shas, 3, 150, VARIANTS, lambda place, name: slower.get((name, place), 1.0))
     _write_trial(results, shas[-1])
     folder = ["--results", str(results)]
     assert main(["report", "--results", str(ROOT / "results"), "--out", str(shipped)]) == 0
@@ -73,7 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def _write_trial(results: Path, sha: str) -> None:
     """Write the records of a trial run beside the others: it asks the first questions alone, like the suite smoke."""
-    for name in TWO:
+    for name in VARIANTS:
         content: dict[str, Any] = records.record(name)
         content |= {"sweep": "smoke-reference", "commit": {"sha": sha, "dirty": False, "tree": "clean"}}
         content["config"]["measures"]["accuracy"] = {"limit": 20}

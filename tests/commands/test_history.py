@@ -22,7 +22,7 @@ def test_the_command_writes_the_page_the_charts_and_the_points(
     assert main(arguments) == 0
     output = capsys.readouterr().out
     assert "main: 12 of 12 commits measured" in output
-    assert "2 series, 0 breaks: 1 change for the worse, 0 for the better" in output
+    assert "2 series, 0 breaks: 1 change, 1 for the worse" in output
     written = branch.results / "report" / SWEEP
     files = {"history.html", "history.json", "history.csv", "history-e2e_p50_ms.svg"}
     assert {path.name for path in written.iterdir()} == files

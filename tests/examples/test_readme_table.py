@@ -14,7 +14,7 @@ from bench.report.numbers import digits, share, sized, span
 from bench.stats.estimates import Estimate
 from variants.paths import ROOT
 
-VARIANTS = ("base", "q4", "finetuned", "finetuned-q4", "qlora-q4")
+VARIANTS = ("base", "q4", "finetuned", "finetuned-q8", "finetuned-q4")
 
 
 def rows() -> dict[str, list[str]]:

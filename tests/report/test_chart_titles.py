@@ -9,6 +9,8 @@ import pytest
 from bench.report.charts.answers.spots import view_of
 from bench.report.charts.answers.title import Shown, shown_by, title
 from bench.report.charts.draw import draw_all
+from bench.report.numbers import titled
+from bench.report.tables.decision import decision_grid
 from tests.advise.made_up import BOTH, QUANT, TUNED_V, V, advice_of, but
 
 LIMITS = {"latency": "e2e", "max_p99_ms": 150, "title": "t", "target": "server"}
@@ -141,3 +143,10 @@ def test_right_answers_against_size_names_the_smallest_that_is_not_shown_to_be_w
 def test_latency_says_what_rounds_show(variants: Mapping[str, V], rounds: int, sentence: str) -> None:
     advice = advice_of(variants, LIMITS, rounds=rounds)
     assert draw_all(advice.summary, None)["latency"].title == sentence
+
+
+def test_without_a_limit_on_latency_the_chart_shows_that_of_the_table_of_candidates() -> None:
+    advice = advice_of({"base": BASE, "q4": QUANT}, {"title": "t", "target": "server", "max_size_gb": 1})
+    view = view_of(advice)
+    assert view is not None
+    assert titled(view.metric.title, view.metric.unit) in decision_grid(advice.summary, advice).columns

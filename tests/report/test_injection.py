@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.cli import main
+from bench.records.selection import Wanted
+from bench.report import render
 from bench.selftest import records, repository
 
 TAG = "<script>alert(1)</script>"
@@ -177,6 +179,22 @@ def test_a_table_of_values_keeps_the_text_in_one_cell(files: Outputs) -> None:
     assert {len(row) for row in rows} == {len(rows[0])}
     assert any(row["variant"].startswith("q4-<script>alert(1)") for row in rows)
     assert any(TAG in row["error"] for row in rows)
+
+
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@"])
+def test_no_text_of_the_data_is_a_formula_in_a_spreadsheet(tmp_path: Path, begins: str) -> None:
+    named = {**records.record("q4"), "variant": f"{begins}cmd", "warnings": [f"{begins}1+1"]}
+    named["config"]["variant"]["name"] = named["variant"]
+    for content in (records.record("base"), named):
+        records.write(tmp_path, content)
+    report = render(tmp_path, tmp_path / "out", Wanted())
+    tables = {path.name: path.read_text() for path in report.files if path.suffix == ".csv"}
+    assert {"table.csv", "latency.csv", "accuracy-size-hr.csv"} <= tables.keys()
+    for name, table in tables.items():
+        assert f"'{begins}cmd" in {line["variant"] for line in csv.DictReader(io.StringIO(table))}, name
+    (line,) = (line for line in csv.DictReader(io.StringIO(tables["table.csv"])) if line["warnings"])
+    assert line["warnings"] == f"'{begins}1+1"
+    assert float(line["accuracy_hr_difference_low"]) < 0  # a number with its sign is none
 
 
 def printed(capsys: pytest.CaptureFixture[str], *typed: str) -> str:

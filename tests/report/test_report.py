@@ -44,6 +44,7 @@ def test_it_writes_a_page_a_text_a_table_and_the_charts(report: Report) -> None:
     drawn = ("decision", "accuracy-size-general", "accuracy-size-hr", "latency", "latency-transformers", "subjects-hr")
     charts = {f"{name}{kind}" for name in (*drawn, "subjects-general") for kind in KINDS}
     assert names == {"index.html", "report.md", "table.csv", *charts}
+    assert report.page is not None
     assert report.page.name == "index.html"
     assert [file.name for file in report.files[0].parent.iterdir() if file.name not in names] == ["index.json"]
 
@@ -148,5 +149,5 @@ def test_a_format_that_is_not_known_is_refused(sweep: Path, tmp_path: Path) -> N
 
 def test_nothing_is_written_without_records(tmp_path: Path) -> None:
     report = render(tmp_path, tmp_path / "out", Wanted())
-    assert (report.files, report.selection) == ((), None)
+    assert (report.files, report.selection, report.page) == ((), None, None)
     assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,3 +145,14 @@ def test_a_quantized_fine_tune_is_shown_from_its_parent_too_and_what_has_none_sa
     assert float(q4["parent_kl_mean"]) < float(q4["kl_mean"]) / 50
     assert float(q4["parent_same_top_share"]) > 0.99
     assert table_of(report)["finetuned"]["parent_kl_mean"] == ""
+
+
+def test_a_change_of_speed_is_called_shown_only_where_every_round_shows_it(tmp_path: Path) -> None:
+    for rounds, sure in ((1, r"\(one round, no difference shown\)"), (3, r"\([\d.]+–[\d.]+\)")):
+        results = tmp_path / str(rounds)
+        records.write_sweep(results, SOME, rounds=rounds)
+        summary = summary_of(results)
+        assert summary.questions is not None
+        assert summary.questions.changes is not None
+        says = changes_grid(summary, summary.questions.changes).says
+        assert re.search(rf"Runtime and the precision it computes in: [\d.]+× as fast {sure}", says), says

@@ -110,7 +110,8 @@ def test_outlier_columns_that_int8_picks_for_all_tokens_at_once_do_not_pass_for_
     made = make(cache, steps_of(ROOT / "variants/reference"), ["source", "int8"])
     session = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
     assert all(map(math.isfinite, scored(session, [Request([1, 20], [30, 40])])))
-    thresholds = {layer.state.threshold for layer in session._model.modules() if hasattr(layer, "state")}
+    layers: list[Any] = [layer for layer in session._model.modules() if hasattr(layer, "state")]
+    thresholds = {layer.state.threshold for layer in layers}
     assert thresholds == {6.0}
 
 

@@ -99,3 +99,14 @@ def test_a_macro_average_without_variation_still_has_an_interval() -> None:
     estimate = proportions.macro_average([(5, 5), (7, 7)])
     assert estimate.value == estimate.high == 1
     assert estimate.low == pytest.approx(proportions.wilson(12, 12).low)
+
+
+def test_a_loss_is_shown_after_correcting_for_every_change_that_was_looked_at() -> None:
+    alone = proportions.paired_counts(500, 4, 16)
+    assert alone.high < 0
+    assert alone.p < 0.05
+    assert proportions.shown_to_lose([alone]) == [True]
+    others = [proportions.paired_counts(500, 5, 5)] * 15
+    assert proportions.shown_to_lose([alone, *others]) == [False] * 16
+    assert proportions.shown_to_lose([proportions.paired_counts(500, 1, 60), *others])[0]
+    assert proportions.shown_to_lose([proportions.paired_counts(500, 60, 1)]) == [False]

@@ -149,9 +149,9 @@ def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, ca
     checkout = tmp_path / "checkout"
     keep = shutil.ignore_patterns(".git", ".venv", ".cache", "results", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, checkout, ignore=keep)
-    variant = "name: finetuned-q3\nsteps: [source, lora, merge, gguf, q3]\nruntime: llamacpp\n"
-    (checkout / "conf" / "variant" / "finetuned-q3.yaml").write_text(variant)
-    typed = arguments(tiny_model, tmp_path / "results", cache, "variant=finetuned-q3", "steps.lora.epochs=1")
+    variant = "name: mine\nsteps: [source, lora, merge, gguf, q3]\nruntime: llamacpp\n"
+    (checkout / "conf" / "variant" / "mine.yaml").write_text(variant)
+    typed = arguments(tiny_model, tmp_path / "results", cache, "variant=mine", "steps.lora.epochs=1")
     done = subprocess.run(
         [sys.executable, "-m", "bench.cli", *typed],
         cwd=checkout,
@@ -160,10 +160,10 @@ def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, ca
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    q3 = records(tmp_path / "results")["finetuned-q3"]
+    q3 = records(tmp_path / "results")["mine"]
     assert "Q3_K" in q3["measures"]["size"]["tensor_types"]
     (text,) = (tmp_path / "results" / "report").glob("*/report.md")
-    assert "finetuned-q3" in text.read_text()
+    assert "mine" in text.read_text()
 
 
 MOMENTS: dict[str, Callable[[Path, Path], bool]] = {

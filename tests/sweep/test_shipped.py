@@ -14,7 +14,7 @@ from bench.sweep.compose import compose
 from bench.sweep.request import parse
 from variants.paths import ROOT
 
-SHIPPED = "8d9894a99606"
+SHIPPED = "04a43f182e02"
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,6 @@ def cells(shipped: list[Record]) -> dict[tuple[str, int], Cell]:
         }
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason=f"the cells of {SHIPPED} were measured otherwise: two rounds, all requests in each however slow, and no "
-    "divergence from the parent; the suite's next records make this pass, and this mark then fails",
-)
 def test_the_shipped_embedded_sweep_is_0_to_run(shipped: list[Record], cells: dict[tuple[str, int], Cell]) -> None:
     finished = {(record.variant, record.round): record.cell for record in shipped if not record.failed}
     assert {place: cell.key for place, cell in cells.items()} == finished

@@ -12,12 +12,12 @@ from bench.report.advice.words import (
     in_fractions,
     limit_text,
     listed,
-    printable,
     share_of_size,
     units_of,
     would_decide,
 )
 from bench.summary.family import BASE
+from bench.terminal import printable
 
 
 def sentence(advice: Advice) -> str:

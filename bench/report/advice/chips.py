@@ -8,11 +8,12 @@ from typing import Literal
 from bench.advise.advice import Advice, Judged, change_of, margin_of
 from bench.metrics.accuracy import answers_of
 from bench.metrics.chance import chance_level
-from bench.report.advice.words import listed, printable
+from bench.report.advice.words import listed
 from bench.report.findings import controls
 from bench.report.numbers import plural
 from bench.stats.proportions import Paired
-from bench.summary.rows import UNSTEADY, Row
+from bench.summary.rows import UNSTEADY, Row, rounds_apart
+from bench.terminal import printable
 
 Level = Literal["good", "warn", "bad"]
 SPEED = "e2e_p50_ms"
@@ -79,8 +80,7 @@ def _speed(advice: Advice) -> Chip:
         return Chip("bad", "Speed: not measured; add latency to suite.measures")
     n_rounds = max(sum(record.latency is not None for record in one.row.records) for one in timed)
     again = f"repeat on a quiet machine: make bench ARGS='suite.rounds={n_rounds + MORE_ROUNDS}'"
-    rounds = [measured for one in timed if len(measured := one.row.rounds(SPEED)) > 1]
-    spreads = [max(measured) / min(measured) - 1 for measured in rounds]
+    spreads = [rounds_apart(rounds) for one in timed if len(rounds := one.row.rounds(SPEED)) > 1]
     if not spreads:
         return Chip("warn", f"Speed: one round shows no difference; {again}")
     noisy = sum(value > UNSTEADY for value in spreads)

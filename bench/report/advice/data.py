@@ -9,7 +9,8 @@ from bench.report.advice.answer import sentence
 from bench.report.advice.next_steps import next_steps
 from bench.report.advice.reasons import reasons
 from bench.report.advice.rule import rule
-from bench.report.advice.words import limit_text, printable
+from bench.report.advice.words import limit_text
+from bench.terminal import printable
 
 Data = dict[str, object]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
-from bench.advise.advice import Advice, Judged, accuracy_of, change_of
+from bench.advise.advice import Advice, Judged, change_of
 from bench.metrics.accuracy import answers_of
 from bench.metrics.chance import chance_level
 from bench.report.advice.answer import called, qualification
 from bench.report.advice.next_steps import NOTHING, next_steps
 from bench.report.advice.reasons import nearest_miss
-from bench.report.advice.words import printable
-from bench.report.numbers import percent_span, points, points_span, sized
+from bench.report.numbers import percent, points, points_span, sized
 from bench.summary.rows import Row
+from bench.terminal import printable
 
 
 def evidence(advice: Advice) -> tuple[str, ...]:
@@ -27,34 +27,24 @@ def evidence(advice: Advice) -> tuple[str, ...]:
 
 
 def _quality(advice: Advice, ship: Judged) -> str:
-    """Say what share the choice gets right, what the base gets, and the change against the best."""
+    """Say what share the choice and its base get right, and the change against the best, else against the base."""
     if advice.task is None:
         return "No task with right and wrong answers was asked, so that size and speed alone decide."
-    parts = [f"{ship.name} gets {_share(ship.row, advice.task)} of {advice.task} right"]
-    base = advice.summary.by_name.get(ship.row.reference or "")
-    base = base if base and base.value(f"accuracy {advice.task}") is not None else None
-    if base and base is not ship.row:
-        guess = ", which is guessing" if _guesses(base, advice.task) else ""
-        parts.append(f"{base.variant} {_share(base, advice.task)}{guess}")
-    text = f"{'; '.join(parts)}."
-    best = advice.best
-    if best and best is not ship:
-        text += f" Against {_named(advice, best)}: {_changes(advice, best, ship)}."
-    elif base and base is not ship.row and (judged := advice.of(base)):
-        text += f" Against {base.variant}: {_changes(advice, judged, ship)}."
-    return text
-
-
-def _named(advice: Advice, one: Judged) -> str:
-    words = called(advice, one)
-    return words if words == one.name else f"{words} ({one.name})"
-
-
-def _share(row: Row, task: str) -> str:
-    estimate = row.values.get(f"accuracy {task}")
-    if estimate is None:
-        return "not measured"
-    return f"{100 * estimate.value:.1f} % ({percent_span(estimate)}, {estimate.n:,} questions)"
+    name = f"accuracy {advice.task}"
+    right = ship.row.values.get(name)
+    if right is None:
+        return f"{ship.name} was not asked {advice.task}."
+    text = f"{ship.name} gets {percent(right)} of {right.n:,} {advice.task} questions right"
+    base = advice.of(advice.summary.by_name.get(ship.row.reference or ""))
+    of_base = base.row.values.get(name) if base and base is not ship else None
+    if base and of_base:
+        n = "" if of_base.n == right.n else f" of {of_base.n:,}"
+        guess = " by guessing" if _guesses(base.row, advice.task) else ""
+        text += f", {base.name} {percent(of_base)}{n}{guess}"
+    other = advice.best if advice.best is not ship else base if of_base else None
+    if other:
+        text += f". Points against {called(advice, other)}: {_changes(advice, other, ship)}"
+    return f"{text}."
 
 
 def _guesses(row: Row, task: str) -> bool:
@@ -64,10 +54,8 @@ def _guesses(row: Row, task: str) -> bool:
 
 def _changes(advice: Advice, before: Judged, after: Judged) -> str:
     tasks = sorted(advice.summary.right_or_wrong, key=lambda task: task != advice.task)
-    changes = [
-        (task, change_of(task, before, after, advice.summary)) for task in tasks if accuracy_of(task, advice.summary)
-    ]
-    texts = [f"{task} {points(one.difference)} points ({points_span(one)})" for task, one in changes if one]
+    changes = [(task, change_of(task, before, after, advice.summary)) for task in tasks]
+    texts = [f"{task} {points(one.difference)} ({points_span(one)})" for task, one in changes if one]
     return ", ".join(texts) or "not the same questions"
 
 

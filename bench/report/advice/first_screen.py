@@ -8,10 +8,6 @@ from bench.advise.advice import Advice
 from bench.report.advice.answer import heading
 from bench.report.advice.chips import Chip, chips
 from bench.report.advice.evidence import evidence
-from bench.report.advice.in_words import in_words
-from bench.report.advice.verdict import verdict_of
-
-__all__ = ["Chip", "FirstScreen", "first_screen", "in_words", "verdict_of"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from bench.advise.advice import Advice, Judged, change_of
 from bench.advise.judgement import n_to_decide
 from bench.advise.limits import Limit
-from bench.report.advice.words import effort, limit_text, listed, measured, printable, would_decide
+from bench.report.advice.words import effort, limit_text, listed, measured, would_decide
+from bench.terminal import printable
 
 NOTHING = "Nothing: no limit is open that could change the answer."
 

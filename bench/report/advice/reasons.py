@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from bench.advise.advice import Advice, Judged, change_of, latency_metric
+from bench.advise.advice import Advice, Judged, change_of
+from bench.advise.limits import latency_metric
 from bench.advise.roofline import Roofline, roofline_of
-from bench.report.advice.words import decided_by, limit_text, listed, percent, printable, units_of, value_text
+from bench.report.advice.words import decided_by, limit_text, listed, stated, units_of, value_text
 from bench.report.numbers import digits, plural, points, points_span, sized, times, times_span
 from bench.stats.estimates import Estimate
 from bench.summary import pairs
 from bench.summary.rows import BesideBase
+from bench.terminal import printable
 
 Reason = tuple[str, str]
 SERVING = (
@@ -131,7 +133,7 @@ def nearest_miss(advice: Advice) -> Iterator[Reason]:
 def _dominated(advice: Advice) -> Iterator[Reason]:
     alive = {one.name for one in advice.variants if one.status != "fail"}  # what misses a limit is out anyway
     metric = advice.summary.metric(latency_metric(advice.limits))
-    slower = f"at most {percent(metric.limit)} slower" if metric and metric.limit else "no slower"
+    slower = f"at most {stated(metric.limit)} slower" if metric and metric.limit else "no slower"
     shown = f"shown to lose no more than the margin on any task and to be {slower}"
     winners: dict[str, list[str]] = {}
     for name, winner in advice.dominated.items():

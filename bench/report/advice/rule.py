@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.advise.advice import Advice
-from bench.report.advice.words import printable
+from bench.terminal import printable
 
 
 def rule(advice: Advice) -> list[str]:

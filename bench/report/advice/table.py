@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from bench.advise.advice import Advice, Judged
 from bench.advise.judgement import Status
 from bench.advise.limits import Limit
-from bench.report.advice.words import MARKS, condition_of, printable, subject_of, value_text
+from bench.report.advice.words import MARKS, condition_of, subject_of, value_text
+from bench.terminal import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

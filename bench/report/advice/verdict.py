@@ -6,7 +6,8 @@ import math
 
 from bench.advise.advice import Advice, Judged, change_of, smaller
 from bench.advise.judgement import shown_no_worse
-from bench.report.advice.words import effort, more_needed, printable, subject_of
+from bench.report.advice.words import effort, more_needed, subject_of
+from bench.terminal import printable
 
 
 def verdict_of(advice: Advice, judged: Judged) -> str:

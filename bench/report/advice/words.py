@@ -1,4 +1,4 @@
-"""The words of an advice: limits, intervals and names as text that no terminal can mistake for a command."""
+"""The words of an advice: limits, intervals and names as text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from bench.advise.judgement import Judgement
 from bench.advise.limits import Limit
+from bench.metrics.latency import NAMES as NAMES_OF_LATENCIES
 from bench.report.numbers import digits, plural, points, share, sized
-from bench.terminal import printable as printable
 
-TIMED = {"e2e": "E2E", "ttft": "TTFT", "tpot": "TPOT"}
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "not measured": "–"}
 LEGEND = (
     "✓ all of the 95 % interval is inside the limit · ✗ all of it is outside · ? it reaches across · – not measured"
@@ -20,7 +19,7 @@ NAMES = 4
 """More names than that are counted and not listed."""
 
 
-def percent(value: float) -> str:
+def stated(value: float) -> str:
     """Write a share that a user stated: 98 %, 99.9 %."""
     return f"{100 * value:.4g} %"
 
@@ -29,18 +28,18 @@ def subject_of(limit: Limit) -> str:
     """Return what a limit is about, such as `E2E P99` or a task."""
     if limit.kind == "latency":
         timed, point, _ = limit.metric.split("_")
-        return f"{TIMED[timed]} {point.upper()}"
+        return f"{NAMES_OF_LATENCIES[timed]} {point.upper()}"
     return limit.task or limit.kind
 
 
 def condition_of(limit: Limit) -> str:
     """Return what a limit asks for, such as `≤ 200 ms` or `keeps 98 % of fine-tuned`."""
     if limit.kind == "keeps":
-        return f"keeps {percent(limit.bound)} of {limit.of}"
+        return f"keeps {stated(limit.bound)} of {limit.of}"
     if limit.kind == "not forgotten":
         return f"loses ≤ {100 * limit.bound:g} pt of {limit.of}"
     if limit.kind == "quality":
-        return f"≥ {percent(limit.bound)}"
+        return f"≥ {stated(limit.bound)}"
     return f"≤ {limit.bound:g} ms" if limit.kind == "latency" else f"≤ {sized(limit.bound)}"
 
 

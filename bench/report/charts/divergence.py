@@ -12,7 +12,7 @@ from bench.report.charts.chart import Chart
 from bench.report.charts.labels import Label, label, line_boxes, mark_box, note
 from bench.report.charts.picture import Finding, Size, chart, frame, shortened
 from bench.report.charts.style import MUTED, PAPER, colour_of, is_wide, spaced
-from bench.report.numbers import nats
+from bench.report.numbers import least_to_most, nats
 from bench.stats.estimates import Estimate
 from bench.summary.rows import Row, Summary
 
@@ -43,8 +43,7 @@ def divergence_against_bits(summary: Summary) -> Chart | None:
     if not spots:
         return None
     head = title(spots)
-    windows = sorted({spot.kl.n for spot in spots})
-    n = f"{windows[0]:,}" if len(windows) == 1 else f"{windows[0]:,} to {windows[-1]:,}"
+    n = least_to_most([spot.kl.n for spot in spots])
     low, high, _ = _reach(spots)
     scale = " (log scale)" if is_wide(low, high) else ""
     subtitle = (
@@ -55,9 +54,10 @@ def divergence_against_bits(summary: Summary) -> Chart | None:
     header = ["variant", "family", "runtime", "bits_per_weight", "kl_nats", "kl_nats_low", "kl_nats_high"]
     header += ["windows", "rounding_floor_nats"]
     lines = [
-        [spot.row.variant, spot.row.family.name, spot.row.runtime, f"{spot.bits:.6g}"]
-        + ["" if end is None else f"{end:.6g}" for end in (spot.kl.value, spot.kl.low, spot.kl.high)]
-        + [spot.kl.n, f"{spot.floor:.6g}"]
+        (
+            *(spot.row.variant, spot.row.family.name, spot.row.runtime, spot.bits),
+            *(spot.kl.value, spot.kl.low, spot.kl.high, spot.kl.n, spot.floor),
+        )
         for spot in spots
     ]
     finding = Finding("divergence", head, subtitle, f"{head}. Nats a token: {told}.", header, lines)

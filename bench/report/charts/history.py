@@ -95,7 +95,7 @@ def _panel(axes: Axes, series: Series, failed: Sequence[BranchCommit]) -> None:
     for before, after in pairwise(series.stretches):
         axes.axvline((before[-1].commit.place + after[0].commit.place) / 2, color=MUTED, ls=":", lw=1.6, zorder=1)
     for change in series.changes:
-        colour = BETTER if change.better else WORSE
+        colour = {"better": BETTER, "worse": WORSE, "changed": MUTED}[change.verdict]
         left, right = change.before.commit.place, change.after.commit.place
         axes.axvspan(left, right, color=colour, alpha=0.18, lw=0, zorder=0)
         axes.axvline((left + right) / 2, color=colour, lw=1.4, zorder=1)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench.metrics.metric import Metric
 from bench.report.charts.chart import Chart
-from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened, widest
+from bench.report.charts.picture import Finding, Size, chart, file_name, frame, in_rounds, shortened, widest
 from bench.report.charts.style import INK, MUTED, PAPER, colour_of, spaced
-from bench.report.numbers import digits, plural
+from bench.report.numbers import digits, least_to_most, plural
 from bench.stats.estimates import Estimate
 from bench.summary.pairs import every_round_shows, ratio
-from bench.summary.rows import Row, Summary
+from bench.summary.rows import Row, Summary, rounds_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ class Line:
     @property
     def spread(self) -> float:
         """Return by what share the medians of the rounds differ."""
-        return max(self.rounds_p50) / min(self.rounds_p50) - 1 if self.rounds_p50 else 0.0
+        return rounds_apart(self.rounds_p50)
 
 
 def latency_charts(summary: Summary) -> list[Chart]:
@@ -62,8 +62,7 @@ def _line(row: Row, metrics: dict[str, Metric]) -> Line | None:
 
 def _chart(name: str, runtime: str, lines: Sequence[Line], missing: Sequence[str], metric: Metric) -> Chart:
     head = title(runtime, lines, metric)
-    counts = sorted({line.p50.n for line in lines})
-    n = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    n = least_to_most([line.p50.n for line in lines])
     subtitle = [
         f"Service time of a request in {runtime}, closed loop, n = {n} requests a variant: filled mark P50, tick P90, "
         "ring P99, pale bar its 95 % interval; small ticks below: P50 and P99 of each round"
@@ -79,16 +78,12 @@ def _chart(name: str, runtime: str, lines: Sequence[Line], missing: Sequence[str
     header += ["rounds_p50_ms", "rounds_p99_ms"]
     cells = [
         [line.row.variant, line.row.family.name, runtime, line.p50.n]
-        + [_number(end) for end in (line.p50.value, line.p90.value, line.p99.value, line.p99.low, line.p99.high)]
-        + [" ".join(map(_number, rounds)) for rounds in (line.rounds_p50, line.rounds_p99)]
+        + [line.p50.value, line.p90.value, line.p99.value, line.p99.low, line.p99.high]
+        + [in_rounds(rounds) for rounds in (line.rounds_p50, line.rounds_p99)]
         for line in lines
     ]
     finding = Finding(name, head, "; ".join(subtitle) + ".", alt, header, cells)
     return chart(finding, lambda axes, size: _draw(axes, size, lines[:MOST]))
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
 
 
 def title(runtime: str, lines: Sequence[Line], metric: Metric) -> str:

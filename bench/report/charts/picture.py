@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.charts.chart import Chart
 from bench.report.charts.style import BAND, GRID, INK, MUTED, PAPER, STYLE
+from bench.report.table_csv import inert
 from bench.summary.family import QUANTIZED
 
 if TYPE_CHECKING:
@@ -121,6 +122,11 @@ def file_name(name: str, among: Sequence[str]) -> str:
     return names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place}"
 
 
+def in_rounds(values: Sequence[float]) -> str:
+    """Return the values of several rounds as one cell."""
+    return " ".join(f"{value:.6g}" for value in values)
+
+
 def frame(axes: Axes, left: float, right: float, top: float, bottom: float) -> None:
     """Leave margins of so many pixels around the axes."""
     width, height = (72 * inches for inches in axes.figure.get_size_inches())  # type: ignore[union-attr]
@@ -202,5 +208,10 @@ def _csv(finding: Finding) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(finding.header)
-    writer.writerows(["" if cell is None else cell for cell in line] for line in finding.lines)
+    writer.writerows(map(_cell, line) for line in finding.lines)
     return out.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return a cell: numbers with six digits, nothing where there is none."""
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else inert(value)

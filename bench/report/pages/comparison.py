@@ -1,4 +1,4 @@
-"""A comparison of two revisions as one self-contained page: verdicts, effects, what could not be compared, flips."""
+"""A comparison of two revisions as one self-contained page: verdicts, what could not be compared, flips."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 
 from bench.compare.comparison import Comparison
 from bench.compare.flips import Flip
-from bench.report.charts.effects import effects_chart
 from bench.report.findings import Finding
 from bench.report.grid import Entry, Grid, Line
 from bench.report.pages.folder import write_pages
-from bench.report.pages.html import inline, rendered
+from bench.report.pages.html import rendered
 from bench.report.pages.listing import about
-from bench.report.pages.sweep import Headline
 from bench.report.tables.comparison import (
     FOLDED,
     READ,
@@ -50,7 +48,6 @@ DEFINITIONS = (
     ),
 )
 TONES = {"worse": "worse", "now fails": "worse", "better": "better", "fixed": "better", "undecided": "undecided"}
-EFFECTS = "Every change beside its limit"
 
 
 def write_comparison(comparison: Comparison, flipped: Sequence[Flip], results: Path) -> Path:
@@ -61,8 +58,7 @@ def write_comparison(comparison: Comparison, flipped: Sequence[Flip], results: P
 
 
 def comparison_page(comparison: Comparison, flipped: Sequence[Flip]) -> str:
-    """Write the page with its chart inside; it loads nothing from anywhere."""
-    svg = effects_chart(comparison.lines)
+    """Write the page; it loads nothing from anywhere."""
     title, rest = conclusion(comparison)
     notable = _grid("notable", "What to look at", notable_cells(comparison.lines))
     folded = [
@@ -73,12 +69,11 @@ def comparison_page(comparison: Comparison, flipped: Sequence[Flip]) -> str:
     flips = [flips_grid(flipped, "base", "head")] if flipped else []
     return rendered(
         "comparison.html.j2",
-        head=Headline(title, f"{rest}.", ()),
+        title=title,
+        says=f"{rest}.",
         findings=_findings(comparison),
         notable=notable if notable.lines else None,
         grids=[*flips, *folded],
-        chart=inline("effects", EFFECTS, svg) if svg else "",
-        chart_title=EFFECTS,
         notes=footnotes(comparison),
         facts=_facts(comparison),
         definitions=DEFINITIONS,

@@ -24,7 +24,7 @@ LIST = "index.html"
 
 
 def folder_of(results: Path, sweep: str) -> Path:
-    """Return the folder of a sweep's pages; what a file name cannot hold becomes a dash."""
+    """Return the folder of a sweep's pages, of any machine; what a file name cannot hold becomes a dash."""
     return results / REPORTS / (re.sub(r"[^\w.~+=-]+", "-", sweep).lstrip(".") or "unnamed")
 
 

@@ -12,15 +12,15 @@ from typing import get_args
 from bench.history.branch import History
 from bench.history.series import Series
 from bench.metrics.metric import Metric, Test
+from bench.report.advice.words import listed
 from bench.report.charts.cache import kept
 from bench.report.charts.history import history_chart, sparkline
 from bench.report.findings import Finding
-from bench.report.metric_words import in_words
+from bench.report.metric_words import metric_in_words
 from bench.report.numbers import plural
 from bench.report.pages.html import inline, rendered
 from bench.report.pages.listing import About
-from bench.report.pages.sweep import Headline
-from bench.report.tables.history import breaks_grid, change_grid, commands, failures_grid, unchanged_grid
+from bench.report.tables.history import WAYS, breaks_grid, change_grid, commands, counted, failures_grid, unchanged_grid
 from bench.stats.changepoints import ALPHA, LEAST
 
 
@@ -50,18 +50,19 @@ def file_of(metric: str) -> str:
 def _drawn(series: Series) -> tuple[object, ...]:
     """Return what a chart shows of a series."""
     points = [[(p.commit.place, p.value.value, p.value.low, p.value.high) for p in part] for part in series.stretches]
-    changes = [(change.before.commit.place, change.after.commit.place, change.better) for change in series.changes]
+    changes = [(change.before.commit.place, change.after.commit.place, change.verdict) for change in series.changes]
     return series.variant, series.metric.title, series.metric.unit, points, changes
 
 
 def history_page(history: History, charts: dict[str, str]) -> str:
     """Write the page with its charts inside; it loads nothing from anywhere."""
-    names = {file_of(series.metric.name): in_words(series.metric.name) for series in history.series}
+    drawn = {file: (_finding(history, file), svg) for file, svg in charts.items()}
     rest = [series for series in history.series if not series.changes]
     folded = (unchanged_grid(rest, sparkline), breaks_grid(history), failures_grid(history))
     return rendered(
         "history.html.j2",
-        head=Headline(_title(history), _says(history), ()),
+        title=_title(history),
+        says=_says(history),
         findings=[
             *(Finding("bad", "left out", line) for line in history.left_out),
             *(Finding("note", "not in it", note) for note in history.notes),
@@ -69,18 +70,17 @@ def history_page(history: History, charts: dict[str, str]) -> str:
         changes=change_grid(history.changes) if history.changes else None,
         commands=commands(history.changes),
         grids=[grid for grid in folded if grid.lines],
-        charts={file: (names[file], inline(file, _alt(history, file), svg)) for file, svg in charts.items()},
+        charts={file: (finding, inline(file, finding, svg)) for file, (finding, svg) in drawn.items()},
         facts=_facts(history),
         definitions=definitions(history),
     )
 
 
-def _alt(history: History, file: str) -> str:
-    """Say what a chart shows: each change in it."""
+def _finding(history: History, file: str) -> str:
+    """Say what a chart shows: the changes in it."""
     changed = [change for change in history.changes if file_of(change.metric.name) == file]
-    ways = {True: "for the better", False: "for the worse"}
-    listed = (f"{change.variant} {ways[change.better]} at {change.after.commit.sha[:7]}" for change in changed)
-    return f"{in_words(changed[0].metric.name) if changed else file}: {', '.join(listed)}"
+    places = [f"{change.variant} {WAYS[change.verdict]} at {change.after.commit.sha[:7]}" for change in changed]
+    return f"{metric_in_words(changed[0].metric.name) if changed else file}: {listed(places, 'changes')}"
 
 
 def about_history(history: History) -> About:
@@ -98,13 +98,8 @@ def about_history(history: History) -> About:
 
 
 def _title(history: History) -> str:
-    worse = sum(not change.better for change in history.changes)
-    better = len(history.changes) - worse
     over = f"over {plural(history.measured, 'measured commit')} of {history.branch}"
-    if not history.changes:
-        return f"No change found {over}"
-    counted = [f"{n:,} for the {way}" for n, way in ((worse, "worse"), (better, "better")) if n]
-    return f"{plural(len(history.changes), 'change')} {over}: {' and '.join(counted)}"
+    return f"{counted(history.changes)}, {over}" if history.changes else f"No change found {over}"
 
 
 def _says(history: History) -> str:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from bench.records.selection import Selection
 from bench.report.numbers import plural
 from bench.report.pages.html import compared, rendered
-from bench.report.pages.sweep import Headline
+from bench.report.tables.provenance import model_of
 
 Kind = Literal["report", "history", "comparison"]
 NAMES: Mapping[Kind, str] = {"report": "Report", "history": "History", "comparison": "Comparison"}
@@ -37,12 +37,12 @@ class About(Struct, frozen=True, kw_only=True):
 
 def about(selection: Selection, kind: Kind, says: str, variants: int | None = None) -> About:
     """Return what the list shows of a page that was made from these records."""
-    newest = max(selection.records, key=lambda record: record.started_at)
+    newest = selection.newest
     return About(
         kind=kind,
         says=says,
         sweep=selection.sweep,
-        model=newest.config.model.name or "unnamed model",
+        model=model_of(newest),
         machine=selection.machine,
         measured=newest.started_at,
         commit=selection.label,
@@ -70,7 +70,7 @@ def listing_page(sweeps: Mapping[str, Mapping[str, About]]) -> str:
         else "None is written: run `make report`."
     )
     listed = [_listed(name, pages) for name, pages in newest]
-    return rendered("listing.html.j2", head=Headline("Reports", says, ()), sweeps=listed)
+    return rendered("listing.html.j2", title="Reports", says=says, sweeps=listed)
 
 
 def _listed(folder: str, pages: Mapping[str, About]) -> Listed:

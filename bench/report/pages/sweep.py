@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bench.report.charts.chart import Chart
 from bench.report.contents import Contents
@@ -16,22 +15,13 @@ BESIDE = {"quantizing": "divergence"}
 """The chart that stands beside the table of a section."""
 
 
-@dataclass(frozen=True)
-class Headline:
-    """What a page is about: its title, one sentence, and a list of facts."""
-
-    title: str
-    says: str
-    facts: tuple[tuple[str, str], ...]
-
-
 def page(contents: Contents, charts: Mapping[str, Chart], files: frozenset[str]) -> str:
     """Write the page with its charts inside; it loads nothing from anywhere, and links the `files` beside it alone."""
     placed = [chart.name for fold in contents.folds for chart in fold.drawn(charts)]
     beside = [BESIDE[grid.key] for grid in contents.sections if grid.key in BESIDE]
     return rendered(
         "page.html.j2",
-        head=Headline(contents.heading, "", ()),
+        title=contents.heading,
         contents=contents,
         decision=charts.get(DECISION),
         charts=charts,

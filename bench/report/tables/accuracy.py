@@ -10,16 +10,11 @@ from bench.metrics.chance import guessing
 from bench.metrics.metric import Metric
 from bench.records.values import Answers
 from bench.report.entries import named, tone_of, value_entry
+from bench.report.glossary import HOLM
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
 from bench.report.numbers import digits, p_value, percent_span, plural, points, points_span, share, span
 from bench.stats.proportions import wilson
 from bench.summary.rows import Row, Summary
-
-HOLM = (
-    "Holm: p adjusted for all comparisons with a base, over all tasks; other p on this page are not. "
-    "Detectable: the smallest true difference, in points, that a test on this many questions finds 4 times "
-    "in 5. Where no difference is shown, none was ruled out."
-)
 
 
 def task_grids(summary: Summary) -> list[Grid]:

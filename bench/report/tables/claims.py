@@ -15,8 +15,16 @@ from bench.summary.rows import Row, Summary
 HOLDS = {True: "yes", False: "no", None: "not shown"}
 
 
-def options_grid(summary: Summary, options: Options, task: str) -> Grid:
-    """Make the table of the options on the domain task, a line per option, and below it one for what is claimed."""
+def options_grids(summary: Summary) -> list[Grid]:
+    """Make the table of the options that the suite names, on the domain task; none where it names none."""
+    asked = summary.questions
+    if not asked or not asked.options or not asked.domain_task:
+        return []
+    return [_options_grid(summary, asked.options, asked.domain_task)]
+
+
+def _options_grid(summary: Summary, options: Options, task: str) -> Grid:
+    """Make it, a line per option, and below it one for what is claimed."""
     accuracy = next((metric for metric in summary.metrics if metric.name == f"accuracy {task}"), None)
     priced = any(option.claim and option.claim.cost for option in options.rows)
     columns = ("Option", "Size", "E2E P50, ms", f"{task}: right", *(("Cost",) if priced else ()))
@@ -87,7 +95,5 @@ def _note(one: Checked) -> str:
 
 def claimed_grids(summary: Summary) -> list[Grid]:
     """Return the options beside what is claimed for them and the claims, where the suite brings claims."""
-    questions = summary.questions
-    if not questions or not questions.options or not questions.domain_task or not questions.options.claims:
-        return []
-    return [options_grid(summary, questions.options, questions.domain_task), *claims_grids(summary)]
+    claims = claims_grids(summary)
+    return [*options_grids(summary), *claims] if claims else []

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bench.compare.undecided import Undecided, undecided
 from bench.compare.verdict import REGRESSIONS, VERDICTS, Verdict, VerdictLine
-from bench.report.metric_words import in_words
-from bench.report.numbers import changed, digits, p_value, plural, with_unit
+from bench.report.metric_words import metric_in_words
+from bench.report.numbers import changed, digits, least_to_most, p_value, plural, with_unit
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison
@@ -27,7 +27,9 @@ NUMBERS = COLUMNS[2:7]
 READ = ("Variant", "Metric", "Verdict", "Why", "Base", "Head", "Change", "From", "To", "n", "p")
 """The columns where people read: the verdict stands first, and a cell has one number."""
 READ_NUMBERS = READ[4:]
-ONE_SIDED: Mapping[Verdict, str] = {"new": "only the head has it", "gone": "only the base has it"}
+ONE_SIDED: tuple[Verdict, ...] = ("gone", "new", "now fails", "fixed")
+"""Verdicts on metrics that one side has not measured: those of a variant are named together."""
+WHICH_SIDE: Mapping[Verdict, str] = {"new": "only the head has it", "gone": "only the base has it"}
 NAMED = 3
 """So many variants are named in a heading."""
 
@@ -56,8 +58,8 @@ def read_cells(line: VerdictLine) -> list[str]:
     low, high = ("" if end is None else _change(line, end, named=False) for end in (line.low, line.high))
     ends = (low, high) if low and high else ("", "")
     values = (cells["base"], cells["head"], cells["change"])
-    why = line.why or ONE_SIDED.get(line.verdict, "")
-    return [line.variant, in_words(line.metric), line.verdict, why, *values, *ends, cells["n"], cells["Holm"]]
+    why = line.why or WHICH_SIDE.get(line.verdict, "")
+    return [line.variant, metric_in_words(line.metric), line.verdict, why, *values, *ends, cells["n"], cells["Holm"]]
 
 
 def notable_cells(lines: Sequence[VerdictLine]) -> list[list[str]]:
@@ -69,8 +71,8 @@ def notable_cells(lines: Sequence[VerdictLine]) -> list[list[str]]:
     ranked = sorted(shown, key=lambda line: (VERDICTS.index(line.verdict), line.metric == "artifact"))
     groups: dict[object, list[VerdictLine]] = {}
     for place, line in enumerate(ranked):
-        alone = line.verdict in ("now fails", "gone", "fixed", "new")
-        groups.setdefault((line.variant, line.verdict, line.why) if alone else place, []).append(line)
+        key = (line.variant, line.verdict, line.why) if line.verdict in ONE_SIDED else place
+        groups.setdefault(key, []).append(line)
     return [_summed_up(group) for group in groups.values()]
 
 
@@ -194,7 +196,7 @@ def _failing(variant: str, lines: Sequence[VerdictLine]) -> str:
     verdicts = list(dict.fromkeys(line.verdict for line in lines))
     if "now fails" in verdicts:
         return f"{variant} now fails"
-    what = in_words(lines[0].metric) if len(lines) == 1 else f"{len(lines)} metrics"
+    what = metric_in_words(lines[0].metric) if len(lines) == 1 else f"{len(lines)} metrics"
     return f"{variant} {' or '.join(verdicts)} in {what}"
 
 
@@ -203,6 +205,6 @@ def _not_decided(one: Undecided) -> str:
     metrics = NOUNS.get(one.measure, f"metrics of {one.measure}")
     if one.needed is None:
         return f"{one.n} of {one.of} {metrics} undecided: {one.why}"
-    n = f"{one.most:,}" if one.least == one.most else f"{one.least:,} to {one.most:,}"
+    n = least_to_most((one.least, one.most))
     few = f"{one.counted.removesuffix('s')} is" if one.most == 1 else f"{one.counted} are"
     return f"{one.n} of {one.of} {metrics} undecided: {n} {few} too few (about {one.needed:,} would decide)"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.advise.advice import Advice, Judged, latency_metric
+from bench.advise.advice import Advice, Judged
+from bench.advise.limits import latency_metric
 from bench.metrics.metric import Metric
-from bench.report.advice.first_screen import in_words, verdict_of
 from bench.report.advice.table import in_order
+from bench.report.advice.variant_words import variant_in_words
+from bench.report.advice.verdict import verdict_of
 from bench.report.entries import value_entry
 from bench.report.grid import Entry, Grid, Line
 from bench.report.numbers import titled
@@ -62,7 +64,7 @@ def _title(metric: Metric) -> str:
 
 def _metrics(summary: Summary, advice: Advice | None) -> Iterator[Metric]:
     """Yield size, the latency that is limited, tokens per second, and what the tasks are judged by."""
-    latency = latency_metric(advice.limits) if advice else "e2e_p99_ms"
+    latency = latency_metric(advice.limits if advice else ())
     for name in ("size_bytes", latency, "tokens_per_s"):
         yield from (metric for metric in summary.metrics if metric.name == name and summary.measured(name))
     first = advice.task if advice else None
@@ -72,5 +74,5 @@ def _metrics(summary: Summary, advice: Advice | None) -> Iterator[Metric]:
 
 
 def _entries(row: Row, metrics: Sequence[Metric]) -> Iterator[Entry]:
-    yield Entry(row.variant, in_words(row))
+    yield Entry(row.variant, variant_in_words(row))
     yield from (value_entry(row, [metric]) for metric in metrics)

@@ -8,11 +8,13 @@ from itertools import pairwise
 
 from bench.history.branch import History
 from bench.history.series import BranchCommit, ChangePoint, Series
+from bench.report.advice.words import listed
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
-from bench.report.metric_words import in_words
+from bench.report.metric_words import metric_in_words
 from bench.report.numbers import changed, p_value, plural, with_unit
 
-WORDS = {True: "better", False: "worse"}
+WAYS = {"worse": "for the worse", "better": "for the better", "changed": "within the limit"}
+"""What the verdicts on a change are called where changes are counted."""
 NAMED = 3
 SUBJECT = 44
 """Characters of a commit's subject that a table has room for."""
@@ -41,11 +43,11 @@ def change_grid(changes: Sequence[ChangePoint]) -> Grid:
 
 def _change_line(change: ChangePoint) -> Line:
     before, after = change.before, change.after
-    same, ratio, verdict = change.same_artifact, change.machine_ratio, WORDS[change.better]
+    same, ratio, verdict = change.same_artifact, change.machine_ratio, change.verdict
     return Line(
         (
             Entry(change.variant),
-            Entry(in_words(change.metric.name), tone="words"),
+            Entry(metric_in_words(change.metric.name), tone="words"),
             Entry(verdict, tone=verdict),
             Entry(_size_of(change)),
             *(Entry(_level(change, point.value.value)) for point in (before, after)),
@@ -79,6 +81,13 @@ def _by(change: ChangePoint, value: float) -> str:
     return changed(value, change.metric.scale, change.metric.unit)
 
 
+def counted(changes: Sequence[ChangePoint]) -> str:
+    """Count the changes, and those of each verdict: 3 changes, 2 for the worse and 1 within the limit."""
+    counts = {way: sum(change.verdict == verdict for change in changes) for verdict, way in WAYS.items()}
+    ways = [f"{n:,} {way}" for way, n in counts.items() if n]
+    return f"{plural(len(changes), 'change')}{', ' if ways else ''}{listed(ways)}"
+
+
 def commands(changes: Sequence[ChangePoint]) -> list[str]:
     """Return the commands that find the one commit, one for all metrics of a variant that changed together."""
     first = {(c.variant, c.before.commit.sha, c.after.commit.sha): c.bisect for c in reversed(changes) if c.bisect}
@@ -96,7 +105,7 @@ def unchanged_grid(series: Sequence[Series], draw: Callable[[Series], str]) -> G
         Line(
             (
                 Entry(one.variant),
-                Entry(in_words(one.metric.name), tone="words"),
+                Entry(metric_in_words(one.metric.name), tone="words"),
                 Entry(_flat(one) or draw(one), tone="words"),
                 *(Entry(with_unit(value, one.metric.unit)) for value in _extent(one)),
                 Entry(f"{len(one.points):,}"),
@@ -126,7 +135,7 @@ def breaks_grid(history: History) -> Grid:
     for series in history.series:
         for (before, after), why in zip(pairwise(series.stretches), series.breaks, strict=True):
             ends = before[-1].commit.sha[:12], after[0].commit.sha[:12]
-            groups[(*ends, why)].append(f"{series.variant} {in_words(series.metric.name)}")
+            groups[(*ends, why)].append(f"{series.variant} {metric_in_words(series.metric.name)}")
     lines = []
     for (left, right, why), names in groups.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""

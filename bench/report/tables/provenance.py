@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from bench.advise.advice import Advice
 from bench.records.selection import Selection
 from bench.records.types import Machine, Record
-from bench.report.advice.words import printable
 from bench.report.grid import Entry, Grid, Line
-from bench.report.numbers import plural, sized
+from bench.report.numbers import least_to_most, plural, sized
 from bench.summary.rows import Summary
+from bench.terminal import printable
 
 
 def context(selection: Selection) -> tuple[str, ...]:
     """Return model, machine, date and commit in a few words."""
-    newest = _newest(selection)
+    newest = selection.newest
     machine = newest.machine
     day = datetime.fromisoformat(newest.started_at)
     cores = f"{machine.cores}-core " if machine.cores else ""
@@ -24,7 +23,7 @@ def context(selection: Selection) -> tuple[str, ...]:
         map(
             printable,
             (
-                _model(newest),
+                model_of(newest),
                 machine.gpus[0] if machine.gpus else f"{cores}{machine.cpu or machine.id}",
                 f"{day.day} {day:%b %Y}",
                 f"{selection.sha[:12]}{', with uncommitted changes' if selection.dirty else ''}",
@@ -35,21 +34,21 @@ def context(selection: Selection) -> tuple[str, ...]:
 
 def machine_grid(selection: Selection, summary: Summary) -> Grid:
     """Make the table of what was measured: model, machine, commit, questions, requests, rounds and when."""
-    newest = _newest(selection)
+    newest = selection.newest
     first = min(record.started_at for record in selection.records)
     rounds = len({record.round for record in selection.records})
     questions = [f"{_asked(summary, task):,} of {task}" for task in summary.tasks]
     requests = [latency.n for row in summary.rows if (latency := row.values.get("e2e_p50_ms"))]
     failed = sum(row.failed for row in summary.rows)
     facts = {
-        "Model": f"{_model(newest)}; sweep {selection.sweep}",
+        "Model": f"{model_of(newest)}; sweep {selection.sweep}",
         "Variants": f"{len(summary.rows)}{f', {failed} failed' if failed else ''}: each built, measured and scored as "
         "one artifact, on one machine, in turns",
         "Machine": f"{selection.machine}: {_hardware(newest.machine)}",
         "Commit": f"{selection.sha[:12]}, {'with uncommitted changes' if selection.dirty else 'clean'}; chosen as "
         f"{selection.why}",
         "Questions": ", ".join(questions) or "not measured",
-        "Requests": f"{_from_to(requests)} a variant" if requests else "not measured",
+        "Requests": f"{least_to_most(requests)} a variant" if requests else "not measured",
         "Rounds": f"{rounds}, variants taking turns within each",
         "Measured": f"{first[:16].replace('T', ' ')} to {newest.started_at[:16].replace('T', ' ')} UTC",
     }
@@ -58,14 +57,14 @@ def machine_grid(selection: Selection, summary: Summary) -> Grid:
 
 def software_grid(selection: Selection) -> Grid:
     """Make the table of the versions of all software that has a say."""
-    newest = _newest(selection)
+    newest = selection.newest
     stated = {"Python": newest.machine.python, "System": newest.machine.os, **newest.versions}
     return _facts("versions", "Versions", {name: version or "not stated" for name, version in stated.items()})
 
 
 def commands(selection: Selection, summary: Summary, advice: Advice | None) -> tuple[str, ...]:
     """Return the commands that measure, judge and show the same again, and those of cells that failed."""
-    newest = _newest(selection)
+    newest = selection.newest
     suite, sha = newest.config.suite, selection.sha[:12]
     asked = [f"suite={suite}" if suite else "", *newest.config.overrides]
     judged = f" requirements={advice.name}" if advice and " " not in advice.name else ""
@@ -82,11 +81,8 @@ def commands(selection: Selection, summary: Summary, advice: Advice | None) -> t
     )
 
 
-def _newest(selection: Selection) -> Record:
-    return max(selection.records, key=lambda record: record.started_at)
-
-
-def _model(record: Record) -> str:
+def model_of(record: Record) -> str:
+    """Return the name of the model that was measured."""
     return record.config.model.name or "unnamed model"
 
 
@@ -106,8 +102,3 @@ def _hardware(machine: Machine) -> str:
         f"{sized(machine.memory_bytes)} memory" if machine.memory_bytes else "",
     )
     return f"{', '.join(filter(None, parts))}; GPU: {', '.join(machine.gpus) or 'none'}"
-
-
-def _from_to(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.advise.judgement import made_from
+from bench.advise.judgement import unquantized
 from bench.metrics.metric import Metric
 from bench.records.questions import Change, Changes, Order
-from bench.report.advice.first_screen import in_words
+from bench.report.advice.variant_words import variant_in_words
 from bench.report.advice.words import listed
 from bench.report.entries import change_entry, tone_of
 from bench.report.grid import ITSELF, NOT_MEASURED, Entry, Grid, Line
 from bench.report.numbers import digits, plural, points, points_span, sized
-from bench.stats.proportions import Paired
+from bench.stats.proportions import Paired, shown_to_lose
 from bench.summary import pairs
 from bench.summary.family import CONTROL
 from bench.summary.rows import Row, Summary
@@ -40,18 +40,6 @@ def _compared(summary: Summary) -> list[Metric]:
     return [metric for metric in summary.metrics if metric.name in COMPARED and summary.measured(metric.name)]
 
 
-def unquantized(row: Row, rows: Sequence[Row]) -> Row | None:
-    """Return what a variant was quantized from, None where that is no variant of its own, or nothing was quantized."""
-    if "quantize" not in row.roles:
-        return None
-    plain = [
-        other
-        for other in rows
-        if other.runtime == row.runtime and "quantize" not in other.roles and made_from(row, other)
-    ]
-    return max(plain, key=lambda other: len(other.steps), default=None)
-
-
 def quantizing_grid(summary: Summary) -> list[Grid]:
     """Make the table of quantized variants, each beside what it was quantized from; none without such a pair."""
     subjects = [row for row in summary.rows if row.family is not CONTROL]
@@ -71,18 +59,20 @@ def quantizing_grid(summary: Summary) -> list[Grid]:
 
 
 def _losses(made: Sequence[tuple[Row, Row]], accuracies: Sequence[Metric]) -> str:
-    """Say which quantized variants are shown to answer less than what they were made from."""
+    """Say which quantized variants are shown to answer less than what they were made from, after Holm."""
     if not accuracies:
         return "What it costs in quality: not measured, no task with right and wrong answers was asked."
-    lost, seen, losers = [], 0.0, set()
-    for metric in accuracies:
-        for row, parent in made:
-            change = pairs.paired(metric, parent, row)
-            if change and change.high < 0:
-                lost.append(f"{row.variant} loses {_points(change)} of {metric.task}")
-                losers.add(row.variant)
-            seen = max(seen, change.detectable if change else 0.0)
-    rest = len(made) - len(losers)
+    tested = [
+        (row.variant, metric.task, change)
+        for metric in accuracies
+        for row, parent in made
+        if (change := pairs.paired(metric, parent, row))
+    ]
+    shown = shown_to_lose([change for _, _, change in tested])
+    losses = [one for one, loses in zip(tested, shown, strict=True) if loses]
+    lost = [f"{variant} loses {_points(change)} of {task}" for variant, task, change in losses]
+    seen = max((change.detectable for _, _, change in tested), default=0.0)
+    rest = len(made) - len({variant for variant, _, _ in losses})
     others = f"of {'the other ' if lost else ''}{plural(rest, 'quantized variant')}"
     none = f"{others} no loss is shown, and one under {100 * seen:.1f} points could not be seen"
     if not lost:
@@ -109,7 +99,7 @@ def order_grid(summary: Summary, order: Order) -> Grid:
             lines.append(Line((Entry(name), *[NOT_MEASURED] * (3 + len(accuracies)))))
             continue
         size = row.values.get("size_bytes")
-        entries = [Entry(row.variant, in_words(row)), Entry(sized(size.value)) if size else NOT_MEASURED]
+        entries = [Entry(row.variant, variant_in_words(row)), Entry(sized(size.value)) if size else NOT_MEASURED]
         for accuracy in accuracies:
             entries.append(ITSELF if row is anchor else _points_entry(pairs.paired(accuracy, anchor, row)))
         lines.append(Line((*entries, *_training(row)), row.family))
@@ -178,8 +168,8 @@ def _effects(summary: Summary, changes: Changes) -> str:
         faster = pairs.beside(metric, before, after) if metric else None
         if faster:
             entry = change_entry(faster)
-            how_sure = " ".join(entry.sub.split())
-            effects.append(f"{change.title}: {entry.text} as fast{f' ({how_sure})' if how_sure else ''}")
+            how_sure = [" ".join(entry.sub.split()), "" if faster.shown else "no difference shown"]
+            effects.append(f"{change.title}: {entry.text} as fast ({', '.join(filter(None, how_sure))})")
     return f"{'. '.join(effects)}." if effects else "What each change does to speed: not measured."
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.report.charts.answers.decision import guessing_line, percent_axis
-from bench.report.charts.answers.score import HEADER, Score, counted, labels_of, score_of
+from bench.report.charts.answers.score import HEADER, Score, labels_of, score_of
 from bench.report.charts.chart import Chart
 from bench.report.charts.labels import label, line_boxes, mark_box
 from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened
 from bench.report.charts.style import MUTED, PAPER, colour_of, is_wide, spaced
-from bench.report.numbers import plural, sized
+from bench.report.numbers import least_to_most, plural, sized
 from bench.summary import pairs
 from bench.summary.family import CONTROL
 from bench.summary.pairs import pareto
@@ -36,7 +36,7 @@ def accuracy_against_size(summary: Summary, task: str) -> Chart | None:
     if not scores:
         return None
     head = title(task, scores)
-    n = counted([score.n for score in scores])
+    n = least_to_most([score.n for score in scores])
     sizes = [score.size for score in scores]
     scale = " (log scale)" if is_wide(min(sizes), max(sizes)) else ""
     subtitle = (

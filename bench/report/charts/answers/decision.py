@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.advise.advice import Advice
-from bench.report.charts.answers.score import HEADER, counted, labels_of
+from bench.report.charts.answers.score import HEADER, labels_of
 from bench.report.charts.answers.spots import Spot, View, view_of
 from bench.report.charts.answers.title import shown_by, title
 from bench.report.charts.chart import Chart
 from bench.report.charts.labels import Box, Label, label, line_boxes, mark_box, note
-from bench.report.charts.picture import Finding, Size, chart, frame, shortened
+from bench.report.charts.picture import Finding, Size, chart, frame, in_rounds, shortened
 from bench.report.charts.style import BAND, INK, MUTED, PAPER, colour_of, spaced
-from bench.report.metric_words import in_words
-from bench.report.numbers import digits, plural, sized
+from bench.report.metric_words import metric_in_words
+from bench.report.numbers import digits, least_to_most, plural, sized
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +60,7 @@ def _quality_bound(advice: Advice, view: View) -> Bound | None:
 
 def _in_words(view: View) -> str:
     """Name the latency within a sentence."""
-    words = in_words(view.metric.name)
+    words = metric_in_words(view.metric.name)
     return words[0].lower() + words[1:]
 
 
@@ -73,7 +73,7 @@ def _finding(advice: Advice, view: View, far: Bound | None) -> Finding:
     small, large = _span([spot.score.size for spot in view.spots])
     rounds = plural(max(len(spot.rounds) for spot in spots), "round")
     subtitle = [
-        f"Right answers on {view.task} (n = {counted([spot.score.n for spot in spots])}, 95 % interval) against "
+        f"Right answers on {view.task} (n = {least_to_most([spot.score.n for spot in spots])}, 95 % interval) against "
         f"{_in_words(view)}, ms ({rounds})",
         f"area: size, {sized(small)} to {sized(large)}" if small < large else f"size: {sized(small)}",
     ]
@@ -87,8 +87,8 @@ def _finding(advice: Advice, view: View, far: Bound | None) -> Finding:
     lines = [
         [
             *spot.score.cells,
-            f"{spot.ms:.6g}",
-            " ".join(f"{value:.6g}" for value in spot.rounds),
+            spot.ms,
+            in_rounds(spot.rounds),
             "yes" if spot.name == view.choice else "no",
         ]
         for spot in spots

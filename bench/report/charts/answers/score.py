@@ -48,7 +48,7 @@ class Score:
             self.row.family.name,
             self.row.runtime,
             f"{self.size:.0f}",
-            *(f"{value:.6g}" for value in (self.right, self.low, self.high)),
+            *(self.right, self.low, self.high),
             self.n,
             self.chance,
             {True: "no", False: "yes", None: "not comparable"}[self.like_the_best],
@@ -143,9 +143,3 @@ def labels_of(
         else:
             labels.append(Label(named(group), at, size))
     return labels
-
-
-def counted(numbers: Sequence[int]) -> str:
-    """Write how many samples stand behind a chart: one number, or the least and the most."""
-    low, high = min(numbers), max(numbers)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

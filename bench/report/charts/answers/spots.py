@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.advise.advice import Advice
+from bench.advise.limits import latency_metric
 from bench.metrics.metric import Metric
 from bench.report.charts.answers.score import Score, score_of
 from bench.summary import pairs
@@ -48,11 +49,11 @@ class View:
 def view_of(advice: Advice) -> View | None:
     """Return what the chart draws, None without a task or without a latency.
 
-    The latency is the one that is limited, else the median of whole requests.
+    The latency is that of the table of candidates: the one that is limited, else the P99 of a whole request.
     """
-    limited = next((limit.metric for limit in advice.limits if limit.kind == "latency"), "e2e_p50_ms")
+    limited = latency_metric(advice.limits)
     metrics = {metric.name: metric for metric in advice.summary.metrics}
-    metric = metrics.get(limited if advice.summary.measured(limited) else "e2e_p50_ms")
+    metric = metrics.get(limited if advice.summary.measured(limited) else latency_metric(()))
     task = advice.task
     right = metrics.get(f"accuracy {task}")
     answered = [one.row for one in advice.variants if right and right.name in one.row.values]

@@ -10,7 +10,7 @@ from bench.metrics.answers import right, subjects_of
 from bench.report.charts.chart import Chart
 from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened, widest
 from bench.report.charts.style import PAPER
-from bench.report.numbers import plural, points, points_span
+from bench.report.numbers import least_to_most, plural, points, points_span
 from bench.stats.proportions import Paired, holm, paired_difference
 from bench.summary.rows import Row, Summary
 
@@ -51,8 +51,7 @@ def accuracy_by_subject(summary: Summary, task: str) -> Chart | None:
     compared = {variant for variant, _ in cells}
     rows = [row for row in summary.rows if row.variant in compared]
     head = title(task, cells, len(subjects))
-    n = sorted(cell.change.n for cell in cells.values())
-    counts = f"{n[0]:,}" if n[0] == n[-1] else f"{n[0]:,} to {n[-1]:,}"
+    counts = least_to_most([cell.change.n for cell in cells.values()])
     counted = ((len(subjects), COLUMNS, "subjects"), (len(rows), ROWS, "variants"))
     cut = [f"the {most} of {n} {what} with the largest changes" for n, most, what in counted if n > most]
     rows = [row for row in rows if row in sorted(rows, key=lambda row: -_most(cells, row))[:ROWS]]
@@ -62,8 +61,8 @@ def accuracy_by_subject(summary: Summary, task: str) -> Chart | None:
     )
     lines = [
         [variant, subject, cell.change.n, cell.change.gained, cell.change.lost]
-        + [f"{100 * value:.6g}" for value in (cell.change.difference, cell.change.low, cell.change.high)]
-        + [f"{cell.p_holm:.6g}"]
+        + [100 * value for value in (cell.change.difference, cell.change.low, cell.change.high)]
+        + [cell.p_holm]
         for (variant, subject), cell in cells.items()
     ]
     header = ["variant", "subject", "n", "gained", "lost", "points", "points_low", "points_high", "p_holm"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.advise.advice import Advice, Judged, change_of
-from bench.advise.judgement import made_from
+from bench.advise.advice import Advice, Judged, accuracy_of, change_of
+from bench.advise.judgement import unquantized
 from bench.metrics.chance import chance_level
-from bench.stats.proportions import Paired
+from bench.stats.proportions import Paired, shown_to_lose
+from bench.summary import pairs
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Shown:
 
     `more` and `less` count the fine-tuned variants shown to answer more or less of it than their base, of `compared`.
     `only_tuned` says that all others guess and no fine-tuned one does. `losing` names the quantized variants shown to
-    answer less than the same model unquantized, of `quantized`; where only the fine-tuned ones do better than guessing
-    it counts those alone, as others have nothing to lose.
+    answer less than the same model unquantized, after Holm, of `quantized`; where only the fine-tuned ones do better
+    than guessing it counts those alone, as others have nothing to lose.
     """
 
     task: str
@@ -97,6 +98,7 @@ def shown_by(advice: Advice, task: str, like_the_best: int) -> Shown:
         if (base := bases.get(one.row.reference or "")) and (change := change_of(task, base, one, advice.summary))
     ]
     lost = _by_quantizing(advice, task, tuned if only_tuned else variants)
+    shown = shown_to_lose([change for _, change in lost])
     return Shown(
         task=task,
         variants=len(variants),
@@ -107,7 +109,7 @@ def shown_by(advice: Advice, task: str, like_the_best: int) -> Shown:
         more=sum(change.low > 0 for change in changes),
         less=sum(change.high < 0 for change in changes),
         quantized=len(lost),
-        losing=tuple(name for name, change in lost if change.high < 0),
+        losing=tuple(name for (name, _), loses in zip(lost, shown, strict=True) if loses),
     )
 
 
@@ -115,16 +117,8 @@ def _by_quantizing(advice: Advice, task: str, variants: Sequence[Judged]) -> lis
     """Return the change of each quantized variant from the same model unquantized, where the sweep has both."""
     changes = []
     for one in variants:
-        parents = [
-            other
-            for other in (*advice.variants, *advice.controls)
-            if "quantize" in one.row.roles
-            and "quantize" not in other.row.roles
-            and ("finetune" in other.row.roles) == ("finetune" in one.row.roles)
-            and made_from(one.row, other.row)
-        ]
-        if parents:
-            parent = max(parents, key=lambda other: len(other.row.steps))
-            if change := change_of(task, parent, one, advice.summary):
-                changes.append((one.name, change))
+        parent = unquantized(one.row, advice.summary.rows)
+        metric = accuracy_of(task, advice.summary)
+        if parent and metric and (change := pairs.paired(metric, parent, one.row)):
+            changes.append((one.name, change))
     return changes

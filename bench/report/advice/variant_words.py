@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 
 from bench.records.types import Record
-from bench.report.advice.words import printable
 from bench.summary.family import CONTROL
 from bench.summary.rows import Row
+from bench.terminal import printable
 
 BITS = re.compile(r"^\D*(\d+)")
 CONVERTED = ("f16", "bf16", "f32")
 
 
-def in_words(row: Row) -> str:
+def variant_in_words(row: Row) -> str:
     """Say what a variant is in a few words, never from its name; bits are those that the types are named for."""
     record = next((record for record in row.records if record.lineage), row.records[0])
     parts: list[str] = []

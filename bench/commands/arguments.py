@@ -1,0 +1,66 @@
+"""What several commands read from the command line alike, and what they say where there are no records."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from variants.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.records.selection import Wanted
+
+
+def names_in(typed: str) -> tuple[str, ...]:
+    """Return the names that were typed with commas between them."""
+    return tuple(name.strip() for name in typed.split(",") if name.strip())
+
+
+def formats_of(typed: str, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Return the formats that were typed with commas between them. Raises UserError for one that is not allowed."""
+    formats = tuple(name.strip() for name in typed.split(","))
+    if unknown := [name for name in formats if name not in allowed]:
+        raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(allowed)}")
+    return formats
+
+
+def wanted_of(arguments: Namespace, results: Path) -> Wanted:
+    """Return what --commit, --machine and --sweep ask for. Raises UserError for an unknown revision."""
+    from bench.records.revision import wanted_commit
+    from bench.records.selection import Wanted
+
+    commit = arguments.commit and wanted_commit(arguments.commit, results)
+    return Wanted(commit, arguments.machine, arguments.sweep)
+
+
+def no_records(arguments: Namespace, results: Path) -> UserError:
+    """Return the error of a command that found no record of what was asked for."""
+    from bench.records.listing import choices
+    from bench.records.selection import Wanted
+
+    asked = Wanted(arguments.commit, arguments.machine, arguments.sweep)
+    if not str(asked):
+        return UserError(f"no records under {results}: run `make bench`")
+    return UserError(f"no records for {asked} under {results}: choose one of: {choices(results)}")
+
+
+def override(argument: str) -> tuple[str, object]:
+    """Return the key and the value of `requirements=…` or `requirements.KEY=…`. Raises UserError for anything else."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    from bench.advise.named import KEY
+
+    allowed = "allowed: requirements=NAME, or requirements.KEY=VALUE such as requirements.max_p99_ms=150"
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+        value = parsed.value()
+    except HydraException:
+        raise UserError(f"{argument!r}: not a valid override; {allowed}") from None
+    key = parsed.key_or_group
+    plain = not (parsed.is_add() or parsed.is_force_add() or parsed.is_delete() or parsed.is_sweep_override())
+    if key.partition(".")[0] != KEY or not plain:
+        raise UserError(f"{argument!r}: no requirement; {allowed}")
+    return key, value
