@@ -74,7 +74,7 @@ def test_each_variant_has_a_verdict_in_a_few_words() -> None:
 @pytest.mark.parametrize(
     ("variant", "requirements", "verdict"),
     [
-        (but(BASE, hr=625), DOMAIN, "undecided: 482 more questions"),
+        (but(BASE, hr=625), DOMAIN, "undecided: 482 more hr questions"),
         (but(BASE, hr=600), DOMAIN, "undecided: at the limit"),
         (but(BASE, ms=(100.0, 110.0, 205.0)), {"max_p50_ms": 202}, "undecided: 4 more rounds"),
         (but(BASE, ms=None), FAST, "not measured"),

@@ -159,7 +159,7 @@ def test_no_text_lies_on_another_one_or_leaves_the_picture(size: Size) -> None:
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(size.width / 72, size.height / 72))
         axes = figure.add_subplot()
-        limits = of_decision.Bound(150, "your limit: 150 ms"), of_decision.Bound(60, "your limit: 60 %")
+        limits = of_decision.Bound(150, "limit: 150 ms"), of_decision.Bound(60, "limit: 60 %")
         of_decision._draw(axes, size, view, *limits)
         FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
         ticks = [
@@ -170,7 +170,7 @@ def test_no_text_lies_on_another_one_or_leaves_the_picture(size: Size) -> None:
         ]
         texts = [*axes.texts, *ticks, axes._left_title, axes.xaxis.label]  # type: ignore[attr-defined]
         boxes = {text.get_text(): text.get_window_extent() for text in texts}
-    assert {"both", "tuned", "your limit: 150 ms"} <= boxes.keys()
+    assert {"both", "tuned", "limit: 150 ms"} <= boxes.keys()
     for name, box in boxes.items():
         assert -1 <= box.x0 < box.x1 <= size.width + 1, name
         assert -1 <= box.y0 < box.y1 <= size.height + 1, name

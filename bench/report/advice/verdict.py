@@ -9,6 +9,9 @@ from bench.advise.judgement import shown_no_worse
 from bench.report.advice.words import effort, more_needed, subject_of
 from bench.terminal import printable
 
+FAR = 20
+"""Where so many times as much would have to be measured, a number of questions is no advice."""
+
 
 def verdict_of(advice: Advice, judged: Judged) -> str:
     """Say what the advice makes of a variant: `ship`, `runner-up`, `4.6× larger`, `fails size`, `undecided: …`."""
@@ -23,7 +26,8 @@ def _verdict(advice: Advice, judged: Judged) -> str:
     if judged.those("not measured"):
         return "not measured"
     if undecided := judged.those("undecided"):
-        return f"undecided: {more_needed(max(undecided, key=effort)) or 'at the limit'}"
+        worst = max(undecided, key=effort)
+        return f"undecided: {more_needed(worst) if effort(worst) < FAR else 'at the limit'}"
     if advice.trial:
         return "a trial only"
     if judged is advice.ship:

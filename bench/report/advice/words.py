@@ -104,7 +104,7 @@ def more_needed(judgement: Judgement) -> str:
     """Return how many more samples or rounds would decide what is open, empty where no number would."""
     if judgement.needed_rounds:
         return plural(judgement.needed_rounds - judgement.rounds, "more round")
-    units = units_of(judgement.limit).partition(" ")[0]
+    units = f"{judgement.limit.task} questions" if judgement.limit.is_quality else "requests"
     return f"{judgement.needed - judgement.n:,} more {units}" if judgement.needed else ""
 
 

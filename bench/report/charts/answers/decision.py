@@ -49,13 +49,13 @@ def decision(advice: Advice) -> Chart | None:
 
 def _latency_bound(advice: Advice, view: View) -> Bound | None:
     stated = [limit.bound for limit in advice.limits if limit.metric == view.metric.name]
-    return Bound(min(stated), f"your limit: {digits(min(stated))} ms") if stated else None
+    return Bound(min(stated), f"limit: {digits(min(stated))} ms") if stated else None
 
 
 def _quality_bound(advice: Advice, view: View) -> Bound | None:
     """Return the least share of right answers that the limits ask for, in percent."""
     stated = [limit.bound for limit in advice.limits if limit.kind == "quality" and limit.task == view.task]
-    return Bound(100 * max(stated), f"your limit: {100 * max(stated):.0f} %") if stated else None
+    return Bound(100 * max(stated), f"limit: {100 * max(stated):.0f} %") if stated else None
 
 
 def _in_words(view: View) -> str:
