@@ -164,4 +164,10 @@ def records_of(cell: Cell) -> list[Record]:
     sweep = cell.settings.sweep
     measured = [at for at in of_machine[:COMMITS] if any(one.sweep == sweep for one in stored(at)[0])]
     found = [record for at in measured[:NEWEST] for record in read(cell.settings.results, at.name)[0]]
-    return [record for record in found if record.sweep == sweep and record.machine.id == cell.machine.id]
+    mine = [record for record in found if record.sweep == sweep and record.machine.id == cell.machine.id]
+    return [record for record in mine if measures_alike(record, cell.settings.measures)]
+
+
+def measures_alike(record: Record, measures: Mapping[str, object]) -> bool:
+    """Say whether a record was measured with these settings: with others, such as more requests, it took other time."""
+    return all(fields == measures.get(name) for name, fields in record.config.measures.items())

@@ -10,7 +10,20 @@ import yaml
 
 from bench.records.store import read
 from bench.records.types import Record
-from bench.sweep.time_left import Costs, Paces, Part, SweepTime, learned, measure_part, measured_parts, step_part
+from bench.sweep.cell import make_cell
+from bench.sweep.compose import compose
+from bench.sweep.request import parse
+from bench.sweep.time_left import (
+    Costs,
+    Paces,
+    Part,
+    SweepTime,
+    learned,
+    measure_part,
+    measured_parts,
+    measures_alike,
+    step_part,
+)
 from variants.paths import ROOT
 
 FIFTH, LAST, FACTOR = 0.2, 0.95, 1.5
@@ -75,9 +88,11 @@ def replay(run: Sequence[Record], paces: Paces, costs: Costs) -> Iterator[tuple[
 def test_after_a_fifth_of_a_run_the_time_left_is_right_within_a_factor_of_1_5(place: int) -> None:
     costs, runs = expected_costs(), sweeps()
     sweep = runs[place][0].sweep
+    settings = runs[place][0].config.measures
     others = [record for other, run in enumerate(runs) if other != place for record in run if record.sweep == sweep]
+    others = [record for record in others if measures_alike(record, settings)]
     if not others:
-        pytest.skip("one sweep is shipped: there is none to learn from")
+        pytest.skip("no other shipped sweep was measured with these settings: there is none to learn from")
     checked = [ratio for done, ratio in replay(runs[place], learned(others, costs), costs) if FIFTH <= done <= LAST]
     assert checked
     assert all(1 / FACTOR <= ratio <= FACTOR for ratio in checked), (min(checked), max(checked))
@@ -128,3 +143,20 @@ def test_waiting_for_another_sweep_sets_no_pace() -> None:
     clock.now = 610.0
     left.finish("1", ())
     assert left.left() == 10.0
+
+
+def test_records_of_other_settings_teach_no_pace() -> None:
+    """Half of the requests take half of the time."""
+    record = sweeps()[-1][0]
+    settings = record.config.measures
+    assert measures_alike(record, settings)
+    assert measures_alike(record, {**settings, "another": {}})
+    assert not measures_alike(record, {**settings, "latency": {**settings["latency"], "requests": 7}})
+    assert not measures_alike(record, {name: fields for name, fields in settings.items() if name != "latency"})
+
+
+def test_the_newest_shipped_sweep_is_what_a_run_of_today_learns_from() -> None:
+    newest = max(sweeps(), key=lambda run: run[-1].started_at)
+    cell = make_cell(compose(parse(["device=cpu"]), "base", 0))
+    learned_from = {record.label for record in newest if measures_alike(record, cell.settings.measures)}
+    assert learned_from == {newest[0].label}
