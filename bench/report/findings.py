@@ -207,9 +207,9 @@ def _guessers(level: str, group: Sequence[tuple[Row, Estimate]]) -> str:
     if len(group) == 1:
         row, estimate = group[0]
         return f"{row.variant} is {level}: {percent(estimate)}"
-    shares = [estimate.value for _, estimate in group]
-    names = ", ".join(row.variant for row, _ in group)
-    return f"{names} are {level}: {share(min(shares))} to {share(max(shares))}"
+    shares = sorted(estimate.value for _, estimate in group)
+    ends = dict.fromkeys((share(shares[0]), share(shares[-1])))
+    return f"{', '.join(row.variant for row, _ in group)} are {level}: {' to '.join(ends)}"
 
 
 def _cut(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:

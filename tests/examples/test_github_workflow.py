@@ -63,7 +63,7 @@ def test_it_measures_the_commit_where_the_branch_began_and_then_the_head(project
     project.measure()
     run_workflow(project, tmp_path)
     runs = (project.folder / "runs").read_text().splitlines()
-    assert runs == [f"{sha}: run suite=smoke" for sha in (project.checkout.base, project.checkout.head)]
+    assert runs == [f"{sha}: run --open suite=smoke" for sha in (project.checkout.base, project.checkout.head)]
 
 
 @pytest.mark.parametrize(

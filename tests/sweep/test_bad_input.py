@@ -56,7 +56,7 @@ from variants.paths import ROOT
         ("accuracy.tasks=[mmlux]", "accuracy.tasks: no task 'mmlux'; did you mean mmlu or "),
         (
             "accuracy.tasks=[zzzzqqqq]",
-            "no task 'zzzzqqqq'; embedded are general, hr (any task, group or tag of lm-eval",
+            "no task 'zzzzqqqq'; embedded are general, general-validation, hr, hr-validation (any task, group or tag",
         ),
         ("accuracy.tasks=[nowhere/mine.yaml]", "accuracy.tasks: no task file nowhere/mine.yaml"),
         ("accuracy.tasks=[]", "accuracy.tasks: got []"),

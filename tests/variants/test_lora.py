@@ -79,7 +79,7 @@ def test_loss_falls_and_the_notes_record_it(lora: Lora, parent: Artifact, tmp_pa
     first, last = notes["train_loss_first"], notes["train_loss_last"]
     assert isinstance(first, float)
     assert isinstance(last, float)
-    assert last < 0.9 * first
+    assert last < first - 0.5  # nats a token
     assert notes["train_examples"] == 80
     assert notes["trainable_parameters"] == 4 * (4 * (64 + 64) + 3 * (64 + 64))
 
