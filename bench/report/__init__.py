@@ -82,8 +82,8 @@ def render(
     texts = texts_of(selection.records) if texts_of else {}
     content = contents(selection, summary, advice, known, texts)
     files = _files(content, summary, advice, formats)
-    told = about(selection, "report", content.heading, len(summary.rows))
-    written = write_pages(results, out, "index", files, told, set(formats) == set(FORMATS))
+    entry = about(selection, "report", content.heading, len(summary.rows))
+    written = write_pages(results, out, "index", files, entry, set(formats) == set(FORMATS))
     return Report(written, selection, tuple(known), tuple(left_out), outcome_grid(summary), advice)
 
 

@@ -20,7 +20,7 @@ DEFINITIONS = (
         "P50, P90, P99",
         "the smallest observed value that 50, 90 or 99 % of the requests do not exceed. The interval is between two "
         "order statistics of the same sample: true for any distribution, if requests are independent, which those of "
-        "one round are not quite: the value of each round stands beside it. Both ends of a P99 at 95 % need 368 "
+        "one round are not quite: the value of each round stands under the ratio. Both ends of a P99 at 95 % need 368 "
         "requests; with fewer the upper end is open and “n too small” stands there.",
     ),
     (

@@ -15,7 +15,7 @@ MARKS = {"good": "✓", "warn": "⚠", "bad": "✗"}
 
 
 def markdown(contents: Contents, charts: Mapping[str, Chart]) -> str:
-    """Write the whole report; charts are linked as the SVG files beside it."""
+    """Write the whole report; charts are linked as the SVG files in its folder."""
     shown = dict(charts)
     parts = [f"# {plain(contents.heading)}"]
     parts += [f"**{plain(contents.banner)}**"] if contents.banner else []

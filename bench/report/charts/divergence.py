@@ -50,7 +50,7 @@ def divergence_against_bits(summary: Summary) -> Chart | None:
         f"Mean KL divergence of the next token from the same model unquantized, nats{scale}, with 95 % interval "
         f"(n = {n} windows of text), against bits per weight as measured; a line joins one model's quantizations."
     )
-    told = "; ".join(f"{spot.row.variant} {nats(spot.kl.value)} at {spot.bits:.1f} bits" for spot in spots)
+    texts = "; ".join(f"{spot.row.variant} {nats(spot.kl.value)} at {spot.bits:.1f} bits" for spot in spots)
     header = ["variant", "family", "runtime", "bits_per_weight", "kl_nats", "kl_nats_low", "kl_nats_high"]
     header += ["windows", "rounding_floor_nats"]
     lines = [
@@ -60,7 +60,7 @@ def divergence_against_bits(summary: Summary) -> Chart | None:
         )
         for spot in spots
     ]
-    finding = Finding("divergence", head, subtitle, f"{head}. Nats a token: {told}.", header, lines)
+    finding = Finding("divergence", head, subtitle, f"{head}. Nats a token: {texts}.", header, lines)
     return chart(finding, lambda axes, size: _draw(axes, size, spots))
 
 

@@ -131,7 +131,7 @@ def _releases(axes: Axes, commits: Sequence[BranchCommit]) -> None:
 def sparkline(series: Series) -> Markup:
     """Draw a series as a small SVG, a line per stretch, a dot where a stretch has one point.
 
-    It has no words: the cells beside it name its newest, lowest and highest value.
+    It has no words: the next cells of its row name its newest, lowest and highest value.
     """
     from markupsafe import Markup
 

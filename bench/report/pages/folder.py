@@ -56,8 +56,8 @@ def write_pages(
             if Path(name).name == name:  # anyone may have changed the JSON file
                 (folder / name).unlink(missing_ok=True)
     stay = () if complete else sorted(earlier)
-    told = before if before and f"{page}.html" in stay else about  # the list shows what the page says
-    content = msgspec.to_builtins(msgspec.structs.replace(told, files=(*files, *stay)))
+    entry = before if before and f"{page}.html" in stay else about  # the list shows what the page says
+    content = msgspec.to_builtins(msgspec.structs.replace(entry, files=(*files, *stay)))
     write_at_once(note, json.dumps(content, indent=1) + "\n")
     if out is None:
         _write_list(folder.parent)

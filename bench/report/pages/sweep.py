@@ -16,7 +16,7 @@ BESIDE = {"quantizing": "divergence"}
 
 
 def page(contents: Contents, charts: Mapping[str, Chart], files: frozenset[str]) -> str:
-    """Write the page with its charts inside; it loads nothing from anywhere, and links the `files` beside it alone."""
+    """Write the page with its charts inside; it loads nothing, and links the `files` of its folder alone."""
     placed = [chart.name for fold in contents.folds for chart in fold.drawn(charts)]
     beside = [BESIDE[grid.key] for grid in contents.sections if grid.key in BESIDE]
     return rendered(

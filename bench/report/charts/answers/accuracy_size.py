@@ -76,12 +76,12 @@ def title(task: str, scores: Sequence[Score]) -> str:
 
 
 def _alt(task: str, head: str, scores: Sequence[Score]) -> str:
-    told = [
+    texts = [
         f"{score.name} {score.right:.1f} % ({score.low:.1f} to {score.high:.1f}) in {sized(score.size)}"
         for score in sorted(scores, key=lambda score: (-score.right, score.size))
     ]
-    shown = told if len(told) < 5 else [told[0], told[len(told) // 2], told[-1]]
-    return f"{head}. Right answers on {task}, of {len(told)} variants: {'; '.join(shown)}."
+    shown = texts if len(texts) < 5 else [texts[0], texts[len(texts) // 2], texts[-1]]
+    return f"{head}. Right answers on {task}, of {len(texts)} variants: {'; '.join(shown)}."
 
 
 def _draw(axes: Axes, size: Size, task: str, scores: Sequence[Score]) -> None:

@@ -98,21 +98,21 @@ def _finding(advice: Advice, view: View, far: Bound | None) -> Finding:
 
 
 def _alt(view: View, head: str) -> str:
-    told = [f"{head}."]
+    sentences = [f"{head}."]
     if chosen := view.chosen:
         score = chosen.score
-        told.append(
+        sentences.append(
             f"The choice, {chosen.name}, answers {score.right:.0f} % of {view.task} ({score.low:.0f} to "
             f"{score.high:.0f}) at {digits(chosen.ms)} ms, {_in_words(view)}."
         )
     else:
-        told.append("No variant is shown to meet the limits.")
+        sentences.append("No variant is shown to meet the limits.")
     rights, times = _span([spot.score.right for spot in view.spots]), _span([spot.ms for spot in view.spots])
-    told.append(
+    sentences.append(
         f"{plural(len(view.spots), 'variant')} drawn: {rights[0]:.0f} to {rights[1]:.0f} % right, "
         f"{digits(times[0])} to {digits(times[1])} ms."
     )
-    return " ".join(told)
+    return " ".join(sentences)
 
 
 def _draw(axes: Axes, size: Size, view: View, across: Bound | None, upward: Bound | None) -> None:
