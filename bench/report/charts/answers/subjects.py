@@ -112,11 +112,11 @@ def _most(cells: Cells, row: Row) -> float:
 def _alt(task: str, head: str, cells: Cells) -> str:
     ordered = sorted(cells.items(), key=lambda item: item[1].change.difference)
     ends = [ordered[-1], ordered[0]] if len(ordered) > 1 else ordered
-    ends = "; ".join(
+    texts = "; ".join(
         f"{variant} on {_words(subject)} {points(cell.change.difference)} points ({points_span(cell.change)})"
         for (variant, subject), cell in ends
     )
-    return f"{head}. The highest and the lowest change on {task}: {ends}."
+    return f"{head}. The highest and the lowest change on {task}: {texts}."
 
 
 def _words(subject: str) -> str:
