@@ -49,8 +49,8 @@ def texts_of(records: Sequence[Record]) -> Texts:
     for record in records:
         accuracy = record.config.measures.get("accuracy", {})
         asked.setdefault(accuracy.get("data_dir"), set()).update(accuracy.get("tasks") or ())
-    found = [question_texts(sorted(names), data_dir) for data_dir, names in asked.items()]
-    return {digest: words for texts in found for digest, words in texts.items()}
+    texts_by_folder = [question_texts(sorted(names), data_dir) for data_dir, names in asked.items()]
+    return {digest: words for texts in texts_by_folder for digest, words in texts.items()}
 
 
 def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questions]:

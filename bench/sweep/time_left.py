@@ -163,8 +163,8 @@ def records_of(cell: Cell) -> list[Record]:
     of_machine = [folder for folder in folders(cell.settings.results) if folder.parent.name == cell.machine.id]
     sweep = cell.settings.sweep
     measured = [at for at in of_machine[:COMMITS] if any(one.sweep == sweep for one in stored(at)[0])]
-    found = [record for at in measured[:NEWEST] for record in read(cell.settings.results, at.name)[0]]
-    mine = [record for record in found if record.sweep == sweep and record.machine.id == cell.machine.id]
+    records = [record for at in measured[:NEWEST] for record in read(cell.settings.results, at.name)[0]]
+    mine = [record for record in records if record.sweep == sweep and record.machine.id == cell.machine.id]
     return [record for record in mine if measures_alike(record, cell.settings.measures)]
 
 

@@ -77,8 +77,8 @@ def _measure(job: MeasureJob, result: Result) -> None:
     session = runtime.open(artifact, job.device)
     result.session = {**session.facts, "open_seconds": round(time.monotonic() - started, 3)}
     for name, measure in measures.items():
-        found = {label: cache.find(fingerprint) for label, fingerprint in job.references.get(name, {}).items()}
-        subject = Subject(artifact, session, {label: reference for label, reference in found.items() if reference})
+        references = {label: cache.find(fingerprint) for label, fingerprint in job.references.get(name, {}).items()}
+        subject = Subject(artifact, session, {label: reference for label, reference in references.items() if reference})
         result.measures[name] = _finite(name, measure.measure(subject, job.round, progress))
         _save(job, result)
     result.canary = {"before": before, "after": canary()}

@@ -1,4 +1,4 @@
-"""Who waits for the machine is told what for."""
+"""A process that waits for the machine says which process holds it, and since when."""
 
 from __future__ import annotations
 

@@ -90,8 +90,8 @@ def test_the_list_says_what_each_report_says_and_leads_to_all_pages(branch: Bran
     assert main(["compare", branch.shas[1], branch.shas[2], *results, "--format", "html"]) == 0
     reports = branch.results / "report"
     listed = (reports / "index.html").read_text()
-    told = json.loads((reports / BIG / "index.json").read_text())
-    for text in (told["says"], told["model"], told["machine"], told["commit"], "1 variant"):
+    entry = json.loads((reports / BIG / "index.json").read_text())
+    for text in (entry["says"], entry["model"], entry["machine"], entry["commit"], "1 variant"):
         assert text in listed
     links = [part.partition('"')[0] for part in listed.split('href="')[1:]]
     pages = [link for link in links if link.endswith(".html")]

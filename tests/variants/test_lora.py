@@ -25,7 +25,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = AutoTokenizer.from_pretrained(REFERENCE)
     torch.manual_seed(0)
-    config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64)
+    config = LlamaConfig(vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, initializer_range=0.1)
     config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads = 1, 2, 2
     config.head_dim = 32
     LlamaForCausalLM(config).save_pretrained(folder)
@@ -79,7 +79,7 @@ def test_loss_falls_and_the_notes_record_it(lora: Lora, parent: Artifact, tmp_pa
     first, last = notes["train_loss_first"], notes["train_loss_last"]
     assert isinstance(first, float)
     assert isinstance(last, float)
-    assert last < first - 0.5  # nats a token
+    assert last < 0.9 * first
     assert notes["train_examples"] == 80
     assert notes["trainable_parameters"] == 4 * (4 * (64 + 64) + 3 * (64 + 64))
 

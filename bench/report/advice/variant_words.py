@@ -38,8 +38,8 @@ def _bits(record: Record, step: str) -> str:
     """Return the bits of a quantization: those of the type that it states, else of its class, such as Nf4."""
     fields = record.config.steps.get(step, {})
     stated = str(fields.get("type") or str(fields.get("_target_", "")).rpartition(".")[2])
-    found = BITS.match(stated)
-    return f"{found[1]}-bit" if found else ""
+    bits = BITS.match(stated)
+    return f"{bits[1]}-bit" if bits else ""
 
 
 def _converted(record: Record) -> str:

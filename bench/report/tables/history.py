@@ -139,8 +139,8 @@ def breaks_grid(history: History) -> Grid:
     lines = []
     for (left, right, why), names in groups.items():
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        said = Entry("; ".join(names[:NAMED]) + more, tone="why")
-        lines.append(Line((Entry(why, tone="why"), said, Entry(left), Entry(right))))
+        named = Entry("; ".join(names[:NAMED]) + more, tone="why")
+        lines.append(Line((Entry(why, tone="why"), named, Entry(left), Entry(right))))
     says = "What was measured is not the same on both sides: no line is drawn across, and no change is looked for."
     columns = ("What differs", "Series", "Last before", "First after")
     return Grid("breaks", plural(len(lines), "break") + " in series", says, columns, tuple(lines), folded=True)
