@@ -16,6 +16,8 @@ CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
+"""Opened before any fork: a lock that another thread held would stay locked in the child."""
 
 
 def usable_cores() -> int:
@@ -47,7 +49,7 @@ def reset_peak_resident() -> None:
 def die_with_parent() -> None:
     """Have the kernel end this process with its parent: nothing of a killed sweep runs on beside the next."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def available_bytes() -> int:

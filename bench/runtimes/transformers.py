@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.runtimes.forest import Block, Forest, Limits, Request
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
+from variants.child import start
 from variants.configure import check_least
 from variants.errors import UserError
 from variants.load import load_model
@@ -74,7 +75,7 @@ class Transformers:
 def torch_sees_gpu() -> bool:
     """Return whether torch can use a GPU here."""
     probe = "import sys, torch; sys.exit(not torch.cuda.is_available())"
-    return subprocess.run([sys.executable, "-c", probe], capture_output=True).returncode == 0
+    return subprocess.run([sys.executable, "-c", probe], capture_output=True, **start()).returncode == 0
 
 
 def multiplies_in(model: PreTrainedModel, kind: Kind, dtype: str, device: str) -> str:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
 from bench.scoring.scorer import VERSION, Progress, Score, Scorer, Scoring
+from variants.child import end_with
 from variants.errors import UserError
-from variants.process import die_with_parent
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,7 +120,8 @@ def _work(
     arguments: Sequence[object],
     options: Mapping[str, object],
 ) -> None:
-    die_with_parent()
+    if parent := multiprocessing.parent_process():
+        end_with(cast(int, parent.pid))
     remote = RemoteScorer(connection, *opened)
     try:
         connection.send(("done", work(remote, remote.progress, *arguments, **options)))

@@ -25,6 +25,7 @@ from bench.sweep import jobs
 from bench.sweep.cell import Cell
 from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result
 from variants.artifact import Artifact
+from variants.child import start
 from variants.paths import ROOT
 
 
@@ -139,7 +140,7 @@ def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progres
     out.unlink(missing_ok=True)
     with log.open("w") as stream:
         command = [sys.executable, "-m", "bench.sweep.worker", str(job_file)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT)
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT, **start())
         assert child.stdout is not None
         try:
             for line in child.stdout:

@@ -19,6 +19,7 @@ from pathlib import Path
 from bench.tasks import mmlu, task_yaml
 from variants.artifact import sha256_of
 from variants.cache import Cache
+from variants.child import start
 from variants.data import read_rows
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
@@ -115,7 +116,7 @@ def lm_eval_names() -> dict[str, LmEvalName]:
     if not kept.is_file():
         kept.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "bench.tasks.lm_eval_index", str(kept)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **start())
         if done.returncode != 0:
             raise UserError(f"tasks: lm-eval cannot list its tasks: {done.stderr.strip().splitlines()[-1]}")
     entries: dict[str, tuple[str | None, list[str], str | None, str | None]] = json.loads(kept.read_text())

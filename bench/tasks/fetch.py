@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from bench.tasks import catalogue, mmlu, task_yaml
+from variants.child import start
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 
@@ -34,7 +35,7 @@ def fetch(names: Sequence[str], data_dir: str | None) -> None:
 @cache
 def _fetch(names: tuple[str, ...], data_dir: str | None) -> None:
     command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", *names]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **start())
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"the process that fetches {', '.join(names)} died"]
         raise UserError(lines[-1])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from variants import child
 from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
-from variants.process import die_with_parent
 from variants.step import Role
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
@@ -43,9 +43,8 @@ class Gguf:
         if not CONVERTER.is_file():
             raise UserError(f"{CONVERTER}: the GGUF converter is missing; run `make setup`")
         command = [sys.executable, str(CONVERTER), str(parent.path), "--outtype", self.type]
-        done = subprocess.run(
-            [*command, "--outfile", str(out / "model.gguf")], stdout=STDERR, preexec_fn=die_with_parent
-        )
+        command += ["--outfile", str(out / "model.gguf")]
+        done = subprocess.run(command, stdout=STDERR, **child.start(offline=True))
         if done.returncode != 0:
             raise RuntimeError(f"convert_hf_to_gguf.py exited with {done.returncode}; its message is in the log")
         return StepReport(notes={"converter": "convert_hf_to_gguf.py", "type": self.type})
