@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.selftest.scratch import make_tiny_model
 from tests.branch import Branch
 from tests.checkout import Checkout
 from variants.artifact import Artifact
 from variants.build import build
 from variants.cache import Cache
-from variants.paths import ROOT
 from variants.step import plan
-
-REFERENCE = ROOT / "variants" / "reference"
-TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A one-layer Llama with rows of 256, so that K-quants are K-quants."""
-    import torch
-    from transformers import AutoConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("tiny") / "model"
-    config = AutoConfig.from_pretrained(REFERENCE)
-    config.num_hidden_layers, config.intermediate_size, config.initializer_range = 1, 256, 0.1
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
-    for name in TOKENIZER_FILES:
-        if (REFERENCE / name).exists():
-            shutil.copy(REFERENCE / name, folder / name)
-    return folder
+    return make_tiny_model(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import copy_project
+from bench.selftest.scratch import copy_project
 
 MEASURE = '''
 """Read time: seconds to read every file of an artifact from disk."""

@@ -1,7 +1,8 @@
 """Measure what the tool costs and how often it is right: `python -m bench.selftest [costs|scoring|store|verdicts]`.
 
 `costs` are ratios of commands timed in turn; `scoring` compares with lm-eval's own model; `store` reads many records;
-`verdicts` counts wrong and right verdicts over simulated pairs of commits.
+`verdicts` counts wrong and right verdicts over simulated pairs of commits. `kills`, which runs only where it is named,
+kills sweeps and bisections at random moments and counts what that loses.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ VERDICT_COLUMNS = ("of all pairs", "rate", "95 % interval", "n", "promised")
 
 
 def main(asked: Sequence[str] = ()) -> int:
-    """Print a table for each name, by default all; it asserts nothing. Raises UserError for an unknown name."""
-    from bench.selftest import store
+    """Print a table for each name, by default all but `kills`; assert nothing. Raises UserError for an unknown name."""
+    from bench.selftest import kills, store
 
     where = machine().id
     tables: dict[str, Callable[[], None]] = {
@@ -38,10 +39,11 @@ def main(asked: Sequence[str] = ()) -> int:
         "scoring": lambda: _print(scoring.COLUMNS, f"{where}, runs taken in turn", scoring.rows()),
         "store": lambda: _print(store.COLUMNS, f"{where}, each command once over made-up records", store.rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
+        "kills": lambda: _print(kills.COLUMNS, f"{where}, struck at random moments, then run to the end", kills.rows()),
     }
     if unknown := [name for name in asked if name not in tables]:
         raise UserError(f"selftest: got {unknown[0]!r}, allowed: {', '.join(tables)}")
-    for name in asked or tables:
+    for name in asked or [name for name in tables if name != "kills"]:
         tables[name]()
     return 0
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.selftest.scratch import copy_project
 from tests.checkout import Checkout, scaled
-from tests.project import copy_project
 
 BENCH = f"""#!/bin/sh
 # `bench run` only notes what it was asked for: its records are made up, because a measurement takes minutes.
