@@ -11,7 +11,7 @@ from variants.cache import Cache
 from variants.errors import UserError
 from variants.process import peak_resident_bytes
 from variants.step import Planned, identity
-from variants.weights import Tensor, describe, histogram
+from variants.weights import Tensor, histogram, tensors
 
 
 def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) -> Artifact:
@@ -35,8 +35,8 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
         made = planned.step.run(parent, out, device)
         seconds = time.monotonic() - started
         kind = planned.step.gives
-        tensors = [] if kind in NO_MODEL else describe(out)
-        if not tensors and kind not in NO_MODEL:
+        stored = [] if kind in NO_MODEL else tensors(out)
+        if not stored and kind not in NO_MODEL:
             raise RuntimeError(f"step {planned.name} left no weight file in {out}")
         artifact = Artifact(
             path=out,
@@ -44,8 +44,8 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
             fingerprint=planned.fingerprint,
             step={"name": planned.name, **identity(planned.step, device)},
             files=tuple(File(str(p.relative_to(out)), p.stat().st_size, sha256_of(p)) for p in payload(out)),
-            tensor_types=histogram(tensors),
-            n_parameters=_count(kind, tensors, parent),
+            tensor_types=histogram(stored),
+            n_parameters=_count(kind, stored, parent),
             build_seconds=round(seconds, 3),
             peak_resident_bytes=peak_resident_bytes(),
             notes=dict(made.notes),

@@ -30,7 +30,7 @@ KEPT_PREFIXES = (
     *("LC_", "HF_HUB_", "CUDA_", "NVIDIA_", "PYTORCH_", "GGML_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_"),
 )
-"""Locale, the hub's settings, graphics cards, and what changes how fast or where tensors are computed: a measurement keeps them."""
+"""Locale, the hub's settings, and what changes where and how fast tensors are computed: a measurement keeps it."""
 NETWORK = frozenset(
     {
         *("HF_ENDPOINT", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),

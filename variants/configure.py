@@ -9,7 +9,7 @@ import difflib
 import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from variants.errors import UserError
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "None": "null"}
 """What the types of fields are called in an error."""
+MEASURE = ("measure", ("bench.measures",))
+KINDS = {"steps": ("run", ("variants.steps", "bench.steps")), "runtime": ("open", ("bench.runtimes",))}
+"""By the first part of a key: the method that its class has, and the folders that may hold it; else it is a measure."""
 NEAREST, LISTED, CLOSE = 5, 20, 0.6
 """How many near names an error shows; up to how many it lists all; from which likeness (0 to 1) a name is near."""
 
@@ -67,12 +70,8 @@ def configure(node: Mapping[str, Any], key: str) -> Any:
 
     values = {name: value for name, value in node.items() if name != "_target_"}
     target = str(node.get("_target_", ""))
-    module, _, name = target.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-        known = {field.name for field in fields(cls)}
-    except (ImportError, AttributeError, ValueError, TypeError):
-        raise UserError(f"{key}._target_: {target!r} names no step, measure or runtime class") from None
+    cls = _class(target, key)
+    known = {field.name for field in fields(cls)}
     for name in values.keys() - known:
         raise UserError(f"{key}.{name}: unknown key; {nearest(name, known)}")
     for name in known - values.keys():
@@ -89,6 +88,27 @@ def configure(node: Mapping[str, Any], key: str) -> Any:
         shown = "null" if repr(value) == "None" else repr(value)  # OmegaConf may hand over its own node
         raise UserError(f"{key}.{where}: got {shown}, allowed: {_allowed(declared, where)}") from None
     return typed
+
+
+def _class(target: str, key: str) -> Any:
+    """Import the class that a node names. Only modules where such a class may stand are imported: an import runs code.
+
+    Raises UserError for any other name, and for what is no class of that module.
+    """
+    verb, rooms = KINDS.get(key.partition(".")[0], MEASURE)
+    module, _, name = target.rpartition(".")
+    refused = UserError(f"{key}._target_: got {target!r:.100}, allowed: a class of a module in {' or '.join(rooms)}")
+    if module.rpartition(".")[0] not in rooms or not all(part.isidentifier() for part in target.split(".")):
+        raise refused
+    try:
+        cls = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise refused from None
+    if not (isinstance(cls, type) and is_dataclass(cls) and cls.__module__ == module and hasattr(cls, verb)):
+        raise refused
+    return cls
 
 
 def check_least(configured: object, **least: int) -> None:

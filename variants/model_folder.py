@@ -3,56 +3,91 @@
 from __future__ import annotations
 
 import errno
-import json
-import shutil
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from variants.errors import UserError
-from variants.weights import safetensors_header
+from variants.safety.code import CONFIGS, refuse_code
+from variants.safety.files import copy, read_json, regular_file
+from variants.weights import ADAPTER, INDEX, SINGLE, safetensors_header, weight_files
 
-PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZER = (
-    *("tokenizer*", "*.model", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt"),
-    "chat_template*",
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "*.model"),
+    *("vocab.json", "vocab.txt", "vocab.bpe", "merges.txt", "*.tiktoken", "tekken.json"),
+    *("chat_template.jinja", "chat_template.json"),
 )
+"""The files that a tokenizer may consist of."""
+TAKEN = ("config.json", "generation_config.json", INDEX, *TOKENIZER)
+"""The files that belong to a model, with its weights: all else in its folder stays there."""
+FETCHED = (*TAKEN, *CONFIGS, "*.safetensors")
+COPY = "consolidated*"
+"""What a second copy of the weights is called that Mistral's own library reads."""
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+OTHER_WEIGHTS = ("*.safetensors", "*.gguf", "pytorch_model*.bin", COPY)
+"""Files that someone may take for the weights of the model."""
 
 
 def model_files(folder: Path) -> list[Path]:
-    """List the files of a model folder that belong to the model.
+    """List the files of a model folder that belong to the model, sorted.
 
-    Raises UserError for a folder that is absent or without config, weights or tokenizer, with pickled weights only
-    (a pickle can run any code when it is opened), or with a safetensors file that is broken, truncated or missing.
+    Raises UserError for a folder that is absent or without config, weights or tokenizer, with pickled weights or an
+    adapter only (a pickle can run any code when it is opened), that names code, whose files are no regular ones or
+    links out of it, or with a safetensors file that is broken, truncated or missing.
     """
     if folder.suffix == ".gguf":
         raise UserError(f"{folder}: a GGUF file cannot be fine-tuned or quantized again; give the safetensors folder")
-    if not (folder / "config.json").is_file():
+    weights = [file for file in weight_files(folder) if file.suffix != ".gguf"]
+    if not weights or weights[0].name == ADAPTER:
+        _refuse_weights(folder, weights)
+    if not os.path.lexists(folder / "config.json"):
         raise UserError(f"{folder}: no config.json there; a model is a folder with config.json and *.safetensors")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        pickles = sorted(p.name for pattern in PICKLES for p in folder.glob(pattern))
-        if pickles:
-            raise UserError(f"{folder}: only pickled weights ({pickles[0]}), refused: save it as safetensors first")
-        raise UserError(f"{folder}: no weights; at least one *.safetensors file is needed")
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        weight_map = _json(index).get("weight_map")
-        shards = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-        missing = sorted(shards - {w.name for w in weights})
-        if missing:
-            raise UserError(f"{folder}: shard {missing[0]} is named in {index.name} but missing; fetch it again")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+    taken = sorted({*weights, *_matching(folder, TAKEN)})
+    for file in taken:
+        regular_file(file)
+    refuse_code(folder)
+    if "transformers_weights" in read_json(folder / "config.json"):
+        raise UserError(f"{folder}: config.json names other weights (transformers_weights); delete that key")
+    if not {file.name for file in taken} & {"tokenizer.json", "tokenizer.model", "vocab.json"}:
         raise UserError(f"{folder}: no tokenizer (tokenizer.json or tokenizer.model); fetch it again")
     for file in weights:
         safetensors_header(file)
-    return sorted({file for pattern in PATTERNS for file in folder.glob(pattern) if file.is_file()})
+    return taken
+
+
+def left_out(folder: Path) -> list[str]:
+    """Name the files of a model folder that look like weights and are not the model's."""
+    weights = weight_files(folder)
+    return sorted(file.name for file in _matching(folder, OTHER_WEIGHTS) - set(weights))
+
+
+def _matching(folder: Path, patterns: Iterable[str]) -> set[Path]:
+    return {file for pattern in patterns for file in folder.glob(pattern)}
+
+
+def _refuse_weights(folder: Path, weights: Sequence[Path]) -> NoReturn:
+    """Raise the UserError that names what a folder without a model's weights holds instead."""
+    if weights or os.path.lexists(folder / "adapter_config.json"):
+        raise UserError(
+            f"{folder}: an adapter and no model; merge it into the model it was trained on (peft's merge_and_unload), "
+            "save that with its tokenizer, and give that folder"
+        )
+    if not os.path.lexists(folder / "config.json"):
+        raise UserError(f"{folder}: no config.json there; a model is a folder with config.json and *.safetensors")
+    if others := sorted(file.name for file in folder.glob("*.safetensors")):
+        cure = f"fetch {INDEX}" if len(others) > 1 else "rename it"
+        raise UserError(f"{folder}: weights {others[0]}, allowed: {SINGLE}, or shards with {INDEX}; {cure}")
+    if pickles := sorted(file.name for file in _matching(folder, PICKLES)):
+        raise UserError(f"{folder}: only pickled weights ({pickles[0]}), refused: save it as safetensors first")
+    raise UserError(f"{folder}: no weights; {SINGLE} is needed, or shards with {INDEX}")
 
 
 def require_chat_template(folder: Path) -> None:
     """Raise UserError where none of the files that transformers and llama.cpp's converter read has a chat template."""
     stated = [folder / name for name in ("tokenizer_config.json", "chat_template.json")]
     if not (folder / "chat_template.jinja").is_file() and not any(
-        file.is_file() and _json(file).get("chat_template") for file in stated
+        file.is_file() and read_json(file).get("chat_template") for file in stated
     ):
         raise UserError(
             f"accuracy.chat_template: got true, but {folder} has no chat template (tokenizer_config.json or "
@@ -69,7 +104,9 @@ def hub_folder(model_id: str, revision: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        return Path(snapshot_download(model_id, revision=revision, allow_patterns=list(PATTERNS)))
+        return Path(
+            snapshot_download(model_id, revision=revision, allow_patterns=list(FETCHED), ignore_patterns=[COPY])
+        )
     except HfHubHTTPError as error:
         raise UserError(f"model.id={model_id}: the hub refused it ({str(error).splitlines()[0]})") from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
@@ -87,15 +124,5 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
     `AutoTokenizer.save_pretrained` leaves `tokenizer.model` out; without it the GGUF converter finds no merge scores,
     and llama.cpp cuts every text into other tokens than the model was trained on.
     """
-    for pattern in TOKENIZER:
-        for file in folder.glob(pattern):
-            if file.is_file():
-                shutil.copyfile(file, out / file.name)
-
-
-def _json(path: Path) -> dict[str, object]:
-    try:
-        value = json.loads(path.read_text())
-    except ValueError:
-        raise UserError(f"{path}: not JSON; fetch it again") from None
-    return value if isinstance(value, dict) else {}
+    for file in _matching(folder, TOKENIZER):
+        copy(file, out / file.name)

@@ -1,17 +1,22 @@
-"""Read what weight files hold from their headers, without loading a tensor."""
+"""Which files of a folder are the model's weights, and what they hold: read from headers, without loading a tensor."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from variants.errors import UserError
+from variants.safety.files import read_json, regular_file
 
 NF4 = ".quant_state.bitsandbytes__nf4"
 NF4_SCALES = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4)
 INT8_SCALES = (".SCB", ".weight_format")
+INDEX, SINGLE, ADAPTER = "model.safetensors.index.json", "model.safetensors", "adapter_model.safetensors"
+LENGTH_BYTES, LARGEST_HEADER = 8, 100_000_000
+"""A safetensors file starts with the length of its header; the format's own limit of that (safetensors' README)."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,47 @@ class Tensor:
     n_elements: int
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """List the files of a folder that are the model's weights, by the one rule for sources, artifacts and sizes.
+
+    The index and exactly the shards it names; else model.safetensors; else an adapter's weights; else GGUF files.
+    Others in the folder are not the model's. Raises UserError for an index that is broken or names what is not there.
+    """
+    if os.path.lexists(folder / INDEX):
+        return [folder / name for name in _shards(folder / INDEX)]
+    for name in (SINGLE, ADAPTER):
+        if os.path.lexists(folder / name):
+            return [folder / name]
+    return sorted(folder.glob("*.gguf"))
+
+
+def _shards(index: Path) -> list[str]:
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise UserError(f"{index}: weight_map: got {weight_map!r:.60}, allowed: tensors and files; fetch it again")
+    for shard in weight_map.values():
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise UserError(f"{index}: shard {shard!r:.60}, allowed: a *.safetensors file of the same folder")
+        if not os.path.lexists(index.parent / shard):
+            raise UserError(f"{index.parent}: shard {shard} is named in {index.name} but missing; fetch it again")
+    return sorted(set(weight_map.values()))
+
+
 def safetensors_header(path: Path) -> list[Tensor]:
     """List the tensors of a safetensors file and check that the file holds every byte they need.
 
-    Raises UserError for a broken or truncated file.
+    Raises UserError for a broken or truncated file, and for what is no file.
     """
     from safetensors import SafetensorError, safe_open
 
+    size_bytes = regular_file(path)
+    with path.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(LENGTH_BYTES), "little")
+    if header_bytes > min(LARGEST_HEADER, size_bytes - LENGTH_BYTES):
+        raise UserError(
+            f"{path}: not a safetensors file or cut short ({size_bytes:,} bytes, a header of {header_bytes:,}); "
+            "fetch it again"
+        )
     try:
         with safe_open(path, framework="np") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
@@ -63,13 +102,12 @@ def gguf_header(path: Path) -> list[Tensor]:
 
 
 def tensors(folder: Path) -> list[Tensor]:
-    """List the tensors of the safetensors files in a folder."""
-    return [tensor for path in sorted(folder.glob("*.safetensors")) for tensor in safetensors_header(path)]
-
-
-def describe(folder: Path) -> list[Tensor]:
-    """List the tensors of all weight files in a folder."""
-    return [*tensors(folder), *(tensor for path in sorted(folder.glob("*.gguf")) for tensor in gguf_header(path))]
+    """List the tensors of the weight files in a folder, safetensors or GGUF."""
+    return [
+        tensor
+        for path in weight_files(folder)
+        for tensor in (gguf_header(path) if path.suffix == ".gguf" else safetensors_header(path))
+    ]
 
 
 def histogram(stored: list[Tensor]) -> dict[str, int]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from variants import child
 from variants.artifact import Artifact, Kind, StepReport
+from variants.child import start
 from variants.errors import UserError
+from variants.paths import ROOT
+from variants.safety.files import read_json
 from variants.step import Role
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
@@ -42,13 +46,35 @@ class Gguf:
         assert parent is not None
         if not CONVERTER.is_file():
             raise UserError(f"{CONVERTER}: the GGUF converter is missing; run `make setup`")
-        command = [sys.executable, str(CONVERTER), str(parent.path), "--outtype", self.type]
-        command += ["--outfile", str(out / "model.gguf")]
-        done = subprocess.run(command, stdout=STDERR, **child.start(offline=True))
-        if done.returncode != 0:
-            raise RuntimeError(f"convert_hf_to_gguf.py exited with {done.returncode}; its message is in the log")
+        command = [sys.executable, "-m", "variants.safety.converter", str(CONVERTER), str(parent.path)]
+        code, last_line = _logged([*command, "--outtype", self.type, "--outfile", str(out / "model.gguf")])
+        if code != 0:
+            architectures = read_json(parent.path / "config.json").get("architectures")
+            raise UserError(
+                f"convert_hf_to_gguf.py exited with {code} for {architectures}: {last_line}; "
+                "variants without a GGUF file still work, such as base-torch and nf4"
+            )
         return StepReport(notes={"converter": "convert_hf_to_gguf.py", "type": self.type})
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the weights in this type."""
         return n_parameters * BITS[self.type] // 8
+
+
+def _logged(command: Sequence[str]) -> tuple[int, str]:
+    """Run the converter, its output on this process's standard error; return its exit status and last line."""
+    last_line = "it printed nothing"
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=ROOT,
+        **start(offline=True),
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            os.write(STDERR, line.encode())
+            last_line = line.strip() or last_line
+    return process.returncode, last_line

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
-from variants.model_folder import model_files
+from variants.model_folder import left_out, model_files
 from variants.paths import resolve
+from variants.safety.files import copy, in_hub_store, read_json, regular_file
 from variants.step import CONTENT, Role
+
+WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,31 @@ class Source:
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Copy the model's files into `out`: a link would let a later change of the folder reach into the cache.
 
-        Files of a hub snapshot are linked: they lie in a store that is addressed by content and never changed.
+        Weights in the hub's store are linked: it is addressed by content, and none of its files is changed.
         """
-        for file in model_files(resolve(self.path)):
-            if file.is_symlink():
-                _link(file.resolve(), out / file.name)
-            else:
-                shutil.copyfile(file, out / file.name)
-        config = json.loads((out / "config.json").read_text())
-        return StepReport(notes={"architectures": config.get("architectures"), "dtype": config.get("dtype")})
+        folder = resolve(self.path)
+        files = model_files(folder)
+        for file in files:
+            if not (file.suffix == WEIGHTS and in_hub_store(file) and _linked(file.resolve(), out / file.name)):
+                copy(file, out / file.name)
+        config = read_json(out / "config.json")
+        others = [
+            f"{name} was left out: it lies in the model's folder and is no part of it" for name in left_out(folder)
+        ]
+        return StepReport(
+            notes={"architectures": config.get("architectures"), "dtype": config.get("dtype")},
+            warnings=tuple(others),
+        )
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the model's files."""
-        return sum(file.stat().st_size for file in model_files(resolve(self.path)))
+        return sum(regular_file(file) for file in model_files(resolve(self.path)))
 
 
-def _link(target: Path, name: Path) -> None:
+def _linked(target: Path, name: Path) -> bool:
+    """Link a file that is never written to again; return False on another file system."""
     try:
         os.link(target, name)
-    except OSError:  # another file system
-        shutil.copyfile(target, name)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,37 @@
+"""Run llama.cpp's converter, which trusts models' code: `python -m variants.safety.converter SCRIPT ARGUMENT…`.
+
+For some architectures the converter opens the tokenizer with `trust_remote_code=True`. Here transformers refuses.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+
+def main(script: str, *arguments: str) -> None:
+    """Take transformers' ways to code of a model away, and run the script as if it had been called itself."""
+    # Before the modules that open configs and tokenizers are imported: they take these functions by name.
+    from transformers import dynamic_module_utils as code
+
+    code.get_class_in_module = code.get_cached_module_file = code.get_class_from_dynamic_module = _refuse
+    code.resolve_trust_remote_code = _never
+    sys.argv = [script, *arguments]
+    sys.path[0] = str(Path(script).parent)
+    runpy.run_path(script, run_name="__main__")
+
+
+def _refuse(*arguments: object, **options: object) -> NoReturn:
+    raise PermissionError("the model names code of its own, and no code of a model is ever run")
+
+
+def _never(trust: object, model: object, has_local_code: object, has_remote_code: object, *rest: object) -> bool:
+    if has_remote_code:
+        _refuse()
+    return False
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
