@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,7 +64,8 @@ def left_out(folder: Path) -> list[str]:
 
 
 def _matching(folder: Path, patterns: Iterable[str]) -> set[Path]:
-    return {file for pattern in patterns for file in folder.glob(pattern)}
+    # Not `glob`: it passes over links to nothing where a pattern is a plain name.
+    return {file for file in folder.iterdir() for pattern in patterns if fnmatchcase(file.name, pattern)}
 
 
 def _refuse_weights(folder: Path, weights: Sequence[Path]) -> NoReturn:

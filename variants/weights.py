@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from re import fullmatch
 
 from variants.errors import UserError
 from variants.safety.files import read_json, regular_file
@@ -15,6 +16,7 @@ NF4 = ".quant_state.bitsandbytes__nf4"
 NF4_SCALES = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4)
 INT8_SCALES = (".SCB", ".weight_format")
 INDEX, SINGLE, ADAPTER = "model.safetensors.index.json", "model.safetensors", "adapter_model.safetensors"
+SHARD = r"[\w.-]+\.safetensors"
 LENGTH_BYTES, LARGEST_HEADER = 8, 100_000_000
 """A safetensors file starts with the length of its header; the format's own limit of that (safetensors' README)."""
 
@@ -47,7 +49,7 @@ def _shards(index: Path) -> list[str]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise UserError(f"{index}: weight_map: got {weight_map!r:.60}, allowed: tensors and files; fetch it again")
     for shard in weight_map.values():
-        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+        if not (isinstance(shard, str) and fullmatch(SHARD, shard)):
             raise UserError(f"{index}: shard {shard!r:.60}, allowed: a *.safetensors file of the same folder")
         if not os.path.lexists(index.parent / shard):
             raise UserError(f"{index.parent}: shard {shard} is named in {index.name} but missing; fetch it again")
