@@ -22,6 +22,8 @@ TOKENIZER = (
 """The files that a tokenizer may consist of."""
 TAKEN = ("config.json", "generation_config.json", INDEX, *TOKENIZER)
 """The files that belong to a model, with its weights: all else in its folder stays there."""
+REDIRECTS = {"config.json": "transformers_weights", "tokenizer_config.json": "fast_tokenizer_files"}
+"""Keys by which transformers, and no other engine, takes other files of the folder."""
 FETCHED = (*TAKEN, *CONFIGS, "*.safetensors")
 COPY = "consolidated*"
 """What a second copy of the weights is called that Mistral's own library reads."""
@@ -48,8 +50,9 @@ def model_files(folder: Path) -> list[Path]:
     for file in taken:
         regular_file(file)
     refuse_code(folder)
-    if "transformers_weights" in read_json(folder / "config.json"):
-        raise UserError(f"{folder}: config.json names other weights (transformers_weights); delete that key")
+    for name, key in REDIRECTS.items():
+        if folder / name in taken and read_json(folder / name).get(key):
+            raise UserError(f"{folder / name}: {key} has transformers read other files than llama.cpp; delete the key")
     if not {file.name for file in taken} & {"tokenizer.json", "tokenizer.model", "vocab.json"}:
         raise UserError(f"{folder}: no tokenizer (tokenizer.json or tokenizer.model); fetch it again")
     for file in weights:
@@ -65,7 +68,8 @@ def left_out(folder: Path) -> list[str]:
 
 def _matching(folder: Path, patterns: Iterable[str]) -> set[Path]:
     # Not `glob`: it passes over links to nothing where a pattern is a plain name.
-    return {file for file in folder.iterdir() for pattern in patterns if fnmatchcase(file.name, pattern)}
+    files = [file for file in folder.iterdir() if file.name.isprintable()]
+    return {file for file in files for pattern in patterns if fnmatchcase(file.name, pattern)}
 
 
 def _refuse_weights(folder: Path, weights: Sequence[Path]) -> NoReturn:
@@ -77,7 +81,7 @@ def _refuse_weights(folder: Path, weights: Sequence[Path]) -> NoReturn:
         )
     if not os.path.lexists(folder / "config.json"):
         raise UserError(f"{folder}: no config.json there; a model is a folder with config.json and *.safetensors")
-    if others := sorted(file.name for file in folder.glob("*.safetensors")):
+    if others := sorted(file.name for file in _matching(folder, ("*.safetensors",))):
         cure = f"fetch {INDEX}" if len(others) > 1 else "rename it"
         raise UserError(f"{folder}: weights {others[0]}, allowed: {SINGLE}, or shards with {INDEX}; {cure}")
     if pickles := sorted(file.name for file in _matching(folder, PICKLES)):

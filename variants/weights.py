@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from re import fullmatch
+from reprlib import repr as shortened
 
 from variants.errors import UserError
 from variants.safety.files import read_json, regular_file
@@ -47,10 +48,10 @@ def weight_files(folder: Path) -> list[Path]:
 def _shards(index: Path) -> list[str]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise UserError(f"{index}: weight_map: got {weight_map!r:.60}, allowed: tensors and files; fetch it again")
+        raise UserError(f"{index}: weight_map: got {shortened(weight_map)}, allowed: tensors and files; fetch it again")
     for shard in weight_map.values():
         if not (isinstance(shard, str) and fullmatch(SHARD, shard)):
-            raise UserError(f"{index}: shard {shard!r:.60}, allowed: a *.safetensors file of the same folder")
+            raise UserError(f"{index}: shard {shortened(shard)}, allowed: a *.safetensors file of the same folder")
         if not os.path.lexists(index.parent / shard):
             raise UserError(f"{index.parent}: shard {shard} is named in {index.name} but missing; fetch it again")
     return sorted(set(weight_map.values()))

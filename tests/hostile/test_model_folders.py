@@ -158,7 +158,12 @@ def test_an_index_that_is_none(folder: Path, index: object) -> None:
     assert INDEX in complaint(folder)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b'{"a": ', b'"auto_map"'])
+DEEP = b'{"auto_map": ' + b"[" * 900 + b"]" * 900 + b', "weight_map": 1}'
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b"\xff\xfe\x00", b"[" * 100_000, b'{"a": ', b'"auto_map"', DEEP]
+)
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", INDEX])
 def test_a_configuration_that_is_no_object(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)

@@ -51,6 +51,7 @@ def test_what_is_no_file_of_a_model_stays_where_it_is(folder: Path, tmp_path: Pa
     (folder / "notes.txt").symlink_to("/etc/passwd")
     (folder / "secret.json").write_text("{}")
     (folder / "README.md").write_text("")
+    (folder / os.fsdecode(b"a\n\xff.model")).write_text("")
     build_source(folder, tmp_path / "out")
     taken = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == taken
@@ -69,6 +70,13 @@ def test_a_later_write_to_the_source_changes_no_artifact(folder: Path, tmp_path:
     assert (tmp_path / "out/model.safetensors").read_bytes() == before
     assert not (tmp_path / "out/model.safetensors").is_symlink()
     assert (tmp_path / "out/merges.txt").read_text() == "a b"
+
+
+def test_a_record_holds_words_of_a_config_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    (folder / "config.json").write_text('{"architectures": ["A\\ud800", NaN], "dtype": "bfloat16"}')
+    (tmp_path / "out").mkdir()
+    notes = Source(str(folder)).run(None, tmp_path / "out", "cpu").notes
+    assert notes == {"architectures": None, "dtype": "bfloat16"}
 
 
 @pytest.fixture
@@ -166,6 +174,13 @@ def test_weights_of_another_name_are_refused_with_what_to_do(folder: Path) -> No
     assert f"fetch {INDEX}" in complaint(folder)
 
 
-def test_a_config_does_not_choose_other_weights(folder: Path) -> None:
-    (folder / "config.json").write_text('{"transformers_weights": "other.safetensors"}')
-    assert "transformers_weights" in complaint(folder)
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("config.json", "transformers_weights", "other.safetensors"),
+        ("tokenizer_config.json", "fast_tokenizer_files", ["tokenizer.4.0.json"]),
+    ],
+)
+def test_a_config_does_not_choose_other_files_for_one_engine(folder: Path, file: str, key: str, value: object) -> None:
+    (folder / file).write_text(json.dumps({key: value}))
+    assert f"{file}: {key} has transformers read other files" in complaint(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from reprlib import repr as shortened
 
 from variants.errors import UserError
 from variants.safety.files import read_json
@@ -27,7 +28,7 @@ def refuse_code(folder: Path) -> None:
             for key, value in _entries(read_json(folder / name)):
                 if _is_code(key, value):
                     raise UserError(
-                        f"{folder / name}: {key} names code ({_shown(value)}), and no code of a model is ever run; "
+                        f"{folder / name}: {key} names code ({shortened(value)}), and no code of a model is ever run; "
                         "delete the key if transformers has the architecture itself, else choose another model"
                     )
     if os.path.lexists(folder / CUSTOM_GENERATE):
@@ -53,8 +54,3 @@ def _entries(value: object, key: str = "") -> Iterator[tuple[str, object]]:
             waiting += [(key if kernel else name, one) for name, one in value.items()]
         elif isinstance(value, list):
             waiting += [(key, one) for one in value]
-
-
-def _shown(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else text[:79] + "…"

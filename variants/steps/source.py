@@ -48,13 +48,19 @@ class Source:
             f"{name} was left out: it lies in the model's folder and is no part of it" for name in left_out(folder)
         ]
         return StepReport(
-            notes={"architectures": config.get("architectures"), "dtype": config.get("dtype")},
+            notes={"architectures": _stated(config.get("architectures")), "dtype": _stated(config.get("dtype"))},
             warnings=tuple(others),
         )
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the model's files."""
         return sum(regular_file(file) for file in model_files(resolve(self.path)))
+
+
+def _stated(value: object) -> object:
+    """Return what a config states where it is a word or a list of words: a record holds nothing else of a stranger."""
+    words = value if isinstance(value, list) else [value]
+    return value if all(isinstance(word, str) and word.isidentifier() for word in words) else None
 
 
 def _linked(target: Path, name: Path) -> bool:
