@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import make
 from tests.model_folders import INDEX, complaint, small_folder, weights
 from variants.step import content_sha256
 from variants.steps.source import Source
 from variants.weights import tensors
-
-Catalogue = Mapping[str, Mapping[str, object]]
 
 
 @pytest.fixture
@@ -134,27 +130,19 @@ def test_the_index_decides_which_weights_are_the_model_and_others_are_named(fold
     assert content_sha256(str(folder)) == before
 
 
-def test_without_an_index_model_safetensors_is_the_model(folder: Path, tmp_path: Path) -> None:
+def test_without_an_index_model_safetensors_is_the_model_for_every_engine(folder: Path, tmp_path: Path) -> None:
+    """The converter reads every model*.safetensors of a folder, transformers one: the artifact holds no other."""
+    before = content_sha256(str(folder))
     weights(folder / "model-00001-of-00001.safetensors", "stale")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     warnings = build_source(folder, tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").glob("*.safetensors")] == ["model.safetensors"]
     assert [tensor.name for tensor in tensors(folder)] == ["a"]
+    assert content_sha256(str(folder)) == before
     assert [warning.partition(" ")[0] for warning in warnings] == [
         "model-00001-of-00001.safetensors",
         "pytorch_model.bin",
     ]
-
-
-def test_both_engines_get_the_same_weights(tiny_model: Path, tmp_path: Path, cache: Path, catalogue: Catalogue) -> None:
-    """The converter reads every model*.safetensors of a folder, transformers model.safetensors alone."""
-    clean = make(cache, catalogue, ["source"])  # type: ignore[arg-type]
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for file in tiny_model.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    weights(folder / "model-old.safetensors", "stale")
-    same = make(cache, {**catalogue, "source": {**catalogue["source"], "path": str(folder)}}, ["source"])  # type: ignore[dict-item]
-    assert (same.fingerprint, same.n_parameters) == (clean.fingerprint, clean.n_parameters)
 
 
 def test_an_adapter_is_no_model(folder: Path) -> None:
