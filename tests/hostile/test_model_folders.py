@@ -16,7 +16,7 @@ from tests.model_folders import INDEX, complaint, small_folder, weights
 from variants.artifact import Artifact
 from variants.errors import UserError
 from variants.model_folder import model_files
-from variants.steps.gguf import Gguf
+from variants.steps.gguf import Gguf, run_converter
 
 
 @pytest.fixture
@@ -156,6 +156,22 @@ def test_a_header_that_cannot_be_is_refused_before_it_is_read(folder: Path) -> N
 def test_an_index_that_is_none(folder: Path, index: object) -> None:
     (folder / INDEX).write_text(json.dumps(index))
     assert INDEX in complaint(folder)
+
+
+def test_the_converter_gets_no_network_no_input_and_nothing_of_the_shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THE_SHELL", "1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reach = f"socket.create_connection({server.getsockname()!r})"
+        (tmp_path / "script.py").write_text(
+            "import os, socket, sys\n"
+            "assert not sys.stdin.read() and 'SECRET_OF_THE_SHELL' not in os.environ and os.environ['HF_HUB_OFFLINE']\n"
+            + reach
+        )
+        code, last_line = run_converter(tmp_path / "script.py")
+    assert code == 1
+    assert last_line == "PermissionError: the converter needs no network, and gets none"
 
 
 DEEP = b'{"auto_map": ' + b"[" * 900 + b"]" * 900 + b', "weight_map": 1}'

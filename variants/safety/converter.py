@@ -1,6 +1,7 @@
 """Run llama.cpp's converter, which trusts models' code: `python -m variants.safety.converter SCRIPT ARGUMENT…`.
 
-For some architectures the converter opens the tokenizer with `trust_remote_code=True`. Here transformers refuses.
+For some architectures the converter opens the tokenizer with `trust_remote_code=True`. Here transformers refuses, and
+no socket opens.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import NoReturn
 
 
 def main(script: str, *arguments: str) -> None:
-    """Take transformers' ways to code of a model away, and run the script as if it had been called itself."""
+    """Take the ways to code of a model and to the network away, and run the script as if it had been called itself."""
     # Before the modules that open configs and tokenizers are imported: they take these functions by name.
     from transformers import dynamic_module_utils as code
 
     code.get_class_in_module = code.get_cached_module_file = code.get_class_from_dynamic_module = _refuse
     code.resolve_trust_remote_code = _never
+    sys.addaudithook(_no_network)
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).parent)
     runpy.run_path(script, run_name="__main__")
@@ -25,6 +27,11 @@ def main(script: str, *arguments: str) -> None:
 
 def _refuse(*arguments: object, **options: object) -> NoReturn:
     raise PermissionError("the model names code of its own, and no code of a model is ever run")
+
+
+def _no_network(event: str, arguments: object) -> None:
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+        raise PermissionError("the converter needs no network, and gets none")
 
 
 def _never(trust: object, model: object, has_local_code: object, has_remote_code: object, *rest: object) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -46,8 +45,8 @@ class Gguf:
         assert parent is not None
         if not CONVERTER.is_file():
             raise UserError(f"{CONVERTER}: the GGUF converter is missing; run `make setup`")
-        command = [sys.executable, "-m", "variants.safety.converter", str(CONVERTER), str(parent.path)]
-        code, last_line = _logged([*command, "--outtype", self.type, "--outfile", str(out / "model.gguf")])
+        options = ("--outtype", self.type, "--outfile", str(out / "model.gguf"))
+        code, last_line = run_converter(CONVERTER, str(parent.path), *options)
         if code != 0:
             architectures = read_json(parent.path / "config.json").get("architectures")
             raise UserError(
@@ -61,8 +60,9 @@ class Gguf:
         return n_parameters * BITS[self.type] // 8
 
 
-def _logged(command: Sequence[str]) -> tuple[int, str]:
+def run_converter(script: Path, *arguments: str) -> tuple[int, str]:
     """Run the converter, its output on this process's standard error; return its exit status and last line."""
+    command = [sys.executable, "-m", "variants.safety.converter", str(script), *arguments]
     last_line = "it printed nothing"
     with subprocess.Popen(
         command,
