@@ -106,7 +106,7 @@ def _directory(path: Path) -> None:
 
 
 def _dangling(path: Path) -> None:
-    path.symlink_to("nowhere")
+    path.symlink_to("no\nwhere")
 
 
 def _circle(path: Path) -> None:

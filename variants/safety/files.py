@@ -30,14 +30,15 @@ def regular_file(path: Path) -> int:
     try:
         status = path.stat()
     except OSError as error:
-        link = f"a link to {path.readlink()}, " if path.is_symlink() else ""
+        link = f"a link to {str(path.readlink())!r}, " if path.is_symlink() else ""
         raise UserError(f"{path}: {link}{error.strerror}; fetch it again") from None
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path}: {KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, allowed: a file; fetch it again")
     if not os.access(path, os.R_OK):
         raise UserError(f"{path}: cannot be read (Permission denied); make it readable")
     if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()) and not in_hub_store(path):
-        raise UserError(f"{path}: a link out of its folder, to {path.resolve()}; put a copy of the file in its place")
+        target = str(path.resolve())
+        raise UserError(f"{path}: a link out of its folder, to {target!r}; put a copy of the file in its place")
     return status.st_size
 
 
