@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ import pytest
 from bench.cli import main
 from tests.model_folders import INDEX, complaint, small_folder, weights
 from variants.artifact import Artifact
+from variants.child import start
 from variants.errors import UserError
 from variants.model_folder import model_files
-from variants.steps.gguf import Gguf, run_converter
+from variants.safety.converter import LAUNCHER
+from variants.steps.gguf import Gguf
 
 
 @pytest.fixture
@@ -169,9 +173,10 @@ def test_the_converter_gets_no_network_no_input_and_nothing_of_the_shell(
             "assert not sys.stdin.read() and 'SECRET_OF_THE_SHELL' not in os.environ and os.environ['HF_HUB_OFFLINE']\n"
             + reach
         )
-        code, last_line = run_converter(tmp_path / "script.py")
-    assert code == 1
-    assert last_line == "PermissionError: the converter needs no network, and gets none"
+        command = [sys.executable, str(LAUNCHER), str(tmp_path / "script.py")]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, **start(offline=True))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "PermissionError: the converter needs no network, and gets none"
 
 
 DEEP = b'{"auto_map": ' + b"[" * 900 + b"]" * 900 + b', "weight_map": 1}'

@@ -1,4 +1,4 @@
-"""Run llama.cpp's converter, which trusts models' code: `python -m variants.safety.converter SCRIPT ARGUMENT…`.
+"""Run llama.cpp's converter, which trusts models' code: `python variants/safety/converter.py SCRIPT ARGUMENT…`.
 
 For some architectures the converter opens the tokenizer with `trust_remote_code=True`. Here transformers refuses, and
 no socket opens.
@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+LAUNCHER = Path(__file__)
+
 
 def main(script: str, *arguments: str) -> None:
     """Take the ways to code of a model and to the network away, and run the script as if it had been called itself."""
+    sys.path[0] = str(Path(script).parent)
     # Before the modules that open configs and tokenizers are imported: they take these functions by name.
     from transformers import dynamic_module_utils as code
 
@@ -21,7 +24,6 @@ def main(script: str, *arguments: str) -> None:
     code.resolve_trust_remote_code = _never
     sys.addaudithook(_no_network)
     sys.argv = [script, *arguments]
-    sys.path[0] = str(Path(script).parent)
     runpy.run_path(script, run_name="__main__")
 
 

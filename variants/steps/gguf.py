@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +13,7 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, StepReport
 from variants.child import start
 from variants.errors import UserError
-from variants.paths import ROOT
+from variants.safety.converter import LAUNCHER
 from variants.safety.files import read_json
 from variants.step import Role
 
@@ -45,8 +46,8 @@ class Gguf:
         assert parent is not None
         if not CONVERTER.is_file():
             raise UserError(f"{CONVERTER}: the GGUF converter is missing; run `make setup`")
-        options = ("--outtype", self.type, "--outfile", str(out / "model.gguf"))
-        code, last_line = run_converter(CONVERTER, str(parent.path), *options)
+        command = [sys.executable, str(LAUNCHER), str(CONVERTER), str(parent.path), "--outtype", self.type]
+        code, last_line = _logged([*command, "--outfile", str(out / "model.gguf")])
         if code != 0:
             architectures = read_json(parent.path / "config.json").get("architectures")
             raise UserError(
@@ -60,9 +61,8 @@ class Gguf:
         return n_parameters * BITS[self.type] // 8
 
 
-def run_converter(script: Path, *arguments: str) -> tuple[int, str]:
+def _logged(command: Sequence[str]) -> tuple[int, str]:
     """Run the converter, its output on this process's standard error; return its exit status and last line."""
-    command = [sys.executable, "-m", "variants.safety.converter", str(script), *arguments]
     last_line = "it printed nothing"
     with subprocess.Popen(
         command,
@@ -70,7 +70,6 @@ def run_converter(script: Path, *arguments: str) -> tuple[int, str]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        cwd=ROOT,
         **start(offline=True),
     ) as process:
         assert process.stdout is not None
