@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.machine.git import ancestors, git_environment
 from bench.records.file import dumps, sealed
 from bench.records.values import LATENCIES
 from bench.selftest import raw_values, records
