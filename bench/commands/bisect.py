@@ -1,6 +1,7 @@
 """`bench bisect`: find the commit that made a metric worse, by halves, in a worktree of its own.
 
-Git names the commits, this process measures one after the other, and what measures ends with it, however it ends. Every commit runs its own code in the environment of this checkout: the interpreter that runs this, with its packages
+Git names the commits, this process measures one after the other, and what measures ends with it, however it ends.
+Every commit runs its own code in the environment of this checkout: the interpreter that runs this, with its packages
 and its GGUF converter. What is measured lies under `bisect` in the cache and nowhere else; the user's checkout, index,
 branches and results stay as they are. Artifacts are shared only between commits whose `variants/` is the same: a
 fingerprint names the settings of a step and not its code.
@@ -50,11 +51,17 @@ class Bisection:
     overrides: tuple[str, ...]
     place: str
     results: str
+    folder: str = ""
 
     @property
     def tree(self) -> Path:
         """Return the worktree."""
         return Path(self.place) / "tree"
+
+    @property
+    def project(self) -> Path:
+        """Return the project in the worktree: its folder in a larger repository, else all of it."""
+        return self.tree / self.folder
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[s
     asked = (*_needed(_metric(metric), overrides), *overrides)
     with worktree(Cache.default().bisect, ends[1]) as place:
         digest = hashlib.sha256("\n".join([variant, *sorted(asked)]).encode()).hexdigest()[:12]
-        bisection = Bisection(metric, variant, ends[0], asked, str(place), str(place / "results" / digest))
+        folder = (run_git(ROOT, "rev-parse", "--show-prefix") or "").removesuffix("\n")
+        bisection = Bisection(metric, variant, ends[0], asked, str(place), str(place / "results" / digest), folder)
         _print_environment(*ends)
         _check_ends(bisection, *ends)
         return _search(bisection, *ends)
@@ -181,17 +189,19 @@ def _try(bisection: Bisection, sha: str) -> Evidence:
 def _measure(bisection: Bisection, sha: str) -> str:
     """Run the commit's own code on the variant; return why that failed, or nothing."""
     _git(bisection, "checkout", "--quiet", "--force", "--detach", sha)
-    code = _git(bisection, "rev-parse", "HEAD:variants").strip()[:12]
+    if not (bisection.project / "variants").is_dir():
+        return "the project is not in this commit"
+    code = _git(bisection, "rev-parse", f"HEAD:{bisection.folder}variants").strip()[:12]
     places = [f"results_dir={bisection.results}", f"cache_dir={Path(bisection.place) / 'artifacts' / code}"]
     command = [sys.executable, "-m", "bench.cli", "run", f"variant={bisection.variant}", *bisection.overrides, *places]
     log = Path(bisection.place) / "logs" / f"{sha[:12]}.log"
     log.parent.mkdir(exist_ok=True)
-    code = _run(command, bisection.tree, log)
-    if code == 0:
+    ended = _run(command, bisection.project, log)
+    if ended == 0:
         return ""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["no message"]
     why = next((line for line in lines if line.startswith(("failed", "bench:"))), lines[-1])
-    return f"exit {code}: {why} (log {log})"
+    return f"exit {ended}: {why} (log {log})"
 
 
 def _run(command: Sequence[str], folder: Path, log: Path) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -69,10 +69,11 @@ def _handled(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handl
 
 
 def _remove(place: Path) -> None:
-    run_git(ROOT, "worktree", "remove", "--force", "--force", str(place / "tree"))
+    """Remove the worktree, also one that git had not finished, and what was built in it."""
     for name in ("tree", "artifacts"):
         shutil.rmtree(place / name, ignore_errors=True)
-    common = ROOT / (run_git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
-    for known in common.glob("worktrees/*/gitdir"):  # git keeps one that was interrupted while it was made
-        if Path(known.read_text().strip()) == place / "tree" / ".git":
-            shutil.rmtree(known.parent)
+    with suppress(UserError):  # where git refuses there is no worktree of ours
+        common = ROOT / (run_git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
+        for known in common.glob("worktrees/*/gitdir"):
+            if (known.parent / known.read_text().strip()).resolve() == place / "tree" / ".git":
+                shutil.rmtree(known.parent)

@@ -82,6 +82,7 @@ def _taken(lock: Path, waiting: Callable[[str], None]) -> int:
 
 def _opened(lock: Path) -> int:
     """Open the file of a lock, or make it for all users; a link to another file is none. Raises OSError."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     while True:
         # Linux may refuse to create a file that another user has made there already: it is opened first.
