@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -21,21 +21,37 @@ Content = tuple[Kind, str]
 
 CODE = ("bench", "conf", "variants")
 """The folders of the project's code and configuration."""
+CACHE_TAG = "CACHEDIR.TAG"
+"""The file that marks a folder as a cache: https://bford.info/cachedir/"""
 _CODE_SUFFIXES = (".py", ".yaml", ".so", ".pyd", ".pyc")
-_RECORD = re.compile(r"(.*/)?(no-commit|[0-9a-f]{12})(-dirty(-[0-9a-f]+)?)?/[^/]+\.r\d+\.json[^/]*")
+_RECORD = re.compile(r"(.+/)?[^/]+/(no-commit|[0-9a-f]{12})(-dirty(-[0-9a-f]+)?)?/[^/]+\.r\d+\.json[^/]*")
 _LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
 _HEAD_BYTES = 8000
 """A file with a zero byte in so many is binary to git."""
 
 
 def is_code(name: str) -> bool:
-    """Return whether Python or the configuration would read a file of this name: it counts even if git ignores it."""
-    return name.endswith(_CODE_SUFFIXES) and "__pycache__" not in name
+    """Return whether Python or the configuration would read a file of this path: it counts even if git ignores it."""
+    folder, slash, _ = name.partition("/")
+    in_place = not slash or folder in CODE  # the project's folder is where Python looks first
+    return in_place and name.endswith(_CODE_SUFFIXES) and "__pycache__" not in name
 
 
 def is_record(name: str) -> bool:
     """Return whether a file is called and placed as a record is (`<label>/<variant>.r0.json`), or one half written."""
     return _RECORD.fullmatch(name) is not None
+
+
+def written_by_sweeps(names: Iterable[str]) -> tuple[str, ...]:
+    """Return how the paths begin of what sweeps write besides records: reports next to records, and marked caches."""
+    begins = {"results/"}
+    for name in names:
+        if is_record(name):
+            *results, _, _, _ = name.split("/")
+            begins.add("/".join([*results, "report/"]))
+        elif name.endswith(f"/{CACHE_TAG}"):
+            begins.add(name.removesuffix(CACHE_TAG))
+    return tuple(begins)
 
 
 def content_of(path: Path, committed: Content | None, digits: int) -> Content | None:

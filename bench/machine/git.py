@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.machine.files import CODE, Content, Kind, content_of, is_code, is_record
+from bench.machine.files import CODE, Content, Kind, content_of, is_code, is_record, written_by_sweeps
 from variants.errors import UserError
 
 OVERRIDES = (
@@ -50,8 +50,8 @@ class State:
 
 
 def git_environment() -> dict[str, str]:
-    """Return the environment of a git command: that of this process without git's own variables."""
-    return {name: text for name, text in os.environ.items() if not name.startswith("GIT_")} | SETTINGS
+    """Return the variables of this process without those that git reads: they may name another repository."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
 
 
 def run_git(folder: Path, *arguments: str) -> str | None:
@@ -68,8 +68,9 @@ def _output(folder: Path, *arguments: str) -> bytes | None:
         return None
     options = [part for override in OVERRIDES for part in ("-c", override)]
     command = ["git", "-C", str(folder), *options, *arguments]
+    environment = git_environment() | SETTINGS
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=git_environment())
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment)
     except OSError:
         return None
     if done.returncode == 0:
@@ -97,7 +98,8 @@ def state(folder: Path) -> State:
     """Return the state of the project that a folder belongs to.
 
     It covers the project's own folder: the rest of a larger repository is no part of what is measured. What a sweep
-    writes is left out, as it does not change what the next one measures: `results/`, and records wherever they lie.
+    writes is left out, as it does not change what the next one measures: `results/`, and wherever they lie records,
+    the reports next to them and caches.
     """
     return _state(project_of(folder))
 
@@ -110,11 +112,14 @@ def _state(project: Path) -> State:
         return State(None, True, _tree_without_git(project))
     code, (names, sparse) = _code(project), _listed(project)
     digest, dirty = hashlib.sha256(), False
+    written = written_by_sweeps(names)
+    if any({"", ".", ".."}.intersection(name.rstrip("/").split("/")) for name in (*committed, *names)):
+        raise UserError(f"git: the index or HEAD of {project} is damaged: a file in it has no proper name")
     for name in sorted({*committed, *names, *code}):
-        if name.split("/", 1)[0] == "results" or is_record(name):
+        if not is_code(name) and (is_record(name) or f"{name}/".startswith(written)):
             continue
         now = _now(project / name, committed.get(name), len(sha))
-        if now == committed.get(name) or (now is None and name in sparse and name not in code):
+        if now == committed.get(name) or (now is None and name in sparse and not is_code(name)):
             continue
         kind, identity = now or ("gone", "")
         digest.update(os.fsencode(name) + b"\0" + f"{kind} {identity}\0".encode())
@@ -124,7 +129,7 @@ def _state(project: Path) -> State:
 
 def _now(path: Path, committed: Content | None, digits: int) -> Content | None:
     """Return what a file is now, None where there is none. A nested repository is its commit, and how that differs."""
-    if not os.path.lexists(path / ".git"):
+    if path.is_symlink() or not os.path.lexists(path / ".git"):
         return content_of(path, committed, digits)
     inner = _state(path)
     return "repository", f"{inner.sha}" if not inner.dirty else f"{inner.sha} {inner.tree}"
@@ -157,7 +162,7 @@ def _needed(project: Path, *arguments: str) -> str:
 def _code(project: Path) -> set[str]:
     """Return the files that Python or the configuration would read, whether git ignores them or not."""
     places = [*project.glob("*"), *(path for folder in CODE for path in (project / folder).rglob("*"))]
-    return {name for path in places if is_code(name := str(path.relative_to(project))) and path.is_file()}
+    return {name for path in places if is_code(name := path.relative_to(project).as_posix()) and path.is_file()}
 
 
 def _tree_without_git(root: Path) -> str:
