@@ -14,6 +14,7 @@ from bench.history.series import BranchCommit, ChangePoint, Point, Series, Value
 from bench.machine.git import commit_of, project_of, run_git, shallow_note
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric, difference
+from bench.records.revision import short
 from bench.records.selection import Wanted
 from variants.errors import UserError
 
@@ -61,7 +62,8 @@ def history(
         raise UserError(f"no records under {results}: run `make bench`")
     line = branch_commits(results, branch)
     if not line:
-        raise UserError(f"--branch: git knows no commits of {branch!r} in {results}")
+        note = f" ({shallow})" if (shallow := shallow_note(results)) else ""
+        raise UserError(f"--branch: git knows no commits of {short(repr(branch))} in {results}{note}")
     commits = {commit.sha: commit for commit in line}
     everything, left_out = read_values(results, kept)
     on_branch = [values for values in everything if values.sha in commits]

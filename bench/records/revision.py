@@ -23,15 +23,16 @@ def resolve_revision(revision: str, results: Path) -> tuple[str, str | None]:
         now = git.state(results) if results.exists() else None
         return (now.sha, f"-{now.tree}" if now.dirty else "") if now and now.sha else ("no-commit", "")
     name, dirty, tree = revision.partition("-dirty")
+    dirty = dirty if re.fullmatch(r"(-\w{0,64})?", tree, re.ASCII) else ""
     for asked, state in ((revision, None), (name, tree)) if dirty else ((revision, None),):
         sha = git.commit_of(results, asked)
         if sha:
             return sha, state
         # Records travel further than commits: a shallow clone has not the history that they name.
-        is_sha = re.fullmatch("[0-9a-f]{4,40}|no-commit", asked)
-        recorded = {path.name.partition("-dirty")[0] for path in results.glob(f"*/{asked[:12]}*") if is_sha}
-        if len(recorded) == 1:
-            return recorded.pop(), state
+        if re.fullmatch("[0-9a-f]{4,40}|no-commit", asked):
+            recorded = {path.name.partition("-dirty")[0] for path in results.glob(f"*/{asked[:12]}*")}
+            if len(recorded) == 1:
+                return recorded.pop(), state
     note = git.shallow_note(results)
     why = f" ({note})" if note else ""
     raise UserError(f"unknown revision {short(repr(revision))}{why}: choose one of: {choices(results)}")
