@@ -197,5 +197,5 @@ def shallow_note(folder: Path) -> str:
 
 def subject_of(folder: Path, sha: str) -> str:
     """Return the first line of the message of a commit."""
-    asked = ("rev-list", "--no-walk", "--encoding=UTF-8", "--format=%s", sha)
+    asked = ("rev-list", "--no-walk", "--ignore-missing", "--encoding=UTF-8", "--format=%s", sha)
     return (run_git(project_of(folder), *asked) or "").partition("\n")[2].removesuffix("\n")
