@@ -20,6 +20,7 @@ import pytest
 from bench.commands.bisect import BAD, GOOD, Bisection, _compared
 from bench.commands.worktree import ENDINGS
 from bench.machine.git import run_git
+from bench.selftest import scratch
 from tests.checkout import SIZE, Checkout, q4
 from variants.paths import ROOT
 
@@ -41,9 +42,7 @@ class Project:
         self.shas = [self._commit(number) for number in range(COMMITS)]
 
     def git(self, *arguments: str) -> str:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-        command = ["git", "-C", str(self.root), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return scratch.git(self.root, *arguments)
 
     def _commit(self, number: int) -> str:
         steps = self.root / "conf" / "steps" / "default.yaml"
