@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from bench.history.branch import History, history
 from bench.history.series import Series
 from bench.records.selection import Wanted
-from bench.selftest import records, repository
+from bench.selftest import records, repository, scratch
 from variants.cache import Cache
 
 Change = Callable[[int, dict[str, Any]], None]
@@ -25,9 +24,7 @@ class Branch:
         self.shas = repository.make_commits(root, commits)
 
     def git(self, *arguments: str) -> str:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", "-C", str(self.root), *identity, *arguments], check=True, capture_output=True)
-        return done.stdout.decode().strip()
+        return scratch.git(self.root, *arguments)
 
     def measure(
         self,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.compare.comparison import Comparison, compare
 from bench.compare.verdict import Verdict, VerdictLine
-from bench.selftest import records
+from bench.selftest import records, scratch
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -26,9 +25,7 @@ class Checkout:
         self.base, self.head = (self._commit(name) for name in ("base", "head"))
 
     def git(self, *arguments: str) -> str:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-        command = ["git", "-C", str(self.root), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return scratch.git(self.root, *arguments)
 
     def _commit(self, message: str) -> str:
         self.git("commit", "-q", "--allow-empty", "-m", message)

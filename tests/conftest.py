@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from variants.artifact import Artifact
 from variants.build import build
 from variants.cache import Cache
 from variants.step import plan
+
+for variable in [name for name in os.environ if name.startswith("GIT_")]:
+    del os.environ[variable]  # a hook that runs the tests names its own repository: scratch commits would go there
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def wanted_of(arguments: Namespace, results: Path) -> Wanted:
     from bench.records.revision import wanted_commit
     from bench.records.selection import Wanted
 
-    commit = arguments.commit and wanted_commit(arguments.commit, results)
+    commit = None if arguments.commit is None else wanted_commit(arguments.commit, results)
     return Wanted(commit, arguments.machine, arguments.sweep)
 
 

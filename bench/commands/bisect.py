@@ -1,5 +1,6 @@
-"""`bench bisect`: find the commit that made a metric worse, by `git bisect run` in a worktree of its own.
+"""`bench bisect`: find the commit that made a metric worse, by halves, in a worktree of its own.
 
+Git names the commits, this process measures one after the other, and what measures ends with it, however it ends.
 Every commit runs its own code in the environment of this checkout: the interpreter that runs this, with its packages
 and its GGUF converter. What is measured lies under `bisect` in the cache and nowhere else; the user's checkout, index,
 branches and results stay as they are. Artifacts are shared only between commits whose `variants/` is the same: a
@@ -14,26 +15,28 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from bench.commands.worktree import NO_HOOKS, worktree
+from bench.commands.worktree import worktree
 from bench.compare.verdict import VerdictLine
-from bench.machine.git import commit_of, run_git
+from bench.machine.git import commit_of, run_git, shallow_note, subject_of
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric
+from bench.records.revision import short
 from bench.sweep.request import keys
 from bench.terminal import say, shown
 from variants.cache import Cache
+from variants.child import start
 from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import ROOT
 
-GOOD, BAD, SKIP = 0, 1, 125
-"""What `git bisect run` understands; a commit is skipped where it cannot be built, measured or compared."""
+GOOD, BAD, SKIP = "good", "bad", "skip"
+"""A commit is skipped where it cannot be built, measured or compared."""
 OWN_KEYS = ("variant", "results_dir", "cache_dir")
 ENVIRONMENT = ("constraints.txt", "pyproject.toml")
 
@@ -48,6 +51,7 @@ class Bisection:
     overrides: tuple[str, ...]
     place: str
     results: str
+    folder: str = ""
 
     @property
     def tree(self) -> Path:
@@ -55,14 +59,9 @@ class Bisection:
         return Path(self.place) / "tree"
 
     @property
-    def file(self) -> Path:
-        """Return the file from which each step reads what to do."""
-        return Path(self.place) / "job.json"
-
-    @property
-    def evidence(self) -> Path:
-        """Return the file in which each step leaves its evidence, as a line of JSON."""
-        return Path(self.place) / "evidence.jsonl"
+    def project(self) -> Path:
+        """Return the project in the worktree: its folder in a larger repository, else all of it."""
+        return self.tree / self.folder
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Evidence:
     """The evidence on one commit: the verdict's line, or why there is none."""
 
     sha: str
-    code: int
+    judged: str
     line: VerdictLine | None
     why: str
 
@@ -88,17 +87,18 @@ def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[s
     asked = (*_needed(_metric(metric), overrides), *overrides)
     with worktree(Cache.default().bisect, ends[1]) as place:
         digest = hashlib.sha256("\n".join([variant, *sorted(asked)]).encode()).hexdigest()[:12]
-        bisection = Bisection(metric, variant, ends[0], asked, str(place), str(place / "results" / digest))
-        bisection.file.write_bytes(msgspec.json.encode(bisection))
+        folder = (run_git(ROOT, "rev-parse", "--show-prefix") or "").removesuffix("\n")
+        bisection = Bisection(metric, variant, ends[0], asked, str(place), str(place / "results" / digest), folder)
         _print_environment(*ends)
         _check_ends(bisection, *ends)
-        return _run(bisection, *ends)
+        return _search(bisection, *ends)
 
 
 def _commit(name: str) -> str:
     sha = commit_of(ROOT, name)
     if sha is None:
-        raise UserError(f"{name!r}: no commit of this repository")
+        note = shallow_note(ROOT)
+        raise UserError(f"{short(repr(name))}: no commit of this repository{f' ({note})' if note else ''}")
     return sha
 
 
@@ -129,7 +129,7 @@ def _metric(name: str) -> Metric:
 
 
 def _print_environment(good: str, bad: str) -> None:
-    if changed := (run_git(ROOT, "diff", "--name-only", good, bad, "--", *ENVIRONMENT) or "").split():
+    if changed := (run_git(ROOT, "diff-tree", "-r", "--name-only", good, bad, "--", *ENVIRONMENT) or "").split():
         text = f"note: {', '.join(changed)} changed in between: every commit runs in this checkout's environment"
         say(text, under="  ")
 
@@ -137,87 +137,95 @@ def _print_environment(good: str, bad: str) -> None:
 def _check_ends(bisection: Bisection, good: str, bad: str) -> None:
     """Measure both ends now: the machine may have changed since. Raises UserError where they do not differ."""
     for name, sha in (("GOOD", good), ("BAD", bad)):
-        _git(bisection, "checkout", "--quiet", "--detach", sha)
-        failure = _measure(bisection, sha)
-        if failure:
+        if failure := _measure(bisection, sha):
             raise UserError(f"{name} {sha[:12]} could not be measured: {failure}")
     evidence = _compared(bisection, bad)
     _print(evidence)
-    if evidence.code != BAD:
+    if evidence.judged != BAD:
         verdict = evidence.line.verdict if evidence.line else evidence.why
         what = f"{bisection.metric} of {bisection.variant}"
         raise UserError(f"{what} is not worse at BAD {bad[:12]} than at GOOD {good[:12]}: {verdict}")
 
 
-def _run(bisection: Bisection, good: str, bad: str) -> int:
-    """Let git choose the commits, then print the first bad one. Raises UserError where skipped ones leave several."""
-    _git(bisection, "bisect", "start", bad, good)
-    step = [sys.executable, "-P", "-m", "bench.commands.bisect", str(bisection.file)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    log = Path(bisection.place) / "git.log"
-    code = _drive(["git", *NO_HOOKS, "bisect", "run", *step], bisection.tree, environment, log)
-    lines = bisection.evidence.read_bytes().splitlines() if bisection.evidence.exists() else ()
-    tried = [msgspec.json.decode(line, type=Evidence) for line in lines]
-    if code != 0:
-        goods = _git(bisection, "for-each-ref", "--format=%(refname)", "refs/bisect/good-*").split()
-        left = _git(bisection, "rev-list", "refs/bisect/bad", "--not", *goods).split()
-        skipped = "; ".join(f"{evidence.sha[:12]} {evidence.why}" for evidence in tried if evidence.code == SKIP)
-        if not skipped:
-            raise UserError(f"git bisect ended with {code}, see {log}")
-        raise UserError(f"the first bad commit is one of {', '.join(sha[:12] for sha in left)}; skipped: {skipped}")
-    first = _git(bisection, "rev-parse", "refs/bisect/bad").strip()
-    say(f"first bad commit: {first[:12]} {_subject(first)}", under="  ")
+def _search(bisection: Bisection, good: str, bad: str) -> int:
+    """Halve the commits until one is left, print it, return 0. Raises UserError where skipped ones leave several."""
+    goods, skipped = [good], dict[str, str]()
+    while untried := [sha for sha in _between(bisection, goods, bad) if sha != bad and sha not in skipped]:
+        evidence = _try(bisection, untried[0])
+        _print(evidence)
+        if evidence.judged == BAD:
+            bad = evidence.sha
+        elif evidence.judged == GOOD:
+            goods.append(evidence.sha)
+        else:
+            skipped[evidence.sha] = evidence.why
+    left = _between(bisection, goods, bad)
+    if left != [bad]:
+        some = "; ".join(f"{sha[:12]} {why}" for sha, why in skipped.items() if sha in left)
+        raise UserError(f"the first bad commit is one of {', '.join(sha[:12] for sha in left)}; skipped: {some}")
+    say(f"first bad commit: {bad[:12]} {subject_of(ROOT, bad)}", under="  ")
     say(f"records: {shown(Path(bisection.results))}")
     return 0
 
 
-def _drive(command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path) -> int:
-    """Run a command and all that it starts as one group, so that an interruption ends all of it."""
-    with log.open("w") as stream:
-        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=stream, start_new_session=True)
-        try:
-            return child.wait()
-        except BaseException:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            raise
+def _between(bisection: Bisection, goods: Sequence[str], bad: str) -> list[str]:
+    """List the commits that may be the first bad one, first those that halve them best; BAD is one of them."""
+    lines = _git(bisection, "rev-list", "--bisect-all", bad, "--not", *goods).splitlines()
+    return [line.split(" ", 1)[0] for line in lines]
 
 
 def _git(bisection: Bisection, *arguments: str) -> str:
-    output = run_git(bisection.tree, *NO_HOOKS, *arguments)
+    output = run_git(bisection.tree, *arguments)
     if output is None:
         raise UserError(f"git {shlex.join(arguments)} failed in {bisection.tree}")
     return output
 
 
-def try_commit(job_file: Path) -> int:
-    """Measure the commit that is checked out and return what `git bisect run` understands."""
-    bisection = msgspec.json.decode(job_file.read_bytes(), type=Bisection)
-    sha = _git(bisection, "rev-parse", "HEAD").strip()
+def _try(bisection: Bisection, sha: str) -> Evidence:
     failure = _measure(bisection, sha)
-    evidence = Evidence(sha, SKIP, None, failure) if failure else _compared(bisection, sha)
-    with bisection.evidence.open("ab") as stream:
-        stream.write(msgspec.json.encode(evidence) + b"\n")
-    _print(evidence)
-    return evidence.code
+    return Evidence(sha, SKIP, None, failure) if failure else _compared(bisection, sha)
 
 
 def _measure(bisection: Bisection, sha: str) -> str:
     """Run the commit's own code on the variant; return why that failed, or nothing."""
-    code = _git(bisection, "rev-parse", "HEAD:variants").strip()[:12]
+    _git(bisection, "checkout", "--quiet", "--force", "--detach", sha)
+    if not (bisection.project / "variants").is_dir():
+        return "the project is not in this commit"
+    code = _git(bisection, "rev-parse", f"HEAD:{bisection.folder}variants").strip()[:12]
     places = [f"results_dir={bisection.results}", f"cache_dir={Path(bisection.place) / 'artifacts' / code}"]
     command = [sys.executable, "-m", "bench.cli", "run", f"variant={bisection.variant}", *bisection.overrides, *places]
-    kept = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" and not key.startswith("GIT_")}
-    environment = {**kept, "PYTHONDONTWRITEBYTECODE": "1"}  # it would make the worktree dirty where nothing ignores it
     log = Path(bisection.place) / "logs" / f"{sha[:12]}.log"
     log.parent.mkdir(exist_ok=True)
-    with log.open("w") as stream:
-        done = subprocess.run(command, cwd=bisection.tree, env=environment, stdout=stream, stderr=subprocess.STDOUT)
-    if done.returncode == 0:
+    ended = _run(command, bisection.project, log)
+    if ended == 0:
         return ""
-    lines = [line.strip() for line in log.read_text().splitlines() if line.strip()] or ["no message"]
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["no message"]
     why = next((line for line in lines if line.startswith(("failed", "bench:"))), lines[-1])
-    return f"exit {done.returncode}: {why} (log {log})"
+    return f"exit {ended}: {why} (log {log})"
+
+
+def _run(command: Sequence[str], folder: Path, log: Path) -> int:
+    """Run a command and all that it starts as one group, so that an interruption ends all of it."""
+    how = start()
+    kept = {name: text for name, text in how["env"].items() if name != "PYTHONPATH"}
+    how["env"] = {**kept, "PYTHONDONTWRITEBYTECODE": "1"}  # it would make the worktree dirty where nothing ignores it
+    with log.open("w") as stream:
+        child = subprocess.Popen(command, cwd=folder, stdout=stream, stderr=stream, start_new_session=True, **how)
+        try:
+            return child.wait()
+        except BaseException:
+            _end_group(child)
+            raise
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill the process group of a child, and wait until all of it is gone: it writes where the worktree is removed."""
+    with suppress(OSError):
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        for _ in range(100):  # where nothing reaps orphans the group never ends
+            os.killpg(child.pid, 0)
+            time.sleep(0.05)
 
 
 def _compared(bisection: Bisection, sha: str) -> Evidence:
@@ -241,30 +249,21 @@ def _compared(bisection: Bisection, sha: str) -> Evidence:
 
 
 def _print(evidence: Evidence) -> None:
-    """Print the evidence on a commit to standard error: standard output is git's own while git drives."""
+    """Print the evidence on a commit to standard error: the first bad commit alone is the answer."""
     from bench.report.tables.comparison import COLUMNS, cells_of
 
     cells = dict(zip(COLUMNS, cells_of(evidence.line), strict=True)) if evidence.line else {}
-    word = {GOOD: "good", BAD: "bad", SKIP: "skip"}[evidence.code]
     numbers = f"{cells['base']} → {cells['head']} {cells['change']}".strip() if cells else ""
     interval = f"({cells['95 % interval']})" if cells and cells["95 % interval"] else ""
     p = f"{cells['test']} {cells['Holm']}".strip() if cells else ""
     parts = [
         evidence.sha[:12],
-        word,
+        evidence.judged,
         cells.get("verdict", ""),
         numbers,
         interval,
         p,
         evidence.why,
-        f"[{_subject(evidence.sha)}]",
+        f"[{subject_of(ROOT, evidence.sha)}]",
     ]
     say("  ".join(part for part in parts if part), under="  ", stderr=True)
-
-
-def _subject(sha: str) -> str:
-    return (run_git(ROOT, "show", "--no-patch", "--format=%s", sha) or "").strip()
-
-
-if __name__ == "__main__":
-    sys.exit(try_commit(Path(sys.argv[1])))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -14,7 +14,8 @@ from bench.machine.git import run_git
 from variants.errors import UserError
 from variants.paths import ROOT
 
-NO_HOOKS = ("-c", "core.hooksPath=/dev/null")
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""An interruption, an end that is asked for, a terminal that closes."""
 
 
 @contextmanager
@@ -24,37 +25,55 @@ def worktree(place: Path, sha: str) -> Iterator[Path]:
 
     place.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(place / ".lock", timeout=0), _terminated_like_interrupted():
+        with FileLock(place / ".lock", timeout=0), _ended_like_interrupted():
             _remove(place)  # what a kill left behind
             try:
-                if run_git(ROOT, *NO_HOOKS, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
+                if run_git(ROOT, "worktree", "add", "--force", "--detach", str(place / "tree"), sha) is None:
                     raise UserError(f"git could not make a worktree of {sha[:12]} in {place}")
                 yield place
             finally:
-                _remove(place)
+                with _uninterrupted():  # a closing terminal sends more than one signal
+                    _remove(place)
     except Timeout:
         raise UserError(f"another bisection of this checkout runs in {place}: wait for it, or end it") from None
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def _ended_like_interrupted() -> Iterator[None]:
+    """Let each ending raise KeyboardInterrupt; one that is ignored, as under nohup, stays ignored."""
+
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    with _handled(stop):
+        yield
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    with _handled(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], NoReturn] | signal.Handlers) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    heeded = [number for number in ENDINGS if before[number] != signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heeded:
+            signal.signal(number, before[number])
 
 
 def _remove(place: Path) -> None:
-    run_git(ROOT, "worktree", "remove", "--force", "--force", str(place / "tree"))
+    """Remove the worktree, also one that git had not finished, and what was built in it."""
     for name in ("tree", "artifacts"):
         shutil.rmtree(place / name, ignore_errors=True)
-    common = ROOT / (run_git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
-    for known in common.glob("worktrees/*/gitdir"):  # git keeps one that was interrupted while it was made
-        if Path(known.read_text().strip()) == place / "tree" / ".git":
-            shutil.rmtree(known.parent)
-    for name in ("job.json", "evidence.jsonl"):
-        (place / name).unlink(missing_ok=True)
+    with suppress(UserError):  # where git refuses there is no worktree of ours
+        common = ROOT / (run_git(ROOT, "rev-parse", "--git-common-dir") or ".git").strip()
+        for known in common.glob("worktrees/*/gitdir"):
+            if (known.parent / known.read_text().strip()).resolve() == place / "tree" / ".git":
+                shutil.rmtree(known.parent)

@@ -52,8 +52,9 @@ def find_side(
             return Side(selection, _beside(selection, left_out, results), tuple(_notes(revision, selection, results)))
     where = "".join(f", {key} {value}" for key in ("sweep", "machine") if (value := getattr(wanted[-1], key)))
     unsound = f", {len(left_out)} left out ({left_out[0]})" if left_out else ""
+    older = f" ({note})" if (note := git.shallow_note(results)) else ""
     missing = (
-        f"no records for {name} ({sha[:12]}{where}) under {results}{unsound}: "
+        f"no records for {name} ({sha[:12]}{where}) under {results}{unsound}{older}: "
         f"run `make bench` there, or choose one of: {choices(results)}"
     )
     # A sha or a state that was typed in full is meant as it stands.

@@ -11,9 +11,10 @@ from pathlib import Path
 from bench.history.changes import with_changes
 from bench.history.index import CommitValues, read_values
 from bench.history.series import BranchCommit, ChangePoint, Point, Series, Value
-from bench.machine.git import run_git
+from bench.machine.git import commit_of, project_of, run_git, shallow_note
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric, difference
+from bench.records.revision import short
 from bench.records.selection import Wanted
 from variants.errors import UserError
 
@@ -61,7 +62,8 @@ def history(
         raise UserError(f"no records under {results}: run `make bench`")
     line = branch_commits(results, branch)
     if not line:
-        raise UserError(f"--branch: git knows no commits of {branch!r} in {results}")
+        note = f" ({shallow})" if (shallow := shallow_note(results)) else ""
+        raise UserError(f"--branch: git knows no commits of {short(repr(branch))} in {results}{note}")
     commits = {commit.sha: commit for commit in line}
     everything, left_out = read_values(results, kept)
     on_branch = [values for values in everything if values.sha in commits]
@@ -75,7 +77,7 @@ def history(
     failures = {name: tuple(commits[v.sha] for v in chosen if v.variant == name and v.failures) for name in names}
     places = {commits[values.sha].place for values in chosen}
     return History(
-        branch=(run_git(results, "rev-parse", "--abbrev-ref", branch) or "").strip() or branch,
+        branch=_name(results, branch),
         machine=machine,
         sweep=sweep,
         commits=tuple(line[min(places) : max(places) + 1]),
@@ -89,14 +91,35 @@ def history(
 
 def branch_commits(folder: Path, branch: str) -> list[BranchCommit]:
     """Return the commits of a branch along first parents, oldest first; none where git does not know it."""
-    asked = ("log", "--first-parent", "--topo-order", "--decorate-refs=refs/tags", "--format=%H%x09%D%x09%s")
-    lines = (run_git(folder, *asked, "--end-of-options", branch, "--") or "").splitlines()
+    newest = commit_of(folder, branch)
+    if newest is None:
+        return []
+    project = project_of(folder)
+    asked = ("rev-list", "--first-parent", "--topo-order", "--encoding=UTF-8", "--format=%x00%s%x00", newest)
+    parts = (run_git(project, *asked) or "").split("\0")
+    headers, subjects = parts[0:-1:2], parts[1::2]  # a subject may hold any letter but a zero byte
+    tags = _tags(project)
     commits = []
-    for place, line in enumerate(reversed(lines)):
-        sha, names, subject = line.split("\t", 2)
-        tags = tuple(name.removeprefix("tag: ") for name in names.split(", ") if name)
-        commits.append(BranchCommit(sha, place, subject, tags))
+    for place, (header, subject) in enumerate(zip(reversed(headers), reversed(subjects), strict=True)):
+        sha = header.split()[-1]
+        commits.append(BranchCommit(sha, place, subject, tags.get(sha, ())))
     return commits
+
+
+def _tags(project: Path) -> dict[str, tuple[str, ...]]:
+    """Return the names of the tags of each commit."""
+    asked = ("for-each-ref", "--format=%(objectname) %(*objectname) %(refname:lstrip=2)", "refs/tags")
+    tags: dict[str, tuple[str, ...]] = {}
+    for line in (run_git(project, *asked) or "").splitlines():
+        tagged, commit, name = line.split(" ")
+        sha = commit or tagged  # an annotated tag is an object that names a commit
+        tags[sha] = (*tags.get(sha, ()), name)
+    return tags
+
+
+def _name(folder: Path, branch: str) -> str:
+    """Return the branch that a revision such as HEAD names, as it is typed where it names none."""
+    return (run_git(project_of(folder), "rev-parse", "--abbrev-ref", branch) or "").strip() or branch
 
 
 def _not_on_branch(
@@ -112,6 +135,8 @@ def _not_on_branch(
         )
     if dirty := len(list(results.glob("*/*-dirty*"))):
         yield f"{_count(dirty, 'uncommitted state')} with records: not part of a history"
+    if note := shallow_note(results):
+        yield note
 
 
 def _count(n: int, noun: str) -> str:

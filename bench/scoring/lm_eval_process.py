@@ -7,6 +7,9 @@ importing it first makes llama.cpp crash while it loads. So lm-eval asks the sco
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,9 +22,18 @@ from numpy.typing import NDArray
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
 from bench.scoring.scorer import VERSION, Progress, Score, Scorer, Scoring
-from variants.child import end_with
+from variants.child import start
 from variants.errors import UserError
+from variants.paths import ROOT
 
+CHILD = """
+import sys
+from variants.child import end_with
+end_with(int(sys.argv[1]))
+from bench.scoring.lm_eval_process import serve
+serve(int(sys.argv[2]))
+"""
+"""The program of the other process. It ends with this one from its first moment, before it imports what takes long."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -33,17 +45,22 @@ def with_lm_eval(
 
     Raises RuntimeError where that process failed or died.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    opened = (scorer.session.n_ctx, scorer.session.vocabulary)
-    process = context.Process(target=_work, args=(theirs, opened, work, arguments, options), daemon=True)
-    process.start()
+    ours, theirs = multiprocessing.Pipe()
+    how = start()
+    command = [sys.executable, "-c", CHILD, str(os.getpid()), str(theirs.fileno())]
+    # No `preexec_fn`: a process that holds an engine is not forked, it may be large and have threads.
+    process = subprocess.Popen(command, cwd=ROOT, stdin=how["stdin"], env=how["env"], pass_fds=[theirs.fileno()])
     theirs.close()
     try:
+        with _other_process():
+            ours.send((scorer.session.n_ctx, scorer.session.vocabulary, work, arguments, options))
         return cast(T, _answer(ours, scorer))
+    except BaseException:
+        process.kill()  # it may be long until it asks again and sees that nobody waits
+        raise
     finally:
         ours.close()
-        process.join()
+        process.wait()
 
 
 def _answer(pipe: Connection, scorer: Scorer) -> object:
@@ -113,19 +130,14 @@ class NobodyWaits(BaseException):
     """The process that asked has ended; no `except Exception` of a task's own may hide it."""
 
 
-def _work(
-    connection: Connection,
-    opened: tuple[int, Vocabulary],
-    work: Callable[..., object],
-    arguments: Sequence[object],
-    options: Mapping[str, object],
-) -> None:
-    if parent := multiprocessing.parent_process():
-        end_with(cast(int, parent.pid))
-    remote = RemoteScorer(connection, *opened)
+def serve(pipe: int) -> None:
+    """Do the work that stands in a pipe, given as its file descriptor, and send back what comes of it."""
+    connection = Connection(pipe)
     try:
+        n_ctx, vocabulary, work, arguments, options = connection.recv()
+        remote = RemoteScorer(connection, n_ctx, vocabulary)
         connection.send(("done", work(remote, remote.progress, *arguments, **options)))
-    except NobodyWaits:
+    except (NobodyWaits, EOFError):
         return
     except Exception as error:
         traceback.print_exc()

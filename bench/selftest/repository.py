@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.machine.git import ancestors, git_environment
 from bench.records.file import dumps, sealed
 from bench.records.values import LATENCIES
 from bench.selftest import raw_values, records
@@ -47,9 +48,9 @@ def make_commits(root: Path, commits: int) -> list[str]:
         if number % 100 == 0:
             lines += [f"tag v{number // 100}", "from refs/heads/main", f"tagger {when}", "data 0\n"]
     for command, text in ((["init", "-q", "-b", "main"], ""), (["fast-import", "--quiet"], "\n".join(lines) + "\n")):
-        subprocess.run(["git", "-C", str(root), *command], input=text, text=True, check=True)
-    log = ["git", "-C", str(root), "log", "--reverse", "--format=%H", "main"]
-    return subprocess.run(log, capture_output=True, text=True, check=True).stdout.split()
+        git = ["git", "-C", str(root), *command]
+        subprocess.run(git, input=text, text=True, check=True, env=git_environment())
+    return ancestors(root, "main")[::-1]
 
 
 def write_history(

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from bench.machine.git import git_environment, run_git
 from variants.paths import ROOT
 
 REFERENCE = ROOT / "variants" / "reference"
@@ -35,9 +36,8 @@ def copy_project(folder: Path) -> None:
 
     Only what git would take is copied: a temporary folder inside the project would be copied into itself.
     """
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", ".", ":!results"]
-    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
-    for name in filter(None, names):
+    listed = run_git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", ".", ":!results")
+    for name in filter(None, (listed or "").split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)  # with its mode: a hook has to be executable
     (folder / "results").mkdir()
@@ -47,4 +47,5 @@ def git(folder: Path, *arguments: str) -> str:
     """Run git in a scratch repository under a made-up identity and return what it prints, without the last line end."""
     identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
     command = ["git", "-C", str(folder), *identity, *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=git_environment())
+    return done.stdout.strip()

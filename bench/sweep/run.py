@@ -26,6 +26,7 @@ from bench.sweep.cell import Cell
 from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result
 from variants.artifact import Artifact
 from variants.child import start
+from variants.errors import UserError
 from variants.paths import ROOT
 
 
@@ -243,7 +244,11 @@ def _made(step: str, artifact: Artifact) -> Made:
 
 def moved(cell: Cell) -> list[str]:
     """Return a warning where the checkout changed during the sweep: each stage's process loads its code again."""
-    if msgspec.convert(asdict(state(ROOT)), Commit) == cell.commit:
+    try:
+        now = state(ROOT)
+    except UserError as error:  # what was measured is worth more than whether git can say this
+        return [f"whether the checkout changed during this sweep is not known: {error}"]
+    if msgspec.convert(asdict(now), Commit) == cell.commit:
         return []
     return ["the checkout changed after this sweep began: what ran may not be the commit and state that are named"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.machine.lock import held
+from bench.machine.lock import held, machine_lock
 from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result, decode
 from variants.build import build
 from variants.cache import Cache
@@ -33,9 +32,8 @@ def main(job_file: str) -> int:
     job = decode(Path(job_file).read_bytes())
     result = Result()
     try:
-        lock = Path(tempfile.gettempdir()) / f"variantbench-{os.getuid()}.lock"
-        # One job of this user at a time: a fine-tune would slow down the requests that another sweep times.
-        with held(lock, lambda holder: progress(f"waiting for the machine: {holder}", 0, 1), os.getppid()):
+        # One job at a time: a fine-tune would slow down the requests that another sweep times.
+        with held(machine_lock(), lambda holder: progress(f"waiting for the machine: {holder}", 0, 1), os.getppid()):
             if isinstance(job, BuildJob):
                 _build(job)
             else:

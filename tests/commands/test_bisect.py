@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from bench.commands.bisect import BAD, GOOD, Bisection, _compared
+from bench.commands.worktree import ENDINGS
+from bench.machine.git import run_git
+from bench.selftest import scratch
 from tests.checkout import SIZE, Checkout, q4
 from variants.paths import ROOT
 
@@ -24,15 +32,9 @@ class Project:
     """A scratch repository: this project's files, and 16 commits of which one makes q4 larger."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.temporary = root / "checkout", root / "temporary"
-        self.temporary.mkdir()  # of its own: the lock on the machine lies there, and no clock runs here
-        names = subprocess.run(
-            ["git", "-C", str(ROOT), "ls-files", "-coz", "--exclude-standard"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for name in names.stdout.split("\0"):
+        self.root = root / "checkout"
+        names = run_git(ROOT, "ls-files", "-coz", "--exclude-standard") or ""
+        for name in names.split("\0"):
             if name and not name.startswith(("results/", "tests/")) and (ROOT / name).is_file():
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.root / name)
@@ -40,9 +42,7 @@ class Project:
         self.shas = [self._commit(number) for number in range(COMMITS)]
 
     def git(self, *arguments: str) -> str:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-        command = ["git", "-C", str(self.root), *identity, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return scratch.git(self.root, *arguments)
 
     def _commit(self, number: int) -> str:
         steps = self.root / "conf" / "steps" / "default.yaml"
@@ -59,17 +59,37 @@ class Project:
         self.git("commit", "-q", "-m", f"change {number}")
         return self.git("rev-parse", "HEAD")
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: str, terminal: int | None = None, variables: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        def as_typed() -> None:
+            # In the background of a shell tests inherit that an ending is ignored; a command that is typed does not.
+            for number in ENDINGS:
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            if terminal is not None:
+                fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+        stream = subprocess.PIPE if terminal is None else terminal
         return subprocess.Popen(
             [sys.executable, "-m", "bench.cli", "bisect", *arguments],
             cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root), "TMPDIR": str(self.temporary)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(self.root), **(variables or {})},
+            stdout=stream,
+            stderr=stream,
             text=True,
-            # In the background of a shell tests inherit that an interrupt is ignored; a command that is typed does not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            start_new_session=terminal is not None,
+            preexec_fn=as_typed,
         )
+
+    def processes(self) -> list[int]:
+        """List the processes that measure in the worktree."""
+        mark = str(self.root / ".cache" / "bisect").encode()
+        running = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (folder / "cmdline").read_bytes():
+                    running.append(int(folder.name))
+        return running
 
     def bisect(self, *arguments: str) -> tuple[int, str, str]:
         child = self.start(*arguments)
@@ -110,11 +130,18 @@ def test_the_planted_commit_is_found_and_nothing_else_is_touched(project: Projec
     assert not (kept / "artifacts").exists()
 
 
-def test_ends_that_do_not_differ_are_nothing_to_bisect(project: Project, tiny_model: Path) -> None:
-    before = project.state()
-    code, _, err = project.bisect("size_bytes", "q4", "HEAD~15", "HEAD~8", f"model={tiny_model}")
-    assert code == 2
+def test_ends_that_do_not_differ_are_nothing_to_bisect_and_a_calling_hooks_repository_is_not_touched(
+    project: Project, checkout: Checkout, tiny_model: Path
+) -> None:
+    """Git sets these variables for a hook, which may be that of another repository."""
+    git = checkout.root / ".git"
+    before, head = project.state(), (git / "HEAD").read_text()
+    hook = {"GIT_DIR": str(git), "GIT_WORK_TREE": str(checkout.root), "GIT_INDEX_FILE": str(git / "index")}
+    child = project.start("size_bytes", "q4", "HEAD~15", "HEAD~8", f"model={tiny_model}", variables=hook)
+    _, err = child.communicate()
+    assert child.returncode == 2
     assert "size_bytes of q4 is not worse at BAD" in err.splitlines()[-1]
+    assert (git / "HEAD").read_text() == head
     assert project.state() == before
 
 
@@ -138,27 +165,37 @@ def test_mistakes_are_one_line_and_exit_code_2(project: Project, arguments: tupl
     assert project.state() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_bisection_takes_its_worktree_away(
-    project: Project, tiny_model: Path, number: signal.Signals
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2), /proc")
+@pytest.mark.parametrize("ending", ["SIGINT", "SIGTERM", "a closed terminal"])
+def test_whatever_ends_a_bisection_ends_what_measures_and_takes_the_worktree_away(
+    project: Project, tiny_model: Path, ending: str
 ) -> None:
     before = project.state()
-    tree = project.root / ".cache" / "bisect" / "tree"
-    child = project.start("size_bytes", "q4", "HEAD~15", "HEAD", f"model={tiny_model}")
-    while child.poll() is None and not (tree / "bench").exists():
-        time.sleep(0.02)  # waits for the other process to reach the moment, times nothing
-    child.send_signal(number)
+    kept = project.root / ".cache" / "bisect"
+    shutil.rmtree(kept, ignore_errors=True)
+    ours, theirs = pty.openpty()
+    terminal = theirs if ending == "a closed terminal" else None
+    child = project.start("size_bytes", "q4", "HEAD~15", "HEAD", f"model={tiny_model}", terminal=terminal)
+    os.close(theirs)
+    # It waits for the other processes to reach the moment, and times nothing: here a worker of the sweep runs.
+    while child.poll() is None and len(project.processes()) < 2:
+        time.sleep(0.02)
+    assert len(project.processes()) >= 2
+    if terminal is None:
+        child.send_signal(signal.Signals[ending])
+    os.close(ours)
     child.communicate()
-    assert child.returncode == 130
-    assert not tree.exists()
+    assert project.processes() == []
+    assert not (kept / "tree").exists()
     assert project.state() == before
+    assert terminal is not None or child.returncode == 130
 
 
-@pytest.mark.parametrize(("bytes_more", "code"), [(1, BAD), (0, GOOD), (-1, GOOD)])
+@pytest.mark.parametrize(("bytes_more", "judged"), [(1, BAD), (0, GOOD), (-1, GOOD)])
 def test_any_byte_of_a_size_can_be_bisected_as_the_history_shows_it(
-    checkout: Checkout, bytes_more: int, code: int
+    checkout: Checkout, bytes_more: int, judged: str
 ) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head, **q4(size=SIZE + bytes_more))
     bisection = Bisection("size_bytes", "q4", checkout.base, (), str(checkout.root), str(checkout.results))
-    assert _compared(bisection, checkout.head).code == code
+    assert _compared(bisection, checkout.head).judged == judged

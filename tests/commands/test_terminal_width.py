@@ -120,7 +120,7 @@ def test_the_evidence_of_a_bisection_fits_the_terminal() -> None:
         "from bench.compare.verdict import VerdictLine\n"
         "_print_environment('HEAD~30', 'HEAD')\n"
         "line = VerdictLine('q4', 'changed', 'size_bytes', 'worse', base=7e6, head=8e6, change=8 / 7, test='exact')\n"
-        "_print(Evidence('0' * 40, 1, line, 'a long reason ' * 9))\n"
+        "_print(Evidence('0' * 40, 'bad', line, 'a long reason ' * 9))\n"
     )
     wide = in_terminal(WIDE, sys.executable, "-c", script)
     for columns in WIDTHS:

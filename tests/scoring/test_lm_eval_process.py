@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +16,7 @@ from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
 from bench.scoring.lm_eval_process import RemoteScorer, with_lm_eval
 from bench.scoring.scorer import Progress
+from variants.paths import ROOT
 
 VOCABULARY = Vocabulary(
     300, bos_token_id=1, adds_bos=True, eot_token_id=2, texts={"bos_token": "<s>"}, chat_template=None
@@ -95,3 +99,35 @@ def test_a_death_over_there_is_an_error_here() -> None:
     for ending in (die, die_while_an_answer_is_made):
         with pytest.raises(RuntimeError, match="the process that runs lm-eval died"):
             with_lm_eval(ToyScorer(), ending)  # type: ignore[arg-type]
+
+
+PARENT = """
+import os
+from pathlib import Path
+Path({folder!r}, "parent").write_text(str(os.getpid()))
+import slow
+from bench.scoring.lm_eval_process import with_lm_eval
+from tests.scoring.test_lm_eval_process import ToyScorer
+with_lm_eval(ToyScorer(), slow.work)
+"""
+SLOW = """
+import os, time
+from pathlib import Path
+if os.getpid() != int(Path(__file__).with_name("parent").read_text()):
+    print("imported", flush=True)
+    time.sleep(600)
+def work(remote, progress):
+    pass
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl(2)")
+def test_the_process_of_lm_eval_ends_with_its_parent_even_while_it_imports(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, "-c", PARENT.format(folder=str(tmp_path))]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == "imported\n"
+        parent.kill()
+        assert parent.stdout.read() == ""  # the pipe closes when the last of both has ended
