@@ -26,6 +26,13 @@ def formats_of(typed: str, allowed: Sequence[str]) -> tuple[str, ...]:
     return formats
 
 
+def folder_typed(typed: str | None) -> Path | None:
+    """Return the folder that --out names, None without one. Raises UserError for an empty name."""
+    if typed is not None and not typed.strip():
+        raise UserError("--out: got '', allowed: a folder")
+    return Path(typed) if typed else None
+
+
 def wanted_of(arguments: Namespace, results: Path) -> Wanted:
     """Return what --commit, --machine and --sweep ask for. Raises UserError for an unknown revision."""
     from bench.records.revision import wanted_commit

@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ from variants.paths import ROOT
 
 GOOD, BAD, SKIP = 0, 1, 125
 """What `git bisect run` understands; a commit is skipped where it cannot be built, measured or compared."""
+STOP = 128
+"""What ends the bisection: this step says nothing of its commit."""
 OWN_KEYS = ("variant", "results_dir", "cache_dir")
 ENVIRONMENT = ("constraints.txt", "pyproject.toml")
 
@@ -266,5 +269,14 @@ def _subject(sha: str) -> str:
     return (run_git(ROOT, "show", "--no-patch", "--format=%s", sha) or "").strip()
 
 
+def main(job_file: Path) -> int:
+    """Return what `try_commit` does, and STOP for any fault: git would take Python's own 1 for a verdict."""
+    try:
+        return try_commit(job_file)
+    except BaseException:
+        traceback.print_exc()
+        return STOP
+
+
 if __name__ == "__main__":
-    sys.exit(try_commit(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1])))

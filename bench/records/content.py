@@ -1,4 +1,4 @@
-"""The bytes of a file that may be a record: of a regular file of a sane size alone, so that no odd one stops a reader."""
+"""The bytes of a file that may be a record: regular files of a sane size alone, so no odd one stops a reader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNSOUND = (OSError, ValueError, MemoryError)
 def open_regular(path: Path) -> int:
     """Open a file to read and return its descriptor.
 
-    Raises OSError, or ValueError where it is no regular file (a FIFO or a device would wait, or never end) or too large.
+    Raises OSError, or ValueError where it is too large or no regular file: a FIFO would wait, a device never end.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO without a writer would wait for one
     status = os.fstat(handle)

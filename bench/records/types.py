@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, cached_property
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bench.records.questions import Questions
 from bench.records.values import (
@@ -40,9 +40,9 @@ T = TypeVar("T")
 class Commit(Struct, frozen=True):
     """The commit that a record was measured at; `tree` is `clean`, or a digest of the uncommitted changes."""
 
-    sha: str | None
+    sha: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")] | None
     dirty: bool
-    tree: str
+    tree: Annotated[str, Meta(pattern=r"^[\w.-]{0,64}$")]
 
     @property
     def label(self) -> str:

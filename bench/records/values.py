@@ -127,7 +127,7 @@ class Answers(Struct, frozen=True):
         if len({isinstance(value, tuple) for value in self.value if value is not None}) > 1:
             raise ValueError("`value` is neither all numbers nor all pairs of a log-likelihood and its weight")
         _check_alike("documents", self.question, self.subject, self.value, *([self.answer] if self.answer else []))
-        # msgspec 0.22 reads memory that is not its own where a float with bounds stands beside a tuple of a fixed length.
+        # Not a bound of its type: msgspec 0.22 crashes on a union of a bounded float and a tuple of a fixed length.
         if any(abs(value) > LARGEST for value in self.value if isinstance(value, float | int)):
             raise ValueError(f"`value`: a number beyond {LARGEST:g}")
         weights = [value[1] for value in self.value if isinstance(value, tuple)]
