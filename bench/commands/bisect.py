@@ -14,13 +14,13 @@ import shlex
 import signal
 import subprocess
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from bench.commands.arguments import check_task
 from bench.commands.worktree import NO_HOOKS, worktree
 from bench.compare.verdict import VerdictLine
 from bench.machine.git import commit_of, run_git
@@ -35,8 +35,6 @@ from variants.paths import ROOT
 
 GOOD, BAD, SKIP = 0, 1, 125
 """What `git bisect run` understands; a commit is skipped where it cannot be built, measured or compared."""
-STOP = 128
-"""What ends the bisection: this step says nothing of its commit."""
 OWN_KEYS = ("variant", "results_dir", "cache_dir")
 ENVIRONMENT = ("constraints.txt", "pyproject.toml")
 
@@ -89,6 +87,7 @@ def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[s
             f"GOOD {good} is no ancestor of BAD {bad}: a bisection goes from an older commit to a newer one"
         )
     asked = (*_needed(_metric(metric), overrides), *overrides)
+    check_task(metric, variant, asked)
     with worktree(Cache.default().bisect, ends[1]) as place:
         digest = hashlib.sha256("\n".join([variant, *sorted(asked)]).encode()).hexdigest()[:12]
         bisection = Bisection(metric, variant, ends[0], asked, str(place), str(place / "results" / digest))
@@ -269,14 +268,5 @@ def _subject(sha: str) -> str:
     return (run_git(ROOT, "show", "--no-patch", "--format=%s", sha) or "").strip()
 
 
-def main(job_file: Path) -> int:
-    """Return what `try_commit` does, and STOP for any fault: git would take Python's own 1 for a verdict."""
-    try:
-        return try_commit(job_file)
-    except BaseException:
-        traceback.print_exc()
-        return STOP
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(try_commit(Path(sys.argv[1])))
