@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +40,9 @@ def read(path: Path | str = "results", label: str = "*") -> tuple[list[Record], 
             records.append((file, parse(file)))
         except UNSOUND as error:
             left_out.append(LeftOut(file, why_unsound(error)))
+    for folder in sorted({*Path(path).glob("*"), *Path(path).glob(f"*/{label}")}):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            left_out.append(LeftOut(folder, os.strerror(errno.EACCES)))
     mixed = _mixed(records)
     return [record for file, record in records if file not in mixed], left_out + list(mixed.values())
 
