@@ -12,7 +12,7 @@ from bench.report.glossary import DEFINITIONS
 from bench.report.grid import Entry, Grid
 
 _ACTIVE = re.compile(
-    r"[&<\\`*\[\]|~$]|(?<!\w)_|_(?!\w)"  # tags, code, emphasis, links and images, columns, strokes, formulas
+    r"[&<\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])"  # tags, code, emphasis, links and images, columns, strokes, formulas
     r"|^>|^[-+=#]+(?=\s|$)|^\d+[.)](?=\s)"  # what begins a quote, a list or a title
     r"|:(?=//)|(?<=\bwww)\."  # addresses, which become links
     r"|[@#](?=\w)"  # people and issues, which GitHub notifies or links back
