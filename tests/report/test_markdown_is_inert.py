@@ -1,4 +1,4 @@
-"""Text from data is text in Markdown too, as CommonMark and GitHub read it: no link, image, code, formula or mention."""
+"""Text from data is text in Markdown too, also in GitHub's: no link, image, code, formula or mention."""
 
 from __future__ import annotations
 
