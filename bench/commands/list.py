@@ -19,7 +19,7 @@ def list_names() -> int:
     """Print the names that overrides take."""
     import yaml
 
-    steps = yaml.safe_load((CONF / "steps" / "default.yaml").read_text(encoding="utf-8"))
+    steps = yaml.safe_load((CONF / "steps" / "default.yaml").read_text())
     groups = {**{group: names(group) for group in ("suite", "requirements", "model", "variant")}, "steps": steps}
     for group, known in groups.items():
         say(f"  {', '.join(known)}", lead=group, under="  ")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.charts.chart import Chart
 from bench.report.charts.style import BAND, GRID, INK, MUTED, PAPER, STYLE, open_matplotlib
-from bench.report.file_names import LONGEST
+from bench.report.pages.file_names import LONGEST
 from bench.report.table_csv import inert
 from bench.summary.family import QUANTIZED
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bench.files import write_at_once
-from bench.report.file_names import file_part
+from bench.report.pages.file_names import file_part
 from bench.report.pages.html import link_pages
 from bench.report.pages.listing import About, listing_page
 from bench.terminal import visible

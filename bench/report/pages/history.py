@@ -15,10 +15,10 @@ from bench.report.advice.words import listed
 from bench.report.charts.cache import kept
 from bench.report.charts.history import history_chart, sparkline
 from bench.report.charts.style import why_not_drawn
-from bench.report.file_names import file_part
 from bench.report.findings import Finding
 from bench.report.metric_words import metric_in_words
 from bench.report.numbers import plural
+from bench.report.pages.file_names import file_part
 from bench.report.pages.html import inline, rendered
 from bench.report.pages.listing import About
 from bench.report.tables.history import WAYS, breaks_grid, change_grid, commands, counted, failures_grid, unchanged_grid
