@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from bench.terminal import warn
+from bench.terminal import drop_output, open_streams, warn
 from variants.configure import similar
 from variants.errors import UserError
 
@@ -53,15 +54,39 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return 0, or 1 where the result is bad, or 2 where the user made a mistake."""
+    """Run a command; return 0, or 1 where the result is bad, or 2 where there is no result, 130 where it was stopped.
+
+    1 is a verdict, such as that something got worse: no mistake, no broken pipe and no fault of this program returns
+    it.
+    """
     try:
-        return _dispatch(_parsed(sys.argv[1:] if argv is None else argv))
-    except UserError as error:
-        warn(str(error))
-        return 2
+        open_streams()
+        code = _dispatch(_parsed(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         warn("stopped; run the same command again to go on from here")
         return 130
+    except Exception as error:
+        _explain(error)
+        return 2
+
+
+def _explain(error: Exception) -> None:
+    """Say why there is no result: in one line, but for a fault of this program, which keeps its traceback."""
+    if isinstance(error, OSError):
+        drop_output()  # it may be what failed
+    if isinstance(error, BrokenPipeError):
+        return  # whoever read the output has seen enough
+    if isinstance(error, UserError):
+        warn(str(error))
+    elif isinstance(error, MemoryError):
+        warn("out of memory: this machine has too little for this; close other programs, or ask for less")
+    elif isinstance(error, OSError):
+        warn(f"{error.filename or 'standard output'}: {error.strerror or error}")
+    else:
+        traceback.print_exception(error)
+        warn(f"a fault of bench itself: {type(error).__name__}; please report it with the lines above")
 
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import os
 import re
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from variants.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +22,60 @@ if TYPE_CHECKING:
 
 LOG_COLUMNS = 240
 """The width of tables in a file or a pipe, in columns: a log has no edge to fit."""
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but tab and line end, and those that turn the direction of a text."""
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
+)
+"""Control characters but tab and line end, those that turn the direction of a text, and those that are not seen.
+
+The joiners stay: Persian and emoji are written with them. Halves of surrogate pairs are names of files not in UTF-8.
+"""
+_STAND_INS = {
+    **dict.fromkeys("–—−", "-"),
+    **{"×": "x", "·": "*", "…": "...", "→": "->", "←": "<-", "≤": "<=", "≥": ">=", "÷": "/", "“": '"', "”": '"'},
+}
+"""What is printed where the encoding of the output lacks a character; of any other its number."""
+
+
+def open_streams() -> None:
+    """Make standard streams print whatever the locale; what is closed of input and error becomes /dev/null.
+
+    Raises UserError where standard output is closed.
+    """
+    is_closed = sys.stdout is None
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # the next file that is opened would take its number, and what is printed would go there
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    codecs.register_error("bench", _stand_in)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="bench")
+    if is_closed:
+        sys.stdout = sys.stderr
+        raise UserError("standard output is closed, there is nowhere to print to: send it to a file, or to /dev/null")
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    letters = error.object[error.start : error.end]
+    return "".join(_STAND_INS.get(letter) or ascii(letter)[1:-1] for letter in letters), error.end
+
+
+def drop_output() -> None:
+    """Send what cannot be printed nowhere: Python tries again at its end, and would exit with a code of its own."""
+    try:
+        sys.stdout.flush()
+        return
+    except (OSError, ValueError):
+        pass
+    with suppress(OSError, ValueError):
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
 
 
 def visible(text: str) -> str:
@@ -30,7 +88,8 @@ def visible(text: str) -> str:
 
 def warn(line: str) -> None:
     """Print a line on standard error, under the name of the program."""
-    print(f"bench: {printable(line)}", file=sys.stderr)
+    with suppress(OSError):
+        print(f"bench: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def console(stderr: bool = False) -> Console:
@@ -44,6 +103,9 @@ def console(stderr: bool = False) -> Console:
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):
                 yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+        def on_broken_pipe(self) -> NoReturn:
+            raise BrokenPipeError  # rich would exit with 1, which is a verdict
 
     terminal = Printable(highlight=False, stderr=stderr)
     return terminal if terminal.is_terminal else Printable(highlight=False, stderr=stderr, width=LOG_COLUMNS)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from variants.configure import similar
 from variants.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +25,33 @@ def formats_of(typed: str, allowed: Sequence[str]) -> tuple[str, ...]:
     if unknown := [name for name in formats if name not in allowed]:
         raise UserError(f"--format: got {', '.join(map(repr, unknown))}, allowed: {', '.join(allowed)}")
     return formats
+
+
+def folder_typed(typed: str | None) -> Path | None:
+    """Return the folder that --out names, None without one. Raises UserError for an empty name."""
+    if typed is not None and not typed.strip():
+        raise UserError("--out: got '', allowed: a folder")
+    return Path(typed) if typed else None
+
+
+def check_task(metric: str, variant: str, overrides: Sequence[str]) -> None:
+    """Raise UserError where a run with these overrides would not ask the task that a metric is of.
+
+    What a group or a tag of lm-eval stands for is known when it is loaded, and is not checked.
+    """
+    from bench.sweep.compose import compose
+    from bench.sweep.request import parse
+    from bench.tasks import task_yaml
+    from bench.tasks.catalogue import label
+
+    kind, _, task = metric.partition(" ")
+    if not task:
+        return
+    asked = compose(parse([f"variant={variant}", *overrides]), variant, 0).measures["accuracy"]["tasks"]
+    labels = [label(name) for name in asked]
+    if task not in labels and all(map(task_yaml.find, asked)):
+        allowed = ", ".join(f"'{kind} {name}'" for name in labels)
+        raise UserError(f"METRIC: got {metric!r}, no such task is asked; allowed: {allowed}{similar(task, labels)}")
 
 
 def wanted_of(arguments: Namespace, results: Path) -> Wanted:

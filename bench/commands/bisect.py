@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.commands.arguments import check_task
 from bench.commands.worktree import worktree
 from bench.compare.verdict import VerdictLine
 from bench.machine.git import commit_of, run_git, shallow_note, subject_of
@@ -85,6 +86,7 @@ def bisect(metric: str, variant: str, good: str, bad: str, overrides: Sequence[s
             f"GOOD {good} is no ancestor of BAD {bad}: a bisection goes from an older commit to a newer one"
         )
     asked = (*_needed(_metric(metric), overrides), *overrides)
+    check_task(metric, variant, asked)
     with worktree(Cache.default().bisect, ends[1]) as place:
         digest = hashlib.sha256("\n".join([variant, *sorted(asked)]).encode()).hexdigest()[:12]
         folder = (run_git(ROOT, "rev-parse", "--show-prefix") or "").removesuffix("\n")

@@ -6,10 +6,11 @@ import argparse
 import gc
 from pathlib import Path
 
-from bench.commands.arguments import formats_of, names_in
+from bench.commands.arguments import folder_typed, formats_of, names_in
 from bench.history.branch import History, history
 from bench.records.selection import Wanted
 from bench.report.history_csv import comma_separated
+from bench.report.pages.folder import check_folder
 from bench.terminal import say, say_command, shown, warn
 from variants.cache import Cache
 from variants.paths import resolve
@@ -28,7 +29,9 @@ def show_history(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     formats = formats_of(arguments.format, FORMATS)
-    results = resolve(arguments.results)
+    results, out = resolve(arguments.results), folder_typed(arguments.out)
+    if out:
+        check_folder(out)
     variants, metrics = (names_in(text or "") for text in (arguments.variant, arguments.metric))
     wanted = Wanted(machine=arguments.machine, sweep=arguments.sweep)
     cache = Cache(resolve(arguments.cache)) if arguments.cache else Cache.default()
@@ -36,7 +39,7 @@ def _show(arguments: argparse.Namespace) -> int:
     branch = history(results, kept, arguments.branch, wanted, variants, metrics)
     for line in branch.left_out:
         warn(f"left out: {line}")
-    files = _write(branch, results, Path(arguments.out) if arguments.out else None, formats, kept)
+    files = _write(branch, results, out, formats, kept)
     _print(branch)
     say(f"history: {shown(next((file for file in files if file.suffix == '.html'), files[0]))}")
     return 0
@@ -48,10 +51,13 @@ def _write(
     from bench.report.pages.folder import write_pages
     from bench.report.pages.history import about_history, history_charts, history_page
 
-    charts = history_charts(branch, kept_charts) if {"html", "svg"} & set(formats) else {}
+    drawn = {"html", "svg"} & set(formats)
+    charts, failed = history_charts(branch, kept_charts) if drawn else ({}, ())
+    for line in failed:
+        warn(f"chart not drawn: {line}")
     files: dict[str, str] = {}
     if "html" in formats:
-        files["history.html"] = history_page(branch, charts)
+        files["history.html"] = history_page(branch, charts, failed)
     if "svg" in formats:
         files |= {f"{name}.svg": svg for name, svg in charts.items()}
     if "csv" in formats:

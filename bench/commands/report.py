@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.arguments import formats_of, no_records, override, wanted_of
+from bench.commands.arguments import folder_typed, formats_of, no_records, override, wanted_of
 from bench.commands.browser import open_page
 from bench.terminal import say, shown, warn
 from variants.errors import UserError
@@ -28,11 +28,13 @@ def render_report(arguments: argparse.Namespace) -> int:
     if arguments.open and "html" not in formats:
         raise UserError(f"--open: opens a page, which --format {arguments.format} does not write; allowed: with html")
     wanted = wanted_of(arguments, results)
-    out = Path(arguments.out) if arguments.out else None
+    out = folder_typed(arguments.out)
     typed = [override(argument) for argument in arguments.overrides]
     report = render(results, out, wanted, formats, stated_questions(), typed, texts_of)
     for line in report.left_out:
         warn(f"left out: {line}")
+    for line in report.not_drawn:
+        warn(f"chart not drawn: {line}")
     if report.page is None:
         raise no_records(arguments, results)
     say(f"report: {shown(report.page)}")
@@ -48,7 +50,9 @@ def texts_of(records: Sequence[Record]) -> Texts:
     asked: dict[str | None, set[str]] = {}
     for record in records:
         accuracy = record.config.measures.get("accuracy", {})
-        asked.setdefault(accuracy.get("data_dir"), set()).update(accuracy.get("tasks") or ())
+        folder, tasks = accuracy.get("data_dir"), accuracy.get("tasks")
+        names = [name for name in tasks if isinstance(name, str)] if isinstance(tasks, list) else []
+        asked.setdefault(folder if isinstance(folder, str) else None, set()).update(names)
     texts_by_folder = [question_texts(sorted(names), data_dir) for data_dir, names in asked.items()]
     return {digest: words for texts in texts_by_folder for digest, words in texts.items()}
 

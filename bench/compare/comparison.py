@@ -10,6 +10,7 @@ from bench.compare.lines import Asked, compare_records
 from bench.compare.revisions import Side, find_side
 from bench.compare.verdict import JUDGED, REGRESSIONS, Verdict, VerdictLine
 from bench.metrics import canary
+from bench.metrics.catalogue import metrics_of
 from bench.metrics.metric import Records
 from bench.records.listing import choices
 from bench.records.selection import Selection, Wanted
@@ -94,6 +95,7 @@ def compare(
     broken = _left_out(before, after, asked)
     kept = [[record for record in side.records if record.variant not in broken] for side in sides]
     _check_variants(asked, {record.variant for side in kept for record in side} | broken.keys())
+    _check_metrics(asked, [record for side in kept for record in side])
     families, lines = compare_records(kept[0], kept[1], asked)
     lines += [
         VerdictLine(name, "", "record", "not comparable", why=f"left out: {files[-1]}")
@@ -123,6 +125,13 @@ def _left_out(before: Side, after: Side, asked: Asked) -> dict[str, list[str]]:
 def _check_variants(asked: Asked, known: set[str]) -> None:
     if unknown := [name for name in asked.variants if name not in known]:
         raise UserError(f"--variant: no records of {', '.join(unknown)}; choose of: {', '.join(sorted(known))}")
+
+
+def _check_metrics(asked: Asked, records: Records) -> None:
+    """Raise UserError for a metric of a task that neither side was asked."""
+    known = [metric.name for metric in metrics_of(records) if metric.test and metric.task]
+    if unknown := [name for name in asked.metrics if " " in name and name not in known]:
+        raise UserError(f"--metric: no records of {', '.join(unknown)}; choose of: {', '.join(known) or 'no task'}")
 
 
 def _drift(before: Records, after: Records) -> tuple[Drift, ...]:

@@ -65,7 +65,7 @@ def history(
         note = f" ({shallow})" if (shallow := shallow_note(results)) else ""
         raise UserError(f"--branch: git knows no commits of {short(repr(branch))} in {results}{note}")
     commits = {commit.sha: commit for commit in line}
-    everything, left_out = read_values(results, kept)
+    everything, left_out, notes = read_values(results, kept)
     on_branch = [values for values in everything if values.sha in commits]
     fitting = [values for values in on_branch if wanted.sweep in (None, values.sweep)]
     machine, others = _choose("machine", fitting, commits, wanted.machine)
@@ -84,7 +84,7 @@ def history(
         measured=len(places),
         series=tuple(with_changes(series)),
         failures={name: failed for name, failed in failures.items() if failed},
-        notes=(*_not_on_branch(everything, commits, results), *others, *more),
+        notes=(*_not_on_branch(everything, commits, results), *others, *more, *notes),
         left_out=tuple(left_out),
     )
 

@@ -102,21 +102,24 @@ class _Summed:
     left_out: tuple[str, ...]
 
 
-def read_values(results: Path, kept: Path) -> tuple[list[CommitValues], list[str]]:
-    """Return the values of all committed states under a folder of records, and which files were left out and why.
+def read_values(results: Path, kept: Path) -> tuple[list[CommitValues], list[str], list[str]]:
+    """Return the values of all committed states under a folder of records, which files were left out, and notes.
 
-    `kept` is the folder of the index.
+    `kept` is the folder of the index; a note says where that takes no files.
     """
-    path = kept / "index.json"
+    path, notes = kept / "index.json", []
     known = _load(path)
     listings = _listings(results)
     todo = [label for label, listing in listings.items() if label not in known or known[label].listing != listing]
     if todo or known.keys() != listings.keys():
         fresh = dict(zip(todo, _sum_up(results, {label: listings[label] for label in todo}), strict=True))
         known = {label: fresh[label] if label in fresh else known[label] for label in listings}
-        _save(path, known)
+        try:
+            _save(path, known)
+        except OSError as error:
+            notes = [f"the next call reads all records again: {kept} takes no index: {error.strerror}"]
     values = [values for commit in known.values() for values in commit.variants]
-    return values, [line for commit in known.values() for line in commit.left_out]
+    return values, [line for commit in known.values() for line in commit.left_out], notes
 
 
 def _listings(results: Path) -> dict[str, str]:
@@ -125,9 +128,17 @@ def _listings(results: Path) -> dict[str, str]:
     for folder in sorted(results.glob("*/*/")):
         if "-dirty" not in folder.name:
             with os.scandir(folder) as entries:
-                stats = [(entry.name, entry.stat()) for entry in entries if entry.name.endswith(".json")]
+                stats = [(entry.name, _stat(entry)) for entry in entries if entry.name.endswith(".json")]
             files[folder.name] += [(str(folder.parent), name, s.st_size, s.st_mtime_ns) for name, s in stats]
     return {label: _digest(repr(sorted(listed))) for label, listed in files.items() if listed}
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result:
+    """Return what a file looks like, or where it is a link to nothing, what the link does."""
+    try:
+        return entry.stat()
+    except OSError:
+        return entry.stat(follow_symlinks=False)
 
 
 def _digest(text: str) -> str:

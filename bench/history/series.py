@@ -98,7 +98,7 @@ class ChangePoint:
         if self.commits == 1 or self.verdict != "worse":
             return ""
         good, bad = self.before.commit.sha[:12], self.after.commit.sha[:12]
-        return f"bench bisect {shlex.quote(self.metric.name)} {self.variant} {good} {bad}"
+        return f"bench bisect {shlex.quote(self.metric.name)} {shlex.quote(self.variant)} {good} {bad}"
 
     @property
     def same_artifact(self) -> bool | None:

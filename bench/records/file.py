@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from bench.files import write_at_once
+from bench.records.content import UNSOUND, content_of
 from bench.records.types import SCHEMA, Commit, Record
 
 _SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
@@ -50,8 +51,8 @@ def write(record: Record, path: Path) -> None:
 def read(path: Path) -> Record | None:
     """Read a record, or return None where there is none or it is not sound."""
     try:
-        return decode(path.read_bytes())
-    except (OSError, ValueError):
+        return decode(content_of(path))
+    except UNSOUND:
         return None
 
 
@@ -67,6 +68,13 @@ def decode(content: bytes) -> Record:
     sha256 does not fit the content, or a key is missing or of the wrong type. The oldest records have no sha256: theirs
     is not checked.
     """
+    try:
+        return _decoded(content)
+    except RecursionError:
+        raise ValueError("nested too deeply to be a record") from None
+
+
+def _decoded(content: bytes) -> Record:
     if b"\r" in content:  # git may have changed the line ends at checkout
         content = content.replace(b"\r\n", b"\n")
     try:

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.machine import git
+from bench.records.content import UNSOUND, open_regular, why_unsound
 from bench.records.schema import parse
 from bench.records.store import RECORDS, LeftOut
 from bench.records.types import Commit
 
 HEAD_BYTES = 4096
+# Atomic groups: where keys stand many times and one is missing, every way to choose among them would be tried.
 _HEAD = re.compile(
-    rb'"schema":\s*1,.*?"variant":\s*"(?P<variant>[^"]*)".*?"round":\s*(?P<round>\d+).*?"status":\s*"(?P<status>\w+)"'
-    rb'.*?"sweep":\s*"(?P<sweep>[^"]*)".*?"started_at":\s*"(?P<started_at>[^"]*)"'
-    rb'.*?"commit":\s*\{\s*"sha":\s*(?:null|"(?P<sha>\w+)"),\s*"dirty":\s*(?P<dirty>\w+),\s*"tree":\s*"(?P<tree>\w*)"'
-    rb'.*?"machine":\s*\{\s*"id":\s*"(?P<machine>[^"]*)"',
+    rb'"schema":\s*1,(?>.*?"variant":\s*"(?P<variant>[^"]*)")(?>.*?"round":\s*(?P<round>\d{1,18}))'
+    rb'(?>.*?"status":\s*"(?P<status>\w+)")'
+    rb'(?>.*?"sweep":\s*"(?P<sweep>[^"]*)")(?>.*?"started_at":\s*"(?P<started_at>[^"]*)")'
+    rb'(?>.*?"commit":\s*\{\s*"sha":\s*(?:null|"(?P<sha>\w+)"),\s*"dirty":\s*(?P<dirty>\w+),'
+    rb'\s*"tree":\s*"(?P<tree>\w*)")'
+    rb'(?>.*?"machine":\s*\{\s*"id":\s*"(?P<machine>[^"]*)")',
     re.DOTALL,
 )
 
@@ -101,14 +105,14 @@ def _heads(folder: Path) -> tuple[list[Head], list[LeftOut]]:
     for path in sorted(folder.glob(RECORDS)):
         try:
             heads.append(_head(path))
-        except (OSError, ValueError) as error:
-            left_out.append(LeftOut(path, " ".join(str(error).split())))
+        except UNSOUND as error:
+            left_out.append(LeftOut(path, why_unsound(error)))
     return heads, left_out
 
 
 def _head(path: Path) -> Head:
     """Read the head of a record. Raises OSError, or ValueError where the file is clearly no sound record."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = open_regular(path)
     try:
         head = os.pread(handle, HEAD_BYTES, 0)
         end = os.pread(handle, 2, max(0, os.fstat(handle).st_size - 2))

@@ -9,8 +9,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from bench.records.values import Positive
+
 Text = Annotated[str, Meta(min_length=1)]
-Above0 = Annotated[float, Meta(gt=0)]
+Above0 = Positive
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.records.content import content_of
 from bench.records.file import decode
 from bench.records.types import Record
 
 
 def parse(path: Path) -> Record:
     """Read one record file in full. Raises OSError, or ValueError for what is no sound record."""
-    record = decode(path.read_bytes())
+    record = decode(content_of(path))
     _check_place(path, record)
     _ = record.size, record.latency, record.memory, record.answers, record.divergence
     return record

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.records.content import UNSOUND, why_unsound
 from bench.records.schema import parse
 from bench.records.types import Record
+from bench.terminal import printable
 
 RECORDS = "*.r*.json"
 
@@ -21,7 +25,7 @@ class LeftOut:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.why}"
+        return printable(f"{self.path}: {self.why}")
 
 
 def read(path: Path | str = "results", label: str = "*") -> tuple[list[Record], list[LeftOut]]:
@@ -34,8 +38,11 @@ def read(path: Path | str = "results", label: str = "*") -> tuple[list[Record], 
     for file in sorted(Path(path).glob(f"*/{label}/{RECORDS}")):
         try:
             records.append((file, parse(file)))
-        except (OSError, ValueError) as error:
-            left_out.append(LeftOut(file, " ".join(str(error).split())))
+        except UNSOUND as error:
+            left_out.append(LeftOut(file, why_unsound(error)))
+    for folder in sorted({*Path(path).glob("*"), *Path(path).glob(f"*/{label}")}):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            left_out.append(LeftOut(folder, os.strerror(errno.EACCES)))
     mixed = _mixed(records)
     return [record for file, record in records if file not in mixed], left_out + list(mixed.values())
 

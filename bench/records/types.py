@@ -13,7 +13,19 @@ import msgspec
 from msgspec import Meta, Struct
 
 from bench.records.questions import Questions
-from bench.records.values import Answers, Divergence, Fields, Latency, Memory, Positive, Size
+from bench.records.values import (
+    Answers,
+    Bytes,
+    Count,
+    Divergence,
+    Fields,
+    Latency,
+    Memory,
+    Name,
+    Positive,
+    Seconds,
+    Size,
+)
 
 SCHEMA = 1
 Role = Literal["source", "convert", "quantize", "finetune", "merge", "reference", "other"]
@@ -28,9 +40,9 @@ T = TypeVar("T")
 class Commit(Struct, frozen=True):
     """The commit that a record was measured at; `tree` is `clean`, or a digest of the uncommitted changes."""
 
-    sha: str | None
+    sha: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")] | None
     dirty: bool
-    tree: str
+    tree: Annotated[str, Meta(pattern=r"^[\w.-]{0,64}$")]
 
     @property
     def label(self) -> str:
@@ -41,10 +53,10 @@ class Commit(Struct, frozen=True):
 class Machine(Struct, frozen=True):
     """The machine that a record was measured on; `id` is readable and stable."""
 
-    id: str
+    id: Name
     cpu: str = ""
-    cores: int | None = None
-    memory_bytes: int | None = None
+    cores: Count | None = None
+    memory_bytes: Bytes | None = None
     gpus: tuple[str, ...] = ()
     os: str = ""
     python: str = ""
@@ -62,7 +74,7 @@ class Model(Struct, frozen=True):
 class Variant(Struct, frozen=True):
     """A list of steps and a runtime; `roles` says what each step does. It is empty in older records."""
 
-    name: str
+    name: Name
     steps: tuple[str, ...]
     runtime: str
     roles: tuple[Role, ...] = ()
@@ -99,9 +111,9 @@ class Made(Struct, frozen=True):
     step: str
     kind: str
     fingerprint: str
-    size_bytes: int = 0
-    build_seconds: float | None = None
-    build_peak_bytes: int | None = None
+    size_bytes: Count = 0
+    build_seconds: Seconds | None = None
+    build_peak_bytes: Count | None = None
     sha256: dict[str, str] = {}
     tools: Fields = {}
     notes: Fields = {}
@@ -139,19 +151,21 @@ def _decoded(raw: msgspec.Raw, kind: type[T], place: str) -> T:
     except msgspec.ValidationError as error:
         text = str(error) if "`$" in str(error) else f"{error} - at `$`"  # of the whole, it names no place
         raise ValueError(text.replace("`$", f"`$.measures.{place}", 1)) from None
+    except RecursionError:
+        raise ValueError(f"nested too deeply - at `$.measures.{place}`") from None
 
 
 class Record(Struct, frozen=True, kw_only=True, dict=True):
     """A variant measured once, in one round: the content of one file under `results/`."""
 
     schema: int
-    variant: str
-    round: Annotated[int, Meta(ge=0)]
+    variant: Name
+    round: Count
     status: Literal["ok", "failed"]
     cell: str = ""
-    sweep: str = "unnamed"
+    sweep: Name = "unnamed"
     started_at: str
-    seconds: dict[str, float] = {}
+    seconds: dict[str, Seconds] = {}
     commit: Commit
     machine: Machine
     versions: dict[str, str | None] = {}

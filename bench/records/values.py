@@ -7,15 +7,37 @@ measure have the same length, and none is empty.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta, Struct
 
-Fields = dict[str, Any]
-"""What a configuration or a library states; the keys depend on the step, the measure, the runtime or the engine."""
-Bytes = Annotated[int, Meta(gt=0)]
-Positive = Annotated[float, Meta(gt=0)]
-Milliseconds = Annotated[float, Meta(gt=0)]
+# The bounds lie far beyond what anything measures. Within them no sum, ratio or square leaves the range of floats, and
+# no count that of whole numbers in JSON.
+LARGEST = 1e15
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Bytes = Annotated[int, Meta(ge=1, le=2**53)]
+Positive = Annotated[float, Meta(ge=1e-9, le=LARGEST)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
+Milliseconds = Annotated[float, Meta(ge=1e-6, le=1e12)]
+Nats = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Weight = Annotated[float, Meta(ge=0, le=LARGEST)]
+Choice = Annotated[int, Meta(ge=-100, le=1_000_000)]
+"""The number of a choice, from 0; lm-eval writes -100 for an answer that is none of them."""
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+"""What a file could be called."""
+if TYPE_CHECKING:
+    Fields = dict[str, Any]
+else:
+    Scalar = bool | Whole | float | str | None
+    Level3 = Scalar | list[Scalar] | dict[str, Scalar]
+    Level2 = Scalar | list[Level3] | dict[str, Level3]
+    Level1 = Scalar | list[Level2] | dict[str, Level2]
+    Fields = dict[str, Level1]
+"""What a configuration or a library states; the keys depend on the step, the measure, the runtime or the engine.
+
+It is nested as deeply as any of them nests it: what is nested without end would stop whatever prints it.
+"""
 Marks = Annotated[str, Meta(pattern="^[01]*$")]
 """A text of 0 and 1, one per token."""
 LATENCIES = ("ttft_ms", "tpot_ms", "e2e_ms")
@@ -28,7 +50,7 @@ class Size(Struct, frozen=True):
     weight_bytes: Bytes | None = None
     n_parameters: Bytes | None = None
     bits_per_weight: Positive | None = None
-    tensor_types: dict[str, int] = {}
+    tensor_types: dict[str, Count] = {}
 
 
 class Latency(Struct, frozen=True):
@@ -40,12 +62,12 @@ class Latency(Struct, frozen=True):
     ttft_ms: list[Milliseconds]
     tpot_ms: list[Milliseconds]
     e2e_ms: list[Milliseconds]
-    prompt_tokens: list[int] = []
-    evaluated_tokens: list[int] = []
+    prompt_tokens: list[Count] = []
+    evaluated_tokens: list[Count] = []
     loop: str | None = None
-    warmup_requests: int | None = None
+    warmup_requests: Count | None = None
     warmup_e2e_ms: list[Milliseconds] = []
-    output_tokens: int | None = None
+    output_tokens: Count | None = None
 
     def __post_init__(self) -> None:
         _check_alike("requests", self.ttft_ms, self.tpot_ms, self.e2e_ms)
@@ -61,8 +83,8 @@ class Memory(Struct, frozen=True):
 class Tokenizer(Struct, frozen=True):
     """On how many texts the artifact's tokenizer and its source's differ, with an example."""
 
-    compared: int
-    different: int
+    compared: Count
+    different: Count
     example: Fields | None = None
 
 
@@ -76,17 +98,17 @@ class Answers(Struct, frozen=True):
 
     question: list[str]
     subject: list[str]
-    gold: list[int] | None = None
-    picked: list[int] | None = None
-    loglik: list[Annotated[list[float | None], Meta(min_length=1)]] | None = None
+    gold: list[Choice] | None = None
+    picked: list[Choice] | None = None
+    loglik: list[Annotated[list[Nats | None], Meta(min_length=1)]] | None = None
     metric: str | None = None
     higher_is_better: bool | None = None
-    value: list[float | tuple[float | None, float | None] | None] | None = None
+    value: list[float | tuple[Nats | None, Weight | None] | None] | None = None
     answer: list[str] | None = None
-    version: int | float | str | list[str] | None = None
-    n: int | None = None
-    truncated: int | None = None
-    num_fewshot: int | list[int] | None = None
+    version: Whole | float | str | list[str] | None = None
+    n: Count | None = None
+    truncated: Count | None = None
+    num_fewshot: Count | list[Count] | None = None
     chat_template: str | None = None
     without_system: bool = False
     prompt_sha256: str | None = None
@@ -105,6 +127,12 @@ class Answers(Struct, frozen=True):
         if len({isinstance(value, tuple) for value in self.value if value is not None}) > 1:
             raise ValueError("`value` is neither all numbers nor all pairs of a log-likelihood and its weight")
         _check_alike("documents", self.question, self.subject, self.value, *([self.answer] if self.answer else []))
+        # Not a bound of its type: msgspec 0.22 crashes on a union of a bounded float and a tuple of a fixed length.
+        if any(abs(value) > LARGEST for value in self.value if isinstance(value, float | int)):
+            raise ValueError(f"`value`: a number beyond {LARGEST:g}")
+        weights = [value[1] for value in self.value if isinstance(value, tuple)]
+        if weights and None not in weights and sum(filter(None, weights)) < 1:
+            raise ValueError("`value`: the weights of all documents together are less than 1")
 
 
 class Divergence(Struct, frozen=True):
@@ -117,17 +145,17 @@ class Divergence(Struct, frozen=True):
     base: str
     base_variant: str
     text: str
-    window: Annotated[int, Meta(ge=1)]
-    kl: list[float | None]
+    window: Annotated[int, Meta(ge=1, le=2**53)]
+    kl: list[Nats | None]
     same_top: Marks
-    nll: list[float | None]
-    base_nll: list[float | None]
-    tokens: int | None = None
-    rounding_floor: float | None = None
+    nll: list[Nats | None]
+    base_nll: list[Nats | None]
+    tokens: Count | None = None
+    rounding_floor: Nats | None = None
     parent: str | None = None
-    parent_kl: list[float | None] | None = None
+    parent_kl: list[Nats | None] | None = None
     parent_same_top: Marks | None = None
-    parent_rounding_floor: float | None = None
+    parent_rounding_floor: Nats | None = None
 
     def __post_init__(self) -> None:
         _check_alike("tokens", self.kl, self.same_top, self.nll, self.base_nll)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.records.selection import Selection, Wanted, find
+from bench.report.pages.folder import check_folder
 
 if TYPE_CHECKING:
     from bench.advise.advice import Advice
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bench.compare.flips import Texts
     from bench.records.questions import Questions
     from bench.records.types import Record
+    from bench.report.charts.chart import Chart
     from bench.report.contents import Contents
     from bench.report.findings import Finding
     from bench.report.grid import Grid
@@ -29,7 +31,8 @@ DRAWN = ("html", "svg")
 class Report:
     """What was written and from which records; `selection` is None, and nothing written, where there are none.
 
-    `outcome` is the short table that a sweep ends with; `advice` is None where no limits were stated.
+    `outcome` is the short table that a sweep ends with; `advice` is None where no limits were stated. `not_drawn` says
+    which charts failed, and why.
     """
 
     files: tuple[Path, ...]
@@ -38,6 +41,7 @@ class Report:
     left_out: tuple[str, ...]
     outcome: Grid | None = None
     advice: Advice | None = None
+    not_drawn: tuple[str, ...] = ()
 
     @property
     def page(self) -> Path | None:
@@ -61,14 +65,18 @@ def render(
     of before records stated them; `typed` the requirements to judge by, else those that the suite names;
     `texts_of` finds the texts of the questions of records. What an earlier report wrote and this one, in all formats,
     did not write is removed.
-    Raises ValueError for a format that is not in FORMATS, UserError for requirements that are none.
+    Raises ValueError for a format that is not in FORMATS, UserError for requirements that are none and for a folder
+    that takes no files.
     """
     unknown = set(formats) - set(FORMATS)
     if unknown:
         raise ValueError(f"format: got {', '.join(sorted(unknown))}; allowed: {', '.join(FORMATS)}")
+    if out:
+        check_folder(out)
     selection, left_out = find(results, wanted)
     if selection is None:
         return Report((), None, (), tuple(left_out))
+    from bench.report.charts.draw import Drawn, draw_all
     from bench.report.contents import contents
     from bench.report.findings import findings
     from bench.report.pages.folder import write_pages
@@ -78,13 +86,14 @@ def render(
 
     summary = summarize(selection.records, stated)
     advice = _advice(selection, summary, typed)
-    known = findings(selection, summary, left_out)
+    drawn = draw_all(summary, advice) if set(DRAWN) & set(formats) else Drawn({}, ())
+    known = findings(selection, summary, left_out, drawn.failed)
     texts = texts_of(selection.records) if texts_of else {}
     content = contents(selection, summary, advice, known, texts)
-    files = _files(content, summary, advice, formats)
+    files = _files(content, summary, drawn.charts, formats)
     entry = about(selection, "report", content.heading, len(summary.rows))
     written = write_pages(results, out, "index", files, entry, set(formats) == set(FORMATS))
-    return Report(written, selection, tuple(known), tuple(left_out), outcome_grid(summary), advice)
+    return Report(written, selection, tuple(known), tuple(left_out), outcome_grid(summary), advice, drawn.failed)
 
 
 def _advice(selection: Selection, summary: Summary, typed: Typed) -> Advice | None:
@@ -100,14 +109,12 @@ def _advice(selection: Selection, summary: Summary, typed: Typed) -> Advice | No
 
 
 def _files(
-    content: Contents, summary: Summary, advice: Advice | None, formats: Sequence[str]
+    content: Contents, summary: Summary, charts: Mapping[str, Chart], formats: Sequence[str]
 ) -> dict[str, str | bytes]:
-    from bench.report.charts.draw import draw_all
     from bench.report.markdown import markdown
     from bench.report.pages.sweep import page
     from bench.report.table_csv import comma_separated
 
-    charts = draw_all(summary, advice) if set(DRAWN) & set(formats) else {}
     files: dict[str, str | bytes] = {}
     if "svg" in formats:
         for chart in charts.values():

@@ -41,8 +41,10 @@ class Control:
     agreement: parity.Agreement
 
 
-def findings(selection: Selection, summary: Summary, left_out: Sequence[str]) -> list[Finding]:
-    """List everything that a reader must know up front, the worst first."""
+def findings(
+    selection: Selection, summary: Summary, left_out: Sequence[str], not_drawn: Sequence[str] = ()
+) -> list[Finding]:
+    """List everything that a reader must know up front, the worst first; a line says each file and chart left out."""
     rows = summary.rows
     everything = [
         *_runtime_controls(rows),
@@ -52,6 +54,7 @@ def findings(selection: Selection, summary: Summary, left_out: Sequence[str]) ->
         *_scoring(summary),
         *_canary(selection.records),
         *(Finding("note", "Left out", line) for line in left_out),
+        *(Finding("note", "Chart not drawn", line) for line in not_drawn),
         *_warnings(rows),
     ]
     return sorted(everything, key=lambda finding: ("bad", "note", "good").index(finding.level))

@@ -11,6 +11,12 @@ from bench.report.findings import Finding
 from bench.report.glossary import DEFINITIONS
 from bench.report.grid import Entry, Grid
 
+_ACTIVE = re.compile(
+    r"[&<\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])"  # tags, code, emphasis, links and images, columns, strokes, formulas
+    r"|^>|^[-+=#]+(?=\s|$)|^\d+[.)](?=\s)"  # what begins a quote, a list or a title
+    r"|:(?=//)|(?<=\bwww)\."  # addresses, which become links
+    r"|[@#](?=\w)"  # people and issues, which GitHub notifies or links back
+)
 MARKS = {"good": "✓", "warn": "⚠", "bad": "✗"}
 
 
@@ -77,9 +83,15 @@ def _grid(grid: Grid, level: str = "##") -> str:
 
 def _entry(entry: Entry) -> str:
     text = f"{entry.text} ({entry.sub})" if entry.text and entry.sub else entry.text or entry.sub
-    return plain(f"*{text}*" if entry.tone == "claim" else text)
+    return f"*{plain(text)}*" if entry.tone == "claim" else plain(text)
 
 
 def plain(text: str) -> str:
-    """Write a text in one line, without what Markdown reads as a column or a tag."""
-    return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    """Write a text in one line in which Markdown, also GitHub's, reads nothing but text: character references do."""
+    return _ACTIVE.sub(_inert, " ".join(text.split()))
+
+
+def _inert(match: re.Match[str]) -> str:
+    if match[0] in ("@", "#"):  # GitHub looks for names and numbers after it has read the references
+        return f"{match[0]}<!-- -->"
+    return "".join({"&": "&amp;", "<": "&lt;"}.get(letter) or f"&#{ord(letter)};" for letter in match[0])

@@ -12,13 +12,13 @@ from bench.stats.proportions import Paired
 from bench.summary.rows import Row, Summary
 
 Columns = dict[str, str | float | None]
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet runs as a formula."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a text begins that a spreadsheet runs as a formula; some read the wide letters of East Asian scripts alike."""
 
 
 def inert(cell: object) -> object:
     """Return a cell of a CSV file: a text that a spreadsheet would run has an apostrophe in front, as OWASP advises."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(FORMULA) else cell
 
 
 def comma_separated(summary: Summary) -> str:

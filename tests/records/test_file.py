@@ -43,7 +43,7 @@ def diverged(**other: Any) -> dict[str, Any]:
         ),
         (
             {"measures": {"latency": {key: [0.0] for key in LATENCIES}}},
-            "`float` > 0.0 - at `$.measures.latency.ttft_ms[0]`",
+            "`float` >= 1e-06 - at `$.measures.latency.ttft_ms[0]`",
         ),
         ({"measures": {"size": {"size_bytes": "2300000"}}}, "got `str` - at `$.measures.size.size_bytes`"),
         (

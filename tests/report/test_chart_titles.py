@@ -107,7 +107,7 @@ def test_right_answers_against_size_names_the_smallest_that_is_not_shown_to_be_w
     variants: Mapping[str, V], sentence: str
 ) -> None:
     advice = advice_of(variants, LIMITS)
-    assert draw_all(advice.summary, None)["accuracy-size-hr"].title == sentence
+    assert draw_all(advice.summary, None).charts["accuracy-size-hr"].title == sentence
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_right_answers_against_size_names_the_smallest_that_is_not_shown_to_be_w
 )
 def test_latency_says_what_rounds_show(variants: Mapping[str, V], rounds: int, sentence: str) -> None:
     advice = advice_of(variants, LIMITS, rounds=rounds)
-    assert draw_all(advice.summary, None)["latency"].title == sentence
+    assert draw_all(advice.summary, None).charts["latency"].title == sentence
 
 
 def test_without_a_limit_on_latency_the_chart_shows_that_of_the_table_of_candidates() -> None:

@@ -42,7 +42,7 @@ SWEEP = {
 
 def drawn(variants: Mapping[str, V], **sweep: object) -> tuple[Advice, dict[str, Chart]]:
     advice = advice_of(variants, LIMITS, **sweep)
-    return advice, draw_all(advice.summary, advice)
+    return advice, draw_all(advice.summary, advice).charts
 
 
 def table(chart: Chart) -> dict[str, dict[str, str]]:
@@ -78,7 +78,7 @@ def test_the_numbers_of_a_chart_are_those_of_the_summary(sweep: tuple[Advice, di
 
 
 def test_the_same_records_give_the_same_bytes(sweep: tuple[Advice, dict[str, Chart]]) -> None:
-    assert draw_all(sweep[0].summary, sweep[0]) == sweep[1]
+    assert draw_all(sweep[0].summary, sweep[0]).charts == sweep[1]
 
 
 def test_a_slide_is_16_to_9_with_its_heading_and_text_that_reads(sweep: tuple[Advice, dict[str, Chart]]) -> None:
@@ -148,7 +148,7 @@ def test_a_sweep_of_any_shape_is_drawn(variants: Mapping[str, V]) -> None:
 def test_without_limits_or_without_a_latency_there_is_no_chart_of_a_decision() -> None:
     advice, charts = drawn({"base": V("base", ms=None), "tuned": but(TUNED_V, ms=None)})
     assert list(charts) == ["accuracy-size-general", "accuracy-size-hr"]
-    assert "decision" not in draw_all(advice.summary, None)
+    assert "decision" not in draw_all(advice.summary, None).charts
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])

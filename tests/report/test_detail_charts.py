@@ -35,7 +35,7 @@ def quantizations(results: Path, from_base: Mapping[str, float], from_parent: Ma
             }
         content["measures"]["divergence"] = fields
         records.write(results, content)
-    return draw_all(summary_of(results), None).get("divergence")
+    return draw_all(summary_of(results), None).charts.get("divergence")
 
 
 def test_a_quantized_fine_tune_stands_at_its_distance_from_the_fine_tune_and_not_from_the_base(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def mmlu(tmp_path_factory: pytest.TempPathFactory) -> Summary:
 
 
 def test_of_57_subjects_those_with_the_largest_changes_are_drawn_and_all_are_in_the_numbers(mmlu: Summary) -> None:
-    charts = draw_all(mmlu, None)
+    charts = draw_all(mmlu, None).charts
     assert [name for name in charts if name.startswith("subjects")] == ["subjects-mmlu"]
     chart = charts["subjects-mmlu"]
     assert "the 12 of 57 subjects with the largest changes" in chart.subtitle

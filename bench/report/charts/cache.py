@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -27,8 +28,9 @@ def kept(path: Path, content: object, draw: Callable[[], str]) -> str:
         drawn_from = svg = ""
     if drawn_from != key or not svg:
         svg = draw()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_at_once(path, f"{key}\n{svg}")
+        with suppress(OSError):  # drawn it is; `bench history` says where it can keep nothing
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_at_once(path, f"{key}\n{svg}")
     return svg
 
 

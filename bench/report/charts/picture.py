@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.report.charts.chart import Chart
-from bench.report.charts.style import BAND, GRID, INK, MUTED, PAPER, STYLE
+from bench.report.charts.style import BAND, GRID, INK, MUTED, PAPER, STYLE, open_matplotlib
+from bench.report.pages.file_names import LONGEST
 from bench.report.table_csv import inert
 from bench.summary.family import QUANTIZED
 
@@ -79,6 +80,7 @@ PANEL: dict[str, Any] = {
 
 def chart(finding: Finding, draw: Draw) -> Chart:
     """Draw a panel once wide and once narrow, and save it in every form; the same numbers give the same bytes."""
+    open_matplotlib()
     import matplotlib
 
     style: Any = {**PANEL, "svg.hashsalt": finding.name}
@@ -117,7 +119,7 @@ def shortened(name: str, length: int = 24) -> str:
 
 def file_name(name: str, among: Sequence[str]) -> str:
     """Return a name from data as part of a file's name: ASCII letters and digits, numbered where two would be alike."""
-    names = ["".join(c if c.isalnum() and c.isascii() else "-" for c in one) for one in among]
+    names = ["".join(c if c.isalnum() and c.isascii() else "-" for c in one)[:LONGEST] for one in among]
     place = among.index(name)
     return names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place}"
 
@@ -207,7 +209,7 @@ def _for_a_page(svg: str) -> str:
 def _csv(finding: Finding) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(finding.header)
+    writer.writerow(map(inert, finding.header))
     writer.writerows(map(_cell, line) for line in finding.lines)
     return out.getvalue()
 

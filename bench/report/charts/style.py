@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.summary.family import BASE, Family
+from bench.terminal import warn
+from variants.paths import ROOT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FONTS = ROOT / ".cache" / "matplotlib"
 INK, MUTED, GRID, BAND, PAPER = "#1a1a1a", "#5c5c5c", "#dddddd", "#dff0e6", "#ffffff"
 # Verdana is as wide as DejaVu Sans, which the layout is computed with: text fits where DejaVu is not installed.
 STYLE: dict[str, Any] = {
@@ -45,6 +51,7 @@ WIDTH = 13.5  # inches: 12 points of the chart are about 20 pixels where it is s
 
 def chart(name: str, maker: Callable[[], Figure | None]) -> str:
     """Draw one chart in the style of all; returns an SVG document, empty where there is nothing to draw."""
+    open_matplotlib()
     import matplotlib
 
     style: Any = {**STYLE, "svg.hashsalt": name}
@@ -55,6 +62,27 @@ def chart(name: str, maker: Callable[[], Figure | None]) -> str:
         out = io.StringIO()
         figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def why_not_drawn(what: str, error: Exception) -> str:
+    """Return a line that says which chart could not be drawn, and why."""
+    return f"{what}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def open_matplotlib() -> None:
+    """Have matplotlib keep its fonts in the cache, and say so, where the user's home takes no files."""
+    if os.environ.get("MPLCONFIGDIR"):
+        return
+    try:
+        home = Path.home()
+        for name, default in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache")):
+            place = Path(os.environ.get(name) or home / default) / "matplotlib"
+            place.mkdir(parents=True, exist_ok=True)
+            if not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, "not writable", str(place))
+    except (OSError, RuntimeError) as error:  # a RuntimeError: this user has no home at all
+        os.environ["MPLCONFIGDIR"] = str(FONTS)
+        warn(f"matplotlib keeps its fonts in {FONTS}, MPLCONFIGDIR sets another folder: {error}")
 
 
 def colour_of(family: Family) -> str:

@@ -7,16 +7,18 @@ JSON file of the same name, with what the list shows of it and the files that we
 from __future__ import annotations
 
 import json
-import re
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from bench.files import write_at_once
+from bench.report.pages.file_names import file_part
 from bench.report.pages.html import link_pages
 from bench.report.pages.listing import About, listing_page
 from bench.terminal import visible
+from variants.errors import UserError
 
 REPORTS = "report"
 """The folder of all pages in that of the records."""
@@ -25,7 +27,21 @@ LIST = "index.html"
 
 def folder_of(results: Path, sweep: str) -> Path:
     """Return the folder of a sweep's pages, of any machine; what a file name cannot hold becomes a dash."""
-    return results / REPORTS / (re.sub(r"[^\w.~+=-]+", "-", sweep).lstrip(".") or "unnamed")
+    name = file_part(sweep)
+    return results / REPORTS / (f"{name}-" if name == LIST else name)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError where a folder for pages can neither be written to nor made."""
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise _no_folder(folder, f"{there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _no_folder(folder, f"{there} is not writable")
+
+
+def _no_folder(folder: Path, why: object) -> UserError:
+    return UserError(f"{folder}: no page can be written there: {why}; --out names another folder")
 
 
 def write_pages(
@@ -43,7 +59,11 @@ def write_pages(
     that folder is touched. Returns the paths, in the order of `files`.
     """
     folder = out or folder_of(results, about.sweep)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _no_folder(folder, error.strerror if isinstance(error, OSError) else error) from None
     note = folder / f"{page}.json"
     before = _read(note)
     earlier = set(before.files if before else ()) - files.keys()

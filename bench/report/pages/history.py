@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -15,36 +14,41 @@ from bench.metrics.metric import Metric, Test
 from bench.report.advice.words import listed
 from bench.report.charts.cache import kept
 from bench.report.charts.history import history_chart, sparkline
+from bench.report.charts.style import why_not_drawn
 from bench.report.findings import Finding
 from bench.report.metric_words import metric_in_words
 from bench.report.numbers import plural
+from bench.report.pages.file_names import file_part
 from bench.report.pages.html import inline, rendered
 from bench.report.pages.listing import About
 from bench.report.tables.history import WAYS, breaks_grid, change_grid, commands, counted, failures_grid, unchanged_grid
 from bench.stats.changepoints import ALPHA, LEAST
 
 
-def history_charts(history: History, folder: Path) -> dict[str, str]:
+def history_charts(history: History, folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     """Draw a chart per metric of the series with a change, unless the folder keeps it from the last time.
 
-    Returns SVG documents by their file names.
+    Returns SVG documents by their file names, and a line for each chart that failed.
     """
     groups = defaultdict(list)
     for series in history.series:
         if series.changes:
             groups[series.metric.name].append(series)
-    charts = {}
+    charts, failed = {}, []
     for name, group in groups.items():
         draw = partial(history_chart, name, group, history.commits, history.failures)
         drawn_from = (name, [_drawn(series) for series in group], history.commits, history.failures)
         file = file_of(name)
-        charts[file] = kept(folder / f"{file}.svg", drawn_from, draw)
-    return charts
+        try:
+            charts[file] = kept(folder / f"{file}.svg", drawn_from, draw)
+        except Exception as error:  # it costs no other: the tables have its numbers
+            failed.append(why_not_drawn(name, error))
+    return charts, tuple(failed)
 
 
 def file_of(metric: str) -> str:
     """Return the name of the chart of a metric; a task's name may hold what a file's cannot."""
-    return "history-" + re.sub(r"[^\w.~+=-]", "-", metric)
+    return f"history-{file_part(metric)}"
 
 
 def _drawn(series: Series) -> tuple[object, ...]:
@@ -54,8 +58,8 @@ def _drawn(series: Series) -> tuple[object, ...]:
     return series.variant, series.metric.title, series.metric.unit, points, changes
 
 
-def history_page(history: History, charts: dict[str, str]) -> str:
-    """Write the page with its charts inside; it loads nothing from anywhere."""
+def history_page(history: History, charts: dict[str, str], not_drawn: Sequence[str] = ()) -> str:
+    """Write the page with its charts inside; it loads nothing from anywhere. `not_drawn` says which charts failed."""
     drawn = {file: (_finding(history, file), svg) for file, svg in charts.items()}
     rest = [series for series in history.series if not series.changes]
     folded = (unchanged_grid(rest, sparkline), breaks_grid(history), failures_grid(history))
@@ -65,6 +69,7 @@ def history_page(history: History, charts: dict[str, str]) -> str:
         says=_says(history),
         findings=[
             *(Finding("bad", "left out", line) for line in history.left_out),
+            *(Finding("note", "chart not drawn", line) for line in not_drawn),
             *(Finding("note", "not in it", note) for note in history.notes),
         ],
         changes=change_grid(history.changes) if history.changes else None,

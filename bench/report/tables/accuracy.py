@@ -193,7 +193,7 @@ def _scoring(answers: Answers) -> list[Entry]:
         _stated(requests),
         _stated(asked),
         _stated(evaluated),
-        Entry(f"{asked / evaluated:.2f}×") if asked and evaluated else NOT_MEASURED,
+        _reused(asked, evaluated),
         NOT_MEASURED if cut is None else Entry(f"{cut:,} of {n:,}", tone="chance" if cut else ""),
         _stated(answers.num_fewshot),
         Entry(template[:12] if template else "none"),
@@ -201,6 +201,13 @@ def _scoring(answers: Answers) -> list[Entry]:
         _stated(n_ctx),
         Entry("", _in_lines(engine, 2)),
     ]
+
+
+def _reused(asked: object, evaluated: object) -> Entry:
+    """Return how many times more tokens were asked for than were evaluated."""
+    if not isinstance(asked, int) or not isinstance(evaluated, int) or asked < 1 or evaluated < 1:
+        return NOT_MEASURED
+    return Entry(f"{asked / evaluated:.2f}×")
 
 
 def _fact(value: object) -> str:

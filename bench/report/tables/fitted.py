@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from bench.terminal import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
@@ -25,6 +27,7 @@ def fitted(titles: Sequence[str], rows: Sequence[Sequence[Text]], width: int, wo
     """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     least, most = _least_of(titles, rows), _most_of(titles, rows)
     tables = []
@@ -32,7 +35,7 @@ def fitted(titles: Sequence[str], rows: Sequence[Sequence[Text]], width: int, wo
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         widths = _widths([least[place] for place in places], [most[place] for place in places], width)
         for place, wide in zip(places, widths, strict=True):
-            table.add_column(titles[place], justify="left" if place < words else "right", width=wide)
+            table.add_column(Text(printable(titles[place])), justify="left" if place < words else "right", width=wide)
         for row in rows:
             table.add_row(*(row[place] for place in places))
         tables.append(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 
 from bench.advise.advice import Advice
@@ -67,15 +68,17 @@ def commands(selection: Selection, summary: Summary, advice: Advice | None) -> t
     newest = selection.newest
     suite, sha = newest.config.suite, selection.sha[:12]
     asked = [f"suite={suite}" if suite else "", *newest.config.overrides]
-    judged = f" requirements={advice.name}" if advice and " " not in advice.name else ""
+    judged = [f"requirements={advice.name}"] if advice and " " not in advice.name else []
+    shown = ["--commit", sha, "--sweep", selection.sweep, *judged]
     failures = [failure.reproduce for row in summary.rows for failure in row.failures if failure.reproduce]
     return tuple(
         printable(line)
         for line in (
-            f"git checkout {sha}",
-            " ".join(filter(None, ("bench run", *asked))),
-            f"bench report --commit {sha} --sweep {selection.sweep}{judged}",
-            f"bench advise --commit {sha} --sweep {selection.sweep}{judged}",
+            # Quoted: it is copied into a shell, and whoever wrote the records chose these names.
+            shlex.join(["git", "checkout", sha]),
+            shlex.join(["bench", "run", *filter(None, asked)]),
+            shlex.join(["bench", "report", *shown]),
+            shlex.join(["bench", "advise", *shown]),
             *dict.fromkeys(failures),
         )
     )

@@ -1,0 +1,124 @@
+"""Exit 1 is a verdict: no fault, no closed pipe and no locale returns it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.selftest import records, repository
+from tests.checkout import q4
+from variants.paths import ROOT
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def worse(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """`bench compare` of two commits of which the second is worse."""
+    root = tmp_path_factory.mktemp("worse")
+    shas = repository.make_commits(root, 2)
+    for place, sha in enumerate(shas):
+        for number in range(3):
+            content = records.record("q4", number, **q4(size=2_300_000 * (place + 1)))
+            content["commit"] = {"sha": sha, "dirty": False, "tree": "clean"}
+            records.write(root / "results", content)
+    return ("compare", *shas, "--results", str(root / "results"), "--metric", "size")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (KeyError("q4"), "bench: a fault of bench itself: KeyError"),
+        (RecursionError("too deep"), "bench: a fault of bench itself: RecursionError"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "bench: a fault of bench itself: UnicodeDecodeError"),
+        (MemoryError(), "bench: out of memory"),
+        (PermissionError(13, "Permission denied", "/results/x"), "bench: /results/x: Permission denied"),
+        (OSError(28, "No space left on device"), "bench: standard output: No space left on device"),
+        (BrokenPipeError(32, "Broken pipe"), ""),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Exception) else "",
+)
+def test_a_fault_of_compare_is_no_verdict(
+    worse: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: Capture, error: Exception, says: str
+) -> None:
+    assert main([*worse]) == 1
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("bench.compare.comparison.compare_records", fail)
+    capsys.readouterr()
+    assert main([*worse]) == 2
+    last = [*capsys.readouterr().err.splitlines(), ""][-1 if not says else -2]
+    assert last.startswith(says)
+
+
+def test_an_interruption_is_no_verdict(
+    worse: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.compare.comparison.compare_records", stop)
+    assert main([*worse]) == 130
+    assert capsys.readouterr().err.startswith("bench: stopped")
+
+
+def test_a_page_that_cannot_be_written_is_no_verdict(worse: tuple[str, ...], capsys: Capture) -> None:
+    report = Path(worse[4]) / "report"
+    report.write_text("a file where the folder of the pages would be")
+    assert main([*worse, "--format", "html"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    report.unlink()
+
+
+@pytest.mark.parametrize(
+    ("output", "environment", "code", "says"),
+    [
+        ("| head -c 0", {}, 2, ""),
+        (">&-", {}, 2, "bench: standard output is closed"),
+        ("> /dev/full", {}, 2, "bench: standard output: No space left on device"),
+        ("> /dev/null 2>&- <&-", {}, 1, ""),
+        ("> /dev/null", {"PYTHONIOENCODING": "ascii"}, 1, ""),
+        ("> /dev/null", {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, 1, ""),
+    ],
+)
+def test_what_cannot_be_printed_moves_no_verdict_and_a_closed_output_is_none(
+    worse: tuple[str, ...], output: str, environment: dict[str, str], code: int, says: str
+) -> None:
+    script = f'set -o pipefail; "$@" {output}'
+    command = ["bash", "-c", script, "bash", sys.executable, "-m", "bench.cli", *worse]
+    done = subprocess.run(command, cwd=ROOT, env={**_kept(), **environment}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1 if says else 0), done.stderr
+    assert done.stderr.startswith(says)
+
+
+def _kept() -> dict[str, str]:
+    import os
+
+    return dict(os.environ)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_every_sign_has_a_stand_in_where_the_encoding_lacks_it(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    import io
+
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["--version"]) == 0
+    out.write("1–2 → 3× · “x” … é 漢 \udcff")
+    out.flush()
+    printed = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    ascii_alike = {"ascii": '1-2 -> 3x * "x" ... \\xe9 \\u6f22 \\udcff'}
+    assert printed.splitlines()[1] == ascii_alike.get(encoding, printed.splitlines()[1])
+    assert printed.endswith("\\udcff")
+
+
+@pytest.mark.parametrize("typed", [("bisect", "accuracy nosuch", "q4", "HEAD", "HEAD")])
+def test_a_bisection_needs_two_commits_before_anything_else(typed: tuple[str, ...], capsys: Capture) -> None:
+    assert main([*typed]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
