@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
@@ -46,6 +47,23 @@ def test_an_offline_child_gets_neither_a_token_nor_a_proxy_and_asks_no_hub() -> 
 def test_packages_beside_the_environment_are_imported_from_the_same_folders() -> None:
     assert environment({"PYTHONPATH": "/packages::.:lib"}) == {"PYTHONPATH": "/packages"}
     assert environment({"PYTHONPATH": "."}) == {}
+
+
+def test_no_module_starts_a_process_with_its_own_standard_input_and_environment() -> None:
+    """Set-up and the self-test run nothing of a model, a task or a repository."""
+    own = (ROOT / "bench" / "bootstrap.py", ROOT / "bench" / "selftest")
+    files = [file for folder in ("bench", "variants") for file in (ROOT / folder).rglob("*.py")]
+    careless = [
+        f"{file.relative_to(ROOT)}:{call.lineno}"
+        for file in files
+        if not any(file.is_relative_to(place) for place in own)
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("subprocess.run", "subprocess.Popen", "subprocess.check_output")
+        and not {None} & {keyword.arg for keyword in call.keywords}  # `**start()`
+        and not {"stdin", "env"} <= {keyword.arg for keyword in call.keywords}
+    ]
+    assert not careless
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl(2)")
