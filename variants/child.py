@@ -23,11 +23,11 @@ KEPT = frozenset(
         # PYTHONSTARTUP, PYTHONINSPECT, PYTHONHOME, PYTHONBREAKPOINT, PYTHONWARNINGS and their like are not needed.
         *("PYTHONUTF8", "PYTHONIOENCODING", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
         *("HF_HOME", "HF_XET_CACHE", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"),
-        *("TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS", "BNB_CUDA_VERSION"),
+        *("TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS", "BNB_CUDA_VERSION", "LLAMA_CPP_LIB_PATH"),
     }
 )
 KEPT_PREFIXES = (
-    *("LC_", "HF_HUB_", "CUDA_", "NVIDIA_", "PYTORCH_", "GGML_"),
+    *("LC_", "HF_HUB_", "CUDA_", "NVIDIA_", "PYTORCH_", "TORCH_", "TRITON_", "GGML_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_"),
 )
 """Locale, the hub's settings, and what changes where and how fast tensors are computed: a measurement keeps it."""
