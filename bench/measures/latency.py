@@ -14,7 +14,7 @@ from typing import ClassVar, TypedDict
 from bench.measures.measure import Progress, Subject
 from bench.runtimes.session import Session
 from variants.configure import check_least
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.step import CONTENT

@@ -134,7 +134,7 @@ def _requests() -> dict[str, dict[str, list[float]]]:
     from variants.artifact import Artifact
     from variants.build import build
     from variants.configure import configure
-    from variants.data import read_rows
+    from variants.data.rows import read_rows
     from variants.paths import resolve
 
     def opened(cell: Cell) -> Session:

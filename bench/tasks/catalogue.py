@@ -20,7 +20,7 @@ from bench.tasks import mmlu, task_yaml
 from variants.artifact import sha256_of
 from variants.cache import Cache
 from variants.child import start
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.tasks import mmlu, task_yaml
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.errors import UserError
 from variants.paths import resolve
 

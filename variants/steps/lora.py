@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.configure import check_least
-from variants.data import TaskRow, read_rows
+from variants.data.rows import TaskRow, read_rows
 from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
