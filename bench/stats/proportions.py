@@ -105,7 +105,8 @@ def detectable_difference(n: int, psi: float, alpha: float = 0.05, power: float 
     """
     z_a, z_b = normal_quantile(1 - alpha / 2), normal_quantile(power)
     a, b, c = n + z_b**2, -2 * z_a * math.sqrt(psi * n), psi * (z_a**2 - z_b**2)
-    if b * b >= 4 * a * c and (difference := (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)) <= psi:
+    difference = (-b + math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a)
+    if difference <= psi and b * b >= 4 * a * c:
         return difference
     for _ in range(50):  # a contraction: its derivative is about -z_a z_b / n
         difference = (z_a + z_b * math.sqrt(max(0.0, 1 - difference))) ** 2 / n
