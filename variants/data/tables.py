@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from variants.data.text import parse_json, read_raw, read_text
@@ -99,11 +100,18 @@ READERS = {"json": read_jsonl, "csv": read_csv}
 """The formats of tables, by lm-eval's name of each."""
 
 
-def read_table(paths: Sequence[Path], format: str) -> list[Fields]:
+def read_table(paths: Sequence[Path], format: str) -> tuple[Line, ...]:
     """Read files as one table: every row has every column, in the order in which they come first.
 
-    Raises UserError, naming file and line, for a column that a row lacks, or that is text in one and a number in another.
+    Raises UserError, naming file and line, for a column that a row lacks, or that is text here and a number there.
     """
+    stats = [path.stat() if path.is_file() else None for path in paths]
+    return _table(tuple(paths), format, tuple(stat and (stat.st_size, stat.st_mtime_ns) for stat in stats))
+
+
+@lru_cache(maxsize=16)
+def _table(paths: tuple[Path, ...], format: str, _: object) -> tuple[Line, ...]:
+    """Read a table once for all cells of a sweep."""
     lines = [line for path in paths for line in READERS[format](path)]
     first: dict[str, Line] = {}
     kinds: dict[str, tuple[str, str]] = {}
@@ -117,7 +125,7 @@ def read_table(paths: Sequence[Path], format: str) -> list[Fields]:
     for line in lines:
         for column in first.keys() - line.fields.keys() - {OPTIONAL}:
             raise UserError(f"{line.place}: no {column!r}, which {first[column].place} has; null stands for nothing")
-    return [{column: line.fields.get(column) for column in first} for line in lines]
+    return tuple(Line(line.place, {column: line.fields.get(column) for column in first}) for line in lines)
 
 
 def _kinds(value: object, where: str) -> Iterator[tuple[str, str]]:
