@@ -37,7 +37,7 @@ def ask(
     for name, loaded in tasks.items():
         model = SessionLM(scorer, progress, tokenizer_folder)
         template = _template_sha256(model) if questions.chat_template else None
-        with templates(loaded.trusted):
+        with templates(name, loaded.trusted):
             answers = _answers(model, loaded, questions)
         shots = sorted({task.config.num_fewshot for task in loaded.leaves.values()})
         table[label(name)] = {
@@ -86,7 +86,7 @@ def task_texts(
     texts: list[str] = []
     for name in tasks:
         loaded = load(name, folder, None, seed, trust_tasks)
-        with templates(loaded.trusted):
+        with templates(name, loaded.trusted):
             texts += [_text(task, doc) for task in loaded.leaves.values() for doc in task.eval_docs]
     return texts
 

@@ -11,8 +11,6 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Any
 
-from jinja2.exceptions import SecurityError, TemplateError
-
 from bench.tasks import catalogue, mmlu, task_yaml, untrusted
 from variants.data.rows import fault_of
 from variants.errors import UserError
@@ -60,11 +58,8 @@ def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int, t
     path = task_yaml.find(name)
     trusted = trust_tasks or not task_yaml.is_path(name)
     try:
-        with _served(path, data_dir), chdir(path.parent if path else Path.cwd()), untrusted.templates(trusted):
+        with _served(path, data_dir), chdir(path.parent if path else Path.cwd()), untrusted.templates(name, trusted):
             leaves, groups = _build(name, path, trusted)
-    except TemplateError as error:
-        hint = f"; {untrusted.TRUST} lifts the sandbox" if isinstance(error, SecurityError) else ""
-        raise UserError(f"{path or name}: a template fails: {error}{hint}") from None
     except (OSError, ValueError) as error:
         if not _is_about_data(error):
             raise
@@ -166,16 +161,19 @@ def subject_names(leaves: dict[str, Task]) -> dict[str, str]:
 
 
 def check_questions(path: Path, loaded: Loaded) -> None:
-    """Raise UserError, naming file and line, for a multiple-choice question that nobody can get right or wrong.
+    """Put the first question into words, as it will be asked, and look at the choices and the answers of all.
+
+    Raise UserError, naming file and line, for a multiple-choice question that nobody can get right or wrong.
 
     lm-eval itself counts a right answer that is none of the choices as a wrong one, and warns in a log.
     """
     for task in loaded.leaves.values():
-        if task.OUTPUT_TYPE != "multiple_choice" or callable(task.config.process_results):
-            continue
         lines = task_yaml.tables(path).get(task.config.test_split or task.config.validation_split, ())
         places = [line.place for line in lines] if task.config.process_docs is None else []
-        with untrusted.templates(loaded.trusted):
+        with untrusted.templates(str(path), loaded.trusted):
+            task.build_all_requests(limit=1)
+            if task.OUTPUT_TYPE != "multiple_choice" or callable(task.config.process_results):
+                continue
             for number, doc in enumerate(task.eval_docs):
                 if fault := _fault(task, doc):
                     raise UserError(f"{places[number] if places else f'{path}: question {number + 1}'}: {fault}")

@@ -13,7 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.tasks.task_yaml import FORMATS, Config, Function, folder_files, read
+from jinja2.exceptions import SecurityError, TemplateError
+
+from bench.tasks.task_yaml import FORMATS, Config, Function, data_files, folder_files, read
 from variants.configure import nearest
 from variants.errors import UserError
 
@@ -36,6 +38,11 @@ KEYS: Mapping[str, tuple[type, ...]] = {
     "doc_to_decontamination_query": (str,),
 }
 """The keys of a task that cannot run anything, and what each may be; null is always allowed."""
+CODE = ("class", "custom_dataset", "process_docs", "process_results", "unsafe_code", "use_prompt", "doc_to_image",
+        "doc_to_audio", "group", "task_list")  # fmt: skip
+"""The keys of lm-eval's tasks that name code, or other tasks, which may."""
+SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
+OUTPUTS = ("multiple_choice", "loglikelihood", "loglikelihood_rolling", "generate_until")
 FEWSHOT = ("sampler", "split", "samples", "fewshot_indices", "doc_to_text", "doc_to_choice", "doc_to_target")
 DELIMITERS = ("gen_prefix", "fewshot_delimiter", "target_delimiter")
 WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "keys with values"}
@@ -51,11 +58,10 @@ def check(path: Path) -> None:
             "read that file first"
         )
     for key, value in config.items():
+        if key in CODE:
+            raise UserError(f"{path}: {key} lets a task run code, which it may only with {TRUST}; leave it out")
         if key not in KEYS:
-            hint = nearest(key, KEYS)
-            raise UserError(
-                f"{path}: {key} is no key of a task that runs no code; {hint} (with {TRUST} lm-eval decides)"
-            )
+            raise UserError(f"{path}: {key} is no key of a task; {nearest(key, KEYS)}")
         _check_type(path, key, value, KEYS[key])
     _check_data(path, config)
     _check_lists(path, config)
@@ -92,10 +98,22 @@ def _check_data(path: Path, config: Config) -> None:
         raise UserError(f"{path}: dataset_kwargs.{key} is not allowed here, only data_files and revision")
     if name in FORMATS and not options.get("data_files"):
         raise UserError(f"{path}: dataset_kwargs.data_files is missing; name the file of each split there")
+    splits = {key: config[key] for key in SPLITS if config.get(key) is not None}
+    if not splits.keys() & {"test_split", "validation_split"}:
+        raise UserError(f"{path}: test_split is missing; it names the split of the data whose questions are asked")
+    for key, split in splits.items():
+        if name in FORMATS and split not in data_files(path):
+            raise UserError(f"{path}: {key} is {split!r}, but data_files has {', '.join(data_files(path))}")
 
 
 def _check_lists(path: Path, config: Config) -> None:
     """Raise UserError where what lies inside the keys is of another shape than lm-eval's."""
+    if config.get("output_type", OUTPUTS[-1]) not in OUTPUTS:
+        raise UserError(f"{path}: output_type is {config['output_type']!r}, allowed: {', '.join(OUTPUTS)}")
+    if config.get("doc_to_text") is None:
+        raise UserError(
+            f"{path}: doc_to_text is missing; it is the text of a question, with its columns as {{{{COLUMN}}}}"
+        )
     choices = config.get("doc_to_choice")
     for choice in choices.values() if isinstance(choices, dict) else choices if isinstance(choices, list) else ():
         _check_type(path, "doc_to_choice: a choice", choice, (str,))
@@ -141,10 +159,12 @@ def check_registered(path: Path, config: Config) -> None:
 
 def sandbox() -> Environment:
     """Return what renders templates as lm-eval does, and lets them reach nothing but the question."""
-    from jinja2 import StrictUndefined
+    from jinja2 import BaseLoader, StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = ImmutableSandboxedEnvironment(
+        loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True
+    )
     environment.filters["regex_replace"] = _regex_replace
     return environment
 
@@ -166,18 +186,19 @@ def _own_environment() -> Environment:
 
 
 @contextmanager
-def templates(trusted: bool) -> Iterator[None]:
-    """Render templates with lm-eval's own environment where they are trusted, else in the sandbox.
+def templates(task: str, trusted: bool) -> Iterator[None]:
+    """Render the templates of a task with lm-eval's own environment where it is trusted, else in the sandbox.
 
-    For the process that runs lm-eval only.
+    Raises UserError for one that fails. For the process that runs lm-eval only.
     """
-    own = _own_environment()
-    if not trusted:
-        yield
-        return
     from unittest.mock import patch
 
     from lm_eval import utils
 
-    with patch.object(utils, "env", own):
-        yield
+    own = _own_environment()
+    try:
+        with patch.object(utils, "env", own if trusted else utils.env):
+            yield
+    except TemplateError as error:
+        hint = f"; {TRUST} lifts the sandbox" if isinstance(error, SecurityError) else ""
+        raise UserError(f"{task}: a template fails: {str(error).rstrip('.')}{hint}") from None
