@@ -58,7 +58,9 @@ def load(name: str, data_dir: Path | None, num_fewshot: int | None, seed: int, t
     path = task_yaml.find(name)
     trusted = trust_tasks or not task_yaml.is_path(name)
     try:
-        with _served(path, data_dir), chdir(path.parent if path else Path.cwd()), untrusted.templates(name, trusted):
+        # Code of a trusted task may open files next to it; any other must not make a module of its own importable.
+        where = path.parent if path and trusted else Path.cwd()
+        with _served(path, data_dir), chdir(where), untrusted.templates(name, trusted):
             leaves, groups = _build(name, path, trusted)
     except (OSError, ValueError) as error:
         if not _is_about_data(error):
@@ -106,7 +108,7 @@ def _build(name: str, path: Path | None, trusted: bool) -> tuple[dict[str, Task]
         loaded = TaskManager(include_defaults=False).load([str(path)])
     elif path:  # what was checked is what lm-eval gets: it does not read the file again
         untrusted.check(path)
-        config = task_yaml.read(path)
+        config = task_yaml.absolute(path)
         untrusted.check_registered(path, config)
         loaded = TaskManager(include_defaults=False).load([config])
     else:

@@ -92,6 +92,17 @@ def data_files(path: Path) -> dict[str, list[Path]]:
     return {str(split): [path.parent / name for name in names] for split, names in files.items()}
 
 
+def absolute(path: Path) -> Config:
+    """Read a task YAML for lm-eval, with absolute names of the data that `datasets` reads."""
+    config = read(path)
+    if config["dataset_path"] in FORMATS and config["dataset_path"] not in READERS:
+        files = {split: list(map(str, listed)) for split, listed in data_files(path).items()}
+        config["dataset_kwargs"] = {**config["dataset_kwargs"], "data_files": files}
+    elif folder_files(path) is not None:
+        config["dataset_path"] = str(path.parent / config["dataset_path"])
+    return config
+
+
 def tables(path: Path) -> dict[str, tuple[Line, ...]]:
     """Read the rows of each split of a task whose data is JSONL or CSV; empty where it is anything else.
 

@@ -111,9 +111,7 @@ def _check_lists(path: Path, config: Config) -> None:
     if config.get("output_type", OUTPUTS[-1]) not in OUTPUTS:
         raise UserError(f"{path}: output_type is {config['output_type']!r}, allowed: {', '.join(OUTPUTS)}")
     if config.get("doc_to_text") is None:
-        raise UserError(
-            f"{path}: doc_to_text is missing; it is the text of a question, with its columns as {{{{COLUMN}}}}"
-        )
+        raise UserError(f"{path}: doc_to_text is missing; it is a question as text, with its columns as {{{{NAME}}}}")
     choices = config.get("doc_to_choice")
     for choice in choices.values() if isinstance(choices, dict) else choices if isinstance(choices, list) else ():
         _check_type(path, "doc_to_choice: a choice", choice, (str,))
