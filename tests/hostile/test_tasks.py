@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from bench.records.selection import Wanted
+from bench.report import render
 from bench.selftest import records
 from bench.tasks import catalogue, fetch
 from bench.tasks.load import check_questions, load
 from bench.tasks.untrusted import CODE
-from tests.report.conftest import findings_of
+from tests.report.conftest import findings_of, text_of
 from tests.sweep.conftest import Run, refused  # noqa: F401  # a fixture
 from tests.tasks.conftest import GENERATED, Toy, asked_of, asking, choice_task, task
 from variants.errors import UserError
@@ -155,6 +157,17 @@ def test_a_trusted_task_may_run_code_and_the_report_says_so(folder: Path, tmp_pa
     content["config"]["measures"]["accuracy"] = {"trust_tasks": True}
     (noted,) = [each for each in written(tmp_path / "results", content) if each.title == "Trusted tasks"]
     assert "accuracy.trust_tasks=true: task YAMLs by path were allowed to run code" in noted.text
+
+
+@pytest.mark.parametrize("n_questions", [1, 2, 3])
+def test_a_sweep_of_a_handful_of_questions_is_reported_and_compared(tmp_path: Path, n_questions: int) -> None:
+    for name in ("base", "q4"):
+        content = records.record(name)
+        for answers in content["measures"]["accuracy"].values():
+            answers |= {key: value[:n_questions] for key, value in answers.items() if isinstance(value, list)}
+        records.write(tmp_path / "results", content)
+    report = render(tmp_path / "results", tmp_path / "out", Wanted(), ("csv", "md"))
+    assert "q4" in text_of(report)
 
 
 def written(results: Path, content: dict[str, Any]) -> list[Any]:

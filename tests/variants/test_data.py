@@ -137,6 +137,12 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
     assert read_rows(path)[0].answer == 0
 
 
+def test_braces_in_prompts_and_questions_are_text() -> None:
+    row = TaskRow("", "What is {question} in {0} {{x}}?", ("a", "b"), 0)
+    prompt = 'Answer as {"json": {}} {}: {question}\n{% raw %}{{ 7 }}'
+    assert row.asked(prompt) == prompt.replace("{question}", row.question)
+
+
 LOOKS = [
     "2024-01-02",
     "2024-01-02T03:04:05Z",

@@ -21,6 +21,10 @@ class TaskRow:
     choices: tuple[str, ...]
     answer: int
 
+    def asked(self, prompt: str) -> str:
+        """Put the question where a prompt has {question}; other braces are text, in either."""
+        return prompt.replace("{question}", self.question)
+
 
 def read_rows(path: Path) -> list[TaskRow]:
     """Read a JSONL file of rows. Raises UserError, naming file and line, for the first that is malformed."""

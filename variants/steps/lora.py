@@ -142,7 +142,7 @@ class Lora:
         return [self._example(row, tokenizer, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
 
     def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
-        prompt = self.prompt.format(question=row.question)
+        prompt = row.asked(self.prompt)
         context: list[int] = tokenizer(prompt)["input_ids"]
         ids: list[int] = [
             *tokenizer(f"{prompt} {row.choices[row.answer]}")["input_ids"],
