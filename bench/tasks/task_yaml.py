@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ FORMATS = (*READERS, "parquet", "arrow", "text")
 """The formats of local files, as `dataset_path` names them; `READERS` are this project's, the others of `datasets`."""
 MOST_FILES = 100
 """So many YAMLs may a task consist of, and so many files of data its folder."""
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 Config = dict[str, Any]
 """The content of a task YAML; lm-eval knows more keys than this project reads."""
 
@@ -71,7 +73,10 @@ def read(path: Path) -> Config:
         raise _no_task(path, "it has no `task`")
     if isinstance(config["task"], bool) or not isinstance(config["task"], str | int):
         raise _no_task(path, "its `task` is not a name")
-    return config | {"task": str(config["task"])}
+    name = str(config["task"])
+    if not _NAME.fullmatch(name):
+        raise UserError(f"{path}: task is {name!r}, allowed: up to 64 letters (a-z, A-Z), digits, '.', '-' and '_'")
+    return config | {"task": name}
 
 
 def _no_task(path: Path, why: str) -> UserError:
