@@ -191,3 +191,11 @@ def test_a_damaged_folder_is_named_by_file_and_line(folder: Path, tmp_path: Path
 def test_a_folder_that_no_task_reads_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="none of the tasks reads MMLU's CSVs"):
         catalogue.check(["general"], folder, None)
+
+
+def test_a_byte_order_mark_and_long_fields_are_no_part_of_a_question(tmp_path: Path) -> None:
+    path = tmp_path / "anatomy_test.csv"
+    path.write_text(f"q?,1,2,3,{'4' * 200_000},A\n", encoding="utf-8-sig")
+    assert mmlu.read(path) == [
+        {"question": "q?", "subject": "anatomy", "choices": ["1", "2", "3", "4" * 200_000], "answer": 0}
+    ]
