@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -261,11 +263,12 @@ def test_a_yaml_that_cannot_be_asked_stops_the_run_before_anything_is_built(
     def here(names: tuple[str, ...], data_dir: str | None, trust_tasks: bool) -> None:
         """Do in this process what a child does, whose start takes seconds."""
         stops.append(names[0])
-        assert fetch.main(data_dir or "", "trust" if trust_tasks else "", *names) == 1
-        raise UserError("accuracy.tasks: it cannot be asked")
+        with redirect_stderr(io.StringIO()) as printed:
+            assert fetch.main(data_dir or "", "trust" if trust_tasks else "", *names) == 1
+        raise UserError(printed.getvalue().splitlines()[-1])
 
     monkeypatch.setattr(fetch, "_fetch", here)
     path = task(folder, **GENERATED | {"doc_to_target": "{{ lipsum.__globals__ }}"})
-    assert "accuracy.tasks: it cannot be asked" in refused(f"accuracy.tasks=[{path}]")
+    assert f"accuracy.tasks: {path}: a template fails: access to attribute" in refused(f"accuracy.tasks=[{path}]")
     assert stops == [path]
     assert not list(folder.glob("cache/artifacts/*/artifact.json"))
