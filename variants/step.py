@@ -25,6 +25,8 @@ CONTENT = {"content": True}
 """Field metadata of a path whose content, not whose name, is part of the identity."""
 PLACE = {"place": True}
 """Field metadata of a folder that is no part of the identity: what is read from it is identified by other means."""
+PERMISSION = {"permission": True}
+"""Field metadata of what a run is allowed to do: no number depends on it, so it is no part of the identity."""
 
 
 class Step(Protocol):
@@ -105,11 +107,13 @@ def identity(step: Step, device: str) -> Identity:
 
 
 def fields_of(configured: object) -> dict[str, object]:
-    """Return the fields that identify a step or a measure: a `CONTENT` path by its sha256, a `PLACE` not at all."""
+    """Return the fields that identify a step or a measure: a `CONTENT` path by its sha256, a `PLACE` or a
+    `PERMISSION` not at all.
+    """
     values: dict[str, object] = {}
     for field in fields(cast("DataclassInstance", configured)):
         value = getattr(configured, field.name)
-        if not field.metadata.get("place"):
+        if not (field.metadata.get("place") or field.metadata.get("permission")):
             values[field.name] = content_sha256(value) if field.metadata.get("content") and value else value
     return values
 

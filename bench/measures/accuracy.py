@@ -10,13 +10,12 @@ from typing import ClassVar
 from bench.measures.measure import Subject
 from bench.scoring.lm_eval_process import with_lm_eval
 from bench.scoring.scorer import Progress, Scorer
-from bench.tasks import catalogue
-from bench.tasks import fetch as hub
-from bench.tasks.questions import TaskQuestions
+from bench.tasks import catalogue, fetch
+from bench.tasks.load import TaskQuestions
 from variants.configure import check_least
 from variants.errors import UserError
 from variants.model_folder import require_chat_template
-from variants.step import PLACE
+from variants.step import PERMISSION, PLACE
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,8 @@ class Accuracy:
     A task is a name in `bench/tasks`, the path of a task YAML, or any task, group or tag of lm-eval. `limit` takes
     the first questions of each task, `limit_per_subject` a seeded draw from each subject; null takes all.
     `num_fewshot` null is each task's own number of examples; a task that says 0 keeps it. `data_dir` holds the original
-    CSVs of MMLU, null is the hub. `chat_template` puts every prompt into the model's own template.
+    CSVs of MMLU, null is the hub. `chat_template` puts every prompt into the model's own template. `trust_tasks` lets
+    task YAMLs by path run code; without it their templates are rendered in a sandbox and functions are refused.
     """
 
     tasks: list[str]
@@ -36,6 +36,7 @@ class Accuracy:
     seed: int
     data_dir: str | None = field(metadata=PLACE)
     chat_template: bool
+    trust_tasks: bool = field(default=False, metadata=PERMISSION)
 
     name: ClassVar[str] = "accuracy"
     tools: ClassVar[tuple[str, ...]] = ("lm-eval", "datasets", "transformers")
@@ -49,7 +50,7 @@ class Accuracy:
             )
         if not self.tasks:
             raise UserError("tasks: got [], allowed: one and more; without any, leave accuracy out of suite.measures")
-        catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), self.num_fewshot)
+        catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), self.num_fewshot, self.trust_tasks)
 
     def check(self, model: Path) -> None:
         """Raise UserError where prompts go into the model's chat template and it has none."""
@@ -61,8 +62,8 @@ class Accuracy:
         return catalogue.identity(self.tasks, self.data_dir)
 
     def fetch(self) -> None:
-        """Fetch the questions that come from the hub. Raises UserError where they are unavailable."""
-        hub.fetch(hub.from_hub(self.tasks, self.data_dir), self.data_dir)
+        """Fetch the questions that come from the hub, and check YAMLs by path. Raises UserError where that fails."""
+        fetch.fetch(self.tasks, self.data_dir, self.trust_tasks)
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return, per task, the columns of `bench.tasks.ask.ask`; log-likelihoods in nats."""
@@ -82,4 +83,5 @@ class Accuracy:
             limit=self.limit,
             limit_per_subject=self.limit_per_subject,
             chat_template=self.chat_template,
+            trust_tasks=self.trust_tasks,
         )

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from bench.measures.measure import Progress, Reference, Subject
 from bench.steps.base_logprobs import BaseValues, LogProbs, Rows, divergence, evaluated
-from bench.tasks import catalogue
-from bench.tasks import fetch as hub
+from bench.tasks import catalogue, fetch
 from variants.artifact import Artifact
 from variants.configure import check_least
+from variants.data.text import read_text
 from variants.errors import UserError
 from variants.paths import resolve
-from variants.step import CONTENT, PLACE, Planned
+from variants.step import CONTENT, PERMISSION, PLACE, Planned
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Divergence:
     tokens: int
     window: int
     seed: int
+    trust_tasks: bool = field(default=False, metadata=PERMISSION)
 
     name: ClassVar[str] = "divergence"
     tools: ClassVar[tuple[str, ...]] = ("lm-eval",)
@@ -48,16 +49,14 @@ class Divergence:
     def __post_init__(self) -> None:
         check_least(self, tokens=1, window=2)
         if self.text is None:
-            catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), None)
+            catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), None, self.trust_tasks)
             return
         if not resolve(self.text).is_file():
             raise UserError(f"text: got {self.text}, no such file; relative ones start at the project's folder")
         try:
-            resolve(self.text).read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"text: got {self.text}, allowed: UTF-8, which it is not from byte {error.start:,} on"
-            ) from None
+            read_text(resolve(self.text))
+        except UserError as error:
+            raise UserError(f"text: {error}") from None
 
     def data(self) -> Mapping[str, object]:
         """Return the labels of the tasks, and the sha256 of each file behind them."""
@@ -66,7 +65,7 @@ class Divergence:
     def fetch(self) -> None:
         """Fetch the text of the tasks where it comes from the hub. Raises UserError where it is unavailable."""
         if self.text is None:
-            hub.fetch(hub.from_hub(self.tasks, self.data_dir), self.data_dir)
+            fetch.fetch(self.tasks, self.data_dir, self.trust_tasks)
 
     def references(self, chain: Sequence[Planned], runtime: str, node: Mapping[str, object]) -> Mapping[str, Reference]:
         """Return the steps that evaluate the base of a runtime, and the variant's own model before it was quantized.
@@ -93,6 +92,7 @@ class Divergence:
             "runtime": dict(node),
             "content": hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
             **{name: getattr(self, name) for name in ("text", "tasks", "data_dir", "tokens", "window", "seed")},
+            "trust_tasks": self.trust_tasks,
         }
         return Reference(key, variant, "logprobs", step, steps)
 

@@ -14,7 +14,7 @@ from typing import ClassVar, TypedDict
 from bench.measures.measure import Progress, Subject
 from bench.runtimes.session import Session
 from variants.configure import check_least
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.step import CONTENT
@@ -88,7 +88,7 @@ class Latency:
         """Return ttft_ms, tpot_ms and e2e_ms of every request in the order sent, and the tokens evaluated."""
         rows = read_rows(resolve(self.prompts))
         random.Random(self.seed * 1000 + round_).shuffle(rows)
-        prompts = [self.prompt.format(question=row.question) for row in rows]
+        prompts = [row.asked(self.prompt) for row in rows]
         warm, rest = prompts[: self.warmup_requests], prompts[self.warmup_requests :]
         session = subject.session
         warmup = time_requests(session, warm, self.output_tokens, time.perf_counter, lambda *_: None)["e2e_ms"]

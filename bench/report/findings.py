@@ -154,6 +154,9 @@ def _one_sweep(selection: Selection) -> Iterable[Finding]:
     if selection.dirty:
         text = "these files differ from the commit, which alone does not bring the numbers back"
         yield Finding("note", "Uncommitted changes", f"Measured at {selection.label}: {text}.")
+    if any(fields.get("trust_tasks") for record in selection.records for fields in record.config.measures.values()):
+        text = "task YAMLs by path were allowed to run code: trust the numbers as far as you trust those files"
+        yield Finding("note", "Trusted tasks", f"Measured with accuracy.trust_tasks=true: {text}.")
     kinds: dict[str, set[str | None]] = {
         "working trees": {record.commit.tree for record in selection.records},
         "models": {record.source for record in selection.records if record.source},

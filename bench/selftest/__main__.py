@@ -134,7 +134,7 @@ def _requests() -> dict[str, dict[str, list[float]]]:
     from variants.artifact import Artifact
     from variants.build import build
     from variants.configure import configure
-    from variants.data import read_rows
+    from variants.data.rows import read_rows
     from variants.paths import resolve
 
     def opened(cell: Cell) -> Session:
@@ -152,7 +152,7 @@ def _requests() -> dict[str, dict[str, list[float]]]:
     samples: dict[str, dict[str, list[float]]] = {name: {"tpot_ms": [], "ttft_ms": []} for name in sessions}
     for i, row in enumerate(read_rows(resolve(latency["prompts"]))[: WARMUP_REQUESTS + REQUESTS]):
         for name, session in sessions.items():
-            prompt = latency["prompt"].format(question=row.question)
+            prompt = row.asked(latency["prompt"])
             timed = time_requests(session, [prompt], latency["output_tokens"], time.perf_counter, lambda *_: None)
             if i >= WARMUP_REQUESTS:
                 samples[name]["tpot_ms"] += timed["tpot_ms"]

@@ -101,12 +101,12 @@ def detectable_difference(n: int, psi: float, alpha: float = 0.05, power: float 
     Solves n = (z_a sqrt(psi) + z_b sqrt(psi - d^2))^2 / d^2 for d (Connor 1987, Biometrics 43:207), which
     has a closed form: d^2 (n + z_b^2) - 2 z_a sqrt(psi n) d - psi (z_b^2 - z_a^2) = 0.
     A difference cannot exceed the share of pairs that differ: where that d does, all pairs that differ do so
-    one way, psi = d.
+    one way, psi = d. Three pairs and fewer have no such d, and find no difference: the whole share, 1.
     """
     z_a, z_b = normal_quantile(1 - alpha / 2), normal_quantile(power)
     a, b, c = n + z_b**2, -2 * z_a * math.sqrt(psi * n), psi * (z_a**2 - z_b**2)
-    difference = (-b + math.sqrt(b * b - 4 * a * c)) / (2 * a)
-    if difference <= psi:
+    difference = (-b + math.sqrt(max(0.0, b * b - 4 * a * c))) / (2 * a)
+    if difference <= psi and b * b >= 4 * a * c:
         return difference
     for _ in range(50):  # a contraction: its derivative is about -z_a z_b / n
         difference = (z_a + z_b * math.sqrt(max(0.0, 1 - difference))) ** 2 / n

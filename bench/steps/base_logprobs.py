@@ -20,8 +20,9 @@ from bench.runtimes.forest import Forest, Request
 from bench.runtimes.session import Runtime, Session
 from variants.artifact import Artifact, Kind, StepReport
 from variants.configure import configure
+from variants.data.text import read_text
 from variants.paths import resolve
-from variants.step import CONTENT, Role
+from variants.step import CONTENT, PERMISSION, Role
 
 DTYPES = {"windows": "<i4", "nll": "<f4", "top": "<i4", "log_probabilities": "<f2"}
 LARGEST_VOCABULARY = 262_144
@@ -45,6 +46,7 @@ class LogProbs:
     tokens: int
     window: int
     seed: int
+    trust_tasks: bool = field(default=False, metadata=PERMISSION)
 
     role: ClassVar[Role] = "reference"
     takes: ClassVar[tuple[Kind | None, ...]] = ("gguf", "hf")
@@ -97,13 +99,13 @@ class LogProbs:
     def _read(self, session: Session, parent: Artifact) -> str:
         """Return the text; the tasks' questions in an order that `seed` shuffles."""
         if self.text is not None:
-            return resolve(self.text).read_text(encoding="utf-8")
+            return read_text(resolve(self.text))
         from bench.scoring.lm_eval_process import with_lm_eval
         from bench.scoring.scorer import Scorer
         from bench.tasks.ask import task_texts
 
         scorer = Scorer(session, parent, lambda *_: None)
-        texts = with_lm_eval(scorer, task_texts, self.tasks, self.data_dir, self.seed)
+        texts = with_lm_eval(scorer, task_texts, self.tasks, self.data_dir, self.seed, self.trust_tasks)
         random.Random(self.seed).shuffle(texts)
         return "\n\n".join(texts)
 

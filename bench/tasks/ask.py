@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from bench.scoring.scorer import Progress
 from bench.tasks.catalogue import label
-from bench.tasks.columns import Columns, Doc, check_kinds, columns
-from bench.tasks.load import Loaded, Task, chosen, load, subject_names
-from bench.tasks.questions import TaskQuestions
+from bench.tasks.columns import Answered, Columns, Doc, check_kinds, columns
+from bench.tasks.load import Loaded, Task, TaskQuestions, chosen, load, subject_names
+from bench.tasks.untrusted import templates
 from variants.paths import resolve
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ def ask(
     Raises RuntimeError, in one line, for data that is unavailable, a group that has no single score, and a model whose
     tokenizer or chat template does not fit.
     """
-    from lm_eval.evaluator import evaluate
-
     from bench.scoring.lm_eval_model import SessionLM
 
     table: dict[str, Columns] = {}
@@ -38,20 +36,9 @@ def ask(
         check_kinds(name, loaded.leaves)
     for name, loaded in tasks.items():
         model = SessionLM(scorer, progress, tokenizer_folder)
-        for task in loaded.leaves.values():
-            _check_choices(model, task)
         template = _template_sha256(model) if questions.chat_template else None
-        # Not `simple_evaluate`: it looks up the versions of the whole environment after every run.
-        evaluated = evaluate(
-            model,
-            {"tasks": loaded.leaves},
-            limit=questions.limit,
-            samples=chosen(loaded.leaves, questions.limit_per_subject, questions.seed),
-            bootstrap_iters=0,
-            apply_chat_template=questions.chat_template,
-            fewshot_as_multiturn=questions.chat_template,  # as lm-eval's own command line has it
-        )
-        answers = columns(evaluated["samples"], loaded.leaves, subject_names(loaded.leaves))
+        with templates(name, loaded.trusted):
+            answers = _answers(model, loaded, questions)
         shots = sorted({task.config.num_fewshot for task in loaded.leaves.values()})
         table[label(name)] = {
             "version": loaded.version,
@@ -68,18 +55,45 @@ def ask(
     return table
 
 
+def _answers(model: SessionLM, loaded: Loaded, questions: TaskQuestions) -> Answered:
+    from lm_eval.evaluator import evaluate
+
+    for task in loaded.leaves.values():
+        _check_choices(model, task)
+    # Not `simple_evaluate`: it looks up the versions of the whole environment after every run.
+    evaluated = evaluate(
+        model,
+        {"tasks": loaded.leaves},
+        limit=questions.limit,
+        samples=chosen(loaded.leaves, questions.limit_per_subject, questions.seed),
+        bootstrap_iters=0,
+        apply_chat_template=questions.chat_template,
+        fewshot_as_multiturn=questions.chat_template,  # as lm-eval's own command line has it
+    )
+    return columns(evaluated["samples"], loaded.leaves, subject_names(loaded.leaves))
+
+
 def task_texts(
-    scorer: RemoteScorer, progress: Progress, tasks: Sequence[str], data_dir: str | None, seed: int
+    scorer: RemoteScorer,
+    progress: Progress,
+    tasks: Sequence[str],
+    data_dir: str | None,
+    seed: int,
+    trust_tasks: bool = False,
 ) -> list[str]:
     """Return the texts of all questions, each with its right answer and without examples, in a fixed order."""
     folder = resolve(data_dir) if data_dir else None
-    leaves = (task for name in tasks for task in load(name, folder, None, seed).leaves.values())
-    return [_text(task, doc) for task in leaves for doc in task.eval_docs]
+    texts: list[str] = []
+    for name in tasks:
+        loaded = load(name, folder, None, seed, trust_tasks)
+        with templates(name, loaded.trusted):
+            texts += [_text(task, doc) for task in loaded.leaves.values() for doc in task.eval_docs]
+    return texts
 
 
 def _load(questions: TaskQuestions, name: str) -> Loaded:
     folder = resolve(questions.data_dir) if questions.data_dir else None
-    return load(name, folder, questions.num_fewshot, questions.seed)
+    return load(name, folder, questions.num_fewshot, questions.seed, questions.trust_tasks)
 
 
 def _text(task: Task, doc: Doc) -> str:

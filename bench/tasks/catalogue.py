@@ -16,11 +16,11 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.tasks import mmlu, task_yaml
+from bench.tasks import mmlu, task_yaml, untrusted
 from variants.artifact import sha256_of
 from variants.cache import Cache
 from variants.child import start
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 
@@ -54,14 +54,21 @@ def identity(names: Sequence[str], data_dir: str | None) -> dict[str, object]:
     return {"tasks": [label(name) for name in names], "content": content(names, folder_of(data_dir))}
 
 
-def check(names: Sequence[str], data_dir: Path | None, num_fewshot: int | None) -> None:
-    """Raise UserError for an unknown name, a name asked for twice, or data behind a name that cannot be read."""
+def check(names: Sequence[str], data_dir: Path | None, num_fewshot: int | None, trust_tasks: bool = False) -> None:
+    """Raise UserError for an unknown name, a name asked for twice, or data behind a name that cannot be read.
+
+    Also for a task YAML by path that would run code, unless these are trusted.
+    """
     labels = []
     for name in names:
         path = task_yaml.find(name)
         if path:
+            if task_yaml.is_path(name) and not trust_tasks:
+                untrusted.check(path)
             for file in task_yaml.rows_files(path):
                 read_rows(file)
+            if task_yaml.is_path(name):
+                task_yaml.tables(path)
         elif name not in lm_eval_names():
             raise UserError(f"tasks: no task {name!r}; {_nearest(name)}")
         labels.append(label(name))

@@ -1,4 +1,4 @@
-"""Fetch the tasks' questions before anything is built: `python -m bench.tasks.fetch DATA_DIR NAME…`."""
+"""Load tasks before anything is built, in a process of its own: `python -m bench.tasks.fetch DATA_DIR TRUST NAME…`."""
 
 from __future__ import annotations
 
@@ -13,43 +13,48 @@ from variants.errors import UserError
 from variants.paths import ROOT, resolve
 
 
-def from_hub(names: Sequence[str], data_dir: str | None) -> list[str]:
-    """List the tasks whose questions lie neither in the project nor in a local folder."""
+def unsure(names: Sequence[str], data_dir: str | None) -> list[str]:
+    """List the tasks that may fail to load: those with questions from the hub, and YAMLs by path."""
     local = {None, *([mmlu.HUB] if data_dir else [])}
     return [
         name
         for name in names
-        if not task_yaml.find(name) and {entry.dataset_path for _, entry in catalogue.closure(name)} - local
+        if task_yaml.is_path(name)
+        or (not task_yaml.find(name) and {entry.dataset_path for _, entry in catalogue.closure(name)} - local)
     ]
 
 
-def fetch(names: Sequence[str], data_dir: str | None) -> None:
-    """Load tasks once in a process of its own, which leaves their questions in the hub's local cache.
+def fetch(names: Sequence[str], data_dir: str | None, trust_tasks: bool) -> None:
+    """Load the tasks that may fail to once, in a process of its own; questions stay in the hub's local cache.
 
-    Raises UserError, in one line, where they are unavailable.
+    Raises UserError, in one line, where one is unavailable or cannot be asked.
     """
-    if names:
-        _fetch(tuple(names), data_dir)
+    if listed := unsure(names, data_dir):
+        _fetch(tuple(listed), data_dir, trust_tasks)
 
 
 @cache
-def _fetch(names: tuple[str, ...], data_dir: str | None) -> None:
-    command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", *names]
+def _fetch(names: tuple[str, ...], data_dir: str | None, trust_tasks: bool) -> None:
+    command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", "trust" if trust_tasks else "", *names]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **start())
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"the process that fetches {', '.join(names)} died"]
         raise UserError(lines[-1])
 
 
-def main(data_dir: str, *names: str) -> int:
+def main(data_dir: str, trust: str, *names: str) -> int:
     """Load each task; return 0, or 1 with the reason as the last line of standard error."""
-    from bench.tasks.load import load
+    from bench.tasks.load import check_questions, load
 
     try:
         for name in names:
-            load(name, resolve(data_dir) if data_dir else None, num_fewshot=None, seed=0)
+            loaded = load(name, resolve(data_dir) if data_dir else None, None, 0, bool(trust))
+            if path := task_yaml.is_path(name) and task_yaml.find(name):
+                check_questions(path, loaded)
     except Exception as error:
-        print(f"accuracy.tasks: {' '.join(str(error).split())}", file=sys.stderr)
+        plain = isinstance(error, RuntimeError | UserError)
+        what = "" if plain else f"task {name} cannot be loaded: {type(error).__name__}: "
+        print(f"accuracy.tasks: {what}{' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 

@@ -7,7 +7,6 @@ letter, without a header. Read with the csv module's defaults over lines that en
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from variants.artifact import sha256_of
+from variants.data.tables import csv_rows
 from variants.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def check(folder: Path, subjects: Sequence[str], num_fewshot: int) -> None:
 def read(path: Path) -> list[Question]:
     """Read a CSV into rows of subject, question, choices and the index of the right one, checked.
 
-    Raises UserError, naming file and row (the first is row 1), for the first that is malformed.
+    Raises UserError, naming file and line, for the first that is malformed.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; data_dir needs dev and test of every subject asked for")
@@ -73,14 +73,11 @@ def read(path: Path) -> list[Question]:
 def _read(path: Path, size_bytes: int, mtime_ns: int) -> list[Question]:
     subject = path.stem.rpartition("_")[0]
     rows: list[Question] = []
-    try:
-        with path.open(encoding="utf-8", newline="\n") as lines:
-            rows += (_row(fields, subject) for fields in csv.reader(lines))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except (csv.Error, ValueError) as error:
-        shape = "a row is question, four choices, letter"
-        raise UserError(f"{path}: row {len(rows) + 1}: {error}; {shape}") from None
+    for line, fields in csv_rows(path, strict=False):
+        try:
+            rows.append(_row(fields, subject))
+        except ValueError as error:
+            raise UserError(f"{path}:{line}: {error}; a row is question, four choices, letter") from None
     if not rows:
         raise UserError(f"{path}: no rows in it")
     return rows

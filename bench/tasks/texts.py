@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.tasks import mmlu, task_yaml
-from variants.data import read_rows
+from variants.data.rows import read_rows
+from variants.data.tables import read_table
 from variants.errors import UserError
 from variants.paths import resolve
 
@@ -43,7 +44,7 @@ def _rows(file: Path) -> Sequence[Mapping[str, object]]:
         if file.suffix == ".csv":
             return [dict(row) for row in mmlu.read(file)]
         read_rows(file)  # which checks the shape
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
+        return [line.fields for line in read_table([file], "json")]
     except UserError:
         return []
 

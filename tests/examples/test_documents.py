@@ -15,7 +15,7 @@ from bench import cli
 from bench.sweep.compose import compose
 from bench.sweep.conf import names
 from bench.sweep.request import parse
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.paths import ROOT
 
 ROOMS = sorted(path for top in ("bench", "variants") for path in (ROOT / top).rglob("README.md"))

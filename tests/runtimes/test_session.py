@@ -11,7 +11,7 @@ from tests.runtimes.conftest import PROMPT, scored
 
 
 def test_both_tokenizers_agree_on_the_tasks(sessions: tuple[Session, Session]) -> None:
-    from variants.data import read_rows
+    from variants.data.rows import read_rows
     from variants.paths import resolve
 
     llama, torch = sessions

@@ -16,7 +16,7 @@ from bench.scoring.lm_eval_model import SessionLM
 from bench.scoring.scorer import VERSION, Scorer
 from tests.scoring.conftest import N_CTX
 from variants.artifact import Artifact
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.paths import resolve
 
 Pair = tuple[str, str]

@@ -40,6 +40,16 @@ def test_detectable_difference(n: int, psi: float, points: float) -> None:
     assert 100 * proportions.detectable_difference(n, psi) == pytest.approx(points, abs=0.06)
 
 
+def test_answers_to_a_handful_of_questions_are_compared_and_show_nothing() -> None:
+    for n in range(1, 12):
+        for gained in range(n + 1):
+            for lost in range(n + 1 - gained):
+                change = proportions.paired_counts(n, gained, lost)
+                assert 0 < change.detectable <= 1
+                assert -1 <= change.low <= change.difference <= change.high <= 1
+                assert n > 3 or change.detectable == 1
+
+
 def test_detectable_difference_solves_its_equation() -> None:
     d = proportions.detectable_difference(400, 0.05)
     assert (1.959964 * math.sqrt(0.05) + 0.841621 * math.sqrt(0.05 - d * d)) ** 2 / d**2 == pytest.approx(400, rel=1e-5)

@@ -94,10 +94,10 @@ def test_a_plan_that_outgrows_the_disk(refused: Run, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ("{not json", ":2: JSONDecodeError"),
-        ('{"question": "q?"}', ":2: KeyError 'choices'"),
+        ("{not json", ":2: no JSON: Expecting property name"),
+        ('{"question": "q?"}', ":2: no 'choices'; a row is"),
         ('{"question": "q?", "choices": ["a", "b"], "answer": 2}', ":2: answer is 2, allowed: 0 to 1"),
-        ('{"question": "q?", "choices": ["a", 7], "answer": 0}', ":2: needs a question"),
+        ('{"question": "q?", "choices": ["a", 7], "answer": 0}', ":2: choices is ['a', 7], allowed: a list of texts"),
     ],
 )
 @pytest.mark.parametrize("used_by", ["task", "prompts", "training"])
@@ -121,7 +121,11 @@ def test_a_malformed_row_is_named_by_file_and_line(
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("task: [a, b]", "its `task` is not a name"), ("- a", "no mapping at its top"), ("dataset_path: json", "'task'")],
+    [
+        ("task: [a, b]", "its `task` is not a name"),
+        ("- a", "no mapping at its top"),
+        ("dataset_path: json", "it has no `task`"),
+    ],
 )
 def test_a_file_that_is_no_task_yaml(refused: Run, tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "mine.yaml").write_text(text)
@@ -130,18 +134,18 @@ def test_a_file_that_is_no_task_yaml(refused: Run, tmp_path: Path, text: str, na
     assert named in complaint
 
 
-def test_a_malformed_mmlu_row_is_named_by_file_and_row(refused: Run, tmp_path: Path) -> None:
+def test_a_malformed_mmlu_row_is_named_by_file_and_line(refused: Run, tmp_path: Path) -> None:
     for split in ("dev", "test"):
         (tmp_path / "mmlu" / split).mkdir(parents=True)
         (tmp_path / "mmlu" / split / f"anatomy_{split}.csv").write_text("q?,1,2,3,4,A\nq?,1,2,3,4,X\n")
     complaint = refused("accuracy.tasks=[mmlu_anatomy]", "accuracy.limit=null", f"data_dir={tmp_path / 'mmlu'}")
-    assert "dev/anatomy_dev.csv: row 2: its answer is 'X', allowed: A, B, C, D" in complaint
+    assert "dev/anatomy_dev.csv:2: its answer is 'X', allowed: A, B, C, D" in complaint
 
 
 def test_rows_that_are_not_utf_8_are_named(refused: Run, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes('{"question": "café?"}'.encode("latin-1"))
-    assert "rows.jsonl: not UTF-8 at byte 17" in refused(f"latency.prompts={rows}")
+    assert "rows.jsonl:1: not UTF-8 at byte 17" in refused(f"latency.prompts={rows}")
 
 
 @pytest.mark.parametrize("key", ["results_dir", "cache_dir"])

@@ -12,7 +12,7 @@ from bench.sweep.cell import make_cell
 from bench.sweep.compose import compose
 from bench.sweep.conf import CONF, names
 from bench.sweep.request import parse
-from variants.data import read_rows
+from variants.data.rows import read_rows
 from variants.paths import resolve
 
 VARIANTS = {

@@ -116,7 +116,7 @@ def test_a_task_with_its_own_grading_has_its_metric_and_all_its_files_are_in_the
     config = json.loads(text) | {"metric_list": [{"metric": "half", "aggregation": "mean", "higher_is_better": True}]}
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(config) + "include: common.yaml\nprocess_results: !function grading.grade\n")
-    columns = asked_of(Toy(), asking(str(path)))["mine"]
+    columns = asked_of(Toy(), asking(str(path), trust_tasks=True))["mine"]
     assert columns["metric"] == "half"
     assert columns["value"] == [0.5, 1.0, 1.0]
     assert "answer" not in columns

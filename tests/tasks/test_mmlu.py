@@ -167,19 +167,19 @@ def replace(name: str, old: str, new: str) -> Damage:
         (lambda folder: shutil.rmtree(folder / "dev"), "has no folder 'dev'"),
         (lambda folder: shutil.rmtree(folder / "test"), "has no folder 'test'"),
         (lambda folder: (folder / "dev" / "virology_dev.csv").write_text(""), "dev/virology_dev.csv: no rows in it"),
-        (replace("test/anatomy_test.csv", "4,5,C", "4,5"), "anatomy_test.csv: row 3: 5 columns instead of 6"),
-        (replace("test/anatomy_test.csv", "3,D", "3,E"), "anatomy_test.csv: row 2: its answer is 'E', allowed: A, B"),
-        (replace("test/anatomy_test.csv", "3,D", "3, D"), "anatomy_test.csv: row 2: its answer is ' D', allowed: A, B"),
-        (replace("dev/anatomy_dev.csv", "anatomy dev 1?", " "), "anatomy_dev.csv: row 2: its question is empty"),
-        (replace("dev/anatomy_dev.csv", "anatomy dev 1?", '"'), "anatomy_dev.csv: row 2: "),
+        (replace("test/anatomy_test.csv", "4,5,C", "4,5"), "anatomy_test.csv:6: 5 columns instead of 6"),
+        (replace("test/anatomy_test.csv", "3,D", "3,E"), "anatomy_test.csv:5: its answer is 'E', allowed: A, B"),
+        (replace("test/anatomy_test.csv", "3,D", "3, D"), "anatomy_test.csv:5: its answer is ' D', allowed: A, B"),
+        (replace("dev/anatomy_dev.csv", "anatomy dev 1?", " "), "anatomy_dev.csv:2: its question is empty"),
+        (replace("dev/anatomy_dev.csv", "anatomy dev 1?", '"'), "anatomy_dev.csv:2: "),
         (replace("dev/anatomy_dev.csv", "anatomy dev 4?,4,5,6,7,A\n", ""), "anatomy_dev.csv: 4 examples, but"),
         (
             lambda folder: (folder / "test" / "anatomy_test.csv").write_bytes(b"caf\xe9,1,2,3,4,A\n"),
-            "anatomy_test.csv: not UTF-8 at byte 3",
+            "anatomy_test.csv:1: not UTF-8 at byte 3",
         ),
     ],
 )
-def test_a_damaged_folder_is_named_by_file_and_row(folder: Path, tmp_path: Path, damage: Damage, named: str) -> None:
+def test_a_damaged_folder_is_named_by_file_and_line(folder: Path, tmp_path: Path, damage: Damage, named: str) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     damage(copy)
     with pytest.raises(UserError) as error:
@@ -191,3 +191,11 @@ def test_a_damaged_folder_is_named_by_file_and_row(folder: Path, tmp_path: Path,
 def test_a_folder_that_no_task_reads_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="none of the tasks reads MMLU's CSVs"):
         catalogue.check(["general"], folder, None)
+
+
+def test_a_byte_order_mark_and_long_fields_are_no_part_of_a_question(tmp_path: Path) -> None:
+    path = tmp_path / "anatomy_test.csv"
+    path.write_text(f"q?,1,2,3,{'4' * 200_000},A\n", encoding="utf-8-sig")
+    assert mmlu.read(path) == [
+        {"question": "q?", "subject": "anatomy", "choices": ["1", "2", "3", "4" * 200_000], "answer": 0}
+    ]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench.tasks import generate
-from variants.data import TaskRow, read_rows
+from variants.data.rows import TaskRow, read_rows
 from variants.reference.corpus import facts, texts
 
 ROOT = Path(__file__).parents[2]

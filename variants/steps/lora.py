@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.configure import check_least
-from variants.data import TaskRow, read_rows
+from variants.data.rows import TaskRow, read_rows
 from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
@@ -142,7 +142,7 @@ class Lora:
         return [self._example(row, tokenizer, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
 
     def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
-        prompt = self.prompt.format(question=row.question)
+        prompt = row.asked(self.prompt)
         context: list[int] = tokenizer(prompt)["input_ids"]
         ids: list[int] = [
             *tokenizer(f"{prompt} {row.choices[row.answer]}")["input_ids"],
