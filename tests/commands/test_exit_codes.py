@@ -109,7 +109,7 @@ def test_every_sign_has_a_stand_in_where_the_encoding_lacks_it(monkeypatch: pyte
     assert main(["--version"]) == 0
     out.write("1–2 → 3× · “x” … é 漢 \udcff")
     out.flush()
-    printed = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    printed = out.buffer.getvalue().decode(encoding)
     ascii_alike = {"ascii": '1-2 -> 3x * "x" ... \\xe9 \\u6f22 \\udcff'}
     assert printed.splitlines()[1] == ascii_alike.get(encoding, printed.splitlines()[1])
     assert printed.endswith("\\udcff")
