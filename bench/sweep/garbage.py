@@ -54,7 +54,8 @@ def find_garbage(cache: Cache, results: Path) -> list[Garbage]:
     """
     if not results.is_dir():
         raise UserError(f"--results: no folder {results}, and so nothing that says which artifacts to keep")
-    named = {name.decode() for path in results.rglob("*.json") for name in FINGERPRINT.findall(path.read_bytes())}
+    files = (path for path in results.rglob("*.json") if path.is_file())  # a pipe would wait for ever
+    named = {name.decode() for path in files for name in FINGERPRINT.findall(path.read_bytes())}
     kept = {ancestor for name in named for ancestor in _lineage(cache, name)}
     return [_garbage(cache, path) for path in cache.removable() if path.name not in kept]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.commands.arguments import check_task
 from bench.selftest import records, repository
+from bench.terminal import visible
 from tests.checkout import q4
+from variants.errors import UserError
 from variants.paths import ROOT
 
 Capture = pytest.CaptureFixture[str]
@@ -92,33 +97,52 @@ def test_what_cannot_be_printed_moves_no_verdict_and_a_closed_output_is_none(
 ) -> None:
     script = f'set -o pipefail; "$@" {output}'
     command = ["bash", "-c", script, "bash", sys.executable, "-m", "bench.cli", *worse]
-    done = subprocess.run(command, cwd=ROOT, env={**_kept(), **environment}, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (code, 1 if says else 0), done.stderr
     assert done.stderr.startswith(says)
 
 
-def _kept() -> dict[str, str]:
-    import os
-
-    return dict(os.environ)
-
-
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
 def test_every_sign_has_a_stand_in_where_the_encoding_lacks_it(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
-    import io
-
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     monkeypatch.setattr(sys, "stdout", out)
     assert main(["--version"]) == 0
     out.write("1–2 → 3× · “x” … é 漢 \udcff")
     out.flush()
-    printed = out.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    printed = out.buffer.getvalue().decode(encoding)
     ascii_alike = {"ascii": '1-2 -> 3x * "x" ... \\xe9 \\u6f22 \\udcff'}
     assert printed.splitlines()[1] == ascii_alike.get(encoding, printed.splitlines()[1])
     assert printed.endswith("\\udcff")
 
 
-@pytest.mark.parametrize("typed", [("bisect", "accuracy nosuch", "q4", "HEAD", "HEAD")])
-def test_a_bisection_needs_two_commits_before_anything_else(typed: tuple[str, ...], capsys: Capture) -> None:
-    assert main([*typed]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+def test_a_metric_of_a_task_that_nobody_asked_is_refused(worse: tuple[str, ...], capsys: Capture) -> None:
+    typed = [*worse[:-1], "accuracy nosuch"]
+    assert main(typed) == 2
+    says = "bench: --metric: no records of accuracy nosuch; choose of: accuracy general, accuracy hr\n"
+    assert capsys.readouterr().err == says
+
+
+def test_a_bisection_of_such_a_metric_is_refused_before_anything_is_built() -> None:
+    check_task("accuracy hr", "q4", [])
+    check_task("size_bytes", "q4", [])
+    with pytest.raises(UserError, match=r"got 'accuracy hrr', no such task is asked; allowed: .*'accuracy hr'"):
+        check_task("accuracy hrr", "q4", [])
+    with pytest.raises(UserError, match=r"allowed: 'accuracy general'$"):
+        check_task("accuracy hr", "q4", ["accuracy.tasks=[general]"])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("q4\u200b", "q4\\u200b"),
+        ("\ufeffq4\u2060", "\\ufeffq4\\u2060"),
+        ("abc\u202edef\u2066", "abc\\u202edef\\u2066"),
+        ("\u200eq\xad4\u061c", "\\u200eq\\xad4\\u061c"),
+        ("a\u2028b", "a\\u2028b"),
+        ("\udcff", "\\udcff"),
+        ("\U000e0041", "\\U000e0041"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \U0001f468\u200d\U0001f469 é 漢\t\n", ""),
+    ],
+)
+def test_letters_that_are_not_seen_or_turn_a_text_are_written_out(text: str, shown: str) -> None:
+    assert visible(text) == (shown or text)

@@ -247,7 +247,11 @@ def test_odd_files_are_left_out_of_the_tables(checkout: tuple[Path, list[str]]) 
 
 
 def test_garbage_is_found_where_odd_files_lie_among_the_records(
-    checkout: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed = ("gc", "--results", str(checkout[0] / "results"), "--cache", str(checkout[0] / "empty"))
+    folder = tmp_path / "results" / PLACE
+    folder.mkdir(parents=True)
+    for name in ("a pipe", "a folder", "a link to a device", "binary"):
+        ODD[name](folder / f"{name}.r0.json")
+    typed = ("gc", "--results", str(tmp_path / "results"), "--cache", str(tmp_path / "empty"))
     assert main([*typed]) == 0, capsys.readouterr().err

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from bench.cli import main
+from bench.report.charts.style import FONTS, open_matplotlib
 from bench.selftest import records, repository
 
 FAILS = "$x_{$ cannot be drawn"
@@ -100,3 +102,17 @@ def test_names_with_formulas_too_long_or_in_any_script_are_drawn(
     assert capsys.readouterr().err == ""
     (folder,) = (path for path in (tmp_path / "results" / "report").iterdir() if path.is_dir())
     assert len(list(folder.glob("subjects-*.png"))) == 1
+
+
+def test_without_a_home_that_takes_files_fonts_are_kept_in_the_cache_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")  # which also has it back at the end
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    open_matplotlib()
+    assert os.environ["MPLCONFIGDIR"] == str(FONTS)
+    warned = capsys.readouterr().err
+    assert warned.startswith(f"bench: matplotlib keeps its fonts in {FONTS}, MPLCONFIGDIR sets another folder: ")
+    open_matplotlib()
+    assert capsys.readouterr().err == ""
