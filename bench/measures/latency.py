@@ -16,6 +16,7 @@ from bench.runtimes.session import Session
 from variants.configure import check_least
 from variants.data import read_rows
 from variants.errors import UserError
+from variants.framing import QUESTION, asked
 from variants.paths import resolve
 from variants.step import CONTENT
 
@@ -75,7 +76,7 @@ class Latency:
                 "warmup_requests: got 0, allowed: 1 and more where seconds limits a round, because the warm-up decides "
                 "how many requests fit; or set seconds=null"
             )
-        if "{question}" not in self.prompt:
+        if QUESTION not in self.prompt:
             raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
         available = len(read_rows(resolve(self.prompts)))
         if self.requests + self.warmup_requests > available:
@@ -88,7 +89,7 @@ class Latency:
         """Return ttft_ms, tpot_ms and e2e_ms of every request in the order sent, and the tokens evaluated."""
         rows = read_rows(resolve(self.prompts))
         random.Random(self.seed * 1000 + round_).shuffle(rows)
-        prompts = [self.prompt.format(question=row.question) for row in rows]
+        prompts = [asked(self.prompt, row.question) for row in rows]
         warm, rest = prompts[: self.warmup_requests], prompts[self.warmup_requests :]
         session = subject.session
         warmup = time_requests(session, warm, self.output_tokens, time.perf_counter, lambda *_: None)["e2e_ms"]

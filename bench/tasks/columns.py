@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict
 from bench.tasks.load import Task, subject_of
 
 if TYPE_CHECKING:
-    from bench.scoring.lm_eval_model import TokenizerComparison
     from bench.scoring.scorer import Scoring
+    from bench.scoring.tokenizer_parity import TokenizerComparison
 
 Sample = Mapping[str, Any]
 """One question as lm-eval logs it."""
@@ -48,6 +48,8 @@ class Columns(Answered, total=False):
     num_fewshot: int | list[int]
     chat_template: str | None
     without_system: bool
+    template_date: str | None
+    template_tokens: dict[str, str] | None
     scorer: str
     scoring: Scoring
     tokenizer: TokenizerComparison | None

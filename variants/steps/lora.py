@@ -18,6 +18,7 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.configure import check_least
 from variants.data import TaskRow, read_rows
 from variants.errors import UserError
+from variants.framing import QUESTION, Framing, asked, bare_tokens, framing_of
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
 from variants.paths import resolve
@@ -75,7 +76,7 @@ class Lora:
             raise UserError(f"learning_rate: got {self.learning_rate}, allowed: above 0 and below 1")
         if self.schedule not in SCHEDULES:
             raise UserError(f"schedule: got {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
-        if "{question}" not in self.prompt:
+        if QUESTION not in self.prompt:
             raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
         if self.replay_share and not self.replay:
             raise UserError(f"replay: got none, but replay_share is {self.replay_share}; name a file or set 0")
@@ -138,16 +139,14 @@ class Lora:
         return data * self.epochs + drawn
 
     def _encoded(self, name: str, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
-        path = resolve(name)
-        return [self._example(row, tokenizer, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
+        path, framing = resolve(name), framing_of(tokenizer)
+        return [self._example(row, tokenizer, framing, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
 
-    def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
-        prompt = self.prompt.format(question=row.question)
-        context: list[int] = tokenizer(prompt)["input_ids"]
-        ids: list[int] = [
-            *tokenizer(f"{prompt} {row.choices[row.answer]}")["input_ids"],
-            tokenizer.eos_token_id,
-        ]
+    def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, framing: Framing, where: str) -> Example:
+        prompt = asked(self.prompt, row.question)
+        whole = f"{prompt} {row.choices[row.answer]}"
+        context = framing.framed(prompt, bare_tokens(tokenizer, prompt))
+        ids = framing.ended(framing.framed(whole, bare_tokens(tokenizer, whole)))
         if len(ids) > self.max_length:
             raise UserError(
                 f"{where}: {len(ids)} tokens, max_length is {self.max_length}; shorten it or raise max_length"
@@ -199,7 +198,7 @@ class Lora:
                 bf16=device == "cuda",
                 seed=self.seed,
             )
-            collate = pad(tokenizer.eos_token_id)
+            collate = pad(tokenizer.eos_token_id or 0)  # no attention is paid to them
             trainer = Trainer(model=model, args=arguments, train_dataset=examples, data_collator=collate)
             trainer.train()
         return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
