@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
-from variants.configure import check_least
+from variants.configure import NAMES, check_least
 from variants.data import TaskRow, read_rows
 from variants.errors import UserError
 from variants.framing import QUESTION, Framing, asked, bare_tokens, framing_of
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
+from variants.modules import check_targets, linear, refuse, unmatched
 from variants.paths import resolve
 from variants.step import CONTENT, Role
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label that the loss leaves out (torch.nn.functional.cross_entropy's default)."""
+ALL_LINEAR = "all-linear"
 Example = dict[str, list[int]]
 
 
@@ -39,7 +41,8 @@ class Lora:
     """Train on the right answers of `data`, with rows of `replay` making up `replay_share` of what is seen.
 
     Replay keeps what the model knew: without it general knowledge is overwritten. Only the answer's tokens carry
-    loss. `epochs` counts passes over `data`; `target_modules` is "all-linear" or names joined by commas.
+    loss. `epochs` counts passes over `data`; `target_modules` is "all-linear" or names, each of at least one module.
+    Revision 1 never trains on what a tokenizer appends; for the embedded model its adapters are those of revision 0.
     """
 
     data: str = field(metadata=CONTENT)
@@ -49,7 +52,7 @@ class Lora:
     rank: int
     alpha: int
     dropout: float
-    target_modules: str
+    target_modules: str = field(metadata=NAMES)
     learning_rate: float
     schedule: str
     warmup_share: float
@@ -64,7 +67,7 @@ class Lora:
     gives: ClassVar[Kind] = "adapter"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
     on_device: ClassVar[bool] = True
-    revision: ClassVar[int] = 0
+    revision: ClassVar[int] = 1
     expected_cost: ClassVar[float] = 25.0
 
     def __post_init__(self) -> None:
@@ -78,11 +81,23 @@ class Lora:
             raise UserError(f"schedule: got {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
         if QUESTION not in self.prompt:
             raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
+        names = self._targets()
+        if not all(names) or (ALL_LINEAR in names and len(names) > 1):
+            allowed = f"{ALL_LINEAR}, or names of modules, as a list or with commas between"
+            raise UserError(f"target_modules: got {self.target_modules!r}, allowed: {allowed}")
         if self.replay_share and not self.replay:
             raise UserError(f"replay: got none, but replay_share is {self.replay_share}; name a file or set 0")
         for path in (self.data, self.replay):
             if path:
                 read_rows(resolve(path))
+
+    def check(self, model: Path) -> None:
+        """Raise UserError for a name of `target_modules` that is no linear module of the model in this folder."""
+        if self._targets() != [ALL_LINEAR]:
+            check_targets(self._targets(), model)
+
+    def _targets(self) -> list[str]:
+        return [name.strip() for name in self.target_modules.split(",")]
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Train and save adapter and tokenizer. Raises UserError for a broken row or one longer than `max_length`."""
@@ -159,13 +174,16 @@ class Lora:
         model = load_model(parent.path, "bfloat16" if device == "cuda" else "float32", device)
         if parent.kind == "nf4":
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
-        names = self.target_modules.split(",")
+        names = self._targets()
+        if names != [ALL_LINEAR]:
+            modules = linear(model.named_modules())
+            refuse(unmatched(names, modules), modules)
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules="all-linear" if names == ["all-linear"] else names,
+            target_modules=ALL_LINEAR if names == [ALL_LINEAR] else names,
         )
         try:
             return get_peft_model(model, config)
