@@ -24,10 +24,11 @@ def check_targets(names: Iterable[str], folder: Path) -> None:
     The stored tensors are asked first. A child asks transformers about names that they do not have: a module may be
     stored under another name, or be a copy of one that is.
     """
-    unknown = unmatched(names, stored(folder))
-    if unknown and (modules := built(folder)):
-        unknown = unmatched(unknown, modules)
-    refuse(unknown, stored(folder))
+    modules = stored(folder)
+    unknown = unmatched(names, modules)
+    if unknown:
+        modules = built(folder) or modules
+    refuse(unmatched(unknown, modules), modules)
 
 
 def refuse(unknown: Iterable[str], modules: Iterable[str]) -> None:

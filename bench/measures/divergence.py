@@ -20,9 +20,9 @@ from bench.steps.base_logprobs import BaseValues, LogProbs, Rows, divergence, ev
 from bench.tasks import catalogue
 from bench.tasks import fetch as hub
 from variants.artifact import Artifact
-from variants.configure import check_least
+from variants.configure import check_least, nearest
 from variants.errors import UserError
-from variants.paths import resolve
+from variants.paths import ROOT, resolve
 from variants.step import CONTENT, PLACE, Planned
 
 
@@ -47,6 +47,10 @@ class Divergence:
 
     def __post_init__(self) -> None:
         check_least(self, tokens=1, window=2)
+        runtimes = sorted(path.stem for path in (ROOT / "conf/runtime").glob("*.yaml"))
+        for name in self.base:
+            if name not in runtimes:
+                raise UserError(f"base.{name}: no such runtime; {nearest(name, runtimes)}")
         if self.text is None:
             catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), None)
             return
