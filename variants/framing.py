@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 QUESTION = "{question}"
-PROBE = "a"
+PROBES = ("a", "0", ".", "\n")
+"""Texts of which every tokenizer knows one."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,21 @@ class Framing:
 
 
 def framing_of(tokenizer: PreTrainedTokenizerBase) -> Framing:
-    """Return the framing of a tokenizer, `start` as it really begins a text, whatever its configuration says."""
+    """Return the framing of a tokenizer, `start` as it really begins a text, whatever its configuration says.
+
+    Raises RuntimeError where a text has other tokens behind its start than alone, so that no start can be told.
+    """
     bos, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     written = tokenizer.eos_token if bos is None else tokenizer.bos_token
-    bare, full = bare_tokens(tokenizer, PROBE), list(tokenizer(PROBE).input_ids)
-    places = (place for place in range(len(full)) if bare and full[place : place + len(bare)] == bare)
-    return Framing(tuple(full[: next(places, 0)]), bos, end, None if written is None else str(written))
+    probe = next((text for text in PROBES if bare_tokens(tokenizer, text)), "")
+    bare, full = bare_tokens(tokenizer, probe), list(tokenizer(probe).input_ids)
+    places = [place for place in range(len(full)) if bare and full[place : place + len(bare)] == bare]
+    if not places:
+        raise RuntimeError(
+            f"this tokenizer reads {probe!r} as the tokens {full}, and as {bare} without special tokens: what it puts "
+            "before a text is not known, so that no text can be asked"
+        )
+    return Framing(tuple(full[: places[0]]), bos, end, None if written is None else str(written))
 
 
 def bare_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from bench.runtimes.transformers import Transformers
 from bench.scoring.lm_eval_model import SessionLM
 from bench.scoring.scorer import VERSION, Scorer
 from bench.tasks.columns import Doc
-from tests.conftest import REFERENCE, TOKENIZER_FILES, make
+from tests.conftest import make
 from variants.artifact import Artifact, File
 from variants.framing import asked, bare_tokens, framing_of
+from variants.model_folder import copy_tokenizer
+from variants.paths import ROOT
 from variants.steps.lora import IGNORED, Example, Lora
 
 IDS = {"<unk>": 0, "<s>": 1, "</s>": 2}
@@ -64,9 +67,7 @@ KINDS = {
 def folder_of(kind: Kind, folder: Path) -> Path:
     """Write a tokenizer of this kind, made of the embedded model's."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in TOKENIZER_FILES:
-        if (REFERENCE / name).exists():
-            shutil.copy(REFERENCE / name, folder / name)
+    copy_tokenizer(ROOT / "variants/reference", folder)
     config = {**json.loads((folder / "tokenizer_config.json").read_text()), **kind.config}
     stated = {key: value for key, value in config.items() if key not in kind.without}
     (folder / "tokenizer_config.json").write_text(json.dumps(stated))
@@ -106,6 +107,19 @@ def test_a_text_follows_what_its_tokenizer_puts_before_it_and_nothing_follows(ki
     bare = bare_tokens(tokenizer, QUESTION)
     assert framing.framed(QUESTION, bare) == [*kind.start, *bare]
     assert framing.ended(bare) == [*bare, *([kind.end] if kind.end is not None else [])]
+
+
+def test_a_tokenizer_whose_start_cannot_be_told_is_refused(tmp_path: Path) -> None:
+    class Otherwise:
+        """Reads a text as other tokens behind its special tokens."""
+
+        bos_token_id, eos_token_id, bos_token, eos_token = 1, 2, "<s>", "</s>"
+
+        def __call__(self, text: str, add_special_tokens: bool = True) -> Any:
+            return SimpleNamespace(input_ids=[1, 7, 8] if add_special_tokens else [9])
+
+    with pytest.raises(RuntimeError, match=r"tokens \[1, 7, 8\], and as \[9\] without special tokens"):
+        framing_of(Otherwise())  # type: ignore[arg-type]
 
 
 def test_training_sees_the_whole_answer_behind_a_context_that_does_not_end(kind: Kind, tmp_path: Path) -> None:
