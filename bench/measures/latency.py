@@ -16,9 +16,9 @@ from bench.runtimes.session import Session
 from variants.configure import check_least
 from variants.data import read_rows
 from variants.errors import UserError
-from variants.framing import QUESTION, asked
 from variants.paths import resolve
 from variants.step import CONTENT
+from variants.tokenizer.framing import QUESTION, asked
 
 Clock = Callable[[], float]
 

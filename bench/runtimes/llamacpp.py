@@ -18,8 +18,8 @@ from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Scor
 from variants.artifact import Artifact, Kind
 from variants.configure import check_least
 from variants.errors import UserError
-from variants.framing import Framing
 from variants.process import available_bytes, usable_cores
+from variants.tokenizer.framing import Framing
 from variants.weights import gguf_header
 
 ALL_LAYERS = 999

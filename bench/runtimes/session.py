@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
 from variants.artifact import Artifact, Kind
-from variants.framing import Framing
+from variants.tokenizer.framing import Framing
 
 LOGITS_BYTES = 64 * 2**20
 """The most that the logits of one evaluation may take: at a vocabulary of 128 K they alone would fill the memory."""

@@ -19,9 +19,9 @@ from variants.artifact import Artifact, Kind
 from variants.child import start
 from variants.configure import check_least
 from variants.errors import UserError
-from variants.framing import bare_tokens, framing_of
 from variants.load import load_model
 from variants.process import usable_cores
+from variants.tokenizer.framing import bare_tokens, framing_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from variants.framing import Framing, framing_of
+from variants.tokenizer.framing import Framing, framing_of
 
 Ints = NDArray[np.int32]
 SHOWN_TOKENS = 12

@@ -20,10 +20,10 @@ from bench.scoring.scorer import VERSION, Scorer
 from bench.tasks.columns import Doc
 from tests.conftest import make
 from variants.artifact import Artifact, File
-from variants.framing import asked, bare_tokens, framing_of
 from variants.model_folder import copy_tokenizer
 from variants.paths import ROOT
 from variants.steps.lora import IGNORED, Example, Lora
+from variants.tokenizer.framing import asked, bare_tokens, framing_of
 
 IDS = {"<unk>": 0, "<s>": 1, "</s>": 2}
 FAST = {"tokenizer_class": "PreTrainedTokenizerFast"}

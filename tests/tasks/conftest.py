@@ -15,7 +15,7 @@ from bench.measures.accuracy import Accuracy
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
 from bench.tasks.ask import ask
-from variants.framing import Framing
+from variants.tokenizer.framing import Framing
 
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 

@@ -18,12 +18,12 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.configure import NAMES, check_least
 from variants.data import TaskRow, read_rows
 from variants.errors import UserError
-from variants.framing import QUESTION, Framing, asked, bare_tokens, framing_of
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
-from variants.modules import check_targets, linear, refuse, unmatched
 from variants.paths import resolve
 from variants.step import CONTENT, Role
+from variants.steps.target_modules import check_targets, linear, refuse, unmatched
+from variants.tokenizer.framing import QUESTION, Framing, asked, bare_tokens, framing_of
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,8 @@ import pytest
 
 from variants.configure import configure
 from variants.errors import UserError
-from variants.modules import check_targets, stored, unmatched
 from variants.steps.lora import Lora
+from variants.steps.target_modules import check_targets, stored, unmatched
 
 MODULES = ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj", "model.layers.1.mlp.up_proj"]
 

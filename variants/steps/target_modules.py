@@ -14,7 +14,7 @@ from variants.configure import nearest
 from variants.errors import UserError
 from variants.paths import ROOT
 
-ASK_TRANSFORMERS = "import sys; from variants.modules import of_architecture; of_architecture(sys.argv[1])"
+ASK_TRANSFORMERS = "import sys; from variants.steps.target_modules import of_architecture; of_architecture(sys.argv[1])"
 """What a child runs: torch is never imported beside llama.cpp (bench/scoring/lm_eval_process.py says why)."""
 
 
