@@ -62,7 +62,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         return self._scorer.vocabulary.prefix_token_id
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: object) -> Ints:
-        """Tokenize as lm-eval's own model does, without what a tokenizer appends (variants/tokenizer/framing.py says why)."""
+        """Tokenize as lm-eval's own model does, without what a tokenizer appends (why: variants/tokenizer/framing.py)."""
         asked = string, add_special_tokens is not False
         if asked not in self._known:
             self._known[asked] = self._tokenized([asked])[0]
