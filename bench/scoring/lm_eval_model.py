@@ -62,7 +62,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         return self._scorer.vocabulary.prefix_token_id
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: object) -> Ints:
-        """Tokenize as lm-eval's own model does, without what a tokenizer appends (why: variants/tokenizer/framing.py)."""
+        """Tokenize as lm-eval's own model does, but never with what a tokenizer appends (see `Framing`)."""
         asked = string, add_special_tokens is not False
         if asked not in self._known:
             self._known[asked] = self._tokenized([asked])[0]

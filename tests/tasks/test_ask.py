@@ -59,6 +59,18 @@ def test_a_prompt_that_begins_with_the_beginning_of_text_is_tokenized_once(folde
     assert len(set(toy.tokenized)) == len(toy.tokenized)
 
 
+def test_the_date_that_a_chat_template_writes_is_fixed_and_in_the_record(folder: Path) -> None:
+    toy = Toy(template="{{ strftime_now('%Y-%m-%d') }} " + TEMPLATE)
+    toy.vocabulary = replace(toy.vocabulary, texts={"bos_token": "<s>"})
+    columns = asked_of(toy, asking(choice_task(folder), chat_template=True))["mine"]
+    assert "".join(map(chr, toy.asked[0].context)).startswith("2024-07-26 <user>")
+    assert columns["template_date"] == "2024-07-26"
+    assert columns["template_tokens"] == {"bos_token": "<s>"}
+    columns = asked_of(Toy(template=TEMPLATE), asking(choice_task(folder), chat_template=True))["mine"]
+    assert columns["template_date"] is None
+    assert asked_of(Toy(), asking(choice_task(folder)))["mine"]["template_tokens"] is None
+
+
 def test_a_model_without_a_chat_template_cannot_be_asked_through_one(folder: Path) -> None:
     with pytest.raises(RuntimeError, match="no chat template; set it to false"):
         asked_of(Toy(), asking(choice_task(folder), chat_template=True))
