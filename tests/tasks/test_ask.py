@@ -71,6 +71,16 @@ def test_the_date_that_a_chat_template_writes_is_fixed_and_in_the_record(folder:
     assert asked_of(Toy(), asking(choice_task(folder)))["mine"]["template_tokens"] is None
 
 
+@pytest.mark.parametrize(
+    ("key", "word", "near"), [("doc_to_text", "qestion", "question"), ("doc_to_target", "anser", "answer")]
+)
+def test_a_word_that_names_no_column_is_not_asked_as_every_question(
+    folder: Path, key: str, word: str, near: str
+) -> None:
+    with pytest.raises(RuntimeError, match=f"task mine: {key} is '{word}', no column; did you mean {near}"):
+        asked_of(Toy(), asking(choice_task(folder, **{key: word})))
+
+
 def test_a_model_without_a_chat_template_cannot_be_asked_through_one(folder: Path) -> None:
     with pytest.raises(RuntimeError, match="no chat template; set it to false"):
         asked_of(Toy(), asking(choice_task(folder), chat_template=True))
