@@ -13,6 +13,7 @@ from variants.child import start
 from variants.configure import nearest
 from variants.errors import UserError
 from variants.paths import ROOT
+from variants.weights import weight_files
 
 ASK_TRANSFORMERS = "import sys; from variants.steps.target_modules import of_architecture; of_architecture(sys.argv[1])"
 """What a child runs: torch is never imported beside llama.cpp (bench/scoring/lm_eval_process.py says why)."""
@@ -50,7 +51,7 @@ def stored(folder: Path) -> frozenset[str]:
     from safetensors import safe_open
 
     found: set[str] = set()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         with safe_open(path, framework="np") as file:
             for name in file.keys():  # noqa: SIM118 (no mapping)
                 if name.endswith(".weight") and len(file.get_slice(name).get_shape()) == 2:
