@@ -22,6 +22,8 @@ WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "t
 MEASURE = ("measure", ("bench.measures",))
 KINDS = {"steps": ("run", ("variants.steps", "bench.steps")), "runtime": ("open", ("bench.runtimes",))}
 """By the first part of a key: the method that its class has, and the folders that may hold it; else it is a measure."""
+NAMES = {"names": True}
+"""Field metadata of a text with names in it, commas between them: a list of names is the same, and spaces are none."""
 NEAREST, LISTED, CLOSE = 5, 20, 0.6
 """How many near names an error shows; up to how many it lists all; from which likeness (0 to 1) a name is near."""
 
@@ -71,11 +73,12 @@ def configure(node: Mapping[str, Any], key: str) -> Any:
     values = {name: value for name, value in node.items() if name != "_target_"}
     target = str(node.get("_target_", ""))
     cls = _class(target, key)
-    known = {field.name for field in fields(cls)}
-    for name in values.keys() - known:
+    known = {field.name: field for field in fields(cls)}
+    for name in values.keys() - known.keys():
         raise UserError(f"{key}.{name}: unknown key; {nearest(name, known)}")
-    for name in known - values.keys():
+    for name in known.keys() - values.keys():
         raise UserError(f"{key}.{name}: missing; {target} needs it stated")
+    values |= {name: _joined(values[name]) for name in known if known[name].metadata.get("names")}
     try:
         typed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), values))
     except UserError as error:
@@ -109,6 +112,14 @@ def _class(target: str, key: str) -> Any:
     if not (isinstance(cls, type) and is_dataclass(cls) and cls.__module__ == module and hasattr(cls, verb)):
         raise refused
     return cls
+
+
+def _joined(value: object) -> object:
+    """Return names as one text, as it has always been written: no spaces, commas between; anything else as it is."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return value
+    return ",".join(name.strip() for name in names)
 
 
 def check_least(configured: object, **least: int) -> None:

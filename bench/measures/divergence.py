@@ -19,10 +19,10 @@ from bench.measures.measure import Progress, Reference, Subject
 from bench.steps.base_logprobs import BaseValues, LogProbs, Rows, divergence, evaluated
 from bench.tasks import catalogue, fetch
 from variants.artifact import Artifact
-from variants.configure import check_least
+from variants.configure import check_least, nearest
 from variants.data.text import read_text
 from variants.errors import UserError
-from variants.paths import resolve
+from variants.paths import ROOT, resolve
 from variants.step import CONTENT, PERMISSION, PLACE, Planned
 
 
@@ -48,6 +48,10 @@ class Divergence:
 
     def __post_init__(self) -> None:
         check_least(self, tokens=1, window=2)
+        runtimes = sorted(path.stem for path in (ROOT / "conf/runtime").glob("*.yaml"))
+        for name in self.base:
+            if name not in runtimes:
+                raise UserError(f"base.{name}: no such runtime; {nearest(name, runtimes)}")
         if self.text is None:
             catalogue.check(self.tasks, catalogue.folder_of(self.data_dir), None, self.trust_tasks)
             return

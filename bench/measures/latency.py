@@ -14,7 +14,7 @@ from typing import ClassVar, TypedDict
 from bench.measures.measure import Progress, Subject
 from bench.runtimes.session import Session
 from variants.configure import check_least
-from variants.data.rows import read_rows
+from variants.data.rows import QUESTION, read_rows
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.step import CONTENT
@@ -75,7 +75,7 @@ class Latency:
                 "warmup_requests: got 0, allowed: 1 and more where seconds limits a round, because the warm-up decides "
                 "how many requests fit; or set seconds=null"
             )
-        if "{question}" not in self.prompt:
+        if QUESTION not in self.prompt:
             raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
         available = len(read_rows(resolve(self.prompts)))
         if self.requests + self.warmup_requests > available:

@@ -104,9 +104,11 @@ def _identity(record: Record, task: str = "") -> Identity:
     questions = identity.digest(tuple(answers.question), tuple(answers.gold or ()))
     scored = ("version", "scorer", "metric", "num_fewshot", "truncated")
     digests = {"chat_template": answers.chat_template, "prompts": answers.prompt_sha256}
+    written = {"template date": answers.template_date, "template tokens": answers.template_tokens}
     return {
         **identity.model(record),
         **{f"{task} {name}": identity.stated(getattr(answers, name)) for name in scored},
+        **{f"{task} {name}": str(value) for name, value in written.items() if value is not None},
         **{f"{task} {name}": identity.stated(digest)[:12] for name, digest in digests.items()},
         f"{task} questions": f"{len(answers.question):,} ({questions})",
     }

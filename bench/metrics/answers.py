@@ -102,15 +102,46 @@ def not_finite(answers: Answers) -> int:
 
 
 def tokenizer_difference(answers: Answers) -> str:
-    """Say where the GGUF's own tokenizer and the source's differ, with an example; nothing where they do not."""
+    """Say how the GGUF's own tokenizer and the source's differ, with an example; nothing where they do not."""
     compared = answers.tokenizer
-    if compared is None or not compared.different:
+    if compared is None:
         return ""
-    text = f"the GGUF's tokenizer and the source's differ on {compared.different:,} of {compared.compared:,} texts"
-    example = compared.example
-    if not example:
-        return text
-    return f"{text}, for example {_cut(example['text'])}: {_cut(example['gguf'])} against {_cut(example['hf'])}"
+    texts = []
+    if compared.different:
+        differ = (
+            f"the GGUF's tokenizer and the source's differ on {compared.different:,} of {compared.compared:,} texts"
+        )
+        example = compared.example
+        if example:
+            differ += f", for example {_cut(example['text'])}: {_cut(example['gguf'])} against {_cut(example['hf'])}"
+        texts.append(differ)
+    for what, put in (("every text", compared.starts), ("a text without context", compared.alone)):
+        if put:
+            texts.append(f"before {what} the GGUF puts the tokens {put['gguf']}, its source {put['hf']}")
+    return "; ".join(texts)
+
+
+PROMPT_CAUSES = {
+    "num_fewshot": "the number of examples",
+    "chat_template": "the chat template",
+    "without_system": "a chat template that refuses a system message",
+    "template_date": "the date that the chat template writes",
+    "template_tokens": "the special tokens that the chat template writes, which the tokenizers state",
+    "question": "the questions",
+}
+"""What can make the prompts of two variants differ, by the column that shows it, in the order in which it is asked."""
+
+
+def prompt_difference(one: Answers, other: Answers) -> str:
+    """Name what makes the prompts of two variants differ, empty where they do not or where one states none."""
+    if None in (one.prompt_sha256, other.prompt_sha256) or one.prompt_sha256 == other.prompt_sha256:
+        return ""
+    for column, cause in PROMPT_CAUSES.items():
+        values = getattr(one, column), getattr(other, column)
+        if values[0] != values[1]:
+            shown = "" if column == "question" else f" ({' / '.join(_cut(value, 40) for value in values)})"
+            return f"{cause}{shown}"
+    return "the text of the task"
 
 
 def _cut(shown: object, length: int = 80) -> str:

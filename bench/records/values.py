@@ -81,11 +81,16 @@ class Memory(Struct, frozen=True):
 
 
 class Tokenizer(Struct, frozen=True):
-    """On how many texts the artifact's tokenizer and its source's differ, with an example."""
+    """On how many texts the artifact's tokenizer and its source's differ, with an example.
+
+    `starts` has what each puts before every text, `alone` what goes before a text without context, where they differ.
+    """
 
     compared: Count
     different: Count
     example: Fields | None = None
+    starts: dict[str, list[int]] | None = None
+    alone: dict[str, list[int]] | None = None
 
 
 class Answers(Struct, frozen=True):
@@ -111,6 +116,8 @@ class Answers(Struct, frozen=True):
     num_fewshot: Count | list[Count] | None = None
     chat_template: str | None = None
     without_system: bool = False
+    template_date: str | None = None
+    template_tokens: dict[str, str] | None = None
     prompt_sha256: str | None = None
     scorer: str | None = None
     scoring: Fields | None = None

@@ -123,7 +123,9 @@ def _controlled(a: str, b: str, mine: Sequence[Control]) -> str:
 def _same(control: Control) -> str:
     n, same = control.agreement.n, control.agreement.same
     if same is None:
-        return f"{control.task}: no answers to compare"
+        apart = control.agreement.apart
+        scores = "" if apart is None else f", and the scores differ by {apart:.2g} of the first"
+        return f"{control.task}: no answers to compare{scores}"
     return f"{control.task}: {same:,} of {n:,} ({share(same / n)})"
 
 
@@ -184,6 +186,7 @@ def _scoring(summary: Summary) -> Iterable[Finding]:
             yield Finding("note", f"Prompts of {task}", f"{', '.join(without)}: {text}.")
         yield from _guessing(summary.rows, task)
         yield from _cut(task, asked)
+        yield from _prompts(task, asked)
         yield from _tokenizers(task, asked)
 
 
@@ -226,13 +229,32 @@ def _cut(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
         yield Finding("note", f"Prompts of {task} were cut to fit the context", f"{listed}. {text}.")
 
 
+def _prompts(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
+    """Name the variants that were asked in other words than the first, and why."""
+    others: dict[str, list[str]] = {}
+    for row, answers in asked[1:]:
+        if cause := columns.prompt_difference(asked[0][1], answers):
+            others.setdefault(cause, []).append(row.variant)
+    for cause, variants in others.items():
+        text = f"{', '.join(variants)} were asked in other words than {asked[0][0].variant}, because of {cause}"
+        yield Finding("bad", f"Prompts of {task} differ between variants", f"{text}. Their answers are not compared.")
+
+
 def _tokenizers(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
-    differing: dict[str, list[str]] = {}
+    differing: dict[str, list[tuple[Row, Answers]]] = {}
     for row, answers in asked:
         if difference := columns.tokenizer_difference(answers):
-            differing.setdefault(difference, []).append(row.variant)
-    for difference, variants in differing.items():
-        yield Finding("note", f"Tokenizers differ on {task}", f"{', '.join(variants)}: {difference}.")
+            differing.setdefault(difference, []).append((row, answers))
+    for difference, alike in differing.items():
+        seen = alike[0][1].tokenizer
+        many = seen is not None and seen.different > (1 - parity.SAME_ANSWERS) * seen.compared
+        text = "The model was trained on the source's tokens, so these scores are the GGUF's and not the model's"
+        variants = ", ".join(row.variant for row, _ in alike)
+        yield Finding(
+            "bad" if many else "note",
+            f"Tokenizers differ on {task}",
+            f"{variants}: {difference}." + (f" {text}." if many else ""),
+        )
 
 
 def _canary(records: Sequence[Record]) -> Iterable[Finding]:

@@ -19,6 +19,7 @@ from variants.artifact import Artifact, Kind
 from variants.configure import check_least
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
+from variants.tokenizer.framing import Framing
 from variants.weights import gguf_header
 
 ALL_LAYERS = 999
@@ -111,19 +112,23 @@ class LlamaCppSession:
         }
 
     def _vocabulary(self) -> Vocabulary:
-        bos, eos = int(llama_cpp.llama_vocab_bos(self._vocab)), int(llama_cpp.llama_vocab_eos(self._vocab))
-        texts = {"bos_token": bos, "eos_token": eos}
+        bos, eos = (self._special(of(self._vocab)) for of in (llama_cpp.llama_vocab_bos, llama_cpp.llama_vocab_eos))
+        ids = {"bos_token": bos, "eos_token": eos}
+        texts = {
+            name: llama_cpp.llama_vocab_get_text(self._vocab, i).decode() for name, i in ids.items() if i is not None
+        }
+        start = () if bos is None or not llama_cpp.llama_vocab_get_add_bos(self._vocab) else (bos,)
         template = llama_cpp.llama_model_chat_template(self._model, None)
         return Vocabulary(
             n_tokens=llama_cpp.llama_vocab_n_tokens(self._vocab),
-            bos_token_id=bos if bos >= 0 else None,
-            adds_bos=bos >= 0 and bool(llama_cpp.llama_vocab_get_add_bos(self._vocab)),
-            eot_token_id=eos if eos >= 0 else None,
-            texts={
-                name: llama_cpp.llama_vocab_get_text(self._vocab, i).decode() for name, i in texts.items() if i >= 0
-            },
+            framing=Framing(start, bos, eos, texts.get("bos_token", texts.get("eos_token"))),
+            texts=texts,
             chat_template=template.decode() if template else None,
         )
+
+    def _special(self, token: int) -> int | None:
+        """Return a special token, None for -1 and for an ordinary one: llama.cpp's default where a GGUF states none."""
+        return int(token) if token >= 0 and llama_cpp.llama_vocab_is_control(self._vocab, token) else None
 
     def _shape(self, n_ctx: int, n_batch: int, n_seq_max: int) -> Shape:
         kv_type, _ = KV_TYPES[self._runtime.kv_type]
@@ -142,11 +147,12 @@ class LlamaCppSession:
     def tokenize(self, text: str, bos: bool) -> list[int]:
         data = text.encode()
         room = len(data) + 2
-        tokens = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), tokens, room, bos, True)
+        buffer = (llama_cpp.llama_token * room)()
+        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, False, True)
         if count < 0:
             raise RuntimeError(f"llama_tokenize needs {-count} tokens for {len(data)} bytes")
-        return list(tokens[:count])
+        tokens = list(buffer[:count])
+        return self.vocabulary.framing.framed(text, tokens) if bos else tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         array = (llama_cpp.llama_token * len(tokens))(*tokens)
@@ -159,7 +165,8 @@ class LlamaCppSession:
             room = -count
 
     def ends(self, token: int) -> bool:
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token))
+        ordinary = token == llama_cpp.llama_vocab_eos(self._vocab) and token != self.vocabulary.framing.end
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocab, token)) and not ordinary
 
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         if len(tokens) + n_tokens > self.n_ctx:

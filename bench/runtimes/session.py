@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
 from variants.artifact import Artifact, Kind
+from variants.tokenizer.framing import Framing
 
 LOGITS_BYTES = 64 * 2**20
 """The most that the logits of one evaluation may take: at a vocabulary of 128 K they alone would fill the memory."""
@@ -56,28 +57,25 @@ class Prefill:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer's special tokens, its size and its chat template.
+    """A tokenizer's size, what stands around its texts, and its chat template.
 
-    `adds_bos` says that the tokenizer starts texts with the beginning-of-text token; `texts` are the special tokens as
-    a chat template writes them (bos_token, eos_token).
+    `texts` are the special tokens as a chat template writes them (bos_token, eos_token).
     """
 
     n_tokens: int
-    bos_token_id: int | None
-    adds_bos: bool
-    eot_token_id: int | None
+    framing: Framing
     texts: Mapping[str, str]
     chat_template: str | None
 
     @property
     def prefix_token_id(self) -> int:
-        """The token before a text that has no context, as lm-eval has it: beginning-of-text, else end-of-text."""
-        token = self.eot_token_id if self.bos_token_id is None else self.bos_token_id
-        if token is None:
+        """The token before a text that has no context. Raises RuntimeError where the tokenizer has none."""
+        if self.framing.alone is None:
             raise RuntimeError(
-                "this tokenizer has no beginning-of-text and no end-of-text: no text can be scored alone"
+                "this tokenizer has no beginning-of-text and no end-of-text, so that no text can be scored alone: "
+                "leave divergence out of suite.measures, and tasks without a context out of accuracy.tasks"
             )
-        return token
+        return self.framing.alone
 
 
 class Session(Protocol):
@@ -109,7 +107,7 @@ class Session(Protocol):
         ...
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
-        """Return the tokens of a text, after the beginning-of-text token if asked for and if the model has one."""
+        """Return the tokens of a text; with `bos` behind what the tokenizer puts before it (`Framing.framed`)."""
         ...
 
     def detokenize(self, tokens: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ from variants.configure import check_least
 from variants.errors import UserError
 from variants.load import load_model
 from variants.process import usable_cores
+from variants.tokenizer.framing import bare_tokens, framing_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,29 +151,24 @@ class TransformersSession:
         }
 
     def _vocabulary(self) -> Vocabulary:
-        starts = self._tokenizer("").input_ids
-        bos, eos = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
-        texts = self._tokenizer.special_tokens_map
+        texts, template = self._tokenizer.special_tokens_map, self._tokenizer.chat_template
         return Vocabulary(
             n_tokens=int(self._model.config.vocab_size),
-            bos_token_id=None if bos is None else int(bos),
-            adds_bos=bos is not None and starts[:1] == [bos],
-            eot_token_id=None if eos is None else int(eos),
+            framing=framing_of(self._tokenizer),
             texts={name: str(text) for name, text in texts.items() if name in ("bos_token", "eos_token")},
-            chat_template=self._tokenizer.chat_template,
+            chat_template=template.get("default") if isinstance(template, dict) else template,
         )
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
-        tokens = list(self._tokenizer(text, add_special_tokens=False).input_ids)
-        start = self.vocabulary.bos_token_id
-        return [start, *tokens] if bos and self.vocabulary.adds_bos and start is not None else tokens
+        tokens = bare_tokens(self._tokenizer, text)
+        return self.vocabulary.framing.framed(text, tokens) if bos else tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def ends(self, token: int) -> bool:
         ends = self._model.generation_config.eos_token_id
-        return token in (self.vocabulary.eot_token_id, *(ends if isinstance(ends, list) else [ends]))
+        return token in (self.vocabulary.framing.end, *(ends if isinstance(ends, list) else [ends]))
 
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         import torch

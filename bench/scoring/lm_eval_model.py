@@ -6,78 +6,55 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
-from jinja2 import TemplateError
 from lm_eval import utils
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
-from numpy.typing import NDArray
 
 from bench.runtimes.forest import Request
+from bench.scoring.chat import Chat
 from bench.scoring.scorer import Progress, Score, Scoring
+from bench.scoring.tokenizer_parity import Ints, TokenizerComparison, TokenizerParity
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from bench.scoring.lm_eval_process import RemoteScorer
 
-Ints = NDArray[np.int32]
 Tokenized = tuple[object, Ints, Ints]
 TOKENIZED_AT_ONCE = 256
 """Requests whose texts are tokenized in one call, and are in memory together."""
-SHOWN_TOKENS = 12
-"""Tokens of a difference between two tokenizers that the record shows."""
-
-
-class Example(TypedDict):
-    """A text that two tokenizers cut differently: its end, and the tokens around the first difference."""
-
-    text: str
-    from_token: int
-    gguf: list[int]
-    hf: list[int]
-
-
-class TokenizerComparison(TypedDict):
-    """On how many texts the artifact's tokenizer differs from its source's: a record's `tokenizer`."""
-
-    compared: int
-    different: int
-    example: Example | None
 
 
 class SessionLM(TemplateLM):  # type: ignore[misc]
     """Answers lm-eval through a scorer.
 
     `truncated` counts the prompts cut on their left (not their choices); `scoring` is how the last ones were scored;
-    `without_system` is true where the chat template refused a system message, which the prompts therefore lack.
-    With the folder of the source model's tokenizer, `tokenizer` compares it with the artifact's own.
+    `chat` writes prompts in the model's chat template. With the folder of the source model's tokenizer, `tokenizer`
+    compares it with the artifact's own.
     """
 
     def __init__(self, scorer: RemoteScorer, progress: Progress, tokenizer_folder: Path | None) -> None:
         super().__init__()
         self.truncated = 0
-        self.without_system = False
         self.scoring: Scoring = {}
         self.scorer = scorer.version
-        self.tokenizer: TokenizerComparison | None = None
+        self.chat = Chat(scorer.vocabulary.chat_template, scorer.vocabulary.texts)
         self._scorer = scorer
         self._progress = progress
         self._known: dict[tuple[str, bool], Ints] = {}
-        self._compared: set[int] = set()
-        self._source: PreTrainedTokenizerBase | None = None
+        self._parity: TokenizerParity | None = None
         if tokenizer_folder is not None:
-            from transformers import AutoTokenizer
+            self._parity = TokenizerParity(tokenizer_folder, scorer.vocabulary.framing)
 
-            self.tokenizer = {"compared": 0, "different": 0, "example": None}
-            self._source = AutoTokenizer.from_pretrained(tokenizer_folder)
+    @property
+    def tokenizer(self) -> TokenizerComparison | None:
+        return self._parity.counted if self._parity else None
 
     @property
     def eot_token_id(self) -> int:
-        eot = self._scorer.vocabulary.eot_token_id
+        eot = self._scorer.vocabulary.framing.end
         return self.prefix_token_id if eot is None else eot
 
     @property
@@ -85,20 +62,16 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         return self._scorer.vocabulary.prefix_token_id
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **_: object) -> Ints:
-        """Tokenize as lm-eval's own model does."""
-        asked = self._asked(string) if add_special_tokens is None else (string, add_special_tokens)
+        """Tokenize as lm-eval's own model does, but never with what a tokenizer appends (see `Framing`)."""
+        asked = string, add_special_tokens is not False
         if asked not in self._known:
             self._known[asked] = self._tokenized([asked])[0]
         return self._known[asked]
 
-    def _asked(self, text: str) -> tuple[str, bool]:
-        """Return a text and whether the beginning-of-text token goes before it: one that has it gets no second."""
-        bos = self._scorer.vocabulary.texts.get("bos_token")
-        return text, bos is None or not text.startswith(bos)
-
     def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[Score]:
         encoded: list[Request] = []
         cut: set[tuple[object, object]] = set()
+        self._stand_alone(not request.args[0] for request in requests)
         remaining = iter(requests)
         while part := list(islice(remaining, TOKENIZED_AT_ONCE)):
             self._prepare([request.args for request in part])
@@ -118,6 +91,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
     def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
         windows: list[Request] = []
         owners: list[int] = []
+        self._stand_alone(True for _ in requests)
         for i, request in enumerate(requests):
             for window in map(utils.make_disjoint_window, self._rolling(self.tok_encode(request.args[0]))):
                 context, continuation = (np.array(part, dtype=np.int32) for part in window)
@@ -162,31 +136,7 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         return self._scorer.vocabulary.texts.get("eos_token")
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        template = self._scorer.vocabulary.chat_template
-        if template is None:
-            raise RuntimeError("accuracy.chat_template: this model has no chat template; set it to false")
-        special: dict[str, Any] = dict(self._scorer.vocabulary.texts)
-
-        def render(messages: list[dict[str, str]]) -> str:
-            rendered = render_jinja_template(
-                conversations=[messages],
-                chat_template=template,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-                **special,
-            )
-            return str(rendered[0][0])
-
-        try:
-            return render(chat_history)
-        except TemplateError:  # as lm-eval's own model does for templates that know no system message
-            without_system = [message for message in chat_history if message["role"] != "system"]
-            if without_system == chat_history:
-                raise
-            self.without_system = True
-            return render(without_system)
+        return self.chat.prompt(chat_history, add_generation_prompt)
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
         return self._scorer.vocabulary.chat_template if chat_template else None
@@ -216,39 +166,15 @@ class SessionLM(TemplateLM):  # type: ignore[misc]
         self._known = self._tokens_of([*contexts, *wholes])
 
     def _tokens_of(self, texts: Iterable[str]) -> dict[tuple[str, bool], Ints]:
-        asked = [self._asked(text) for text in dict.fromkeys(texts)]
+        asked = [(text, True) for text in dict.fromkeys(texts)]
         return dict(zip(asked, self._tokenized(asked), strict=True))
 
     def _tokenized(self, asked: Sequence[tuple[str, bool]]) -> list[Ints]:
         tokenized = self._scorer.tokenize(asked)
-        if self._source is not None and self.tokenizer is not None:
-            for bos in (True, False):
-                texts = [(text, tokens) for (text, b), tokens in zip(asked, tokenized, strict=True) if b == bos]
-                self._compare(texts, bos, self._source, self.tokenizer)
+        if self._parity:
+            self._parity.compare(asked, tokenized)
         return tokenized
 
-    def _compare(
-        self,
-        texts: Sequence[tuple[str, Ints]],
-        bos: bool,
-        source: PreTrainedTokenizerBase,
-        counted: TokenizerComparison,
-    ) -> None:
-        """Count the texts that the source's tokenizer cuts differently, or starts or ends with other tokens."""
-        new = {hash(text): (text, tokens) for text, tokens in texts if hash(text) not in self._compared}
-        self._compared |= new.keys()
-        theirs = source([text for text, _ in new.values()], add_special_tokens=bos).input_ids if new else []
-        for (text, ours), other in zip(new.values(), theirs, strict=True):
-            own = ours.tolist()
-            counted["compared"] += 1
-            if own != other:
-                counted["different"] += 1
-                counted["example"] = counted["example"] or example(text, own, other)
-
-
-def example(text: str, own: Sequence[int], other: Sequence[int]) -> Example:
-    """Return the tokens around the first difference of two tokenizations, and the end of the text."""
-    first = next((i for i, (a, b) in enumerate(zip(own, other, strict=False)) if a != b), min(len(own), len(other)))
-    start = max(0, first - 2)
-    shown = slice(start, start + SHOWN_TOKENS)
-    return {"text": text[-200:], "from_token": start, "gguf": list(own[shown]), "hf": list(other[shown])}
+    def _stand_alone(self, without_context: Iterable[bool]) -> None:
+        if self._parity and any(without_context):
+            self._parity.stand_alone()

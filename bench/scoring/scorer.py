@@ -102,7 +102,8 @@ class Scorer:
 
     def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
         """Return the greedy continuation up to the first text of `until`, the model's own end, or `n_tokens`."""
-        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until), prefill=True)}.txt"
+        endless = ["no end of text"] if self.session.vocabulary.framing.end is None else []
+        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until), *endless, prefill=True)}.txt"
         if file.is_file():
             return file.read_bytes().decode()
         made: list[int] = []

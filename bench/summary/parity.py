@@ -6,31 +6,36 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.metrics.accuracy import ACCURACY, answers_of, asked
-from bench.metrics.answers import is_perplexity, is_right_or_wrong, values_of
+from bench.metrics.answers import is_perplexity, is_right_or_wrong, score, values_of
 from bench.metrics.metric import difference, identity_of
 from bench.records.types import Record
 from bench.records.values import Answers
 
 SAME_ANSWERS = 0.99
 """Share of equal answers below which a runtime is said to score wrongly."""
+SAME_SCORE = 0.01
+"""The same for tasks without answers, such as perplexities: the most by which the two scores may differ, as a share."""
 
 
 @dataclass(frozen=True)
 class Agreement:
     """How two runtimes answered one task of `n` questions.
 
-    `same` counts equal answers, None where the task has none to compare; `largest_difference` is that of a
-    log-likelihood in nats, None where there is none that both have.
+    `same` counts equal answers, None where the task has none to compare: `apart` is then by which share of itself the
+    score differs. `largest_difference` is that of a log-likelihood in nats, None where there is none that both have.
     """
 
     n: int
     same: int | None
     largest_difference: float | None
+    apart: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Say whether the two give the same answer often enough to be the same model."""
-        return self.same is None or self.same / self.n >= SAME_ANSWERS
+        """Say whether the two answer or score alike enough to be the same model."""
+        if self.same is not None:
+            return self.same / self.n >= SAME_ANSWERS
+        return self.apart is None or self.apart <= SAME_SCORE
 
 
 def model(record: Record) -> tuple[str, ...]:
@@ -57,7 +62,16 @@ def same_questions(one: Sequence[Record], other: Sequence[Record]) -> dict[str, 
 def _compared(one: Answers, other: Answers) -> Agreement:
     pairs = _answered(one, other)
     same = None if pairs is None else sum(a == b for a, b in pairs)
-    return Agreement(len(one.question), same, _largest_difference(one, other))
+    apart = None if pairs is not None else _apart(one, other)
+    return Agreement(len(one.question), same, _largest_difference(one, other), apart)
+
+
+def _apart(one: Answers, other: Answers) -> float | None:
+    """Return by which share of the first its score and the second's differ, None where one is not finite."""
+    before, after = score(one), score(other)
+    if before is None or after is None:
+        return None
+    return abs(after.value - before.value) / abs(before.value) if before.value else float(after.value != before.value)
 
 
 def _answered(one: Answers, other: Answers) -> list[tuple[object, object]] | None:

@@ -155,8 +155,8 @@ def _check(override: Override) -> None:
         )
     if override.is_sweep_override() and key != "model":
         raise UserError(
-            f"{override.input_line}: only variant takes a list; for several values add steps, and variants that use "
-            "them"
+            f"{override.input_line}: only variant takes a list to run one by one; write {key}=[a,b] for a value that "
+            "is a list, and for several values add steps, and variants that use them"
         )
 
 

@@ -8,11 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict
 
+from bench.tasks import task_yaml
 from bench.tasks.load import Task, subject_of
+from variants.configure import nearest
 
 if TYPE_CHECKING:
-    from bench.scoring.lm_eval_model import TokenizerComparison
     from bench.scoring.scorer import Scoring
+    from bench.scoring.tokenizer_parity import TokenizerComparison
 
 Sample = Mapping[str, Any]
 """One question as lm-eval logs it."""
@@ -48,13 +50,21 @@ class Columns(Answered, total=False):
     num_fewshot: int | list[int]
     chat_template: str | None
     without_system: bool
+    template_date: str | None
+    template_tokens: dict[str, str] | None
     scorer: str
     scoring: Scoring
     tokenizer: TokenizerComparison | None
 
 
 def check_kinds(name: str, leaves: Mapping[str, Task]) -> None:
-    """Raise RuntimeError where no metric is common to all leaves of a group, so that it has no single score."""
+    """Raise RuntimeError where no metric is common to all leaves of a group, so that it has no single score.
+
+    Also where a task of the user's own names a column that its data does not have.
+    """
+    if task_yaml.find(name):
+        for task in leaves.values():
+            _check_columns(task)
     if all(map(_is_choice, leaves.values())):
         return
     kinds: dict[tuple[str, ...], list[str]] = {}
@@ -67,6 +77,14 @@ def check_kinds(name: str, leaves: Mapping[str, Task]) -> None:
         f"task {name}: its tasks have no metric in common ({listed}), so it is no single score; name its tasks or "
         "subgroups one by one in accuracy.tasks"
     )
+
+
+def _check_columns(task: Task) -> None:
+    """Raise RuntimeError for a word that lm-eval would put into every question as it is: it names no column."""
+    for key in ("doc_to_text", "doc_to_target"):
+        word = getattr(task.config, key)
+        if isinstance(word, str) and word.isidentifier() and word not in task.features:
+            raise RuntimeError(f"task {task.task_name}: {key} is {word!r}, no column; {nearest(word, task.features)}")
 
 
 def _some(names: Sequence[str], n: int = 3) -> str:

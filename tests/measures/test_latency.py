@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,14 @@ def asking(requests: int, warmup: int, tokens: int = 2, least: int = 1, seconds:
 
 def timed(session: ToySession, prompts: Sequence[str], n_tokens: int) -> Requests:
     return time_requests(session, prompts, n_tokens, session.clock, lambda *_: None)  # type: ignore[arg-type]
+
+
+def test_braces_of_a_prompt_are_text() -> None:
+    session = ToySession(Clock())
+    asked = replace(asking(2, 0), prompt='{"q": "{question}", {x}}}')
+    asked.measure(Subject(None, session, {}), 0, lambda *_: None)  # type: ignore[arg-type]
+    assert len(session.prompts) == 2
+    assert all(prompt.startswith('{"q": "') and prompt.endswith('?", {x}}}') for prompt in session.prompts)
 
 
 def test_ttft_tpot_and_e2e_follow_their_definitions() -> None:

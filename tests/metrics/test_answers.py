@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
+from bench.metrics.accuracy import ACCURACY
 from bench.metrics.answers import (
     DocumentValue,
     is_right_or_wrong,
@@ -19,8 +21,10 @@ from bench.metrics.answers import (
     tokenizer_difference,
 )
 from bench.metrics.chance import chance_level, guessing
+from bench.metrics.metric import difference, identity_of
+from bench.records.file import decode
 from bench.records.values import Answers, Tokenizer
-from bench.selftest import raw_values
+from bench.selftest import raw_values, records
 from tests.metrics.conftest import choices, valued
 
 
@@ -119,3 +123,11 @@ def test_columns_that_do_not_fit_are_refused_with_their_place(change: dict[str, 
 def test_subjects_are_counted_apart() -> None:
     answers = replace(choices(3, n=4), subject=["law", "law", "anatomy", "law"])
     assert subjects_of(answers) == {"law": (2, 3), "anatomy": (1, 1)}
+
+
+def test_a_date_that_a_template_writes_is_part_of_what_is_compared() -> None:
+    contents = [records.record("base") for _ in range(2)]
+    for content, date in zip(contents, ("2024-07-26", "2026-11-25"), strict=True):
+        content["measures"]["accuracy"]["hr"]["template_date"] = date
+    sides = [identity_of(ACCURACY.of("hr"), [decode(json.dumps(content).encode())]) for content in contents]
+    assert difference(*sides) == "hr template date: 2024-07-26 / 2026-11-25"

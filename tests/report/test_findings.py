@@ -139,3 +139,36 @@ def test_all_that_is_wrong_with_the_answers_to_a_task_is_in_words_with_its_numbe
     assert texts["Prompts of mmlu were cut to fit the context"].startswith("q2 7 of 342. ")
     assert texts["Prompts of mmlu"].startswith(refused)
     assert texts["Tokenizers differ on mmlu"].startswith(tokenizers)
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"chat_template": "another"}, "the chat template (None / 'another')"),
+        ({"template_date": "2024-07-26"}, "the date that the chat template writes (None / '2024-07-26')"),
+        ({"template_tokens": {"bos_token": "<s>"}}, "the special tokens that the chat template writes, which the tok"),
+        ({"num_fewshot": 3}, "the number of examples (0 / 3)"),
+        ({}, "the text of the task"),
+    ],
+)
+def test_prompts_that_differ_between_variants_are_a_problem_with_a_cause(
+    tmp_path: Path, change: dict[str, Any], cause: str
+) -> None:
+    records.write_sweep(tmp_path, {name: SOME[name] for name in ("base", "q4")}, rounds=1)
+    content = records.record("q4")
+    content["measures"]["accuracy"]["hr"] |= {"prompt_sha256": "other words", **change}
+    records.write(tmp_path, content)
+    named = [finding for finding in findings_of(tmp_path) if finding.title == "Prompts of hr differ between variants"]
+    assert [finding.level for finding in named] == ["bad"]
+    assert named[0].text.startswith(f"q4 were asked in other words than base, because of {cause}")
+
+
+def test_a_gguf_that_starts_texts_otherwise_than_its_source_is_a_problem(tmp_path: Path) -> None:
+    content = mmlu_record("q2")
+    starts = {"starts": {"gguf": [], "hf": [1]}, "alone": {"gguf": [2], "hf": [1]}}
+    content["measures"]["accuracy"]["mmlu"]["tokenizer"] = {"compared": 9, "different": 9, "example": None, **starts}
+    records.write(tmp_path, content)
+    named = next(finding for finding in findings_of(tmp_path) if finding.title == "Tokenizers differ on mmlu")
+    assert named.level == "bad"
+    assert "before every text the GGUF puts the tokens [], its source [1]" in named.text
+    assert "before a text without context the GGUF puts the tokens [2], its source [1]" in named.text

@@ -17,10 +17,9 @@ from bench.runtimes.session import Vocabulary
 from bench.scoring.lm_eval_process import RemoteScorer, with_lm_eval
 from bench.scoring.scorer import Progress
 from variants.paths import ROOT
+from variants.tokenizer.framing import Framing
 
-VOCABULARY = Vocabulary(
-    300, bos_token_id=1, adds_bos=True, eot_token_id=2, texts={"bos_token": "<s>"}, chat_template=None
-)
+VOCABULARY = Vocabulary(300, Framing((1,), bos=1, end=2, written="<s>"), texts={"bos_token": "<s>"}, chat_template=None)
 
 
 class ToyScorer:

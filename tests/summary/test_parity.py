@@ -102,6 +102,17 @@ def test_below_99_percent_the_runtimes_do_not_agree() -> None:
     assert Agreement(n=20, same=None, largest_difference=2.5).holds
 
 
+def test_scores_without_answers_that_differ_by_more_than_a_hundredth_are_not_of_the_same_model() -> None:
+    one, other = (with_tasks(name, wikitext=raw_values.rolling(2.5)) for name in ("base-torch", "base"))
+    assert agreements(one, other)["wikitext"] == Agreement(n=20, same=None, largest_difference=0.0, apart=0.0)
+    for row in other["measures"]["accuracy"]["wikitext"]["value"]:
+        row[0] *= 1.01  # 0.025 nats a word
+    agreement = agreements(one, other)["wikitext"]
+    assert agreement.apart == pytest.approx(0.025, abs=0.001)
+    assert not agreement.holds
+    assert Agreement(n=20, same=None, largest_difference=2.5, apart=0.009).holds
+
+
 def test_parity_that_old_records_warn_of_is_computed_again_instead() -> None:
     stored = "runtime parity: base-torch and base are the same model and pick the same answer on 395 of 400 of hr"
     content = {**records.record("base-torch"), "warnings": [stored, "step nf4: a tensor was left as it is"]}

@@ -73,6 +73,11 @@ def test_an_unknown_name_or_value_is_named_with_what_is_allowed(refused: Run, ar
     assert named in refused(argument)
 
 
+def test_a_target_module_that_matches_nothing_is_refused_while_planning(refused: Run) -> None:
+    named = "steps.lora.target_modules: no linear module of this model is called 'v_prj'; did you mean v_proj"
+    assert named in refused("steps.lora.target_modules=[q_proj,' v_prj']", "variant=finetuned")
+
+
 def test_a_step_value_of_the_wrong_type_names_its_key(refused: Run) -> None:
     assert "steps.lora.rank: " in refused("steps.lora.rank=abc", "variant=finetuned")
 

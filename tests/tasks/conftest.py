@@ -15,6 +15,7 @@ from bench.measures.accuracy import Accuracy
 from bench.runtimes.forest import Request
 from bench.runtimes.session import Vocabulary
 from bench.tasks.ask import ask
+from variants.tokenizer.framing import Framing
 
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 
@@ -42,7 +43,7 @@ class Toy:
 
     def __init__(self, values: Sequence[float] = (), blind: str = "", template: str | None = None) -> None:
         self.n_ctx = 100_000
-        self.vocabulary = Vocabulary(0x110000, None, False, 0, {}, template)
+        self.vocabulary = Vocabulary(0x110000, Framing((), None, 0, None), {}, template)
         self._values = list(values)
         self._blind = blind
         self.asked: list[Request] = []

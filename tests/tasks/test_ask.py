@@ -51,13 +51,34 @@ def test_a_template_that_refuses_a_system_message_gets_the_prompt_without_it_and
     assert not columns["without_system"]
 
 
-def test_a_prompt_that_begins_with_the_beginning_of_text_is_tokenized_once_and_without_a_second(folder: Path) -> None:
+def test_a_prompt_that_begins_with_the_beginning_of_text_is_tokenized_once(folder: Path) -> None:
     toy = Toy(template="<s>" + TEMPLATE)
     toy.vocabulary = replace(toy.vocabulary, texts={"bos_token": "<s>"})
     asked_of(toy, asking(choice_task(folder), chat_template=True))
     assert toy.tokenized
     assert len(set(toy.tokenized)) == len(toy.tokenized)
-    assert not any(start for text, start in toy.tokenized if text.startswith("<s>"))
+
+
+def test_the_date_that_a_chat_template_writes_is_fixed_and_in_the_record(folder: Path) -> None:
+    toy = Toy(template="{{ strftime_now('%Y-%m-%d') }} " + TEMPLATE)
+    toy.vocabulary = replace(toy.vocabulary, texts={"bos_token": "<s>"})
+    columns = asked_of(toy, asking(choice_task(folder), chat_template=True))["mine"]
+    assert "".join(map(chr, toy.asked[0].context)).startswith("2024-07-26 <user>")
+    assert columns["template_date"] == "2024-07-26"
+    assert columns["template_tokens"] == {"bos_token": "<s>"}
+    columns = asked_of(Toy(template=TEMPLATE), asking(choice_task(folder), chat_template=True))["mine"]
+    assert columns["template_date"] is None
+    assert asked_of(Toy(), asking(choice_task(folder)))["mine"]["template_tokens"] is None
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "near"), [("doc_to_text", "qestion", "question"), ("doc_to_target", "anser", "answer")]
+)
+def test_a_word_that_names_no_column_is_not_asked_as_every_question(
+    folder: Path, key: str, word: str, near: str
+) -> None:
+    with pytest.raises(RuntimeError, match=f"task mine: {key} is '{word}', no column; did you mean {near}"):
+        asked_of(Toy(), asking(choice_task(folder, **{key: word})))
 
 
 def test_a_model_without_a_chat_template_cannot_be_asked_through_one(folder: Path) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from variants.data.tables import Line, read_jsonl
 from variants.errors import UserError
 
+QUESTION = "{question}"
+"""Where the question stands in a prompt."""
 SHAPE = '{"subject": "…", "question": "…", "choices": ["…", "…"], "answer": 0}'
 
 
@@ -23,7 +25,7 @@ class TaskRow:
 
     def asked(self, prompt: str) -> str:
         """Put the question where a prompt has {question}; other braces are text, in either."""
-        return prompt.replace("{question}", self.question)
+        return prompt.replace(QUESTION, self.question)
 
 
 def read_rows(path: Path) -> list[TaskRow]:

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
-from variants.configure import check_least
-from variants.data.rows import TaskRow, read_rows
+from variants.configure import NAMES, check_least
+from variants.data.rows import QUESTION, TaskRow, read_rows
 from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
 from variants.paths import resolve
 from variants.step import CONTENT, Role
+from variants.steps.target_modules import check_targets, linear, refuse, unmatched
+from variants.tokenizer.framing import Framing, bare_tokens, framing_of
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """The label that the loss leaves out (torch.nn.functional.cross_entropy's default)."""
+ALL_LINEAR = "all-linear"
 Example = dict[str, list[int]]
 
 
@@ -38,7 +41,8 @@ class Lora:
     """Train on the right answers of `data`, with rows of `replay` making up `replay_share` of what is seen.
 
     Replay keeps what the model knew: without it general knowledge is overwritten. Only the answer's tokens carry
-    loss. `epochs` counts passes over `data`; `target_modules` is "all-linear" or names joined by commas.
+    loss. `epochs` counts passes over `data`; `target_modules` is "all-linear" or names, each of at least one module.
+    Revision 1 never trains on what a tokenizer appends; for the embedded model its adapters are those of revision 0.
     """
 
     data: str = field(metadata=CONTENT)
@@ -48,7 +52,7 @@ class Lora:
     rank: int
     alpha: int
     dropout: float
-    target_modules: str
+    target_modules: str = field(metadata=NAMES)
     learning_rate: float
     schedule: str
     warmup_share: float
@@ -63,7 +67,7 @@ class Lora:
     gives: ClassVar[Kind] = "adapter"
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
     on_device: ClassVar[bool] = True
-    revision: ClassVar[int] = 0
+    revision: ClassVar[int] = 1
     expected_cost: ClassVar[float] = 25.0
 
     def __post_init__(self) -> None:
@@ -75,13 +79,25 @@ class Lora:
             raise UserError(f"learning_rate: got {self.learning_rate}, allowed: above 0 and below 1")
         if self.schedule not in SCHEDULES:
             raise UserError(f"schedule: got {self.schedule!r}, allowed: {', '.join(SCHEDULES)}")
-        if "{question}" not in self.prompt:
+        if QUESTION not in self.prompt:
             raise UserError(f"prompt: got {self.prompt!r}, allowed: a text with {{question}} in it")
+        names = self._targets()
+        if not all(names) or (ALL_LINEAR in names and len(names) > 1):
+            allowed = f"{ALL_LINEAR}, or names of modules, as a list or with commas between"
+            raise UserError(f"target_modules: got {self.target_modules!r}, allowed: {allowed}")
         if self.replay_share and not self.replay:
             raise UserError(f"replay: got none, but replay_share is {self.replay_share}; name a file or set 0")
         for path in (self.data, self.replay):
             if path:
                 read_rows(resolve(path))
+
+    def check(self, model: Path) -> None:
+        """Raise UserError for a name of `target_modules` that is no linear module of the model in this folder."""
+        if self._targets() != [ALL_LINEAR]:
+            check_targets(self._targets(), model)
+
+    def _targets(self) -> list[str]:
+        return [name.strip() for name in self.target_modules.split(",")]
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Train and save adapter and tokenizer. Raises UserError for a broken row or one longer than `max_length`."""
@@ -138,16 +154,14 @@ class Lora:
         return data * self.epochs + drawn
 
     def _encoded(self, name: str, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
-        path = resolve(name)
-        return [self._example(row, tokenizer, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
+        path, framing = resolve(name), framing_of(tokenizer)
+        return [self._example(row, tokenizer, framing, f"{path}: row {n}") for n, row in enumerate(read_rows(path), 1)]
 
-    def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, where: str) -> Example:
+    def _example(self, row: TaskRow, tokenizer: PreTrainedTokenizerBase, framing: Framing, where: str) -> Example:
         prompt = row.asked(self.prompt)
-        context: list[int] = tokenizer(prompt)["input_ids"]
-        ids: list[int] = [
-            *tokenizer(f"{prompt} {row.choices[row.answer]}")["input_ids"],
-            tokenizer.eos_token_id,
-        ]
+        whole = f"{prompt} {row.choices[row.answer]}"
+        context = framing.framed(prompt, bare_tokens(tokenizer, prompt))
+        ids = framing.ended(framing.framed(whole, bare_tokens(tokenizer, whole)))
         if len(ids) > self.max_length:
             raise UserError(
                 f"{where}: {len(ids)} tokens, max_length is {self.max_length}; shorten it or raise max_length"
@@ -160,13 +174,16 @@ class Lora:
         model = load_model(parent.path, "bfloat16" if device == "cuda" else "float32", device)
         if parent.kind == "nf4":
             model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
-        names = self.target_modules.split(",")
+        names = self._targets()
+        if names != [ALL_LINEAR]:
+            modules = linear(model.named_modules())
+            refuse(unmatched(names, modules), modules)
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules="all-linear" if names == ["all-linear"] else names,
+            target_modules=ALL_LINEAR if names == [ALL_LINEAR] else names,
         )
         try:
             return get_peft_model(model, config)
@@ -199,7 +216,7 @@ class Lora:
                 bf16=device == "cuda",
                 seed=self.seed,
             )
-            collate = pad(tokenizer.eos_token_id)
+            collate = pad(tokenizer.eos_token_id or 0)  # no attention is paid to them
             trainer = Trainer(model=model, args=arguments, train_dataset=examples, data_collator=collate)
             trainer.train()
         return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
