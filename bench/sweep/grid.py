@@ -16,7 +16,7 @@ from bench import terminal
 from bench.machine.lock import held
 from bench.measures.measure import Fetches, Progress
 from bench.sweep import progress
-from bench.sweep.cell import Cell, make_cell, to_build
+from bench.sweep.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.compose import PRIMARY, compose, plain, register, sweep_overrides
 from bench.sweep.conf import CONF, check_name
 from bench.sweep.request import RunRequest, setting
@@ -55,6 +55,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     rounds = first.suite.rounds
     cells = [make_cell(compose(request, name, round_)) for round_ in range(rounds) for name in variants]
     check_places(cells)
+    check_records(cells)
     return Sweep(request, variants, rounds, cells)
 
 
