@@ -21,7 +21,6 @@ from bench.tasks.columns import Doc
 from tests.conftest import make
 from variants.artifact import Artifact, File
 from variants.data.rows import TaskRow
-from variants.data.rows import TaskRow
 from variants.model_folder import copy_tokenizer
 from variants.paths import ROOT
 from variants.steps.lora import IGNORED, Example, Lora
