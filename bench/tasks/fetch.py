@@ -44,11 +44,13 @@ def _fetch(names: tuple[str, ...], data_dir: str | None, trust_tasks: bool) -> N
 
 def main(data_dir: str, trust: str, *names: str) -> int:
     """Load each task; return 0, or 1 with the reason as the last line of standard error."""
+    from bench.tasks.columns import check_kinds
     from bench.tasks.load import check_questions, load
 
     try:
         for name in names:
             loaded = load(name, resolve(data_dir) if data_dir else None, None, 0, bool(trust))
+            check_kinds(name, loaded.leaves)
             if path := task_yaml.is_path(name) and task_yaml.find(name):
                 check_questions(path, loaded)
     except Exception as error:

@@ -114,7 +114,7 @@ def test_a_malformed_row_is_named_by_file_and_line(
     task = tmp_path / "mine.yaml"
     task.write_text(
         "task: mine\ndataset_path: json\ndataset_kwargs: {data_files: {test: rows.jsonl}}\ntest_split: test\n"
-        "output_type: multiple_choice\n"
+        "output_type: multiple_choice\ndoc_to_text: question\n"
     )
     argument = {
         "task": f"accuracy.tasks=[{task}]",
