@@ -24,6 +24,7 @@ from bench.sweep.run import run_cell
 from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
 from variants.errors import UserError
+from variants.step import ChecksModel
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -55,6 +56,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     rounds = first.suite.rounds
     cells = [make_cell(compose(request, name, round_)) for round_ in range(rounds) for name in variants]
     check_places(cells)
+    check_model(cells)
     return Sweep(request, variants, rounds, cells)
 
 
@@ -124,6 +126,13 @@ def check_places(cells: Sequence[Cell]) -> None:
         except OSError as error:
             raise UserError(f"{key}={folder}: cannot be written ({error.strerror}); choose another {key}=…") from None
     check_disk(needed_bytes(cells), shutil.disk_usage(cache).free, cache)
+
+
+def check_model(cells: Sequence[Cell]) -> None:
+    """Raise UserError where a step that is still to run cannot use the model."""
+    for step in dict.fromkeys(planned.step for planned in to_build(cells).values()):
+        if isinstance(step, ChecksModel):
+            step.check(cells[0].settings.model_folder, cells[0].device)
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:
