@@ -22,6 +22,7 @@ from variants.weights import gguf_header
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
 """Set-up unpacks it from the source distribution of the very llama-cpp-python that runs the file."""
+STDERR = 2
 BITS = {"f32": 32, "f16": 16, "bf16": 16}
 UNKNOWN = {"pre-tokenizer was not recognized": "tokenizer", "is not supported": "architecture"}
 """What llama.cpp's converter does not know where it says so, by words of its message."""

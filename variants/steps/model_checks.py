@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variants.errors import UserError
+from variants.weights import weight_files
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -219,7 +220,7 @@ def _entries(folder: Path) -> Iterator[tuple[Path, str, str, list[int]]]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors"))
+    return [file for file in weight_files(folder) if file.suffix == ".safetensors"]
 
 
 def _extremes(path: Path) -> list[tuple[str, int, float]]:
