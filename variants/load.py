@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from variants.steps.model_checks import refuse_differences, refuse_overflow
+from variants.weights import histogram, tensors
+
 if TYPE_CHECKING:
     from transformers.utils.quantization_config import QuantizationConfigMixin
 
@@ -16,15 +19,28 @@ def load_model(path: Path, dtype: str, device: str, quantization: QuantizationCo
 
     `quantization` is a transformers quantization config to apply while loading. transformers leaves the parameters
     of a bitsandbytes checkpoint as they are stored, whatever dtype is asked for, and refuses `model.float()`.
+    Raises UserError where files and architecture do not have the same tensors, or float16 cannot hold a weight.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
+    if dtype == "float16":
+        refuse_overflow(path, "compute in bfloat16 or float32")
     logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_news)
     wanted = getattr(torch, dtype)
     # Given as None, it would hide the checkpoint's own.
-    config = {} if quantization is None else {"quantization_config": quantization}
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=wanted, device_map=device, **config)
+    config: dict[str, Any] = {} if quantization is None else {"quantization_config": quantization}
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        path,
+        dtype=wanted,
+        device_map=device,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **config,
+    )
+    model, differences = loaded
+    refuse_differences(path, type(model).__name__, differences)
     for parameter in model.parameters():
         if parameter.dtype in (torch.bfloat16, torch.float16):
             parameter.data = parameter.data.to(wanted)
@@ -37,6 +53,12 @@ def sixteen_bit(tensor_types: Mapping[str, int]) -> str:
     bfloat16 has 8 bits of precision: rounding other weights to it costs about as much as half a step of an 8-bit one.
     """
     return "bfloat16" if 2 * tensor_types.get("BF16", 0) > sum(tensor_types.values()) else "float16"
+
+
+def refuse_packing(folder: Path) -> None:
+    """Raise UserError where a weight would be infinite before bitsandbytes packs it: float16 keeps most of a model."""
+    if sixteen_bit(histogram(tensors(folder))) == "float16":
+        refuse_overflow(folder, "it is packed from float16; save the model in bfloat16")
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 from variants.artifact import Artifact, Identity, Kind, StepReport, sha256_of
 from variants.configure import configure, nearest
@@ -52,6 +52,15 @@ class Step(Protocol):
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return about how many bytes the payload will take, for the plan's disk check."""
+        ...
+
+
+@runtime_checkable
+class ChecksModel(Protocol):
+    """What a step has that can say of a model, before anything is built, that it cannot be used."""
+
+    def check(self, model: Path, device: str) -> None:
+        """Raise UserError where this step, on `device`, cannot come of the model folder."""
         ...
 
 

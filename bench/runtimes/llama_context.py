@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block
+from variants.steps.llama_log import captured_log
 
 TRUNK = 0
 """The sequence that holds the trunk of a block; local path p is sequence 1 + p."""
-DEBUG = 1
-"""ggml's level of messages that only its developers read (ggml.h, ggml_log_level)."""
 CELLS = 256
 """llama.cpp pads its cache to so many cells."""
 
@@ -53,8 +50,8 @@ class Context:
         with captured_log() as log:
             self._ctx = llama_cpp.llama_init_from_model(model, params)
         if not self._ctx:
-            raise MemoryError(f"llama.cpp could not make a context of {shape.n_ctx} tokens; its message is in the log")
-        sizes_mib = re.findall(r"KV buffer size = +([\d.]+) MiB", "".join(log))
+            raise MemoryError(f"llama.cpp could not make a context of {shape.n_ctx} tokens ({log.reason})")
+        sizes_mib = re.findall(r"KV buffer size = +([\d.]+) MiB", log.text)
         self.kv_bytes = round(sum(map(float, sizes_mib)) * 2**20)
         self.shape = shape
         self._memory = llama_cpp.llama_get_memory(self._ctx)
@@ -139,25 +136,3 @@ class Context:
             return np.zeros((0, self._n_vocab), dtype=np.float32)
         pointer = ctypes.cast(llama_cpp.llama_get_logits(self._ctx), ctypes.POINTER(ctypes.c_float))
         return np.ctypeslib.as_array(pointer, (len(rows), self._n_vocab))
-
-
-@contextmanager
-def captured_log() -> Iterator[list[str]]:
-    """Keep what llama.cpp logs meanwhile: only its log shows what it really put on the GPU and how much that took.
-
-    Afterwards llama.cpp writes to standard error itself: llama-cpp-python's own callback would call into Python
-    for every debug line of a timed request.
-    """
-    lines: list[str] = []
-
-    @llama_cpp.llama_log_callback  # type: ignore[untyped-decorator]
-    def keep(level: int, text: bytes, user_data: object) -> None:
-        lines.append(text.decode(errors="replace"))
-        if level != DEBUG:
-            sys.stderr.write(lines[-1])
-
-    llama_cpp.llama_log_set(keep, None)
-    try:
-        yield lines
-    finally:
-        llama_cpp.llama_log_set(llama_cpp.llama_log_callback(0), None)

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
-from bench.runtimes.llama_context import CELLS, Context, Shape, captured_log
+from bench.runtimes.llama_context import CELLS, Context, Shape
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.configure import check_least
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
+from variants.steps.llama_log import captured_log
 from variants.tokenizer.framing import Framing
 from variants.weights import gguf_header
 
@@ -80,10 +81,10 @@ class LlamaCppSession:
         with captured_log() as log:
             self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), model_params)
         if not self._model:
-            raise RuntimeError(f"llama.cpp could not load {path}; its message is in the log")
-        offloaded = re.search(r"offloaded (\d+)/(\d+) layers to GPU", "".join(log))
+            raise RuntimeError(f"llama.cpp could not load {path}: {log.reason}")
+        offloaded = re.search(r"offloaded (\d+)/(\d+) layers to GPU", log.text)
         if device == "cuda" and not offloaded:
-            raise RuntimeError("asked for the GPU, llama.cpp put no layer on it; its message is in the log")
+            raise RuntimeError(f"asked for the GPU, llama.cpp put no layer on it ({log.reason})")
         self._runtime = runtime
         self._on_gpu = device == "cuda"
         self.n_ctx = min(runtime.n_ctx, llama_cpp.llama_model_n_ctx_train(self._model))

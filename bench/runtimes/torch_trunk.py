@@ -55,10 +55,12 @@ class Trunk:
 
     def __init__(self, model: PreTrainedModel, room: int) -> None:
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
-        self._layers = [Layer(room) for _ in range(model.config.num_hidden_layers)]
+        config = model.config.get_text_config()
+        self._layers = [Layer(room) for _ in range(config.num_hidden_layers)]
         self._cache = Cache(layers=[*self._layers])
         self._model = model
-        self._windows = sliding_windows(model.config)
+        self._by_kind = hasattr(config, "layer_types")
+        self._windows = sliding_windows(config)
 
     @torch.inference_mode()
     def evaluate(self, block: Block, forward: Forward) -> Tensor:
@@ -100,7 +102,7 @@ class Trunk:
             kind: additive(sees if window is None else sees & (distance < window))
             for kind, window in self._windows.items()
         }
-        return masks if hasattr(self._model.config, "layer_types") else next(iter(masks.values()))
+        return masks if self._by_kind else next(iter(masks.values()))
 
     def _keep(self, first: int, others: NDArray[np.int64]) -> None:
         for layer in self._layers:

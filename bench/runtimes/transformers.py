@@ -21,6 +21,7 @@ from variants.configure import check_least
 from variants.errors import UserError
 from variants.load import load_model
 from variants.process import usable_cores
+from variants.steps.model_checks import longest_text, text_config
 from variants.tokenizer.framing import bare_tokens, framing_of
 
 if TYPE_CHECKING:
@@ -130,13 +131,14 @@ class TransformersSession:
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
-        self.n_ctx = min(runtime.n_ctx, int(model.config.max_position_embeddings))
+        self._config = text_config(model)
+        self.n_ctx = min(runtime.n_ctx, longest_text(self._config) or runtime.n_ctx)
         self.vocabulary = self._vocabulary()
         self.last_prefill = Prefill(0, 0)
         products = multiplies_in(model, base.kind, dtype, device)
         packed = f", {base.kind.upper()} weights multiplied in {products}" if base.kind != "hf" else ""
         self._sharing_bound = max(SHARING_BOUND[dtype], SHARING_BOUND[products])
-        layers = int(model.config.num_hidden_layers) + 1
+        layers = int(self._config.num_hidden_layers) + 1
         placed = {parameter.device.type for parameter in model.parameters()}
         self.tools = runtime.tools
         self.facts: Facts = {
@@ -153,7 +155,7 @@ class TransformersSession:
     def _vocabulary(self) -> Vocabulary:
         texts, template = self._tokenizer.special_tokens_map, self._tokenizer.chat_template
         return Vocabulary(
-            n_tokens=int(self._model.config.vocab_size),
+            n_tokens=int(self._config.vocab_size),
             framing=framing_of(self._tokenizer),
             texts={name: str(text) for name, text in texts.items() if name in ("bos_token", "eos_token")},
             chat_template=template.get("default") if isinstance(template, dict) else template,
@@ -191,9 +193,9 @@ class TransformersSession:
         """Make the cache just large enough: the longest path and one block."""
         from bench.runtimes.torch_trunk import Trunk, fixed_rope, recurrent
 
-        if recurrent(self._model.config):
+        if recurrent(self._config):
             raise RuntimeError(RECURRENT)
-        fixed = fixed_rope(self._model.config)
+        fixed = fixed_rope(self._config)
         if fixed is not None and longest > fixed:
             raise RuntimeError(
                 f"this model's positions change for texts of more than {fixed:,} tokens, one here has {longest:,}: "

@@ -27,6 +27,7 @@ from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import hub_cache, why_not_writable
+from variants.step import ChecksModel
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -66,6 +67,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
     check_records(cells)
+    check_model(cells)
     return Sweep(request, variants, len(rounds), cells)
 
 
@@ -158,6 +160,13 @@ def check_room(cells: Sequence[Cell]) -> None:
     cache = cells[0].cache.root
     there = next(path for path in (cache, *cache.parents) if path.exists())
     check_disk(needed_bytes(cells), shutil.disk_usage(there).free, cache)
+
+
+def check_model(cells: Sequence[Cell]) -> None:
+    """Raise UserError where a step that is still to run cannot use the model."""
+    for step in dict.fromkeys(planned.step for planned in to_build(cells).values()):
+        if isinstance(step, ChecksModel):
+            step.check(cells[0].settings.model_folder, cells[0].device)
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:

@@ -174,7 +174,7 @@ def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progres
     result = handed_over
     if code == 0 and result.done:
         return result
-    failure = result.error or ChildError("ChildDied", cell.cache.no_room() or died(code))
+    failure = result.error or ChildError("ChildDied", cell.cache.no_room() or f"{died(code)}{last_line(log)}")
     error = CellError(
         stage="build" if isinstance(job, BuildJob) else "measure",
         message=failure.message,
@@ -209,6 +209,12 @@ def died(code: int) -> str:
         "SIGSEGV": "a native crash",
     }
     return f"the child died of {name} ({hint.get(name, 'a signal')}); see its log"
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log in brackets, where a native abort says why; empty where there is none."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f" (its last line: {lines[-1][:300]})" if lines else ""
 
 
 def _forward(line: str, progress: Progress) -> Result | None:

@@ -16,11 +16,16 @@ from variants.errors import UserError
 from variants.safety.converter import LAUNCHER
 from variants.safety.files import read_json
 from variants.step import Role
+from variants.steps.model_checks import refuse_overflow
+from variants.steps.probe import compare_conversion
+from variants.weights import gguf_header
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
 """Set-up unpacks it from the source distribution of the very llama-cpp-python that runs the file."""
 STDERR = 2
 BITS = {"f32": 32, "f16": 16, "bf16": 16}
+UNKNOWN = {"pre-tokenizer was not recognized": "tokenizer", "is not supported": "architecture"}
+"""What llama.cpp's converter does not know where it says so, by words of its message."""
 
 
 @dataclass(frozen=True)
@@ -41,28 +46,43 @@ class Gguf:
         if self.type not in BITS:
             raise UserError(f"type: got {self.type!r}, allowed: {', '.join(BITS)}")
 
+    def check(self, model: Path, device: str) -> None:
+        """Raise UserError where llama.cpp's converter cannot take a model: it is asked, and writes nothing."""
+        self._check_range(model)
+        self._convert(model, Path("model.gguf"), "--dry-run")
+
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Run the converter; its log goes to this process's standard error."""
         assert parent is not None
+        self._check_range(parent.path)
+        target = out / "model.gguf"
+        self._convert(parent.path, target)
+        notes, warnings = compare_conversion(parent.path, target, parent.n_parameters)
+        left_out = 1 - sum(tensor.n_elements for tensor in gguf_header(target)) / parent.n_parameters
+        if left_out > 0.01:
+            warnings += (f"the GGUF leaves out {left_out:.0%} of the source's parameters, such as its part for images",)
+        notes = {"converter": "convert_hf_to_gguf.py", "type": self.type, **notes}
+        return StepReport(notes=notes, warnings=warnings)
+
+    def _check_range(self, folder: Path) -> None:
+        if self.type == "f16":  # vectors, such as the gains of norms, are written in 32 bits
+            refuse_overflow(folder, "set steps.gguf.type=bf16", least_dimensions=2)
+
+    def _convert(self, folder: Path, target: Path, *options: str) -> None:
         if not CONVERTER.is_file():
             raise UserError(f"{CONVERTER}: the GGUF converter is missing; run `make setup`")
-        command = [sys.executable, str(LAUNCHER), str(CONVERTER), str(parent.path), "--outtype", self.type]
-        code, last_line = _logged([*command, "--outfile", str(out / "model.gguf")])
+        command = [sys.executable, str(LAUNCHER), str(CONVERTER), str(folder), "--outtype", self.type, *options]
+        code, last_line = _logged([*command, "--outfile", str(target)], to_log=not options)
         if code != 0:
-            architectures = read_json(parent.path / "config.json").get("architectures")
-            raise UserError(
-                f"convert_hf_to_gguf.py exited with {code} for {architectures}: {last_line}; "
-                "variants without a GGUF file still work, such as base-torch and nf4"
-            )
-        return StepReport(notes={"converter": "convert_hf_to_gguf.py", "type": self.type})
+            raise UserError(f"{folder}: {refusal(folder, last_line)}")
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the weights in this type."""
         return n_parameters * BITS[self.type] // 8
 
 
-def _logged(command: Sequence[str]) -> tuple[int, str]:
-    """Run the converter, its output on this process's standard error; return its exit status and last line."""
+def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:
+    """Run the converter, its output on this process's standard error if asked; return exit status and last line."""
     last_line = "it printed nothing"
     with subprocess.Popen(
         command,
@@ -74,6 +94,18 @@ def _logged(command: Sequence[str]) -> tuple[int, str]:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            os.write(STDERR, line.encode())
+            if to_log:
+                os.write(STDERR, line.encode())
             last_line = line.strip() or last_line
     return process.returncode, last_line
+
+
+def refusal(folder: Path, last_line: str) -> str:
+    """Return why the converter could not take a model, by the last line of its log, and what works all the same."""
+    unknown = next((what for words, what in UNKNOWN.items() if words in last_line), None)
+    architectures = read_json(folder / "config.json").get("architectures")
+    reason = f"does not know this {unknown}" if unknown else "failed"
+    return (
+        f"llama.cpp's converter {reason} (architectures {architectures}: {last_line}); what runs in torch still works: "
+        "variant=base-torch,nf4,int8"
+    )

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
-from variants.load import load_model, sixteen_bit
+from variants.load import load_model, refuse_packing, sixteen_bit
 from variants.model_folder import copy_tokenizer
 from variants.step import Role
+from variants.steps.nf4 import unpacked
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,21 @@ class Int8:
         if not self.outlier_threshold >= 0:
             raise UserError(f"outlier_threshold: got {self.outlier_threshold}, allowed: 0 and more")
 
+    def check(self, model: Path, device: str) -> None:
+        """Raise UserError where the weights leave the range of the format that they are packed from."""
+        refuse_packing(model)
+
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Quantize while loading and save the packed weights."""
         from transformers import BitsAndBytesConfig
 
         assert parent is not None
         config = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=self.outlier_threshold)  # type: ignore[no-untyped-call]
-        load_model(parent.path, sixteen_bit(parent.tensor_types), device, config).save_pretrained(out)
+        model = load_model(parent.path, sixteen_bit(parent.tensor_types), device, config)
+        model.save_pretrained(out)
         copy_tokenizer(parent.path, out)
-        return StepReport(notes={"quant_type": "int8", "outlier_threshold": self.outlier_threshold})
+        notes = {"quant_type": "int8", "outlier_threshold": self.outlier_threshold}
+        return StepReport(notes=notes, warnings=unpacked(model, parent.n_parameters))
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return 11 bits a parameter: 8-bit layers, and up to a third of a small model in a 16-bit embedding."""

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
 from variants.step import Role
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from torch import Tensor
-    from transformers import PreTrainedModel
+from variants.steps.probe import compare, probe
 
 ONTO = ("16bit", "dequantized")
-PROBE_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Merge:
         trained_on = parent.parent
         target = _sixteen_bit(trained_on) if self.onto == "16bit" else trained_on
         trained = PeftModel.from_pretrained(load_model(trained_on.path, "float32", "cpu"), parent.path)
-        before = _probe(trained.eval())
+        before = probe(trained.eval())
         del trained  # two copies of a large model in float32 are one too many
         base = load_model(target.path, "float32", "cpu")
         if target.kind == "nf4":
@@ -66,7 +61,7 @@ class Merge:
         merged.save_pretrained(out)
         copy_tokenizer(parent.path, out)
         saved = load_model(out, "float32", "cpu")
-        divergence, same_top = _compare(before, _probe(saved.eval()))
+        divergence, same_top = compare(before, probe(saved.eval()))
         return StepReport(
             notes={
                 "onto": self.onto,
@@ -86,21 +81,3 @@ class Merge:
 
 def _sixteen_bit(artifact: Artifact) -> Artifact:
     return next(a for a in reversed(artifact.lineage()) if a.kind == "hf")
-
-
-def _probe(model: PreTrainedModel | PeftModel) -> Tensor:
-    """Return log-probabilities (tokens, vocabulary) over a fixed, seeded sequence of random tokens."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    vocabulary = model.config.vocab_size
-    length = min(PROBE_TOKENS, model.config.max_position_embeddings)
-    tokens = torch.randint(0, vocabulary, (1, length), generator=generator).to(model.device)
-    with torch.inference_mode():
-        return torch.log_softmax(model(tokens).logits[0].float().cpu(), dim=-1)
-
-
-def _compare(before: Tensor, after: Tensor) -> tuple[float, float]:
-    """Return mean KL divergence (nats per token) of `after` from `before`, and the fraction of equal top tokens."""
-    divergence = (before.exp() * (before - after)).sum(-1).mean()
-    return round(float(divergence), 6), round(float((before.argmax(-1) == after.argmax(-1)).float().mean()), 4)

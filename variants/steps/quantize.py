@@ -11,6 +11,7 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.process import usable_cores
 from variants.step import Role
+from variants.steps.llama_log import captured_log
 from variants.weights import gguf_header, histogram
 
 # Bits per weight on an 8B Llama, from llama.cpp's tools/quantize/README.md: for the plan's disk check alone.
@@ -66,11 +67,16 @@ class Quantize:
         params.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{self.type}")
         params.nthread = usable_cores()
         target = out / "model.gguf"
-        code = llama_cpp.llama_model_quantize(str(parent.gguf()).encode(), str(target).encode(), ctypes.byref(params))
+        with captured_log() as log:
+            code = llama_cpp.llama_model_quantize(
+                str(parent.gguf()).encode(), str(target).encode(), ctypes.byref(params)
+            )
         if code != 0:
-            raise RuntimeError(f"llama_model_quantize returned {code} for {self.type}; its message is in the log")
+            raise RuntimeError(f"llama_model_quantize returned {code} for {self.type}: {log.reason}")
         types = histogram(gguf_header(target))
         strays = {t: n for t, n in types.items() if t not in UNQUANTIZED | FAMILY.get(self.type, K_TYPES)}
+        if not types.keys() - UNQUANTIZED:
+            raise UserError(f"type: no tensor of this model fits a block of {self.type}: no row is a multiple of 32")
         kept = types.get("F16", 0) + types.get("BF16", 0)
         warnings = [
             f"{n} tensors are {t}, not {self.type}: their rows do not fit its blocks of 256" for t, n in strays.items()

@@ -12,6 +12,7 @@ from variants.model_folder import left_out, model_files
 from variants.paths import resolve
 from variants.safety.files import copy, in_hub_store, read_json, regular_file
 from variants.step import CONTENT, Role
+from variants.steps.model_checks import refuse_infinite, refuse_misfit, refuse_quantized
 
 WEIGHTS = ".safetensors"
 
@@ -32,6 +33,12 @@ class Source:
 
     def __post_init__(self) -> None:
         model_files(resolve(self.path))
+
+    def check(self, model: Path, device: str) -> None:
+        """Raise UserError for weights that are quantized already, not those of the architecture, or not finite."""
+        refuse_quantized(model)
+        refuse_misfit(model)
+        refuse_infinite(model)
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Copy the model's files into `out`: a link would let a later change of the folder reach into the cache.

@@ -1,0 +1,58 @@
+"""Architectures beside Llama: a GGUF that is its source, experts that nothing packs, wrappers for text and images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.runtimes.forest import Request
+from bench.runtimes.transformers import Transformers
+from tests.conftest import make, steps_of
+from tests.hostile.architectures import GEMMA, WIDTHS, gemma, make_folder
+from tests.runtimes.conftest import scored
+
+
+def test_a_gguf_is_compared_with_its_source_and_one_that_is_another_model_is_warned_of(tmp_path: Path) -> None:
+    """llama.cpp scales Gemma's attention by the width of a head, whatever query_pre_attn_scalar says."""
+    model = make_folder("gemma2", tmp_path / "gemma2")
+    as_stated = make(tmp_path, steps_of(model), ["source", "gguf"])
+    assert as_stated.warnings == ()
+    assert as_stated.notes["source_mean_difference"] < 0.01  # type: ignore[operator]
+    assert as_stated.notes["source_same_top_share"] > 0.98  # type: ignore[operator]
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "query_pre_attn_scalar": 1024}))
+    warnings = make(tmp_path, steps_of(model), ["source", "gguf"]).warnings
+    assert "llama.cpp computes another model than torch does from the same weights" in warnings[0]
+
+
+def test_experts_that_stay_in_16_bits_are_warned_of_with_their_share(tmp_path: Path) -> None:
+    model = make_folder("mixtral", tmp_path / "mixtral")
+    for step in ("nf4", "int8"):
+        packed = make(tmp_path, steps_of(model), ["source", step])
+        assert "of the parameters stayed 16-bit, such as model.layers.0.mlp.experts." in packed.warnings[0]
+        assert float(packed.warnings[0].split(" with ")[1].split("%")[0]) > 75
+
+
+def test_packed_linear_layers_leave_nothing_to_warn_of(cache: Path, catalogue: dict[str, dict[str, Any]]) -> None:
+    for step in ("nf4", "int8"):
+        assert make(cache, catalogue, ["source", step]).warnings == ()
+
+
+def test_a_wrapper_for_text_and_images_is_read_by_its_text_part(tmp_path: Path) -> None:
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    folder = tmp_path / "wrapper"
+    folder.mkdir()
+    gemma(folder)
+    text = {**WIDTHS, **GEMMA, "max_position_embeddings": 200}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Gemma3Config(text_config=text, vision_config={**vision, "image_size": 28, "patch_size": 14})
+    Gemma3ForConditionalGeneration(config).bfloat16().save_pretrained(folder)
+    made = make(tmp_path, steps_of(folder), ["source", "gguf"])
+    assert "the GGUF leaves out" in made.warnings[0]
+    assert made.notes["source_mean_difference"] < 0.01  # type: ignore[operator]
+    assert made.parent is not None
+    session = Transformers(300, 64, 64, "float32", "bfloat16", 2).open(made.parent, "cpu")
+    assert session.n_ctx == 200
+    assert len(scored(session, [Request([2, 20, 30], [40, 50])])) == 2

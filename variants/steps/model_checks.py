@@ -1,0 +1,252 @@
+"""Whether the weight files of a folder fit the architecture that its config.json names, and the formats asked for.
+
+A tensor that is missing is drawn at random when a model is loaded, and one that is not expected is left out: either
+way the numbers measured are not those of the model. All is known from headers and values, before anything is built.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from variants.errors import UserError
+from variants.weights import weight_files
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch import Tensor
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+FLOAT16_MAX = 65504.0
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""The formats of weights that are not quantized, by their names in a safetensors header and in torch."""
+NOTHING = 100
+"""A level of logging above all others."""
+SHOWN = 3
+"""So many tensors are named in an error; the rest are counted."""
+KINDS = {
+    "missing_keys": "lacks {}, which would be drawn at random",
+    "unexpected_keys": "has {}, which would be left out",
+    "mismatched_keys": "has {} in another shape, which would be drawn at random",
+}
+
+
+def refuse_quantized(folder: Path) -> None:
+    """Raise UserError for a model that is quantized already: its 16-bit weights are gone."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    parts = [config, config.get("text_config")]
+    configs = [part.get("quantization_config") for part in parts if isinstance(part, dict)]
+    stated = next(filter(None, configs), None)
+    method = stated.get("quant_method") if isinstance(stated, dict) else None
+    packed = next((name for name, kind, _ in _headers(folder) if "weight" in name and kind not in FLOATS), None)
+    if stated or packed or (folder / "hf_quant_config.json").is_file():
+        reason = (
+            f"config.json: {method or 'quantization_config'}"
+            if stated
+            else f"tensor {packed}"
+            if packed
+            else "hf_quant_config.json"
+        )
+        raise UserError(
+            f"{folder}: this model is quantized already ({reason}); give the folder of its 16-bit weights, every "
+            "variant is made from those"
+        )
+
+
+def refuse_misfit(folder: Path) -> None:
+    """Raise UserError where the weight files are not what the architecture of config.json needs.
+
+    The model is made without memory and loaded from the headers of the files, by transformers' own rules: tied
+    weights are not missing, and keys that an architecture declares ignorable are not unexpected.
+    """
+    import torch
+
+    model = _without_weights(folder)
+    with quiet(), refusals(folder):
+        stored = {
+            name: torch.empty(shape, dtype=getattr(torch, FLOATS.get(kind, "uint8")), device="meta")
+            for name, kind, shape in _headers(folder)
+        }
+        loaded: Any = type(model).from_pretrained(
+            None,
+            config=model.config,
+            state_dict=stored,
+            device_map="meta",
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    refuse_differences(folder, type(model).__name__, loaded[1])
+    _refuse_untied(folder, model)
+
+
+def refuse_differences(folder: Path, architecture: str, differences: Mapping[str, Any]) -> None:
+    """Raise UserError for tensors that a load found missing, unexpected or of another shape."""
+    parts = []
+    for kind, text in KINDS.items():
+        names = sorted(name[0] if isinstance(name, tuple) else name for name in differences[kind])
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            parts.append(text.format(", ".join(names[:SHOWN]) + more))
+    if parts:
+        raise UserError(
+            f"{folder}: is not the {architecture} of its config.json: it {'; '.join(parts)}; fetch the folder again, "
+            "or save the model with save_pretrained"
+        )
+
+
+def refuse_widths(folder: Path, multiple: int, cure: str) -> None:
+    """Raise UserError for a linear layer, the output layer left out, whose outputs are no multiple of a number."""
+    model = _without_weights(folder)
+    output: object = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    for name, module in model.named_modules():
+        outputs = getattr(module, "out_features", getattr(module, "nf", None))  # a linear layer, or GPT-2's
+        if module is not output and isinstance(outputs, int) and outputs % multiple:
+            raise UserError(
+                f"{folder}: {name} has {outputs} outputs, and bitsandbytes' 4-bit kernel for this CPU takes multiples "
+                f"of {multiple}; {cure}"
+            )
+
+
+def refuse_infinite(folder: Path) -> None:
+    """Raise UserError, naming the tensor, for a weight that is no finite number."""
+    for file in _files(folder):
+        for name, _, largest in _extremes(file):
+            if not largest < float("inf"):
+                raise UserError(f"{file}: {name} has a weight that is {largest}, no finite number; fetch it again")
+
+
+def refuse_overflow(folder: Path, cure: str, least_dimensions: int = 1) -> None:
+    """Raise UserError, naming the tensor, where float16 would make a weight infinite; `cure` says what to do.
+
+    Tensors of fewer dimensions are not looked at.
+    """
+    for file in _files(folder):
+        for name, n_dimensions, largest in _extremes(file):
+            if n_dimensions >= least_dimensions and not largest <= FLOAT16_MAX:
+                raise UserError(
+                    f"{file}: {name} has a weight of {largest:,.0f}, and float16 ends at {FLOAT16_MAX:,.0f}: it would "
+                    f"become infinite; {cure}"
+                )
+
+
+def text_config(model: PreTrainedModel | PeftModel) -> PreTrainedConfig:
+    """Return the configuration of a model's text part: that of a wrapper for text and images has it inside."""
+    config: PreTrainedConfig = model.config.get_text_config()
+    return config
+
+
+def longest_text(config: PreTrainedConfig) -> int | None:
+    """Return how many tokens a model was made for, None where its configuration states no limit."""
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return None
+
+
+@contextmanager
+def refusals(folder: Path) -> Iterator[None]:
+    """Turn whatever transformers raises for a model that it cannot make into one line."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"{folder}: transformers cannot make this model: {reason.strip()}") from None
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from reporting on standard error what an error here says in one line."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity(NOTHING)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _without_weights(folder: Path) -> PreTrainedModel:
+    """Make the model of config.json without memory for its weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with quiet(), refusals(folder), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config, trust_remote_code=False
+        )
+        return model
+
+
+def _refuse_untied(folder: Path, model: PreTrainedModel) -> None:
+    """Raise UserError where tensors that the configuration ties have values of their own.
+
+    transformers then unties them with a warning, and a GGUF may hold either: two models under one name.
+    """
+    import torch
+
+    files = {name: file for file, name, _, _ in _entries(folder)}
+    for one, other in model.all_tied_weights_keys.items():
+        if one in files and other in files and not torch.equal(*(_tensor(files[name], name) for name in (one, other))):
+            raise UserError(
+                f"{folder}: config.json ties {one} to {other}, but they differ; set tie_word_embeddings to false there"
+            )
+
+
+def _headers(folder: Path) -> Iterator[tuple[str, str, list[int]]]:
+    for _, name, kind, shape in _entries(folder):
+        yield name, kind, shape
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, str, str, list[int]]]:
+    """Yield file, name, type and shape of each stored tensor."""
+    from safetensors import safe_open
+
+    for path in _files(folder):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                part = file.get_slice(name)
+                yield path, name, part.get_dtype(), part.get_shape()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in weight_files(folder) if file.suffix == ".safetensors"]
+
+
+def _extremes(path: Path) -> list[tuple[str, int, float]]:
+    """Return name, number of dimensions and largest absolute value of the tensors in a file that are not packed."""
+    stat = path.stat()
+    return _read_extremes(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _read_extremes(path: Path, size_bytes: int, mtime_ns: int) -> list[tuple[str, int, float]]:
+    import torch
+    from safetensors import safe_open
+
+    unpacked = {getattr(torch, name) for name in FLOATS.values()}
+    extremes = []
+    with safe_open(path, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118 (no mapping)
+            tensor = file.get_tensor(name)
+            if tensor.numel() and tensor.dtype in unpacked:
+                extremes.append((name, tensor.ndim, float(tensor.abs().max())))
+    return extremes
+
+
+def _tensor(path: Path, name: str) -> Tensor:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        tensor: Tensor = file.get_tensor(name)
+        return tensor
