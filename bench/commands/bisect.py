@@ -10,14 +10,10 @@ fingerprint names the settings of a step and not its code.
 from __future__ import annotations
 
 import hashlib
-import os
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +31,7 @@ from variants.child import start
 from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import ROOT
+from variants.process import end_group
 
 GOOD, BAD, SKIP = "good", "bad", "skip"
 """A commit is skipped where it cannot be built, measured or compared."""
@@ -216,18 +213,8 @@ def _run(command: Sequence[str], folder: Path, log: Path) -> int:
         try:
             return child.wait()
         except BaseException:
-            _end_group(child)
+            end_group(child)
             raise
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill the process group of a child, and wait until all of it is gone: it writes where the worktree is removed."""
-    with suppress(OSError):
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-        for _ in range(100):  # where nothing reaps orphans the group never ends
-            os.killpg(child.pid, 0)
-            time.sleep(0.05)
 
 
 def _compared(bisection: Bisection, sha: str) -> Evidence:

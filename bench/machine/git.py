@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bench.machine.files import CODE, Content, Kind, content_of, is_code, is_record, written_by_sweeps
 from variants.errors import UserError
+from variants.process import end_group
 
 OVERRIDES = (
     *("core.fsmonitor=false", "core.untrackedCache=false", "core.hooksPath=/dev/null"),
@@ -69,13 +70,22 @@ def _output(folder: Path, *arguments: str) -> bytes | None:
     options = [part for override in OVERRIDES for part in ("-c", override)]
     command = ["git", "-C", str(folder), *options, *arguments]
     environment = git_environment() | SETTINGS
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=environment)
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+        )
     except OSError:
         return None
-    if done.returncode == 0:
-        return done.stdout
-    lines = done.stderr.decode(errors="replace").splitlines()
+    with child:
+        try:
+            output, errors = child.communicate()
+        except BaseException:
+            end_group(child)  # git has children too, which would go on with a checkout
+            raise
+    if child.returncode == 0:
+        return output
+    lines = errors.decode(errors="replace").splitlines()
     starts = [place for place, line in enumerate(lines) if line.startswith(("fatal:", "error:"))]
     if starts:
         raise UserError(f"git {arguments[0]}: {' '.join(' '.join(lines[starts[-1] :]).split())}")
