@@ -133,8 +133,10 @@ def test_a_damaged_record_is_read_or_left_out_with_a_reason(results: Path, conte
 
 def write(results: Path, content: dict[str, Any]) -> None:
     """Write a record where q4's lies, with a seal that fits where it says that it belongs there."""
-    of_place = [{key: one.get(key) for key in ("machine", "commit", "variant", "round")} for one in (content, VICTIM)]
-    if of_place[0] == of_place[1]:
+    stated, placed = (
+        json.dumps([one.get(key) for key in ("machine", "commit", "variant", "round")]) for one in (content, VICTIM)
+    )
+    if stated == placed:
         records.write(results, content)
     else:
         (results / PLACE / "q4.r0.json").write_text(sealed(content), encoding="utf-8")
