@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -24,6 +25,11 @@ KINDS = {"steps": ("run", ("variants.steps", "bench.steps")), "runtime": ("open"
 """By the first part of a key: the method that its class has, and the folders that may hold it; else it is a measure."""
 NAMES = {"names": True}
 """Field metadata of a text with names in it, commas between them: a list of names is the same, and spaces are none."""
+LARGEST_INT = 2**31 - 1
+LEAST: Mapping[str, int] = {"seed": 0}
+MOST: Mapping[str, int] = {"n_threads": 512, "epochs": 10_000}
+"""Bounds of fields that mean the same in every class: numpy takes no negative seed, llama.cpp aborts the process above
+512 threads (GGML_MAX_N_THREADS), and each epoch makes a list of all rows."""
 NEAREST, LISTED, CLOSE = 5, 20, 0.6
 """How many near names an error shows; up to how many it lists all; from which likeness (0 to 1) a name is near."""
 
@@ -74,19 +80,21 @@ def configure(node: Mapping[str, Any], key: str) -> Any:
     target = str(node.get("_target_", ""))
     cls = _class(target, key)
     known = {field.name: field for field in fields(cls)}
+    declared = {name: str(field.type) for name, field in known.items()}
     for name in values.keys() - known.keys():
         raise UserError(f"{key}.{name}: unknown key; {nearest(name, known)}")
     for name in known.keys() - values.keys():
         raise UserError(f"{key}.{name}: missing; {target} needs it stated")
     values |= {name: _joined(values[name]) for name in known if known[name].metadata.get("names")}
     try:
-        typed = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), values))
+        merged = OmegaConf.merge(OmegaConf.structured(cls), values)
+        check_values(cast("dict[str, object]", OmegaConf.to_container(merged)), declared)
+        typed = OmegaConf.to_object(merged)
     except UserError as error:
-        dot = "." if str(error).partition(":")[0] in known else ": "
+        dot = "." if re.split(r"[:\[]", str(error))[0] in known else ": "
         raise UserError(f"{key}{dot}{error}") from None
     except OmegaConfBaseException as error:
         where = str(error.full_key or "?")
-        declared = {field.name: str(field.type) for field in fields(cls)}
         value = getattr(error, "value", None)
         shown = "null" if repr(value) == "None" else repr(value)  # OmegaConf may hand over its own node
         raise UserError(f"{key}.{where}: got {shown}, allowed: {_allowed(declared, where)}") from None
@@ -120,6 +128,33 @@ def _joined(value: object) -> object:
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return value
     return ",".join(name.strip() for name in names)
+
+
+def check_values(values: Mapping[str, object], declared: Mapping[str, str]) -> None:
+    """Raise UserError for a value that a library would wrap, choke on or misread.
+
+    That is a number beyond C's int or the bounds above, no finite number, half a character in a text, or a list in a
+    list of names. `declared` are the types of the fields as they are written.
+    """
+    for name, value in values.items():
+        if isinstance(value, list | dict):
+            entries = enumerate(value) if isinstance(value, list) else value.items()
+            inside = {f"{name}[{key}]": entry for key, entry in entries}
+            if "Any" not in declared.get(name, "Any"):
+                for key, entry in inside.items():
+                    if isinstance(entry, list | dict):
+                        raise UserError(f"{key}: got {entry!r}, allowed: {_allowed(declared, key)}")
+            check_values(inside, declared)
+        elif isinstance(value, int) and abs(value) > LARGEST_INT:
+            raise UserError(f"{name}: got {value}, allowed: up to {LARGEST_INT}, the largest number of C's int")
+        elif isinstance(value, int) and value < LEAST.get(name, value):
+            raise UserError(f"{name}: got {value}, allowed: {LEAST[name]} and more")
+        elif isinstance(value, int) and value > MOST.get(name, value):
+            raise UserError(f"{name}: got {value}, allowed: {MOST[name]} and less")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{name}: got {value}, allowed: a finite number")
+        elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise UserError(f"{name}: got {value!r}, allowed: text in UTF-8, which has no half a character")
 
 
 def check_least(configured: object, **least: int) -> None:

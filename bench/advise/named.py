@@ -13,6 +13,7 @@ from variants.paths import ROOT
 FOLDER = ROOT / "conf" / "requirements"
 SUITES = ROOT / "conf" / "suite"
 KEY = "requirements"
+LARGEST_BYTES = 1_000_000
 Typed = Sequence[tuple[str, object]]
 """What a user typed: `requirements` and a name, or `requirements.KEY` and a value."""
 
@@ -47,14 +48,20 @@ def names() -> list[str]:
 
 def load(name: str) -> dict[str, object]:
     """Read a set of requirements. Raises UserError where there is none of that name, or its file is no YAML."""
-    import yaml
-
     if name not in names():
         raise UserError(f"requirements: no {name!r} in conf/requirements; {suggestion(name, names())}")
-    path = FOLDER / f"{name}.yaml"
+    return _read(FOLDER / f"{name}.yaml")
+
+
+def _read(path: Path) -> dict[str, object]:
+    """Read a YAML of keys with values. Raises UserError for anything else; nothing is waited for, such as on a pipe."""
+    import yaml
+
+    if not path.is_file() or path.stat().st_size > LARGEST_BYTES:
+        raise UserError(f"{path}: no file, or one of more than {LARGEST_BYTES:,} bytes; allowed: a YAML file")
     try:
         node = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(node, dict):
         raise UserError(f"{path}: got {node!r}, allowed: keys with values")
@@ -63,11 +70,10 @@ def load(name: str) -> dict[str, object]:
 
 def default_of(records: Sequence[Record], folder: Path = SUITES) -> str | None:
     """Return the requirements that the suite of a sweep names in this checkout, None where it names none."""
-    import yaml
-
     suite = max(records, key=lambda record: record.started_at).config.suite
     path = folder / f"{suite}.yaml"
     if not suite or not path.is_file():
         return None
-    named = yaml.safe_load(path.read_text(encoding="utf-8")).get("suite", {}).get(KEY)
+    stated = _read(path).get("suite")
+    named = stated.get(KEY) if isinstance(stated, dict) else None
     return None if named is None else str(named)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from bench.machine.gpu import gpu_names
 from bench.machine.hardware import commit, machine, versions
-from variants.paths import ROOT
+from variants.paths import ROOT, hub_cache, why_not_writable
 from variants.process import available_bytes
 from variants.steps.gguf import CONVERTER
 
@@ -39,7 +39,7 @@ def doctor() -> int:
 
     ready = True
     looks: list[Callable[[], Check]] = [
-        python, compiler, torch_device, llamacpp, bitsandbytes, converter, lm_eval, gpu, disk, memory, checkout,
+        python, compiler, torch_device, llamacpp, bitsandbytes, converter, lm_eval, hub, gpu, disk, memory, checkout,
     ]  # fmt: skip
     for look in looks:
         with silenced():
@@ -130,6 +130,14 @@ def lm_eval() -> Check:
     """Look at lm-eval."""
     version = versions(["lm-eval"])["lm-eval"]
     return Check("lm-eval", version or "missing: run `make setup`", "ok" if version else "bad")
+
+
+def hub() -> Check:
+    """Look at the folder that Hugging Face's libraries write to: even tasks of this project are prepared there."""
+    folder = hub_cache()
+    why = why_not_writable(folder)
+    text = f"{folder} cannot be written ({why}): set HF_HOME to a folder that can" if why else f"{folder} (HF_HOME)"
+    return Check("hub cache", text, "bad" if why else "ok")
 
 
 def gpu() -> Check:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.sweep.conf import CONF, names
+from bench.sweep.conf import CONF, content, names
 from bench.terminal import say, shown, warn
 from variants.errors import UserError
 from variants.paths import resolve
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 def list_names() -> int:
     """Print the names that overrides take."""
-    import yaml
-
-    steps = yaml.safe_load((CONF / "steps" / "default.yaml").read_text())
+    steps = content(CONF / "steps" / "default.yaml")
     groups = {**{group: names(group) for group in ("suite", "requirements", "model", "variant")}, "steps": steps}
     for group, known in groups.items():
         say(f"  {', '.join(known)}", lead=group, under="  ")

@@ -63,14 +63,14 @@ def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questi
     Raises UserError, naming the file and the key, for questions of another shape.
     """
     import msgspec
-    import yaml
 
     from bench.records.questions import Questions
+    from bench.sweep.conf import content
 
     stated = {}
     for file in sorted(folder.glob("*.yaml")):
-        suite = yaml.safe_load(file.read_text(encoding="utf-8")).get("suite", {})
-        if questions := suite.get("questions"):
+        suite = content(file).get("suite")
+        if isinstance(suite, dict) and (questions := suite.get("questions")):
             try:
                 stated[str(suite.get("name", file.stem))] = msgspec.convert(questions, Questions)
             except msgspec.ValidationError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.advise.named import KEY, chosen
 from bench.commands.browser import attended, open_page
 from bench.commands.report import texts_of
 from bench.records import file as record_file
@@ -29,6 +30,8 @@ def run(arguments: Sequence[str], open_report: bool = False) -> int:
     With `open_report` the report is opened in a browser where a person watches and there is a display.
     """
     sweep = plan_sweep(parse(arguments))
+    if named := sweep.cells[0].settings.suite.requirements:  # they judge at the end: what is wrong in them shows now
+        chosen([(KEY, named)], None)
     progress.show_plan(sweep.cells, needed_bytes(sweep.cells))
     if any(cell.finished() is None for cell in sweep.cells):
         fetch_data(sweep.cells)
@@ -38,7 +41,6 @@ def run(arguments: Sequence[str], open_report: bool = False) -> int:
 
 def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_report: bool = False) -> int:
     """Name the failed cells, render the report and open it where asked; return 1 if any cell failed, else 0."""
-    from bench.advise.named import KEY
     from bench.report import render
     from bench.report.advice.answer import sentence
 

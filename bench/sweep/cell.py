@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from bench.machine.hardware import commit, machine, resolve_device, versions
 from bench.measures.measure import Checks, Compares, Measure, ReadsData, Reference
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
 from bench.runtimes.session import Runtime
-from bench.sweep.conf import CONF, names
+from bench.sweep.conf import CONF, content, names
 from bench.sweep.settings import Settings
 from variants.cache import Cache
 from variants.configure import configure, nearest
@@ -177,7 +176,11 @@ def _steps_of(asked: Reference, runtime: str) -> tuple[str, ...]:
     if asked.variant not in names("variant"):
         hint = nearest(asked.variant, names("variant"))
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant; {hint}")
-    base = msgspec.convert(yaml.safe_load((CONF / "variant" / f"{asked.variant}.yaml").read_text()), Variant)
+    file = CONF / "variant" / f"{asked.variant}.yaml"
+    try:
+        base = msgspec.convert(content(file), Variant)
+    except msgspec.ValidationError as error:
+        raise UserError(f"conf/variant/{file.name}: {error}") from None
     if base.runtime != runtime:
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant that runs in {runtime}")
     return base.steps

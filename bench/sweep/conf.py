@@ -1,15 +1,25 @@
-"""The names and keys in `conf/`, and the check of what a user typed against them."""
+"""The names, files and keys in `conf/`, and the check of what a user typed against them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import yaml
 
 from variants.configure import nearest
 from variants.errors import UserError
 from variants.paths import ROOT
+from variants.safety.names import check_name as check_text
 
 CONF = ROOT / "conf"
 GROUPS = ("model", "steps", "variant", "suite", "launcher")
+LARGEST_BYTES, MOST_VALUES = 1_000_000, 100_000
+"""What a file of `conf/` may hold: more is no configuration, or aliases of YAML that are multiplied without end."""
+_FOREIGN = re.compile(r"(?<!\\)(?:\\\\)*\$\{(?!\s*[\w.\[\]-]+\s*\})|(?<!\\)(?:\\\\)*\$\{\s*[.\[]*round\W")
+"""What a value may not hold: `${` that does more than name another key, or that names the round."""
 
 
 def names(group: str) -> list[str]:
@@ -19,25 +29,108 @@ def names(group: str) -> list[str]:
 
 def check_name(group: str, name: str, key: str = "") -> None:
     """Raise UserError where a group has no such name; `key` is where the user wrote it, if not under the group's."""
-    if name not in names(group):
-        raise UserError(f"{key or group}: no {name!r} in conf/{group}; {nearest(name, names(group))}")
+    known = names(group)
+    if name not in known:
+        raise UserError(f"{key or group}: no {name!r} in conf/{group}; {nearest(name, known)}")
+    check_text(name, f"conf/{group}/{name}.yaml")
+
+
+def check_files(choices: Mapping[str, Iterable[str]]) -> None:
+    """Raise UserError for a file that a composition would read and that is none, by the names chosen in each group.
+
+    Where a file names others in its defaults, those are looked at too; a circle of them is an error.
+    """
+    for group, chosen in choices.items():
+        for name in chosen:
+            _check_file(group, name, ())
+
+
+def _check_file(group: str, name: str, within: Sequence[str]) -> None:
+    place = f"{group}/{name}".strip("/").removesuffix(".yaml")
+    if place in within:
+        raise UserError(f"conf/{within[0]}.yaml: its defaults include themselves: {' → '.join((*within, place))}")
+    path = CONF / f"{place}.yaml"
+    if not path.exists() and not path.is_symlink():
+        return  # Hydra's own, or a name that Hydra reports
+    defaults = content(path).get("defaults")
+    for entry in defaults if isinstance(defaults, list) else ():
+        chosen = entry.items() if isinstance(entry, Mapping) else [(None, entry)]
+        for key, value in chosen:
+            words = str(key or "").removeprefix("override ").removeprefix("optional ").partition("@")[0].strip()
+            below = words.strip("/") if words.startswith("/") else "/".join(filter(None, (group, words)))
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and one != "_self_":
+                    absolute = one.startswith("/")
+                    _check_file("" if absolute else below, one.strip("/").partition("@")[0], (*within, place))
+
+
+def content(path: Path) -> Mapping[str, object]:
+    """Return the keys and values of a YAML file. Raises UserError, naming it, for anything else that a file may be."""
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    if not path.is_file():
+        raise UserError(f"{shown}: no file, but a folder, a device or a link to nothing; allowed: a YAML file")
+    try:
+        at = path.stat()
+        values = _loaded(path, at.st_mtime_ns, at.st_size)
+    except OSError as error:
+        raise UserError(f"{shown}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{shown}: not YAML: {reason}") from None
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        kind = "nothing" if values is None else "a list" if isinstance(values, list) else "no keys with values"
+        raise UserError(f"{shown}: {kind} in it, allowed: keys with values, such as `name: {path.stem}`")
+    return values
+
+
+@cache
+def _loaded(path: Path, mtime_ns: int, n_bytes: int) -> object:
+    if n_bytes > LARGEST_BYTES:
+        raise ValueError(f"{n_bytes:,} bytes, allowed: {LARGEST_BYTES:,}")
+    values = yaml.load(path.read_bytes().decode(), yaml.CSafeLoader)
+    below, n_values = [values], 0
+    while below:
+        value = below.pop()
+        n_values += 1
+        if n_values > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values, perhaps by aliases (*)")
+        below += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return values
 
 
 def check_keys(keys: Iterable[str], config: Mapping[str, object]) -> None:
     """Raise UserError for a key that the configuration does not have."""
-    known = set(flatten(config))
+    known = {name for name, _ in flatten(config) if not name.endswith("]")}
     for key in keys:
-        if key not in GROUPS and not key.startswith("hydra") and key not in known:
+        if key not in GROUPS and key not in known:
             parent = key
             while parent and parent not in known:
                 parent = parent.rpartition(".")[0]
             beside = {name for name in known if name.rpartition(".")[0] == parent}
-            raise UserError(f"{key}: unknown key; {nearest(key, known, beside)}")
+            raise UserError(f"{key or repr(key)}: unknown key; {nearest(key, known, beside)}")
 
 
-def flatten(config: Mapping[str, object], prefix: str = "") -> Iterator[str]:
-    """Yield every dotted key of a configuration, branches included."""
-    for name, value in config.items():
-        yield f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{name}.")
+def check_references(config: Mapping[str, object]) -> None:
+    """Raise UserError for a value that asks a resolver: of the environment, the clock, Hydra or code.
+
+    `${key}` may name another key, but not `round`: a round repeats what the one before it measured.
+    """
+    for key, value in flatten(config):
+        if isinstance(value, str) and _FOREIGN.search(value):
+            raise UserError(
+                f"{key}: got {value!r}, allowed behind ${{: the key of another value but round, such as "
+                "${model.path}; nothing is read from the environment, the clock or code"
+            )
+
+
+def flatten(node: object, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every dotted key of a configuration and its value, branches included; entries of lists are numbered."""
+    if isinstance(node, Mapping):
+        entries = [(f"{prefix}.{name}".removeprefix("."), value) for name, value in node.items()]
+    else:
+        entries = [(f"{prefix}[{i}]", value) for i, value in enumerate(node)] if isinstance(node, list) else []
+    for key, value in entries:
+        yield key, value
+        yield from flatten(value, key)

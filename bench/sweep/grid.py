@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from filelock import FileLock
 
 from bench import terminal
@@ -24,6 +26,7 @@ from bench.sweep.run import run_cell
 from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
 from variants.errors import UserError
+from variants.paths import hub_cache, why_not_writable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,17 +48,29 @@ def plan_sweep(request: RunRequest) -> Sweep:
     Raises UserError for whatever cannot run.
     """
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
+    check_places(first)
+    if first.model.id:
+        check_hub_cache("the model is kept")
     request = with_hub_folder(request, first)
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
-    for name in variants:
+    for name, times in Counter(variants).items():
         check_name("variant", name, key)
-        if variants.count(name) > 1:
+        if times > 1:
             raise UserError(f"{key}: {name!r} is named twice")
-    rounds = first.suite.rounds
-    cells = [make_cell(compose(request, name, round_)) for round_ in range(rounds) for name in variants]
-    check_places(cells)
-    return Sweep(request, variants, rounds, cells)
+    rounds = range(first.suite.rounds)
+    settings = [_same(first, name) or compose(request, name, 0, check=True) for name in variants]
+    # A round repeats the one before it: no value may refer to its number (conf.check_references).
+    cells = [make_cell(msgspec.structs.replace(one, round=round_)) for round_ in rounds for one in settings]
+    if any(isinstance(measure, Fetches) for measure in cells[0].measures.values()):
+        check_hub_cache("the questions of a task are prepared")
+    check_room(cells)
+    return Sweep(request, variants, len(rounds), cells)
+
+
+def _same(composed: Settings, variant: str) -> Settings | None:
+    """Return composed settings, None where they are of another variant or the model was fetched since."""
+    return composed if composed.variant.name == variant and not composed.model.id else None
 
 
 def job(config: DictConfig) -> None:
@@ -113,17 +128,35 @@ def fetch_data(cells: Sequence[Cell]) -> None:
                 measure.fetch()
 
 
-def check_places(cells: Sequence[Cell]) -> None:
-    """Raise UserError where results cannot be written or the cache's disk is too small for the plan."""
-    results, cache = cells[0].settings.results, cells[0].cache.root
+def check_places(settings: Settings) -> None:
+    """Raise UserError where results or the cache cannot be written, or where one would be part of the other."""
+    results, cache = settings.results, settings.cache.root
     for key, folder in (("results_dir", results), ("cache_dir", cache)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise UserError(f"{key}={folder}: cannot be written ({error.strerror}); choose another {key}=…") from None
-    check_disk(needed_bytes(cells), shutil.disk_usage(cache).free, cache)
+        if folder == Path(folder.anchor):
+            raise UserError(f"{key}={folder}: the whole disk; choose a folder in it")
+        if why := why_not_writable(folder):
+            raise UserError(f"{key}={folder}: cannot be written ({why}); choose another {key}=…")
+    if results.is_relative_to(cache):
+        raise UserError(
+            f"results_dir={results}: lies in cache_dir={cache}, which is safe to delete, and records are not; choose "
+            "another results_dir=…"
+        )
+
+
+def check_hub_cache(what: str) -> None:
+    """Raise UserError where Hugging Face's libraries cannot keep what they need, such as in a missing home."""
+    folder = hub_cache()
+    if why := why_not_writable(folder):
+        raise UserError(
+            f"HF_HOME={folder}: cannot be written ({why}), but {what} there; set HF_HOME to a folder that can"
+        )
+
+
+def check_room(cells: Sequence[Cell]) -> None:
+    """Raise UserError where the cache's disk is too small for the plan."""
+    cache = cells[0].cache.root
+    there = next(path for path in (cache, *cache.parents) if path.exists())
+    check_disk(needed_bytes(cells), shutil.disk_usage(there).free, cache)
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:

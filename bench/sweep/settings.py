@@ -17,12 +17,17 @@ from bench.sweep.conf import check_name, names
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import resolve
+from variants.safety.names import ALLOWED as NAMES
+from variants.safety.names import check_name as check_text
+from variants.safety.names import is_name
 
 TYPES = {"int": "a whole number", "str": "text", "array": "a list", "object": "keys with values", "float": "a number"}
-ALLOWED = {"suite.rounds": "a whole number from 1"}
+MOST_ROUNDS = 100
+"""A sweep is planned in full before it runs, and its rounds show how much a machine varies: three are usual."""
+ALLOWED = {"suite.rounds": f"a whole number from 1 to {MOST_ROUNDS}"}
 """What a key allows, where its type alone says too little."""
 _TROUBLE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>[^`]*)`)?$", re.DOTALL)
-_EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? >=? [\d.]+)?")
+_EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? [<>]=? [\d.]+)?")
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,9 +38,9 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: str
-    variants: tuple[str, ...]
-    rounds: Annotated[int, Meta(ge=1)]
-    measures: tuple[str, ...]
+    variants: Annotated[tuple[str, ...], Meta(min_length=1)]
+    rounds: Annotated[int, Meta(ge=1, le=MOST_ROUNDS)]
+    measures: Annotated[tuple[str, ...], Meta(min_length=1)]
     once: tuple[str, ...] = ()
     questions: Questions | None = None
     requirements: str | None = None
@@ -78,11 +83,19 @@ class Settings(Struct, frozen=True):
 
 def settings_of(config: Mapping[str, object]) -> Settings:
     """Type a composed configuration. Raises UserError, naming the key, for a value of another type than its key has."""
-    node = {**config, "measures": {name: config[name] for name in names("measure")}}
+    node = {**config, "measures": {name: config.get(name) for name in names("measure")}}
     try:
         settings = msgspec.convert(node, Settings)
     except msgspec.ValidationError as error:
         raise UserError(_complaint(str(error), node)) from None
+    for key, named in (("variant", settings.variant), ("suite", settings.suite), ("model", settings.model)):
+        if named.name is not None:
+            check_text(named.name, f"{key}.name")
+    for step in settings.variant.steps:
+        check_text(step, "variant.steps")
+    for key, path in (("model.id", settings.model.id), ("model.revision", settings.model.revision)):
+        if path is not None and not all(map(is_name, path.split("/"))):  # parts of paths in the hub's cache
+            raise UserError(f"{key}: got {path!r}, allowed: names as the hub has them, with / between; {NAMES}")
     if settings.suite.requirements is not None:
         check_name("requirements", settings.suite.requirements, "suite.requirements")
     if questions := settings.suite.questions:
