@@ -91,7 +91,7 @@ def reading(where: str, place: Path) -> list[str]:
 
 def test_a_file_of_conf_of_any_kind_is_planned_or_refused_in_one_line(place: Path, conf: Path) -> None:
     bad = []
-    for where, make in drawn(5, 140, itertools.product(CONF_FILES, [*map(writing, ODD_TEXTS), *ODD_PLACES])):
+    for where, make in drawn(5, 90, itertools.product(CONF_FILES, [*map(writing, ODD_TEXTS), *ODD_PLACES])):
         chosen = where if where == "config" or "/" in where else f"{where}/odd"
         file = conf / f"{chosen}.yaml"
         kept = file.read_bytes() if file.exists() else None
