@@ -11,7 +11,7 @@ import pytest
 
 from variants.paths import ROOT
 
-LEAVES = ("bench.files", "bench.terminal", "variants.errors", "variants.paths")
+LEAVES = ("bench.files", "bench.terminal", "variants.data.text", "variants.errors", "variants.paths")
 """What every room may import."""
 READERS = ("records", "stats", "metrics", "summary", "compare", "history", "advise", "report")
 """The right wing: it reads records, and runs where no engine is installed."""

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from bench.advise.requirements import Requirements, requirements_of, suggestion
 from bench.records.types import Record
+from variants.data.text import read_yaml
 from variants.errors import UserError
 from variants.paths import ROOT
 
 FOLDER = ROOT / "conf" / "requirements"
 SUITES = ROOT / "conf" / "suite"
 KEY = "requirements"
-LARGEST_BYTES = 1_000_000
 Typed = Sequence[tuple[str, object]]
 """What a user typed: `requirements` and a name, or `requirements.KEY` and a value."""
 
@@ -54,15 +54,8 @@ def load(name: str) -> dict[str, object]:
 
 
 def _read(path: Path) -> dict[str, object]:
-    """Read a YAML of keys with values. Raises UserError for anything else; nothing is waited for, such as on a pipe."""
-    import yaml
-
-    if not path.is_file() or path.stat().st_size > LARGEST_BYTES:
-        raise UserError(f"{path}: no file, or one of more than {LARGEST_BYTES:,} bytes; allowed: a YAML file")
-    try:
-        node = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    """Read a YAML of keys with values. Raises UserError for anything else."""
+    node = read_yaml(path)
     if not isinstance(node, dict):
         raise UserError(f"{path}: got {node!r}, allowed: keys with values")
     return node

@@ -7,17 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from variants.configure import nearest
+from variants.data.text import read_yaml
 from variants.errors import UserError
 from variants.paths import ROOT
 from variants.safety.names import check_name as check_text
 
 CONF = ROOT / "conf"
 GROUPS = ("model", "steps", "variant", "suite", "launcher")
-LARGEST_BYTES, MOST_VALUES = 1_000_000, 100_000
-"""What a file of `conf/` may hold: more is no configuration, or aliases of YAML that are multiplied without end."""
 _FOREIGN = re.compile(r"(?<!\\)(?:\\\\)*\$\{(?!\s*[\w.\[\]-]+\s*\})|(?<!\\)(?:\\\\)*\$\{\s*[.\[]*round\W")
 """What a value may not hold: `${` that does more than name another key, or that names the round."""
 
@@ -66,38 +63,21 @@ def _check_file(group: str, name: str, within: Sequence[str]) -> None:
 
 def content(path: Path) -> Mapping[str, object]:
     """Return the keys and values of a YAML file. Raises UserError, naming it, for anything else that a file may be."""
-    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-    if not path.is_file():
-        raise UserError(f"{shown}: no file, but a folder, a device or a link to nothing; allowed: a YAML file")
     try:
         at = path.stat()
         values = _loaded(path, at.st_mtime_ns, at.st_size)
-    except OSError as error:
-        raise UserError(f"{shown}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{shown}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{shown}: not YAML: {reason}") from None
+    except OSError:  # a link to nothing or to itself
+        values = read_yaml(path)
     if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
         kind = "nothing" if values is None else "a list" if isinstance(values, list) else "no keys with values"
-        raise UserError(f"{shown}: {kind} in it, allowed: keys with values, such as `name: {path.stem}`")
+        raise UserError(f"{path}: {kind} in it, allowed: keys with values, such as `name: {path.stem}`")
     return values
 
 
 @cache
 def _loaded(path: Path, mtime_ns: int, n_bytes: int) -> object:
-    if n_bytes > LARGEST_BYTES:
-        raise ValueError(f"{n_bytes:,} bytes, allowed: {LARGEST_BYTES:,}")
-    values = yaml.load(path.read_bytes().decode(), yaml.CSafeLoader)
-    below, n_values = [values], 0
-    while below:
-        value = below.pop()
-        n_values += 1
-        if n_values > MOST_VALUES:
-            raise ValueError(f"more than {MOST_VALUES:,} values, perhaps by aliases (*)")
-        below += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return values
+    """Read a file once for all cells of a sweep."""
+    return read_yaml(path)
 
 
 def check_keys(keys: Iterable[str], config: Mapping[str, object]) -> None:
