@@ -125,6 +125,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
         help="open the report at the end, as `make bench` does: where standard output is a terminal and there is a "
         "display, else its path is printed",
     )
+    run.add_argument("--verify", action="store_true", help="compute the checksum of every cached file that is used")
     report = _add(commands, "report", "render the report of a sweep from its records")
     report.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="requirements, as of bench advise")
     report.add_argument("--results", default="results", help="folder of the records (default: results)")
@@ -226,7 +227,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     if arguments.command == "run":
         from bench.commands.run import run
 
-        return run(arguments.overrides, arguments.open)
+        return run(arguments.overrides, arguments.open, arguments.verify)
     if arguments.command == "report":
         from bench.commands.report import render_report
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.history.branch import History, history
 from bench.history.series import Series
+from bench.records.file import sealed
 from bench.records.selection import Wanted
 from bench.selftest import records, repository, scratch
 from variants.cache import Cache
@@ -48,7 +49,7 @@ class Branch:
                 content.pop("sha256")
                 assert change is not None
                 change(place, content)
-                path.write_text(json.dumps(content))
+                path.write_text(sealed(content))
 
     def files(self, place: int) -> list[Path]:
         return sorted((self.results / records.MACHINE / self.shas[place][:12]).glob("*.json"))

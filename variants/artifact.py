@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
+
+import msgspec
 
 from variants.errors import UserError
 
@@ -21,6 +27,9 @@ NO_MODEL: frozenset[Kind] = frozenset({"logprobs"})
 """Kinds without weights: they have no parameters and no tensor types."""
 
 MANIFEST = "artifact.json"
+VERIFIED = "verified.json"
+"""Where an artifact keeps what its files looked like when their checksums were last computed."""
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 WEIGHT_SUFFIXES = (".safetensors", ".gguf")
 
 
@@ -92,34 +101,91 @@ class Artifact:
         """Bytes of the weight files alone."""
         return sum(file.size_bytes for file in self.files if file.name.endswith(WEIGHT_SUFFIXES))
 
+    @property
+    def content(self) -> str:
+        """The sha256 of the names and checksums of all payload files: two artifacts with it have the same bytes."""
+        listing = sorted((file.name, file.sha256) for file in self.files)
+        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
+
     def gguf(self) -> Path:
         """Return the path of the one GGUF file."""
         return next(self.path / file.name for file in self.files if file.name.endswith(".gguf"))
 
 
+class DamagedError(UserError):
+    """An artifact whose files are not those of its manifest: it is never measured, and is built again."""
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What `artifact.json` holds; `parent_content` is absent in older ones."""
+
+    kind: Kind
+    fingerprint: str
+    parent: str | None
+    step: NamedIdentity
+    files: tuple[File, ...]
+    tensor_types: dict[str, int]
+    n_parameters: int
+    build_seconds: float
+    peak_resident_bytes: int
+    notes: dict[str, object]
+    warnings: tuple[str, ...]
+    parent_content: str | None = None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A file at a glance: a write to it changes one of these, and so does a copy of it."""
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Look:
+        """Look at a file. Raises OSError where there is none, ValueError where it is no regular file."""
+        seen = path.lstat()
+        if not stat.S_ISREG(seen.st_mode):
+            raise ValueError("is no regular file")
+        return cls(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
+
+
+@dataclass(frozen=True)
+class _Verified:
+    """The sha256 that a file had, and what it looked like then."""
+
+    sha256: str
+    look: _Look
+
+
 def sha256_of(path: Path) -> str:
     """Hash a file's content; an unchanged file is read once, however often this is called."""
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    return _sha256(path, _Look.of(path.resolve()))
 
 
 @cache
-def _sha256(path: Path, size_bytes: int, mtime_ns: int) -> str:
+def _sha256(path: Path, look: _Look) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def payload(folder: Path) -> Iterator[Path]:
-    """Yield the payload files of a folder in the order of their names."""
-    yield from sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    """Yield the payload files of a folder in the order of their names, without what starts with a dot."""
+    for path in sorted(folder.rglob("*")):
+        is_file = path.is_symlink() or not path.is_dir()
+        if is_file and path.name not in (MANIFEST, VERIFIED) and not path.name.startswith("."):
+            yield path
 
 
 def write_manifest(artifact: Artifact) -> None:
-    """Write `artifact.json` into the artifact's folder."""
+    """Write `artifact.json` into the artifact's folder, and that its files were just verified."""
     fields = {
         "kind": artifact.kind,
         "fingerprint": artifact.fingerprint,
         "parent": artifact.parent.fingerprint if artifact.parent else None,
+        "parent_content": artifact.parent.content if artifact.parent else None,
         "step": artifact.step,
         "files": [vars(file) for file in artifact.files],
         "tensor_types": artifact.tensor_types,
@@ -130,36 +196,91 @@ def write_manifest(artifact: Artifact) -> None:
         "warnings": artifact.warnings,
     }
     (artifact.path / MANIFEST).write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n")
-
-
-def read_artifact(folder: Path) -> Artifact:
-    """Open the artifact in `folder` and check every file's size against its manifest, parents included.
-
-    Raises UserError where a file is missing or cut short: a damaged artifact is never measured.
-    """
-    try:
-        fields = json.loads((folder / MANIFEST).read_text())
-        parent = fields.pop("parent")
-        files = tuple(File(**file) for file in fields.pop("files"))
-        warnings = tuple(fields.pop("warnings"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder / MANIFEST}: not a readable artifact ({error}); delete {folder} and run again"
-        ) from None
-    for file in files:
-        path = folder / file.name
-        size_bytes = path.stat().st_size if path.exists() else 0
-        if size_bytes != file.size_bytes:
-            raise UserError(
-                f"{path}: {size_bytes:,} bytes, but {MANIFEST} says {file.size_bytes:,}: cut short or changed; "
-                f"delete {folder} and run again, it will be built anew"
-            )
-    if parent and not (folder.parent / parent).is_dir():
-        raise UserError(f"{folder}: its parent {parent} is gone; delete this folder too and run again")
-    return Artifact(
-        path=folder,
-        files=files,
-        warnings=warnings,
-        parent=read_artifact(folder.parent / parent) if parent else None,
-        **fields,
+    _write_verified(
+        artifact.path, {f.name: _Verified(f.sha256, _Look.of(artifact.path / f.name)) for f in artifact.files}
     )
+
+
+def check_artifact(folder: Path, *, in_full: bool = False) -> _Manifest:
+    """Read the manifest of an artifact and check the files in its folder against it; return the manifest.
+
+    A file that looks as it did when its checksum was last computed is not read again, unless `in_full`.
+
+    Raises DamagedError where a file is missing, changed or of something else.
+    """
+    manifest = _manifest(folder)
+    if in_full:
+        with suppress(OSError):  # what it says is not believed any more, whatever comes of this
+            (folder / VERIFIED).unlink(missing_ok=True)
+    known = _verified(folder)
+    expected = {file.name: file for file in manifest.files}
+    for path in payload(folder):
+        if str(path.relative_to(folder)) not in expected:
+            raise DamagedError(f"{path}: {MANIFEST} does not name this file")
+    verified = {name: _check_file(folder / name, file, known.get(name)) for name, file in expected.items()}
+    if verified != known:
+        _write_verified(folder, verified)
+    return manifest
+
+
+def read_artifact(folder: Path, under: tuple[str, ...] = ()) -> Artifact:
+    """Open the artifact in `folder`, its parents included; `under` are those that it is an ancestor of.
+
+    Raises DamagedError where it or a parent is not what its manifest says: a damaged artifact is never measured.
+    """
+    manifest = check_artifact(folder)
+    parent = None
+    if manifest.parent:
+        if not (folder.parent / manifest.parent).is_dir() or manifest.parent in (*under, folder.name):
+            raise DamagedError(f"{folder}: its parent {manifest.parent} is gone")
+        parent = read_artifact(folder.parent / manifest.parent, (*under, folder.name))
+        if manifest.parent_content not in (None, parent.content):
+            raise DamagedError(f"{folder}: it was made from other bytes than its parent {manifest.parent} has now")
+    fields = {name: value for name, value in vars(manifest).items() if name not in ("parent", "parent_content")}
+    return Artifact(path=folder, parent=parent, **fields)
+
+
+def _manifest(folder: Path) -> _Manifest:
+    path = folder / MANIFEST
+    try:
+        _Look.of(path)
+        manifest = msgspec.json.decode(path.read_bytes(), type=_Manifest)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path}: not a readable artifact ({error})") from None
+    if manifest.fingerprint != folder.name or not FINGERPRINT.fullmatch(manifest.parent or folder.name):
+        raise DamagedError(f"{path}: the manifest of another artifact, {manifest.fingerprint}")
+    return manifest
+
+
+def _check_file(path: Path, file: File, known: _Verified | None) -> _Verified:
+    """Check one file; return what it looks like now. Raises DamagedError."""
+    try:
+        look = _Look.of(path)
+        if look.size_bytes != file.size_bytes:
+            raise ValueError(f"{look.size_bytes:,} bytes, but {MANIFEST} says {file.size_bytes:,}")
+        if known != _Verified(file.sha256, look):
+            if _sha256(path, look) != file.sha256:
+                raise ValueError(f"its content was changed: its sha256 is not that of {MANIFEST}")
+            if _Look.of(path) != look:
+                raise ValueError("it was changed while it was read")
+    except FileNotFoundError:
+        raise DamagedError(f"{path}: is missing") from None
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{path}: {error}") from None
+    return _Verified(file.sha256, look)
+
+
+def _verified(folder: Path) -> dict[str, _Verified]:
+    try:
+        _Look.of(folder / VERIFIED)
+        return msgspec.json.decode((folder / VERIFIED).read_bytes(), type=dict[str, _Verified])
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_verified(folder: Path, verified: Mapping[str, _Verified]) -> None:
+    # A half written one is none. A cache that cannot be written has none: each process computes the checksums once.
+    with suppress(OSError):
+        handle = os.open(folder / VERIFIED, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+        with os.fdopen(handle, "wb") as file:
+            file.write(msgspec.json.encode(verified))

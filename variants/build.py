@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
 
-from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, read_artifact, sha256_of, write_manifest
-from variants.cache import Cache
+from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, sha256_of, write_manifest
+from variants.cache import Cache, remove
 from variants.errors import UserError
 from variants.process import peak_resident_bytes
 from variants.step import Planned, identity
@@ -18,43 +19,71 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
     """Return the artifact of one planned step, building it unless it is there.
 
     Two processes that want the same artifact build it once: the second waits for the first. The payload is written
-    under a temporary name, read back, and renamed, so that a killed build leaves nothing that looks finished.
+    under a temporary name, read back, and renamed, so that a killed build leaves nothing that looks finished. A damaged
+    artifact is removed and built again.
+
+    Raises UserError where the disk of the cache is full.
     """
     from filelock import FileLock
 
+    cache.create()
     cache.artifacts.mkdir(parents=True, exist_ok=True)
     with FileLock(cache.artifact_lock(planned.fingerprint)):
         finished = cache.find(planned.fingerprint)
         if finished:
             return finished
         for leftover in cache.leftovers(planned.fingerprint):
-            shutil.rmtree(leftover)
+            remove(leftover)
+        cache.discard(cache.artifact(planned.fingerprint))
         out = cache.unfinished(planned.fingerprint)
-        out.mkdir()
-        started = time.monotonic()
-        made = planned.step.run(parent, out, device)
-        seconds = time.monotonic() - started
-        kind = planned.step.gives
-        stored = [] if kind in NO_MODEL else tensors(out)
-        if not stored and kind not in NO_MODEL:
-            raise RuntimeError(f"step {planned.name} left no weight file in {out}")
-        artifact = Artifact(
-            path=out,
-            kind=kind,
-            fingerprint=planned.fingerprint,
-            step={"name": planned.name, **identity(planned.step, device)},
-            files=tuple(File(str(p.relative_to(out)), p.stat().st_size, sha256_of(p)) for p in payload(out)),
-            tensor_types=histogram(stored),
-            n_parameters=_count(kind, stored, parent),
-            build_seconds=round(seconds, 3),
-            peak_resident_bytes=peak_resident_bytes(),
-            notes=dict(made.notes),
-            warnings=made.warnings,
-            parent=parent,
-        )
-        write_manifest(artifact)
-        out.rename(cache.artifact(planned.fingerprint))
-        return read_artifact(cache.artifact(planned.fingerprint))
+        try:
+            out.mkdir()
+            _make(out, planned, parent, device)
+            out.rename(cache.artifact(planned.fingerprint))
+        except BaseException as error:
+            full = cache.no_room(error)
+            shutil.rmtree(out, ignore_errors=True)
+            if full and isinstance(error, Exception):
+                raise UserError(full) from error
+            raise
+        return cache.open(planned.fingerprint)
+
+
+def _make(out: Path, planned: Planned, parent: Artifact | None, device: str) -> None:
+    """Run a step into a folder and describe there what it made."""
+    started = time.monotonic()
+    made = planned.step.run(parent, out, device)
+    seconds = time.monotonic() - started
+    kind = planned.step.gives
+    stored = [] if kind in NO_MODEL else tensors(out)
+    if not stored and kind not in NO_MODEL:
+        raise RuntimeError(f"step {planned.name} left no weight file in {out}")
+    for file in payload(out):
+        _sync(file)
+    artifact = Artifact(
+        path=out,
+        kind=kind,
+        fingerprint=planned.fingerprint,
+        step={"name": planned.name, **identity(planned.step, device)},
+        files=tuple(File(str(p.relative_to(out)), p.stat().st_size, sha256_of(p)) for p in payload(out)),
+        tensor_types=histogram(stored),
+        n_parameters=_count(kind, stored, parent),
+        build_seconds=round(seconds, 3),
+        peak_resident_bytes=peak_resident_bytes(),
+        notes=dict(made.notes),
+        warnings=made.warnings,
+        parent=parent,
+    )
+    write_manifest(artifact)
+
+
+def _sync(file: Path) -> None:
+    """Wait until a file is on the disk: its checksum holds after a loss of power, and no measurement writes it."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _count(kind: Kind, tensors: list[Tensor], parent: Artifact | None) -> int:

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from variants.artifact import Artifact, read_artifact
+from variants.artifact import FINGERPRINT, Artifact, DamagedError, check_artifact, read_artifact
+from variants.errors import UserError
 from variants.paths import ROOT, resolve
 from variants.step import Planned
+
+TAG = "CACHEDIR.TAG"
+TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
+# This file marks a cache of variantbench: `bench gc` removes what it made here. Backups may leave the folder out.
+# See https://bford.info/cachedir/
+"""
+OWN = re.compile(r"artifacts(\.lock)?|scores|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json")
+"""The names directly in a cache."""
+UNFINISHED = re.compile(rf"\.({FINGERPRINT.pattern})\.(\d+|gc)")
+"""An artifact that is being built by a process, or was, and one that is being removed."""
+SCORES = re.compile(rf"\.?{FINGERPRINT.pattern}\.(sealed|npy|txt)(\.[a-z0-9_]{{8}}(\.tmp)?)?")
+"""A file of kept scores, or the temporary file of one; `.npy` and `.txt` are those of older versions."""
+LOCK = re.compile(rf"{FINGERPRINT.pattern}\.lock")
+JOB = re.compile(r".+\.r\d+\..+\.[0-9a-f]{8}\.(job\.json|out\.json|out\.tmp|log)")
+"""A file of a job: its cell, its stage, and the beginning of the cell's key."""
+FULL_BYTES = 65536
+"""A disk with less than this free is full."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,22 @@ class Cache:
     def of(cls, artifact: Artifact) -> Cache:
         """Return the cache that an artifact lies in."""
         return cls(artifact.path.parents[1])
+
+    def create(self) -> None:
+        """Make the folder, and mark it as a cache unless something else is in it too.
+
+        Backups leave out what is marked so, and `bench gc` removes nothing from what is not.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        names = [path.name for path in self.root.iterdir()]
+        if TAG not in names and all(OWN.fullmatch(name) for name in names):
+            (self.root / TAG).write_text(TAG_TEXT, encoding="utf-8")
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether this tool has marked the folder as its cache; other tools mark theirs by the same file."""
+        tag = self.root / TAG
+        return tag.is_file() and "variantbench" in tag.read_text(encoding="utf-8", errors="replace")
 
     @property
     def artifacts(self) -> Path:
@@ -53,13 +90,65 @@ class Cache:
         return list(self.artifacts.glob(f".{fingerprint}.*"))
 
     def find(self, fingerprint: str) -> Artifact | None:
-        """Open a finished artifact, or return None where it is not built. Raises UserError for a damaged one."""
+        """Open a finished artifact, or return None where it is not built, or damaged: then it is built again."""
+        try:
+            return self.open(fingerprint)
+        except UserError:
+            return None
+
+    def open(self, fingerprint: str) -> Artifact:
+        """Open a finished artifact. Raises UserError where it is not built or damaged."""
         path = self.artifact(fingerprint)
-        return read_artifact(path) if path.is_dir() else None
+        if not path.is_dir():
+            raise UserError(f"{path}: not built; run again")
+        return read_artifact(path)
+
+    def damage(self, fingerprint: str, *, in_full: bool = False) -> str | None:
+        """Return what is wrong with the files of an artifact that is there, by their checksums if `in_full`."""
+        path = self.artifact(fingerprint)
+        try:
+            if os.path.lexists(path):
+                check_artifact(path, in_full=in_full)
+        except DamagedError as damaged:
+            return str(damaged)
+        return None
+
+    def why_to_build(self, fingerprint: str) -> str | None:
+        """Return what is wrong with an artifact or its parents, empty where it is not built, None where it is sound."""
+        try:
+            self.open(fingerprint)
+        except DamagedError as damaged:
+            return str(damaged).removeprefix(f"{self.artifacts}/")
+        except UserError:
+            return ""
+        return None
+
+    def discard(self, path: Path) -> None:
+        """Remove what has the place of an artifact; the name goes first, half an artifact must not look like one."""
+        if os.path.lexists(path):
+            doomed = path.with_name(f".{path.name.lstrip('.')[:64]}.gc")
+            remove(doomed)
+            path.rename(doomed)
+            remove(doomed)
 
     def missing(self, chain: Sequence[Planned]) -> list[Planned]:
-        """List the steps of a chain whose artifacts are not built yet."""
-        return [planned for planned in chain if self.find(planned.fingerprint) is None]
+        """List the steps of a chain whose artifacts are not built yet, or damaged."""
+        return [
+            planned
+            for planned in chain
+            if not self.artifact(planned.fingerprint).is_dir() or self.damage(planned.fingerprint)
+        ]
+
+    def no_room(self, error: BaseException | None = None) -> str | None:
+        """Return in one line that the disk of the cache is full, None where that is not why something failed."""
+        if isinstance(error, UserError) or not self.root.is_dir():
+            return None
+        number, place = getattr(error, "errno", None), getattr(error, "filename", None)
+        says_full = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        elsewhere = place is not None and not Path(os.fsdecode(place)).is_relative_to(self.root)
+        if (says_full and not elsewhere) or shutil.disk_usage(self.root).free < FULL_BYTES:
+            return f"cache_dir={self.root}: no space left on its disk; free some, or choose another cache_dir=…"
+        return None
 
     def scores(self, fingerprint: str) -> Path:
         """Return the folder of the scores that were kept of an artifact."""
@@ -75,7 +164,18 @@ class Cache:
 
     def cell_locks(self) -> list[Path]:
         """List the locks of all cells that ever ran; a lock file stays when its cell has ended."""
-        return list((self.root / "jobs").glob("*.lock"))
+        return [path for path in sorted((self.root / "jobs").glob("*.lock")) if not path.is_symlink()]
+
+    def locks(self) -> list[Path]:
+        """List the locks of all cells and of all artifacts that were ever built."""
+        locks = [*self.cell_locks(), *sorted(self.artifacts.glob("*.lock"))]
+        return [path for path in locks if LOCK.fullmatch(path.name) and not path.is_symlink()]
+
+    def job_files(self) -> list[Path]:
+        """List the job files, results and logs of all sweeps, and who held the lock of a cell."""
+        jobs = self.root / "jobs"
+        files = [path for folder in _folders(jobs) for path in sorted(folder.iterdir()) if JOB.fullmatch(path.name)]
+        return [path for path in [*files, *jobs.glob("*.holder")] if path.is_file() and not path.is_symlink()]
 
     @property
     def removal_lock(self) -> Path:
@@ -83,9 +183,17 @@ class Cache:
         return self.root / "artifacts.lock"
 
     def removable(self) -> list[Path]:
-        """List the folders of artifacts, finished or not, and then those of kept scores, each in order of names."""
-        folders = [path for kind in ("artifacts", "scores") for path in sorted((self.root / kind).glob("*"))]
-        return [path for path in folders if path.is_dir()]
+        """List the folders of artifacts, finished or not, and then those of kept scores, each in order of names.
+
+        What has another name than this tool gives is not among them, nor a link, nor scores with something between.
+        """
+        folders = [path for kind in ("artifacts", "scores") for path in _folders(self.root / kind)]
+        return [path for path in folders if self._is_own(path)]
+
+    def _is_own(self, folder: Path) -> bool:
+        if self.holds_scores(folder) and not all(SCORES.fullmatch(path.name) for path in folder.iterdir()):
+            return False
+        return bool(UNFINISHED.fullmatch(folder.name) or FINGERPRINT.fullmatch(folder.name))
 
     def holds_scores(self, folder: Path) -> bool:
         """Return whether one of the `removable` folders has scores in it, and not an artifact."""
@@ -95,9 +203,13 @@ class Cache:
         """Return the lock of the artifact that one of the `removable` folders is, is to become, or has scores of."""
         return self.artifact_lock(folder.name.lstrip(".").partition(".")[0])
 
+    def unplaced(self, results: Path) -> Path:
+        """Return the folder of the records that could not be written to a folder of results."""
+        return self.root / "unplaced" / _digest(results)
+
     def history(self, results: Path) -> Path:
         """Return the folder in which `bench history` keeps its index and its charts of a folder of records."""
-        return self.root / "history" / hashlib.sha256(str(results.resolve()).encode()).hexdigest()[:16]
+        return self.root / "history" / _digest(results)
 
     def lm_eval_names(self, version: str) -> Path:
         """Return the file of the task names of one version of lm-eval."""
@@ -107,3 +219,22 @@ class Cache:
     def bisect(self) -> Path:
         """The folder in which `bench bisect` has its worktree, its records and caches of its own."""
         return self.root / "bisect"
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, a link or a file, and what a link points at never."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _folders(folder: Path) -> list[Path]:
+    """List the folders in a folder by name; a link is none."""
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+
+
+def _digest(results: Path) -> str:
+    return hashlib.sha256(str(results.resolve()).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bench.advise.named import KEY, chosen
 from bench.commands.browser import attended, open_page
 from bench.commands.report import texts_of
-from bench.records import file as record_file
+from bench.records import unplaced
 from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
 from bench.sweep import progress
@@ -24,19 +24,41 @@ if TYPE_CHECKING:
 NO_RECORD = CellError(stage="?", message="no record")
 
 
-def run(arguments: Sequence[str], open_report: bool = False) -> int:
+def run(arguments: Sequence[str], open_report: bool = False, verify: bool = False) -> int:
     """Plan, run every cell that is not finished, render the report; return 0, or 1 where a cell failed.
 
-    With `open_report` the report is opened in a browser where a person watches and there is a display.
+    With `open_report` the report is opened in a browser where a person watches and there is a display. With `verify`
+    the cached files are read in full first.
     """
     sweep = plan_sweep(parse(arguments))
     if named := sweep.cells[0].settings.suite.requirements:  # they judge at the end: what is wrong in them shows now
         chosen([(KEY, named)], None)
+    _move_records(sweep.cells[0])
+    _show_damage(sweep.cells, in_full=verify)
     progress.show_plan(sweep.cells, needed_bytes(sweep.cells))
     if any(cell.finished() is None for cell in sweep.cells):
         fetch_data(sweep.cells)
         multirun(sweep)
-    return conclude(sweep.cells, [record_file.read(cell.record_path) for cell in sweep.cells], open_report)
+    return conclude(sweep.cells, [cell.stored() for cell in sweep.cells], open_report)
+
+
+def _move_records(cell: Cell) -> None:
+    """Move the records that are kept in the cache to the results, and say so."""
+    results = cell.settings.results
+    moved, stay = unplaced.move(cell.cache.unplaced(results), results)
+    for path in moved:
+        say(f"{shown(path)}: this record was kept in the cache, and is here now", lead="note ")
+    for line in stay:
+        say(line, lead="note ")
+
+
+def _show_damage(cells: Sequence[Cell], *, in_full: bool) -> None:
+    """Print which cached artifacts are not as they were built."""
+    used = [cell for cell in cells if in_full or cell.finished() is None]
+    names = {planned.fingerprint: planned.name for cell in used for planned in cell.builds}
+    for fingerprint, name in names.items():
+        if why := cells[0].cache.damage(fingerprint, in_full=in_full):
+            say(f"step {name}: damaged in the cache, and built again when it is needed: {why}", lead="note ")
 
 
 def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_report: bool = False) -> int:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
-from bench.files import write_at_once
+from bench.files import write_for_good
 from bench.records.content import UNSOUND, content_of
 from bench.records.types import SCHEMA, Commit, Record
 
@@ -37,15 +41,53 @@ def record_path(results: Path, machine_id: str, commit: Commit, sweep: str, vari
     return results / machine_id / commit.label / f"{name}.r{round_}.json"
 
 
-def write(record: Record, path: Path) -> None:
-    """Write a record atomically; its first key is the sha256 of the rest, so that a later change shows.
+def write(record: Record, path: Path) -> Path | None:
+    """Write a record for good, as `put` does. Raises ValueError for a number that is not finite."""
+    return put(text_of(record), path)
 
-    Raises ValueError for a number that is not finite: JSON has no word for it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+def text_of(record: Record) -> str:
+    """Return the text of a record's file. Raises ValueError for a number that is not finite: JSON has none."""
     content = msgspec.to_builtins(msgspec.structs.replace(record, measures={}))  # it cannot convert Raw
     content["measures"] = {name: msgspec.json.decode(raw) for name, raw in record.measures.items()}
-    write_at_once(path, sealed(dumps(content) + "\n"))
+    return sealed(content)
+
+
+def put(text: str, path: Path) -> Path | None:
+    """Write the text of a record to its place for good.
+
+    A failed record makes room for another one. What has the name and is no sound record is set aside; return its new
+    path then.
+
+    Raises FileExistsError where there is an `ok` record: it is never replaced. Raises OSError where there is no room.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(path.parent):
+        before = read(path)
+        if before and not before.failed:
+            raise FileExistsError(errno.EEXIST, "an ok record is there, and is never replaced", str(path))
+        aside = _set_aside(path) if before is None and os.path.lexists(path) else None
+        write_for_good(path, text, replace=before is not None)
+    return aside
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time look at the records of a folder and then write one."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _set_aside(path: Path) -> Path:
+    number = 0
+    while os.path.lexists(aside := path.with_name(f"{path.name}.unsound{number or ''}")):
+        number += 1
+    return path.rename(aside)
 
 
 def read(path: Path) -> Record | None:
@@ -56,7 +98,12 @@ def read(path: Path) -> Record | None:
         return None
 
 
-def sealed(text: str) -> str:
+def sealed(content: Mapping[str, object]) -> str:
+    """Return the text of a record: its content with the sha256 of that as the first key."""
+    return seal(dumps(content) + "\n")
+
+
+def seal(text: str) -> str:
     """Return the text of a record with its sha256 as the first key."""
     return text.replace("{\n", f'{{\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}",\n', 1)
 
@@ -65,8 +112,7 @@ def decode(content: bytes) -> Record:
     """Return the record in the bytes of a file; every number in it is finite.
 
     Raises ValueError, one line with the path inside the file, where the bytes are not JSON, the schema is unknown, the
-    sha256 does not fit the content, or a key is missing or of the wrong type. The oldest records have no sha256: theirs
-    is not checked.
+    sha256 is absent or does not fit the content, or a key is missing or of the wrong type.
     """
     try:
         return _decoded(content)
@@ -83,7 +129,7 @@ def _decoded(content: bytes) -> Record:
         record, problem = None, str(error)
     except msgspec.DecodeError:
         _explain(content)
-    _check_seal(content)
+    is_sealed = _check_seal(content)
     schema = record.schema if record else msgspec.json.decode(content, type=_Head).schema
     if schema is None:
         raise ValueError("no record: it has no `schema`")
@@ -91,6 +137,8 @@ def _decoded(content: bytes) -> Record:
         record = migrated(schema, content)
     if record is None:
         raise ValueError(problem)
+    if not is_sealed:
+        raise ValueError("no sha256: it was changed since it was written, or no run of this tool wrote it")
     return record
 
 
@@ -105,13 +153,15 @@ def migrated(schema: int, content: bytes) -> Record:
     return _DECODER.decode(msgspec.json.encode(data))
 
 
-def _check_seal(content: bytes) -> None:
+def _check_seal(content: bytes) -> bool:
+    """Return whether a record has its seal. Raises ValueError for a broken one."""
     seal = _SEAL.match(content)
     if seal is None and msgspec.json.decode(content, type=_Head).sha256 is None:
-        return
+        return False
     rest = b"{\n" + content[seal.end() :] if seal else b""
     if seal is None or seal[1].decode() != hashlib.sha256(rest).hexdigest():
         raise ValueError("changed since it was written: its content does not fit its sha256")
+    return True
 
 
 def _explain(content: bytes) -> NoReturn:

@@ -13,7 +13,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.files import write_at_once
+from bench.files import read_sealed, write_sealed
 from bench.machine.hardware import machine, versions
 from bench.runtimes.forest import Chunk, Forest, Limits, Request
 from bench.runtimes.session import Session
@@ -49,13 +49,15 @@ class Scorer:
     """Scores requests and completes prompts through a session.
 
     Scores are kept by chunk in `<cache>/scores/<fingerprint>`. A chunk is evaluated from an empty cache, and its file
-    is named by all that moves its bits (artifact, scorer, engine, settings, tokens): what is read back is the same.
+    is sealed and named by all that moves its bits (the artifact's bytes, scorer, engine, settings, tokens): what is
+    read back is the same.
     """
 
     def __init__(self, session: Session, artifact: Artifact, progress: Progress) -> None:
         self.session = session
         self.progress = progress
         self._kept = Cache.of(artifact).scores(artifact.fingerprint)
+        self._content = [one.content for one in artifact.deployed()]
 
     def score(self, requests: Sequence[Request]) -> tuple[list[Score], Scoring]:
         """Return each request's log-likelihood (nats) and whether it is greedy, and how it was scored."""
@@ -66,7 +68,7 @@ class Scorer:
         answered = np.zeros(len(picked), dtype=bool)
         done = 0
         for chunk in forest.chunks():
-            file = self._kept / f"{self._key(chosen, chunk.key)}.npy"
+            file = self._kept / f"{self._key(chosen, chunk.key)}.sealed"
             scored = load(file, len(chunk.reads))
             done += chunk.tokens
             if scored is None:
@@ -92,20 +94,21 @@ class Scorer:
         return np.concatenate(values, axis=1)
 
     def _key(self, *asked: object, prefill: bool = False) -> str:
-        """Return the sha256 of all that moves an answer's bits; the artifact is in the folder's name.
+        """Return the sha256 of all that moves an answer's bits: one fingerprint may have other bytes when built again.
 
         `n_batch`, the batches in which a prompt is evaluated before tokens are generated, moves completions only.
         """
         facts = {name: fact for name, fact in self.session.facts.items() if prefill or name != "n_batch"}
-        identity = [VERSION, facts, versions((*self.session.tools, *OWN_TOOLS)), machine().id, *asked]
+        tools = versions((*self.session.tools, *OWN_TOOLS))
+        identity = [VERSION, self._content, facts, tools, machine().id, *asked]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
     def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
         """Return the greedy continuation up to the first text of `until`, the model's own end, or `n_tokens`."""
         endless = ["no end of text"] if self.session.vocabulary.framing.end is None else []
-        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until), *endless, prefill=True)}.txt"
-        if file.is_file():
-            return file.read_bytes().decode()
+        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until), *endless, prefill=True)}.sealed"
+        if (kept := read_sealed(file)) is not None:
+            return kept.decode()
         made: list[int] = []
         text = ""
         for token in self.session.generate(tokens, n_tokens):
@@ -117,7 +120,7 @@ class Scorer:
                 break
         for stop in until:
             text = text.split(stop)[0]
-        write_at_once(_folder(file), text)
+        write_sealed(_folder(file), text.encode())
         return text
 
     def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
@@ -129,10 +132,10 @@ class Scorer:
 
 def load(file: Path, n_reads: int) -> NDArray[np.float64] | None:
     """Return the kept scores of a chunk, None where there are none or the file is broken."""
-    try:
-        scored: NDArray[np.float64] = np.load(file)
-    except (OSError, ValueError, EOFError):
+    content = read_sealed(file)
+    if content is None:
         return None
+    scored: NDArray[np.float64] = np.load(io.BytesIO(content))
     return scored if scored.shape == (2, n_reads) else None
 
 
@@ -140,7 +143,7 @@ def save(file: Path, scores: NDArray[np.float64]) -> None:
     """Write the scores of a chunk; a reader sees all of them or no file."""
     stream = io.BytesIO()
     np.save(stream, scores)
-    write_at_once(_folder(file), stream.getvalue())
+    write_sealed(_folder(file), stream.getvalue())
 
 
 def _folder(file: Path) -> Path:

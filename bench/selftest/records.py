@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.records.file import record_path
+from bench.records.file import record_path, sealed
 from bench.records.types import Commit
 from bench.selftest import raw_values
 
@@ -75,7 +74,7 @@ def write(results: Path, content: Mapping[str, Any]) -> Path:
     commit = msgspec.convert(content["commit"], Commit)
     path = record_path(results, content["machine"]["id"], commit, "", content["variant"], content["round"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
+    path.write_text(sealed(content), encoding="utf-8")
     return path
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.machine.git import ancestors, git_environment
-from bench.records.file import dumps, sealed
+from bench.records.file import dumps, seal
 from bench.records.values import LATENCIES
 from bench.selftest import raw_values, records
 
@@ -80,7 +80,7 @@ def write_history(
                 "@day", f"{2000 + place // 336}-{place // 28 % 12 + 1:02d}"
             )
             text = text.replace("@of", f"{place % 28 + 1:02d}")
-            (folder / f"{name}.r{number}.json").write_text(sealed(text), encoding="utf-8")
+            (folder / f"{name}.r{number}.json").write_text(seal(text), encoding="utf-8")
 
 
 def _template(name: str, number: int, requests: int) -> str:

@@ -5,7 +5,6 @@ The noise is that of a quiet machine, stated in `Noise`; the verdicts are those 
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from bench.compare.effects import Effect, questions_effect, rounds_effect
 from bench.compare.verdict import holm_by_family, judge, judge_exact
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric, Rounds
-from bench.records.file import decode
+from bench.records.file import decode, sealed
 from bench.selftest import records
 from bench.stats.proportions import paired_counts
 from bench.stats.rounds import compare_rounds
@@ -130,7 +129,7 @@ def _of_rounds(
 @cache
 def _tested_over_rounds() -> list[tuple[Metric, Rounds]]:
     """Return the metrics that are tested over rounds, each with what its sample of one made-up record looks like."""
-    one = [decode(json.dumps(records.record("q4")).encode())]
+    one = [decode(sealed(records.record("q4")).encode())]
     samples = [(metric, metric.sample(one)) for metric in BY_NAME.values() if metric.test == "rounds" and metric.sample]
     return [(metric, sample) for metric, sample in samples if isinstance(sample, Rounds)]
 

@@ -78,9 +78,21 @@ class Cell:
         """The identity of the artifact that is measured."""
         return self.chain[-1].fingerprint
 
+    @property
+    def kept_path(self) -> Path:
+        """Where this cell's record is kept while the results have no room for it."""
+        results = self.settings.results
+        return self.cache.unplaced(results) / self.record_path.relative_to(results)
+
+    def stored(self) -> Record | None:
+        """Return the record of this cell, or one of another that has its name; None where there is none."""
+        records = [record_file.read(path) for path in (self.record_path, self.kept_path)]
+        mine = [record for record in records if record and record.cell == self.key]
+        return next((record for record in [*mine, *records] if record and not record.failed), next(iter(mine), None))
+
     def finished(self) -> Record | None:
         """Return the record of this cell, None where there is none yet or it failed."""
-        record = record_file.read(self.record_path)
+        record = self.stored()
         return record if record and record.cell == self.key and not record.failed else None
 
 
@@ -88,6 +100,27 @@ def to_build(cells: Iterable[Cell]) -> dict[str, Planned]:
     """Return, by fingerprint, the steps that a run of these cells builds; a finished cell needs no artifact."""
     todo = (cell for cell in cells if cell.finished() is None)
     return {planned.fingerprint: planned for cell in todo for planned in cell.cache.missing(cell.builds)}
+
+
+def check_records(cells: Iterable[Cell]) -> None:
+    """Raise UserError where another cell has an `ok` record under the name of one of these: it is never replaced."""
+    for cell in cells:
+        record = cell.stored()
+        if record and not record.failed and record.cell != cell.key:
+            raise UserError(
+                f"{cell.record_path}: an ok record of {_other(record, cell)} has this name, and is never replaced; "
+                "model.name=NAME gives this sweep another name, results_dir=… another place; or move that file away"
+            )
+
+
+def _other(record: Record, cell: Cell) -> str:
+    """Return in words what a record measured that a cell does not."""
+    if record.source != cell.chain[0].fingerprint:
+        return "other weights"
+    if record.fingerprint != cell.fingerprint:
+        return "another artifact of these steps"
+    changed = [name for name, version in versions().items() if record.versions.get(name) != version]
+    return f"other versions ({', '.join(changed)})" if changed else "other settings or data"
 
 
 def make_cell(settings: Settings) -> Cell:

@@ -18,7 +18,7 @@ from bench import terminal
 from bench.machine.lock import held
 from bench.measures.measure import Fetches, Progress
 from bench.sweep import progress
-from bench.sweep.cell import Cell, make_cell, to_build
+from bench.sweep.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.compose import PRIMARY, compose, plain, register, sweep_overrides
 from bench.sweep.conf import CONF, check_name
 from bench.sweep.request import RunRequest, setting
@@ -65,6 +65,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     if any(isinstance(measure, Fetches) for measure in cells[0].measures.values()):
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
+    check_records(cells)
     return Sweep(request, variants, len(rounds), cells)
 
 

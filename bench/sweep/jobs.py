@@ -7,6 +7,9 @@ from msgspec import Struct
 
 from bench.records.values import Fields
 
+HANDED_OVER = "result "
+"""How the line of standard output begins on which a child hands its result over that found no room on the disk."""
+
 
 class BuildJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage", tag="build"):
     """Build one artifact on its parent; `step` is the node of the step named `name`."""

@@ -16,14 +16,16 @@ from pathlib import Path
 
 import msgspec
 
+from bench.files import remove_leftovers, write_at_once
 from bench.machine.git import state
 from bench.machine.hardware import versions
 from bench.measures.measure import Progress
-from bench.records import file as record_file
+from bench.records import unplaced
 from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import jobs
 from bench.sweep.cell import Cell
 from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result
+from bench.terminal import say
 from variants.artifact import Artifact
 from variants.child import start
 from variants.errors import UserError
@@ -45,8 +47,10 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
     seconds: dict[str, float] = {}
     lineage: tuple[Made, ...] = ()
     result, error = Result(), None
+    damaged: list[str] = []
     try:
-        _build(cell, progress)
+        _prepare(cell)
+        _build(cell, progress, damaged)
         built = time.monotonic()
         seconds["build"] = round(built - started, 2)
         lineage = _lineage(cell)
@@ -55,7 +59,7 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
     except StageError as failure:
         result, error = failure.partial, failure.error
     except Exception as unforeseen:  # whatever it is, it costs this cell and not the sweep
-        error = _unforeseen(unforeseen)
+        error = _unforeseen(cell, unforeseen)
     seconds["total"] = round(time.monotonic() - started, 2)
     record = Record(
         schema=SCHEMA,
@@ -75,22 +79,35 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
         session=result.session,
         measures=result.measures,
         canary=result.canary,
-        warnings=(*_warnings(lineage, result), *moved(cell)),
+        warnings=(*damaged, *_warnings(lineage, result), *moved(cell)),
         error=error,
     )
     try:
-        record_file.write(record, cell.record_path)
+        note = unplaced.write(record, cell.record_path, cell.kept_path)
     except ValueError as bad:  # a number that JSON cannot express: the cell failed, and that is a record too
-        record = msgspec.structs.replace(record, status="failed", error=_unforeseen(bad), measures={})
-        record_file.write(record, cell.record_path)
+        record = msgspec.structs.replace(record, status="failed", error=_unforeseen(cell, bad), measures={})
+        note = unplaced.write(record, cell.record_path, cell.kept_path)
+    if note:
+        say(note, lead="note ")
     return record
 
 
-def _build(cell: Cell, progress: Progress) -> None:
+def _prepare(cell: Cell) -> None:
+    """Make the cache, and remove what a killed run was writing where this cell writes."""
+    cell.cache.create()
+    for folder in (cell.record_path.parent, cell.cache.scores(cell.fingerprint), _folder(cell)):
+        remove_leftovers(folder)
+
+
+def _build(cell: Cell, progress: Progress, damaged: list[str]) -> None:
+    """Build what is missing; add to `damaged` what is built again because its files were changed."""
     for chain in cell.chains:
         parent: str | None = None
         for planned in chain:
-            if cell.cache.find(planned.fingerprint) is None:
+            why = cell.cache.why_to_build(planned.fingerprint)
+            if why:
+                damaged.append(f"step {planned.name}: damaged in the cache, and built again: {why}")
+            if why is not None:
                 label = _label(cell, planned.name)
                 job = BuildJob(
                     name=planned.name,
@@ -137,24 +154,27 @@ def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progres
     folder = _folder(cell)
     folder.mkdir(parents=True, exist_ok=True)
     job_file, out, log = folder / f"{label}.job.json", Path(job.out), folder / f"{label}.log"
-    job_file.write_bytes(jobs.encode(job))
+    write_at_once(job_file, jobs.encode(job))
     out.unlink(missing_ok=True)
     with log.open("w") as stream:
         command = [sys.executable, "-m", "bench.sweep.worker", str(job_file)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT, **start())
         assert child.stdout is not None
+        handed_over: Result | None = None
         try:
             for line in child.stdout:
-                _forward(line, progress)
+                handed_over = _forward(line, progress) or handed_over
             code = child.wait()
         except BaseException:
             child.kill()
             child.wait()
             raise
-    result = msgspec.json.decode(out.read_bytes(), type=Result) if out.exists() else Result()
+    if handed_over is None:
+        handed_over = msgspec.json.decode(out.read_bytes(), type=Result) if out.exists() else Result()
+    result = handed_over
     if code == 0 and result.done:
         return result
-    failure = result.error or ChildError("ChildDied", died(code))
+    failure = result.error or ChildError("ChildDied", cell.cache.no_room() or died(code))
     error = CellError(
         stage="build" if isinstance(job, BuildJob) else "measure",
         message=failure.message,
@@ -167,8 +187,8 @@ def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progres
     raise StageError(error, result)
 
 
-def _unforeseen(error: Exception) -> CellError:
-    message = (str(error).splitlines() or [""])[0] or type(error).__name__
+def _unforeseen(cell: Cell, error: Exception) -> CellError:
+    message = cell.cache.no_room(error) or (str(error).splitlines() or [""])[0] or type(error).__name__
     return CellError(
         stage="sweep",
         message=message,
@@ -191,12 +211,16 @@ def died(code: int) -> str:
     return f"the child died of {name} ({hint.get(name, 'a signal')}); see its log"
 
 
-def _forward(line: str, progress: Progress) -> None:
+def _forward(line: str, progress: Progress) -> Result | None:
+    """Hand a progress report on; return the result where a child had no room to write it."""
     try:
+        if line.startswith(jobs.HANDED_OVER):
+            return msgspec.json.decode(line.removeprefix(jobs.HANDED_OVER), type=Result)
         what, done, total = json.loads(line)
+        progress(str(what), int(done), int(total))
     except (ValueError, TypeError):  # a library that prints to standard output is no progress
-        return
-    progress(str(what), int(done), int(total))
+        pass
+    return None
 
 
 def _shown(path: str) -> str:
@@ -221,8 +245,7 @@ def _stated(cell: Cell) -> Config:
 
 
 def _lineage(cell: Cell) -> tuple[Made, ...]:
-    artifact = cell.cache.find(cell.fingerprint)
-    assert artifact is not None
+    artifact = cell.cache.open(cell.fingerprint)
     return tuple(_made(planned.name, built) for planned, built in zip(cell.chain, artifact.lineage(), strict=True))
 
 

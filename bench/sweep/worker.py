@@ -12,12 +12,14 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from bench.files import write_at_once
 from bench.machine.lock import held, machine_lock
-from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result, decode
+from bench.sweep.jobs import HANDED_OVER, BuildJob, ChildError, Job, MeasureJob, Result, decode
 from variants.build import build
 from variants.cache import Cache
 from variants.configure import configure
@@ -40,20 +42,24 @@ def main(job_file: str) -> int:
                 _measure(job, result)
         result.done = True
     except Exception as error:
-        traceback.print_exc()
-        result.error = ChildError(
-            type(error).__name__,
-            (str(error).splitlines() or [""])[0] or type(error).__name__,
-            "" if isinstance(error, UserError) else traceback.format_exc(),
-        )
-    _save(job, result)
+        with suppress(OSError):  # the log may lie on a full disk
+            traceback.print_exc()
+        result.error = _described(error, Cache(Path(job.cache)))
+    _hand_over(job, result)
     return 1 if result.error else 0
+
+
+def _described(error: Exception, cache: Cache) -> ChildError:
+    if full := cache.no_room(error):
+        return ChildError(UserError.__name__, full)
+    message = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return ChildError(type(error).__name__, message, "" if isinstance(error, UserError) else traceback.format_exc())
 
 
 def _build(job: BuildJob) -> None:
     cache = Cache(Path(job.cache))
     step = configure(job.step, f"steps.{job.name}")
-    parent = cache.find(job.parent) if job.parent else None
+    parent = cache.open(job.parent) if job.parent else None
     progress(f"building {job.name}", 0, 1)
     build(cache, Planned(job.name, step, job.fingerprint, job.step), parent, job.device)
 
@@ -64,8 +70,7 @@ def _measure(job: MeasureJob, result: Result) -> None:
     from bench.runtimes.session import Runtime
 
     cache = Cache(Path(job.cache))
-    artifact = cache.find(job.fingerprint)
-    assert artifact is not None
+    artifact = cache.open(job.fingerprint)
     measures: dict[str, Measure] = {name: configure(node, name) for name, node in job.measures.items()}
     runtime: Runtime = configure(job.runtime, "runtime")
     before = canary()
@@ -75,10 +80,11 @@ def _measure(job: MeasureJob, result: Result) -> None:
     session = runtime.open(artifact, job.device)
     result.session = {**session.facts, "open_seconds": round(time.monotonic() - started, 3)}
     for name, measure in measures.items():
-        references = {label: cache.find(fingerprint) for label, fingerprint in job.references.get(name, {}).items()}
-        subject = Subject(artifact, session, {label: reference for label, reference in references.items() if reference})
+        references = {label: cache.open(fingerprint) for label, fingerprint in job.references.get(name, {}).items()}
+        subject = Subject(artifact, session, references)
         result.measures[name] = _finite(name, measure.measure(subject, job.round, progress))
-        _save(job, result)
+        with suppress(OSError):  # it is for a kill in the next measure; a full disk need not end this one
+            _save(job, result)
     result.canary = {"before": before, "after": canary()}
 
 
@@ -90,11 +96,16 @@ def _finite(name: str, values: Mapping[str, object]) -> msgspec.Raw:
         raise RuntimeError(f"{name}: a value is no finite number ({error})") from None
 
 
+def _hand_over(job: Job, result: Result) -> None:
+    """Write the result, or print it for the parent where the disk has no room for it."""
+    try:
+        _save(job, result)
+    except OSError:
+        print(f"{HANDED_OVER}{msgspec.json.encode(result).decode()}", flush=True)
+
+
 def _save(job: Job, result: Result) -> None:
-    out = Path(job.out)
-    temporary = out.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.encode(result))
-    temporary.replace(out)
+    write_at_once(Path(job.out), msgspec.json.encode(result))
 
 
 def progress(what: str, done: int, total: int) -> None:

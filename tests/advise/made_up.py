@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.advise.advice import Advice, advise
 from bench.advise.requirements import requirements_of
-from bench.records.file import decode
+from bench.records.file import decode, sealed
 from bench.records.questions import Questions
 from bench.selftest import raw_values, records
 from bench.summary.rows import Summary
@@ -75,7 +74,7 @@ def summary_of(
         for name, variant in variants.items():
             record = _record(name, variant, number, requests // rounds, questions, per)
             record["config"]["measures"]["accuracy"]["limit"] = limit
-            made.append(decode(json.dumps(record).encode()))
+            made.append(decode(sealed(record).encode()))
     roles = Questions(general_task="general", domain_task=domain)
     return summarize(made, {"embedded": roles})
 

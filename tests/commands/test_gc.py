@@ -22,6 +22,7 @@ class ScratchCache:
 
     def __init__(self, root: Path) -> None:
         self.root, self.results = root / "cache", root / "results"
+        Cache(self.root).create()
         source, kept, child, lost = (letter * 64 for letter in "abcd")
         for name, parent in ((source, None), (kept, source), (child, kept), (lost, None)):
             self.add(name, {"parent": parent, "step": {"name": f"step-{name[0]}"}})
@@ -32,7 +33,7 @@ class ScratchCache:
     def add(self, name: str, manifest: dict[str, object]) -> Path:
         folder = self.root / "artifacts" / name
         folder.mkdir(parents=True)
-        (folder / "artifact.json").write_text(json.dumps(manifest))
+        (folder / "artifact.json").write_text(json.dumps({"fingerprint": name, **manifest}))
         (folder / "weights.gguf").write_bytes(bytes(1000))
         return folder
 
@@ -72,7 +73,7 @@ def test_gc_frees_kept_scores_with_their_artifact_and_counts_their_bytes(cache: 
     for letter in "bdf":  # of an artifact that is named, of one that is not, and of one that is gone
         scores = cache.root / "scores" / (64 * letter)
         scores.mkdir(parents=True)
-        (scores / "chunk.npy").write_bytes(bytes(50))
+        (scores / f"{64 * '0'}.npy").write_bytes(bytes(50))
     assert cache.gc("--yes") == 0
     assert [path.name[0] for path in (cache.root / "scores").iterdir()] == ["b"]
     output = capsys.readouterr().out
@@ -126,3 +127,101 @@ def test_gc_without_a_folder_of_records_is_a_mistake(cache: ScratchCache, capsys
     assert main(["gc", "--yes", "--cache", str(cache.root), "--results", str(cache.results / "typo")]) == 2
     assert "no folder" in capsys.readouterr().err
     assert len(find_garbage(Cache(cache.root), cache.results)) == 2
+
+
+def test_gc_removes_only_what_this_tool_made(cache: ScratchCache, tmp_path: Path, capsys: Capture) -> None:
+    artifacts, scores = cache.root / "artifacts", cache.root / "scores"
+    (tmp_path / "elsewhere").mkdir()
+    mine = [
+        artifacts / "thesis" / "chapter1.tex",
+        artifacts / (64 * "f") / "no manifest.txt",
+        artifacts / (64 * "9") / "artifact.json",
+        artifacts / f".{64 * 'e'}.backup" / "weights.gguf",
+        scores / (64 * "e") / "notes.txt",
+        scores / "mine" / f"{64 * '0'}.npy",
+        tmp_path / "elsewhere" / "artifact.json",
+        cache.results / "report" / ".hidden.markdown",
+        cache.root / "jobs" / "sweep" / "todo.txt",
+    ]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"fingerprint": "e" * 64, "step": {"name": "x"}}))
+    for link in (artifacts / (64 * "e"), artifacts / f".{64 * 'e'}.7", scores / (64 * "8")):
+        link.symlink_to(tmp_path / "elsewhere")
+    (artifacts / (64 * "c") / "link").symlink_to(tmp_path / "elsewhere")
+    assert cache.gc("--yes") == 0
+    assert "removed 2 folders" in capsys.readouterr().out
+    assert all(path.exists() for path in mine)
+
+
+@pytest.mark.parametrize("tag", [None, "Signature: 8a477f597d28d172789f06886806bc55\n# made by cargo\n"])
+def test_gc_removes_nothing_from_a_folder_that_is_not_marked_as_its_cache(
+    cache: ScratchCache, capsys: Capture, tag: str | None
+) -> None:
+    (cache.root / "CACHEDIR.TAG").unlink()
+    if tag:
+        (cache.root / "CACHEDIR.TAG").write_text(tag)
+    assert cache.gc("--yes") == 2
+    assert "is not marked as a cache of this tool" in capsys.readouterr().err
+    assert cache.names() == "abcd"
+
+
+def test_a_folder_is_marked_as_a_cache_unless_something_else_is_in_it(tmp_path: Path) -> None:
+    for name, content, marked in (
+        ("new", (), True),
+        ("of an older version", ("artifacts", "scores", "jobs", "hydra", "lm-eval-0.4.9-tasks.json"), True),
+        ("home", ("artifacts", "Documents"), False),
+    ):
+        for entry in content:
+            (tmp_path / name / entry).mkdir(parents=True)
+        Cache(tmp_path / name).create()
+        assert Cache(tmp_path / name).is_marked is marked
+        assert (tmp_path / name / "CACHEDIR.TAG").exists() is marked
+
+
+def test_gc_lists_and_removes_what_ended_and_killed_runs_left(cache: ScratchCache, capsys: Capture) -> None:
+    failed = records.failed("q8", 0)
+    failed["error"]["log"] = ".cache/jobs/sweep/q8.r0.measure.0123abcd.log"
+    failed["error"]["reproduce"] = "python -m bench.sweep.worker .cache/jobs/sweep/q8.r0.measure.0123abcd.job.json"
+    folder = records.write(cache.results, failed).parent
+    jobs = cache.root / "jobs" / "sweep"
+    jobs.mkdir(parents=True)
+    needed = [jobs / f"q8.r0.measure.0123abcd.{end}" for end in ("log", "job.json")]
+    old = [
+        *(jobs / f"base.r0.q4.4567abcd.{end}" for end in ("log", "job.json", "out.json")),
+        *(cache.root / "jobs" / f"{64 * '7'}.{end}" for end in ("lock", "holder")),
+        cache.root / "artifacts" / f"{64 * '6'}.lock",
+        jobs / ".base.r0.q4.4567abcd.out.json.abcd1234.tmp",
+        folder / ".q4.r0.json.abcd1234.tmp",
+        folder / ".q4.r1.json.abcd_234",
+    ]
+    for path in (*needed, *old):
+        path.write_text("x")
+    assert cache.gc() == 0
+    listed = capsys.readouterr().out
+    for line in ("4 bytes  job files      4 files", "2 bytes  locks          2 files", "cut-off writes 3 files"):
+        assert line in listed
+    assert all(path.exists() for path in old)
+    assert cache.gc("--yes") == 0
+    assert "removed 3 files of cut-off writes" in capsys.readouterr().out
+    assert [path for path in old if path.exists()] == []
+    assert all(path.exists() for path in needed)
+
+
+def test_gc_keeps_what_a_record_names_that_waits_in_the_cache(cache: ScratchCache) -> None:
+    waiting = Cache(cache.root).unplaced(cache.results) / cache.record.relative_to(cache.results)
+    waiting.parent.mkdir(parents=True)
+    cache.record.rename(waiting)
+    assert cache.gc("--yes") == 0
+    assert cache.names() == "ab"
+
+
+def test_gc_is_not_stopped_by_odd_files_or_by_artifacts_that_descend_from_each_other(
+    cache: ScratchCache, capsys: Capture
+) -> None:
+    os.mkfifo(cache.results / "pipe.json")
+    (cache.results / "device.json").symlink_to("/dev/zero")
+    for name, parent in (("e", "f"), ("f", "e")):
+        cache.add(64 * name, {"parent": 64 * parent, "step": {"name": "circle"}})
+    assert cache.gc("--yes") == 0
+    assert cache.names() == "ab"

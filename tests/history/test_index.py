@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.records import store
+from bench.records.file import sealed
 from bench.report.history_csv import comma_separated
 from tests.branch import Branch
 
@@ -38,7 +39,7 @@ def test_the_index_reads_a_commit_again_only_where_a_record_changed(
     content = json.loads(path.read_text())
     content.pop("sha256", None)
     content["measures"]["size"]["size_bytes"] += 1
-    path.write_text(json.dumps(content))
+    path.write_text(sealed(content))
     assert [point.value.value for point in branch.series("size_bytes").points] == [2_300_000, 2_300_001, 2_300_000]
     assert opened == [branch.shas[1][:12]]
     for gone in branch.files(2):

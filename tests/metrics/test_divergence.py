@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -10,7 +9,7 @@ import pytest
 
 from bench.metrics.catalogue import metrics_of
 from bench.metrics.divergence import windows_of
-from bench.records.file import decode
+from bench.records.file import decode, sealed
 from bench.records.values import Divergence
 from bench.selftest import raw_values, records
 from bench.stats.estimates import Estimate
@@ -20,7 +19,7 @@ def diverged(measured: dict[str, Any]) -> dict[str, Estimate]:
     """Return what the metrics make of a divergence, by name."""
     content = records.record("q4")
     content["measures"] = {"divergence": measured}
-    rounds = [decode(json.dumps(content).encode())]
+    rounds = [decode(sealed(content).encode())]
     return {metric.name: value for metric in metrics_of(rounds) if (value := metric.value(rounds))}
 
 
@@ -66,7 +65,7 @@ def test_a_value_from_the_parent_that_is_not_finite_leaves_the_distance_from_the
     assert "kl_mean" in values
     assert "parent_kl_mean" not in values
     content = records.record("q4") | {"measures": {"divergence": {**fields, **broken}}}
-    counts = {m.name: m.not_finite([decode(json.dumps(content).encode())]) for m in metrics_of([]) if m.not_finite}
+    counts = {m.name: m.not_finite([decode(sealed(content).encode())]) for m in metrics_of([]) if m.not_finite}
     assert (counts["kl_mean"], counts["parent_kl_mean"]) == (0, 1)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from bench.records.file import decode, record_path, write
+from bench.records.file import decode, record_path, sealed, write
 from bench.records.selection import Selection, Wanted, select
 from bench.records.store import read
 from bench.records.types import Record
 
 
 def typed(content: dict[str, Any]) -> Record:
-    return decode(json.dumps(content).encode())
+    return decode(sealed(content).encode())
 
 
 def written(results: Path, content: dict[str, Any]) -> Path:

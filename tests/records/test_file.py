@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 import bench
-from bench.records.file import MIGRATIONS
+from bench.records.file import MIGRATIONS, seal, sealed
 from bench.records.store import read
 from bench.records.values import LATENCIES
 from bench.selftest import raw_values, records
@@ -78,7 +77,7 @@ def diverged(**other: Any) -> dict[str, Any]:
 def test_a_file_that_is_no_record_is_named_and_left_out(tmp_path: Path, change: dict[str, Any], why: str) -> None:
     good = records.write(tmp_path, records.record("base"))
     bad = good.with_name("q4.r0.json")
-    bad.write_text(json.dumps({**records.record("q4"), **change}))
+    bad.write_text(sealed({**records.record("q4"), **change}))
     sound, left_out = read(tmp_path)
     assert [record.variant for record in sound] == ["base"]
     assert len(left_out) == 1
@@ -104,7 +103,8 @@ def test_a_record_cut_short_is_left_out(tmp_path: Path) -> None:
 )
 def test_a_number_that_is_none_is_named_and_left_out(tmp_path: Path, number: str, why: str) -> None:
     path = records.write(tmp_path, records.record("q4"))
-    path.write_text(re.sub(r'"ttft_ms": \[[^,]*', f'"ttft_ms": [{number}', path.read_text()))
+    text = re.sub(r'"ttft_ms": \[[^,]*', f'"ttft_ms": [{number}', path.read_text())
+    path.write_text(seal("{\n" + text.split("\n", 2)[2]))  # whoever wrote it sealed it too
     assert why_left_out(tmp_path) == why
 
 
@@ -131,7 +131,7 @@ def test_older_schemas_are_migrated_by_explicit_code_and_refused_without_it(
 ) -> None:
     content = {**records.record("q4"), "schema": 0}
     content["name"] = content.pop("variant")
-    records.write(tmp_path, {**content, "variant": "q4"}).write_text(json.dumps(content))
+    records.write(tmp_path, {**content, "variant": "q4"}).write_text(sealed(content))
     assert why_left_out(tmp_path) == "schema 0 is unknown, this version reads 1"
 
     def named(data: dict[str, Any]) -> dict[str, Any]:

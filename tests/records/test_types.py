@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from bench.records import file
-from bench.records.file import decode
+from bench.records.file import decode, sealed
 from bench.records.store import read
 from bench.selftest import raw_values, records
 from bench.summary.family import family_of
@@ -37,14 +36,14 @@ def test_the_role_of_a_step_in_an_old_record_follows_from_its_class(name: str, t
     content = records.record("base")
     content["config"] |= {"variant": {"name": "x", "steps": [name], "runtime": "llamacpp"}}
     content["config"]["steps"] = {name: {"_target_": target}}
-    assert decode(json.dumps(content).encode()).roles == (role,)
+    assert decode(sealed(content).encode()).roles == (role,)
 
 
 def test_a_role_that_is_stated_is_believed() -> None:
     content = records.record("base")
     stated = {"name": "x", "steps": ["lora"], "runtime": "llamacpp", "roles": ["quantize"]}
     content["config"] |= {"variant": stated, "steps": {"lora": {"_target_": "variants.steps.lora.Lora"}}}
-    assert decode(json.dumps(content).encode()).roles == ("quantize",)
+    assert decode(sealed(content).encode()).roles == ("quantize",)
 
 
 def test_an_unknown_key_stays_in_the_file_and_is_ignored(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
+from bench.records.file import sealed
 from bench.selftest import records, repository
 
 VARIANTS = {name: records.VARIANTS[name] for name in ("base", "q4", "finetuned", "finetuned-q4")}
@@ -36,7 +37,7 @@ def results(tmp_path: Path) -> Path:
         if content["variant"] == "finetuned-q4":
             fields = records.failed("finetuned-q4", content["round"])
             content |= {key: fields[key] for key in ("status", "measures", "lineage", "artifact", "session", "error")}
-        path.write_text(json.dumps(content))
+        path.write_text(sealed(content))
     return folder
 
 

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.files import write_sealed
 from bench.machine.hardware import versions
 from bench.runtimes.forest import Block, Forest, Limits, Request
 from bench.runtimes.llamacpp import LlamaCpp
 from bench.runtimes.session import Runtime, Session
 from bench.scoring.scorer import Scorer
 from tests.scoring.conftest import LLAMACPP, TRANSFORMERS
-from variants.artifact import Artifact
+from variants.artifact import Artifact, File
 
 TOKENS = st.lists(st.integers(3, 9), min_size=1, max_size=12)
 
@@ -98,10 +99,15 @@ def test_kept_scores_belong_to_one_artifact_and_a_broken_file_is_done_again(
     scorer._kept = tmp_path
     before, _ = scorer.score([Request([1, 2, 3], [4])])
     (file,) = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:50])
-    after, _ = scorer.score([Request([1, 2, 3], [4])])
-    assert after == before
+    for damaged in (file.read_bytes()[:50], file.read_bytes()[:-1] + b"?"):
+        file.write_bytes(damaged)
+        after, _ = scorer.score([Request([1, 2, 3], [4])])
+        assert after == before
     assert len(list(tmp_path.iterdir())) == 1
+    other_bytes = Scorer(session, replace(artifact, files=(File("model.gguf", 1, "0" * 64),)), lambda *_: None)
+    other_bytes._kept = tmp_path
+    other_bytes.score([Request([1, 2, 3], [4])])
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("change", [{"kv_type": "f16"}, {"n_threads": 1}, {"score_tokens_cpu": 48}, {"version": "0"}])
@@ -149,7 +155,7 @@ def test_a_completion_is_kept_and_read_back(opened: tuple[Artifact, Session], tm
     scorer._kept = tmp_path
     first = scorer.complete([1, 20, 30], 8, [])
     (file,) = tmp_path.iterdir()
-    file.write_text(first + " kept")
+    write_sealed(file, f"{first} kept".encode())
     assert scorer.complete([1, 20, 30], 8, []) == first + " kept"
     assert scorer.complete([1, 20, 30], 7, []) in first
     assert len(list(tmp_path.iterdir())) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.metrics.metric import Metric
-from bench.records.file import decode
+from bench.records.file import decode, sealed
 from bench.records.store import read
 from bench.records.types import Record
 from bench.selftest import records
@@ -28,7 +27,7 @@ def timed(variant: str, ms: Sequence[float], requests: int = 200) -> list[Record
         content = records.record(variant, number, requests=requests)
         e2e = [each * (0.99 + 0.02 * place / requests) for place in range(requests)]
         content["measures"]["latency"] |= {"e2e_ms": e2e, "tpot_ms": [one / 40 for one in e2e]}
-        made.append(decode(json.dumps(content).encode()))
+        made.append(decode(sealed(content).encode()))
     return made
 
 

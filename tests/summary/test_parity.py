@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.records.file import decode
+from bench.records.file import decode, sealed
 from bench.records.selection import Wanted, select
 from bench.records.store import read
 from bench.report.findings import Control, controls
@@ -27,7 +27,7 @@ def with_tasks(name: str, **tasks: dict[str, Any]) -> dict[str, Any]:
 
 def agreements(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Agreement]:
     """Compare two made-up records as the report compares those that it reads."""
-    sides = [[decode(json.dumps(content).encode())] for content in (one, other)]
+    sides = [[decode(sealed(content).encode())] for content in (one, other)]
     return parity.parity(*sides)
 
 
@@ -116,7 +116,7 @@ def test_scores_without_answers_that_differ_by_more_than_a_hundredth_are_not_of_
 def test_parity_that_old_records_warn_of_is_computed_again_instead() -> None:
     stored = "runtime parity: base-torch and base are the same model and pick the same answer on 395 of 400 of hr"
     content = {**records.record("base-torch"), "warnings": [stored, "step nf4: a tensor was left as it is"]}
-    assert of_steps(decode(json.dumps(content).encode())) == ["step nf4: a tensor was left as it is"]
+    assert of_steps(decode(sealed(content).encode())) == ["step nf4: a tensor was left as it is"]
 
 
 def test_parity_and_what_is_at_chance_are_not_recorded_but_computed_when_a_sweep_is_read(

@@ -97,7 +97,7 @@ def test_report_and_terminal_say_at_chance_and_count_the_cut_prompts(swept: tupl
 
 
 def kept_scores(cache: Path) -> dict[Path, tuple[bytes, int]]:
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in cache.glob("scores/*/[!.]*.npy")}
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in cache.glob("scores/*/[!.]*.sealed")}
 
 
 def test_a_sweep_killed_while_it_scores_goes_on_from_the_scores_it_kept(

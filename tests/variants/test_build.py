@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from dataclasses import dataclass
+from hashlib import sha256
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_a_damaged_artifact_is_named_and_refused(
     file.unlink()
     if damage == "truncated":
         file.write_bytes(content[:1000])
-    with pytest.raises(UserError, match=r"model\.safetensors: [\d,]+ bytes, but artifact\.json says"):
+    with pytest.raises(UserError, match=r"model\.safetensors: (1,000 bytes, but artifact\.json says|is missing)"):
         read_artifact(made.path)
 
 
@@ -131,7 +132,7 @@ def test_an_artifact_of_log_probabilities_that_an_older_version_made_still_opens
     step = {"name": "logprobs", "kind": "logprobs", "fields": {}, "tools": {}, "device": "cpu"}
     manifest = {
         **{"kind": "logprobs", "fingerprint": folder.name, "parent": None, "step": step, "notes": {}, "warnings": []},
-        "files": [{"name": "log_probabilities.safetensors", "size_bytes": 10, "sha256": "0" * 64}],
+        "files": [{"name": "log_probabilities.safetensors", "size_bytes": 10, "sha256": sha256(bytes(10)).hexdigest()}],
         **{"tensor_types": {"F16": 1}, "n_parameters": 524288, "build_seconds": 1.0, "peak_resident_bytes": 1},
     }
     (folder / "artifact.json").write_text(json.dumps(manifest))
