@@ -24,6 +24,7 @@ from bench.cli import main
 from bench.compare.lines import Asked, compare_records
 from bench.history.index import read_values
 from bench.records import listing, store
+from bench.records.file import sealed
 from bench.records.selection import Selection, Wanted, find
 from bench.records.types import Record
 from bench.report.advice.data import data_of
@@ -35,6 +36,7 @@ from bench.report.table_csv import comma_separated
 from bench.selftest import raw_values, records, repository
 from bench.summary.summarize import summarize
 from bench.sweep.time_left import learned
+from variants.cache import Cache
 
 EXAMPLES = int(os.environ.get("HOSTILE_RECORDS", "90"))
 At = tuple[str | int, ...]
@@ -135,7 +137,7 @@ def write(results: Path, content: dict[str, Any]) -> None:
     if of_place[0] == of_place[1]:
         records.write(results, content)
     else:
-        (results / PLACE / "q4.r0.json").write_text(json.dumps(content), encoding="utf-8")
+        (results / PLACE / "q4.r0.json").write_text(sealed(content), encoding="utf-8")
 
 
 def print_everything(results: Path, sound: list[Record]) -> None:
@@ -253,5 +255,6 @@ def test_garbage_is_found_where_odd_files_lie_among_the_records(
     folder.mkdir(parents=True)
     for name in ("a pipe", "a folder", "a link to a device", "binary"):
         ODD[name](folder / f"{name}.r0.json")
+    Cache(tmp_path / "empty").create()
     typed = ("gc", "--results", str(tmp_path / "results"), "--cache", str(tmp_path / "empty"))
     assert main([*typed]) == 0, capsys.readouterr().err
