@@ -148,7 +148,7 @@ def _records(cache: Cache, results: Path) -> Iterator[tuple[Path, bytes]]:
     for folder in (results, cache.unplaced(results)):
         for path in folder.rglob("*.json"):
             try:
-                if stat.S_ISREG(path.stat().st_mode):
+                if path.is_file():  # no pipe, device or dangling link
                     yield path, path.read_bytes()
             except OSError as error:
                 raise UserError(
