@@ -149,7 +149,6 @@ def make_cell(settings: Settings) -> Cell:
     for measure in measures.values():
         if isinstance(measure, Checks):
             measure.check(settings.model_folder)
-    _check_steps(chain, settings.model_folder)
     compared = {name: measure for name, measure in measures.items() if isinstance(measure, Compares)}
     references = {name: _references(name, measure, chain, settings, device) for name, measure in compared.items()}
     checkout = msgspec.convert(asdict(commit()), Commit)
@@ -164,16 +163,6 @@ def make_cell(settings: Settings) -> Cell:
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
     here = msgspec.convert(asdict(machine()), Machine)
     return Cell(settings, runtime, chain, references, device, measures, checkout, here, key)
-
-
-def _check_steps(chain: Sequence[Planned], model: Path) -> None:
-    """Raise UserError for a step that does not work with the model in this folder."""
-    for planned in chain:
-        if isinstance(planned.step, Checks):
-            try:
-                planned.step.check(model)
-            except UserError as error:
-                raise UserError(f"steps.{planned.name}.{error}") from None
 
 
 def _runtime(settings: Settings) -> Runtime:

@@ -27,7 +27,7 @@ from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import hub_cache, why_not_writable
-from variants.step import ChecksModel
+from variants.step import ChecksModel, fields_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -164,9 +164,13 @@ def check_room(cells: Sequence[Cell]) -> None:
 
 def check_model(cells: Sequence[Cell]) -> None:
     """Raise UserError where a step that is still to run cannot use the model."""
-    for step in dict.fromkeys(planned.step for planned in to_build(cells).values()):
+    for step, name in {planned.step: planned.name for planned in to_build(cells).values()}.items():
         if isinstance(step, ChecksModel):
-            step.check(cells[0].settings.model_folder, cells[0].device)
+            try:
+                step.check(cells[0].settings.model_folder, cells[0].device)
+            except UserError as error:
+                own = str(error).partition(":")[0] in fields_of(step)
+                raise UserError(f"steps.{name}.{error}" if own else str(error)) from None
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:

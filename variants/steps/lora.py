@@ -91,7 +91,7 @@ class Lora:
             if path:
                 read_rows(resolve(path))
 
-    def check(self, model: Path) -> None:
+    def check(self, model: Path, device: str) -> None:
         """Raise UserError for a name of `target_modules` that is no linear module of the model in this folder."""
         if self._targets() != [ALL_LINEAR]:
             check_targets(self._targets(), model)
