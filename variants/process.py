@@ -7,10 +7,7 @@ import math
 import os
 import resource
 import signal
-import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
@@ -53,16 +50,6 @@ def die_with_parent() -> None:
     """Have the kernel end this process with its parent: nothing of a killed sweep runs on beside the next."""
     if sys.platform == "linux":
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def end_group(leader: subprocess.Popen[bytes]) -> None:
-    """Kill the process group that a child leads, and wait until all of it is gone: it may still write somewhere."""
-    with suppress(OSError):
-        os.killpg(leader.pid, signal.SIGKILL)
-        leader.wait()
-        for _ in range(100):  # where nothing reaps orphans the group never ends
-            os.killpg(leader.pid, 0)
-            time.sleep(0.05)
 
 
 def available_bytes() -> int:

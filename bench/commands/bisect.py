@@ -21,6 +21,7 @@ from bench.commands.arguments import check_task
 from bench.commands.worktree import worktree
 from bench.compare.verdict import VerdictLine
 from bench.machine.git import commit_of, run_git, shallow_note, subject_of
+from bench.machine.group import end_group
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric
 from bench.records.revision import short
@@ -31,7 +32,6 @@ from variants.child import start
 from variants.configure import similar
 from variants.errors import UserError
 from variants.paths import ROOT
-from variants.process import end_group
 
 GOOD, BAD, SKIP = "good", "bad", "skip"
 """A commit is skipped where it cannot be built, measured or compared."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.machine.files import CODE, Content, Kind, content_of, is_code, is_record, written_by_sweeps
+from bench.machine.group import end_group
 from variants.errors import UserError
-from variants.process import end_group
 
 OVERRIDES = (
     *("core.fsmonitor=false", "core.untrackedCache=false", "core.hooksPath=/dev/null"),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,13 +165,19 @@ def check_room(cells: Sequence[Cell]) -> None:
 
 def check_model(cells: Sequence[Cell]) -> None:
     """Raise UserError where a step that is still to run cannot use the model."""
-    for step, name in {planned.step: planned.name for planned in to_build(cells).values()}.items():
-        if isinstance(step, ChecksModel):
-            try:
-                step.check(cells[0].settings.model_folder, cells[0].device)
-            except UserError as error:
-                own = str(error).partition(":")[0] in fields_of(step)
-                raise UserError(f"steps.{name}.{error}" if own else str(error)) from None
+    planned = to_build(cells).values()
+    for step, name in {one.step: one.name for one in planned if isinstance(one.step, ChecksModel)}.items():
+        try:
+            _check(step, cells[0].chain[0].fingerprint, cells[0].settings.model_folder, cells[0].device)
+        except UserError as error:
+            own = str(error).partition(":")[0] in fields_of(step)
+            raise UserError(f"steps.{name}.{error}" if own else str(error)) from None
+
+
+@cache
+def _check(step: ChecksModel, source: str, folder: Path, device: str) -> None:
+    """Check a step once in this process for the same content (`source`, its fingerprint): it takes seconds."""
+    step.check(folder, device)
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:

@@ -27,7 +27,7 @@ MOST_ROUNDS = 100
 ALLOWED = {"suite.rounds": f"a whole number from 1 to {MOST_ROUNDS}"}
 """What a key allows, where its type alone says too little."""
 _TROUBLE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>[^`]*)`)?$", re.DOTALL)
-_EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? [<>]=? [\d.]+)?")
+_EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? [<>]=? [\d.e+-]+)?")
 
 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):

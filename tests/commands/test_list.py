@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.cli import main
+from bench.records.file import seal
 from bench.selftest import records, repository
 from tests.checkout import Checkout, failing
 
@@ -54,12 +55,21 @@ def test_list_shows_the_newest_commits_and_counts_the_rest(tmp_path: Path, capsy
     assert all(sha[:12] in capsys.readouterr().out for sha in shas[:1])
 
 
+def resealed(text: str) -> str:
+    first, _, rest = text.partition("\n")
+    return seal(f"{first}\n{rest.partition(chr(10))[2]}")
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint", "at_once"),
     [
         (lambda text: text[:-50], "not JSON, perhaps cut short", True),
-        (lambda text: text.replace('"schema": 1', '"schema": 7'), "schema 7 is unknown", True),
-        (lambda text: text.replace('"id": "test-cpu-2c"', '"id": "other"'), "machine: the record says other", True),
+        (lambda text: resealed(text.replace('"schema": 1', '"schema": 7')), "schema 7 is unknown", True),
+        (
+            lambda text: resealed(text.replace('"id": "test-cpu-2c"', '"id": "other"')),
+            "machine: the record says other",
+            True,
+        ),
         (lambda text: text.replace('"e2e_ms": [', '"e2e_ms": [NaN, '), "NaN is no number", False),
     ],
 )

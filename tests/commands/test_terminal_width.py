@@ -19,6 +19,7 @@ from rich.cells import cell_len
 from bench.cli import EXAMPLES
 from bench.records.listing import folders
 from tests.sweep.conftest import arguments
+from variants.cache import Cache
 from variants.paths import ROOT
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
@@ -80,6 +81,7 @@ NAMES = [name for name, _, _ in verbs(Path())]
 
 @pytest.mark.parametrize("name", [name for name, _, _ in verbs(Path())])
 def test_a_verb_fits_the_terminal_and_cuts_no_word(tmp_path: Path, name: str) -> None:
+    Cache(tmp_path / "cache").create()
     typed, rc = next((typed, rc) for verb, typed, rc in verbs(tmp_path) if verb == name)
     wide = bench(WIDE, *typed, rc=rc)
     for columns in WIDTHS:

@@ -157,7 +157,7 @@ def test_a_text_file_takes_the_place_of_the_tasks(tmp_path: Path, tiny_model: Pa
 def test_what_cannot_be_measured_is_refused_in_one_line(
     typed: str, complaint: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = [f"results_dir={tmp_path}", f"cache_dir={tmp_path}", f"model={tiny_model}", "variant=base"]
+    places = [f"results_dir={tmp_path}/results", f"cache_dir={tmp_path}/cache", f"model={tiny_model}", "variant=base"]
     assert main(["run", *places, typed]) == 2
     assert complaint in capsys.readouterr().err
-    assert not list(tmp_path.glob("*/*/*.r*.json"))
+    assert not list(tmp_path.glob("results/*/*/*.r*.json"))

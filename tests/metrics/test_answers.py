@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import msgspec
@@ -22,7 +21,7 @@ from bench.metrics.answers import (
 )
 from bench.metrics.chance import chance_level, guessing
 from bench.metrics.metric import difference, identity_of
-from bench.records.file import decode
+from bench.records.file import decode, sealed
 from bench.records.values import Answers, Tokenizer
 from bench.selftest import raw_values, records
 from tests.metrics.conftest import choices, valued
@@ -129,5 +128,5 @@ def test_a_date_that_a_template_writes_is_part_of_what_is_compared() -> None:
     contents = [records.record("base") for _ in range(2)]
     for content, date in zip(contents, ("2024-07-26", "2026-11-25"), strict=True):
         content["measures"]["accuracy"]["hr"]["template_date"] = date
-    sides = [identity_of(ACCURACY.of("hr"), [decode(json.dumps(content).encode())]) for content in contents]
+    sides = [identity_of(ACCURACY.of("hr"), [decode(sealed(content).encode())]) for content in contents]
     assert difference(*sides) == "hr template date: 2024-07-26 / 2026-11-25"

@@ -138,7 +138,9 @@ def test_the_article_is_quoted_as_a_claim_beside_what_was_measured(report: Repor
     lines = text.splitlines()
     place = next(i for i, line in enumerate(lines) if line.startswith("| Quantize only (q4) | 2.30 MB |"))
     assert lines[place].endswith("| not measured |")
-    assert lines[place + 1] == "| *Article (Quantize only)* | *6.5 GB* | *20* | *59 %* | *$0.05 per user and month* |"
+    assert (
+        lines[place + 1] == "| *Article (Quantize only)* | *6.5 GB* | *20* | *59 %* | *&#36;0.05 per user and month* |"
+    )
     assert "not measured here" in text
 
 

@@ -24,7 +24,7 @@ def test_a_text_that_is_not_utf8_is_refused_before_anything_is_built(
     text = tmp_path / "own.txt"
     text.write_bytes(b"plain " + "café".encode("latin-1"))
     assert main(["run", "suite=smoke", "suite.measures=[divergence]", f"divergence.text={text}"]) == 2
-    assert "own.txt, allowed: UTF-8, which it is not from byte 9 on" in capsys.readouterr().err
+    assert "own.txt:1: not UTF-8 at byte 9; save it as UTF-8" in capsys.readouterr().err
 
 
 def test_a_text_that_is_too_short_says_what_to_do(

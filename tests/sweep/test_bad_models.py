@@ -70,16 +70,6 @@ def test_a_missing_shard_is_named(refused: Run, tiny_model: Path, tmp_path: Path
     assert "shard model-00002-of-00002.safetensors" in refused(model=model)
 
 
-def test_a_gguf_in_the_cache_that_was_cut_short(
-    refused: Run, tiny_model: Path, tmp_path: Path, catalogue: dict[str, dict[str, Any]]
-) -> None:
-    gguf = make(tmp_path / "cache", catalogue, ["source", "gguf"]).gguf()
-    gguf.write_bytes(gguf.read_bytes()[:100_000])
-    complaint = refused("variant=base")
-    assert "model.gguf: 100,000 bytes, but artifact.json says" in complaint
-    assert "run again, it will be built anew" in complaint
-
-
 def test_a_gguf_whose_content_breaks_off_is_refused_before_llamacpp_sees_it(
     tmp_path: Path, catalogue: dict[str, dict[str, Any]], cache: Path
 ) -> None:

@@ -37,7 +37,7 @@ def composed(*arguments: str) -> Settings:
         (
             "suite.questions.options.rows=[{title: a, variant: base, claim: {size_gb: 0, latency_ms: 1, "
             "quality_percent: 2}}]",
-            "suite.questions.options.rows[0].claim.size_gb: got 0, allowed: a number > 0.0",
+            "suite.questions.options.rows[0].claim.size_gb: got 0, allowed: a number >= 1e-09",
         ),
     ],
 )
