@@ -26,7 +26,7 @@ perf: $(READY)           # ratios of costs, speed of scoring, a large store, how
 	@mkdir -p .cache; .venv/bin/python -m bench.selftest 2>.cache/perf.log || { tail -5 .cache/perf.log; exit 1; }
 
 test: $(READY)           # run the tests, a process per core, eight at most
-	.venv/bin/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(ARGS)
+	.venv/bin/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)          # lint, format, types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -83,7 +83,7 @@ def _explain(error: Exception) -> None:
     elif isinstance(error, MemoryError):
         warn("out of memory: this machine has too little for this; close other programs, or ask for less")
     elif isinstance(error, OSError):
-        warn(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        warn(f"{error.filename or 'standard output, or a file that was being written'}: {error.strerror or error}")
     else:
         traceback.print_exception(error)
         warn(f"a fault of bench itself: {type(error).__name__}; please report it with the lines above")

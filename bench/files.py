@@ -83,6 +83,9 @@ def _written(path: Path, content: str | bytes, *, durable: bool) -> Iterator[Pat
                 raise OSError(errno.EIO, "what was written does not read back the same", str(path))
             temporary.chmod(0o644)
             yield temporary
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which file found no room
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -21,6 +21,15 @@ for variable in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[variable]  # a hook that runs the tests names its own repository: scratch commits would go there
 
 
+LONG = ("selftest", "sweep", "commands", "measures", "hostile")
+"""The folders whose files take longest, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes longest: a process that begins it last would still run when all others have ended."""
+    items.sort(key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A one-layer Llama with rows of 256, so that K-quants are K-quants."""

@@ -98,6 +98,6 @@ def check_disk(needed_bytes: int, free_bytes: int, cache: Path) -> None:
     """Raise UserError where the plan needs more than there is, with a tenth to spare."""
     if needed_bytes * 1.1 > free_bytes:
         raise UserError(
-            f"cache_dir={cache}: the plan needs {needed_bytes * 1.1 / 1e9:,.1f} GB of disk, {free_bytes / 1e9:,.1f} GB "
+            f"cache_dir={cache}: the plan needs {needed_bytes * 1.1 / 1e6:,.1f} MB of disk, {free_bytes / 1e6:,.1f} MB "
             "are free; free some, choose another cache_dir=…, or fewer variants"
         )

@@ -52,6 +52,13 @@ def die_with_parent() -> None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def take_at_most_half() -> None:
+    """Have this process get no more than half of the memory that is free now, 4 GiB at least (Linux, setrlimit(2))."""
+    if sys.platform == "linux":
+        most = max(available_bytes() // 2, 4 * 2**30)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
 def available_bytes() -> int:
     """Return the memory that this machine can still give to processes, in bytes; all of it where that is not known."""
     lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []

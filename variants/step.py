@@ -64,6 +64,15 @@ class ChecksModel(Protocol):
         ...
 
 
+@runtime_checkable
+class Trains(Protocol):
+    """A step that learns from rows of questions with their answers."""
+
+    def texts(self) -> list[Path]:
+        """List the files of the rows."""
+        ...
+
+
 @dataclass(frozen=True)
 class Planned:
     """A step of a variant, its configuration, and the identity of the artifact it will make."""

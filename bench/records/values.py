@@ -92,6 +92,15 @@ class Tokenizer(Struct, frozen=True):
     starts: dict[str, list[int]] | None = None
     alone: dict[str, list[int]] | None = None
 
+    def __post_init__(self) -> None:
+        for name, stated, keys in (
+            ("example", self.example, {"text", "gguf", "hf"}),
+            ("starts", self.starts, {"gguf", "hf"}),
+            ("alone", self.alone, {"gguf", "hf"}),
+        ):
+            if stated is not None and not keys <= stated.keys():
+                raise ValueError(f"`{name}` lacks {', '.join(sorted(keys - stated.keys()))}")
+
 
 class Answers(Struct, frozen=True):
     """One task: a column entry per question, and how it was asked and scored.

@@ -163,11 +163,23 @@ def _one_sweep(selection: Selection) -> Iterable[Finding]:
         "working trees": {record.commit.tree for record in selection.records},
         "models": {record.source for record in selection.records if record.source},
         "suites": {record.config.suite for record in selection.records},
+        **_versions(selection.records),
     }
     for kind, seen in kinds.items():
         if len(seen) > 1:
             text = f"the records of this commit come from {len(seen)} different {kind}"
             yield Finding("bad", "Mixed records", f"In one table, yet {text}; run the sweep again to have one.")
+
+
+def _versions(records: Sequence[Record]) -> dict[str, set[str | None]]:
+    """Return what each package and each runtime's number of threads was: one of them may change between two runs."""
+    packages = sorted({package for record in records for package in record.versions})
+    seen = {f"versions of {package}": {record.versions.get(package) for record in records} for package in packages}
+    for record in records:
+        if record.session:
+            threads = str(record.session.get("threads"))
+            seen.setdefault(f"numbers of threads of {record.config.variant.runtime}", set()).add(threads)
+    return seen
 
 
 def _scoring(summary: Summary) -> Iterable[Finding]:
@@ -184,10 +196,20 @@ def _scoring(summary: Summary) -> Iterable[Finding]:
         if without := [row.variant for row, answers in asked if answers.without_system]:
             text = "the chat template refuses a system message, so the task's description was left out, as in lm-eval"
             yield Finding("note", f"Prompts of {task}", f"{', '.join(without)}: {text}.")
+        yield from _repeated(task, asked)
         yield from _guessing(summary.rows, task)
         yield from _cut(task, asked)
         yield from _prompts(task, asked)
         yield from _tokenizers(task, asked)
+
+
+def _repeated(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
+    """Say that a question was asked more than once: an interval takes each as one of its own."""
+    n, different = len(asked[0][1].question), len(set(asked[0][1].question))
+    if different < n:
+        text = f"{n:,} questions, of which {different:,} are different: intervals and tests count a repeated one again"
+        level: Literal["bad", "note"] = "bad" if different < 0.99 * n else "note"
+        yield Finding(level, f"Repeated questions in {task}", f"{text}, and so look surer than they are.")
 
 
 def _guessing(rows: Sequence[Row], task: str) -> Iterable[Finding]:

@@ -29,18 +29,26 @@ class Chat:
     def prompt(self, messages: Messages, generate: bool) -> str:
         """Return messages as one text, ready for an answer where `generate` says so, else within the last message.
 
-        Raises RuntimeError where the model has no template, or one that writes another text each time.
+        Raises RuntimeError where the model has no template, one that fails, or one that writes another text each time.
         """
         if self._template is None:
             raise RuntimeError("accuracy.chat_template: this model has no chat template; set it to false")
         try:
-            return self._checked(self._template, messages, generate)
+            return self._without_system_if_refused(self._template, messages, generate)
+        except TemplateError as error:
+            raise RuntimeError(
+                f"accuracy.chat_template: this model's template fails: {str(error).rstrip('.')}; set it to false"
+            ) from None
+
+    def _without_system_if_refused(self, template: str, messages: Messages, generate: bool) -> str:
+        try:
+            return self._checked(template, messages, generate)
         except TemplateError:  # as lm-eval's own model does for templates that know no system message
             without_system = [message for message in messages if message["role"] != "system"]
             if len(without_system) == len(messages):
                 raise
             self.without_system = True
-            return self._checked(self._template, without_system, generate)
+            return self._checked(template, without_system, generate)
 
     def _checked(self, template: str, messages: Messages, generate: bool) -> str:
         text, another, again = (self._render(template, messages, generate, day) for day in (TODAY, ANOTHER_DAY, TODAY))

@@ -86,7 +86,10 @@ def _answered(one: Answers, other: Answers) -> list[tuple[object, object]] | Non
 
 
 def _largest_difference(one: Answers, other: Answers) -> float | None:
-    pairs = zip(_log_likelihoods(one), _log_likelihoods(other), strict=True)
+    ours, theirs = list(_log_likelihoods(one)), list(_log_likelihoods(other))
+    if len(ours) != len(theirs):  # of choices that are not alike
+        return None
+    pairs = zip(ours, theirs, strict=True)
     differences = [abs(a - b) for a, b in pairs if a is not None and b is not None]
     return round(max(differences), 6) if differences else None
 

@@ -17,10 +17,11 @@ from bench.records.types import Commit, Machine, Record, Variant
 from bench.runtimes.session import Runtime
 from bench.sweep.conf import CONF, content, names
 from bench.sweep.settings import Settings
+from bench.tasks.texts import digests
 from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
-from variants.step import Planned, fields_of, plan
+from variants.step import Planned, Trains, fields_of, plan
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,22 @@ def make_cell(settings: Settings) -> Cell:
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
     here = msgspec.convert(asdict(machine()), Machine)
     return Cell(settings, runtime, chain, references, device, measures, checkout, here, key)
+
+
+class _Asked(msgspec.Struct):
+    question: list[str] = []
+
+
+def memorized(cell: Cell, measures: Mapping[str, msgspec.Raw]) -> list[str]:
+    """Warn of scored questions that the variant was trained on, row by row: such a score shows memory."""
+    files = [file for planned in cell.chain if isinstance(planned.step, Trains) for file in planned.step.texts()]
+    if not files or "accuracy" not in measures:
+        return []
+    learned = digests(files)
+    asked = msgspec.json.decode(measures["accuracy"], type=dict[str, _Asked])
+    known = {task: sum(one in learned for one in columns.question) for task, columns in asked.items()}
+    text = "questions are rows that it was trained on: their score shows memory"
+    return [f"{task}: {n:,} of {len(asked[task].question):,} {text}" for task, n in known.items() if n]
 
 
 def _runtime(settings: Settings) -> Runtime:

@@ -23,7 +23,7 @@ from bench.measures.measure import Progress
 from bench.records import unplaced
 from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import jobs
-from bench.sweep.cell import Cell
+from bench.sweep.cell import Cell, memorized
 from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result
 from bench.terminal import say
 from variants.artifact import Artifact
@@ -79,7 +79,7 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
         session=result.session,
         measures=result.measures,
         canary=result.canary,
-        warnings=(*damaged, *_warnings(lineage, result), *moved(cell)),
+        warnings=(*damaged, *_warnings(lineage, result), *memorized(cell, result.measures), *moved(cell)),
         error=error,
     )
     try:

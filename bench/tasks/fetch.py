@@ -11,6 +11,7 @@ from bench.tasks import catalogue, mmlu, task_yaml
 from variants.child import start
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
+from variants.process import take_at_most_half
 
 
 def unsure(names: Sequence[str], data_dir: str | None) -> list[str]:
@@ -47,6 +48,7 @@ def main(data_dir: str, trust: str, *names: str) -> int:
     from bench.tasks.columns import check_kinds
     from bench.tasks.load import check_questions, load
 
+    take_at_most_half()  # a template of a few letters can ask for all there is
     try:
         for name in names:
             loaded = load(name, resolve(data_dir) if data_dir else None, None, 0, bool(trust))

@@ -28,6 +28,11 @@ def question_texts(names: Iterable[str], data_dir: str | None) -> Texts:
     return {_digest(row): (str(row["question"]), tuple(map(str, _choices(row)))) for row in rows}
 
 
+def digests(files: Iterable[Path]) -> set[str]:
+    """Return the digests of the questions in some files of this project's shape, as records have them."""
+    return {_digest(row) for file in files for row in _rows(file)}
+
+
 def _files(names: Iterable[str], data_dir: str | None) -> Iterator[Path]:
     for name in names:
         try:

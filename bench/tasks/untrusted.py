@@ -197,6 +197,8 @@ def templates(task: str, trusted: bool) -> Iterator[None]:
     try:
         with patch.object(utils, "env", own if trusted else utils.env):
             yield
+    except MemoryError:
+        raise UserError(f"{task}: a template takes more memory than half of what is free") from None
     except TemplateError as error:
         hint = f"; {TRUST} lifts the sandbox" if isinstance(error, SecurityError) else ""
         raise UserError(f"{task}: a template fails: {str(error).rstrip('.')}{hint}") from None

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +23,6 @@ Records = dict[str, dict[str, Any]]
 
 def records(results: Path) -> Records:
     return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in sorted(results.glob("*/*/*.r*.json"))}
-
-
-def deterministic(by_variant: Records) -> dict[str, Any]:
-    return {
-        name: (r["status"], r["artifact"], r["measures"]["size"], r["measures"]["accuracy"])
-        for name, r in by_variant.items()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -166,32 +157,6 @@ def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, ca
     assert "Q3_K" in q3["measures"]["size"]["tensor_types"]
     (text,) = (tmp_path / "results" / "report").glob("*/report.md")
     assert "mine" in text.read_text()
-
-
-MOMENTS: dict[str, Callable[[Path, Path], bool]] = {
-    "while an artifact is built": lambda cache, results: any((cache / "artifacts").glob(".*")),
-    "while a cell is measured": lambda cache, results: any(
-        p.stat().st_size for p in cache.glob("jobs/*/base.r0.measure.*.log")
-    ),
-    "after the first record": lambda cache, results: any(results.glob("*/*/*.r*.json")),
-}
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_sweep_goes_on_where_it_was(
-    swept: tuple[Path, list[str]], tiny_model: Path, tmp_path: Path, moment: str
-) -> None:
-    results, own_cache = tmp_path / "results", tmp_path / "cache"
-    typed = arguments(tiny_model, results, own_cache, "variant=base,q4")
-    child = subprocess.Popen([sys.executable, "-m", "bench.cli", *typed], cwd=ROOT, stdout=subprocess.DEVNULL)
-    while child.poll() is None and not MOMENTS[moment](own_cache, results):
-        time.sleep(0.02)  # waits for the other process to reach the moment, times nothing
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
-    finished = {p: p.read_bytes() for p in results.glob("*/*/*.r*.json")}
-    assert main(typed) == 0
-    assert {p: p.read_bytes() for p in finished} == finished
-    assert deterministic(records(results)) == deterministic(records(swept[0]))
 
 
 def test_a_native_death_is_explained_in_words() -> None:

@@ -186,7 +186,7 @@ def test_two_processes_that_want_one_artifact_build_it_once(tiny_model: Path, tm
 
 def test_a_plan_that_outgrows_the_disk_is_refused() -> None:
     check_disk(900, 1000, Path("cache"))
-    with pytest.raises(UserError, match=r"cache_dir=cache: the plan needs 11\.0 GB of disk, 1\.0 GB are free"):
+    with pytest.raises(UserError, match=r"cache_dir=cache: the plan needs 11,000\.0 MB of disk, 1,000\.0 MB are free"):
         check_disk(10_000_000_000, 1_000_000_000, Path("cache"))
 
 

@@ -96,6 +96,10 @@ class Lora:
         if self._targets() != [ALL_LINEAR]:
             check_targets(self._targets(), model)
 
+    def texts(self) -> list[Path]:
+        """List the files that are trained on."""
+        return [resolve(name) for name in (self.data, self.replay) if name]
+
     def _targets(self) -> list[str]:
         return [name.strip() for name in self.target_modules.split(",")]
 

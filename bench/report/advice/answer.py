@@ -38,7 +38,7 @@ def qualification(advice: Advice) -> str:
 
 
 def _trial(questions: int) -> str:
-    return f"A trial run decides nothing: it asked {questions:,} questions of each task"
+    return f"A trial run decides nothing: it asked at most {questions:,} questions of each task"
 
 
 def _ship(advice: Advice) -> str:

@@ -1,0 +1,105 @@
+"""Ordinary mixtures and mistakes that give a number which is not what it seems: each is said."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from bench.records.values import Tokenizer
+from bench.scoring.chat import Chat
+from bench.selftest import records
+from bench.summary.parity import parity
+from bench.sweep.cell import Cell, memorized
+from bench.tasks.texts import digests
+from tests.records.conftest import typed
+from tests.report.conftest import findings_of
+from variants.paths import ROOT
+from variants.step import Trains
+
+HR = ROOT / "bench" / "tasks" / "hr"
+
+
+def two_variants(results: Path, **change: Any) -> None:
+    """Write base as it is, and q4 with other values at the top of its record."""
+    records.write(results, records.record("base"))
+    content = records.record("q4")
+    for key, value in change.items():
+        content[key] = {**content[key], **value}
+    records.write(results, content)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"versions": {"llama-cpp-python": "0.2.0"}}, "2 different versions of llama-cpp-python"),
+        ({"session": {"threads": 1}}, "2 different numbers of threads of llamacpp"),
+    ],
+)
+def test_variants_measured_under_other_conditions_are_no_one_table(
+    tmp_path: Path, change: dict[str, Any], what: str
+) -> None:
+    two_variants(tmp_path)
+    assert not [one for one in findings_of(tmp_path) if one.title == "Mixed records"]
+    two_variants(tmp_path / "mixed", **change)
+    (finding,) = [one for one in findings_of(tmp_path / "mixed") if one.title == "Mixed records"]
+    assert (finding.level, what in finding.text) == ("bad", True)
+
+
+def test_a_question_that_is_asked_twice_is_no_second_question(tmp_path: Path) -> None:
+    content = records.record("base")
+    columns = content["measures"]["accuracy"]["hr"]
+    columns["question"] = [columns["question"][0]] * len(columns["question"])
+    records.write(tmp_path, content)
+    (finding,) = [one for one in findings_of(tmp_path) if one.title == "Repeated questions in hr"]
+    assert finding.level == "bad"
+    assert "400 questions, of which 1 are different" in finding.text
+
+
+def test_answers_of_other_numbers_of_choices_have_no_largest_difference() -> None:
+    one, other = records.record("base"), records.record("base-torch")
+    other["measures"]["accuracy"]["hr"]["loglik"][0] = [-1.0]
+    assert parity([typed(one)], [typed(other)])["hr"].largest_difference is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"example": {"text": "a", "gguf": "b"}}, {"starts": {"hf": [1]}}, {"alone": {"gguf": [1]}}]
+)
+def test_half_a_difference_of_tokenizers_is_no_sound_record(change: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"lacks (gguf|hf)"):
+        msgspec.convert({"compared": 5, "different": 1, **change}, Tokenizer)
+
+
+def test_questions_that_a_variant_was_trained_on_are_named() -> None:
+    asked = sorted(digests([HR / "test.jsonl"]))
+    measures = {"accuracy": msgspec.Raw(json.dumps({"hr": {"question": asked}, "other": {"question": ["x"]}}).encode())}
+    assert memorized(trained_on(HR / "train.jsonl"), measures) == []
+    (warning,) = memorized(trained_on(HR / "test.jsonl"), measures)
+    assert warning.startswith(f"hr: {len(asked)} of {len(asked)} questions are rows that it was trained on")
+
+
+def trained_on(*files: Path) -> Cell:
+    step = SimpleNamespace(texts=lambda: list(files))
+    assert isinstance(step, Trains)
+    return cast(Cell, SimpleNamespace(chain=[SimpleNamespace(step=step)]))
+
+
+def test_a_models_template_that_breaks_out_is_the_models_fault() -> None:
+    chat = Chat("{{ ''.__class__.__mro__ }}", {})
+    with pytest.raises(RuntimeError, match=r"accuracy.chat_template: this model's template fails: .*; set it to false"):
+        chat.prompt([{"role": "user", "content": "Hi"}], generate=True)
+
+
+def test_a_process_may_be_given_half_of_the_memory_alone() -> None:
+    code = "from variants.process import take_at_most_half; take_at_most_half(); b'x' * 2**45"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert "MemoryError" in done.stderr
+    code = "import resource; from variants.process import take_at_most_half; take_at_most_half()\n"
+    code += "print(resource.getrlimit(resource.RLIMIT_DATA)[0] > 0)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "True\n"
