@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from variants.safety.code import fetch_no_kernels
 from variants.steps.model_checks import refuse_differences, refuse_overflow
 from variants.weights import histogram, tensors
 
@@ -21,6 +22,7 @@ def load_model(path: Path, dtype: str, device: str, quantization: QuantizationCo
     of a bitsandbytes checkpoint as they are stored, whatever dtype is asked for, and refuses `model.float()`.
     Raises UserError where files and architecture do not have the same tensors, or float16 cannot hold a weight.
     """
+    fetch_no_kernels()
     import torch
     from transformers import AutoModelForCausalLM
 

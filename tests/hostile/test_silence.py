@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,11 @@ def test_a_process_may_be_given_half_of_the_memory_alone() -> None:
     code = "import resource; from variants.process import take_at_most_half; take_at_most_half()\n"
     code += "print(resource.getrlimit(resource.RLIMIT_DATA)[0] > 0)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "True\n"
+
+
+def test_no_library_fetches_a_compiled_kernel(tmp_path: Path) -> None:
+    (tmp_path / "kernels.py").write_text("raise SystemExit('foreign code ran')\n")
+    code = "from variants.safety.code import fetch_no_kernels; fetch_no_kernels(); import bitsandbytes, transformers"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -14,7 +14,7 @@ from bench.sweep.compose import compose
 from bench.sweep.request import parse
 from variants.paths import ROOT
 
-SHIPPED = "04a43f182e02"
+SHIPPED = "3ca79ccd3b94"
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from reprlib import repr as shortened
@@ -54,3 +56,12 @@ def _entries(value: object, key: str = "") -> Iterator[tuple[str, object]]:
             waiting += [(key if kernel else name, one) for name, one in value.items()]
         elif isinstance(value, list):
             waiting += [(key, one) for one in value]
+
+
+def fetch_no_kernels() -> None:
+    """Keep bitsandbytes and transformers from fetching compiled code: to them the package that does it is not there.
+
+    bitsandbytes asks the hub for a kernel of its own accord on a CPU with AVX512-BF16, and else warns that it cannot.
+    """
+    sys.modules["kernels"] = None  # type: ignore[assignment]  # which is how Python marks what is not to be imported
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

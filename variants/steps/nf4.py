@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from variants.artifact import Artifact, Kind, StepReport
 from variants.load import load_model, refuse_packing, sixteen_bit
 from variants.model_folder import copy_tokenizer
+from variants.safety.code import fetch_no_kernels
 from variants.step import Role
 from variants.steps.model_checks import refuse_widths
 
@@ -36,6 +37,7 @@ class Nf4:
 
     def check(self, model: Path, device: str) -> None:
         """Raise UserError where weights leave the range they are packed from, or layers do not fit the CPU's kernel."""
+        fetch_no_kernels()
         from bitsandbytes.functional import has_avx512bf16
 
         refuse_packing(model)
