@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import traceback
@@ -61,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         open_streams()
+        if os.environ.pop("LLAMA_CPP_LIB_PATH", None):
+            warn("LLAMA_CPP_LIB_PATH is not used: what is measured is the llama.cpp that set-up has built")
         code = _dispatch(_parsed(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
         return code

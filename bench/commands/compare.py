@@ -30,6 +30,9 @@ def show_comparison(arguments: argparse.Namespace) -> int:
     fail_on = frozenset(_verdict(name) for name in names_in(arguments.fail_on))
     asked = Asked(names_in(arguments.variant), _metrics(arguments.metric), _thresholds(arguments.threshold))
     results, wanted = resolve(arguments.results), Wanted(machine=arguments.machine, sweep=arguments.sweep)
+    for name, typed in (("BASE", arguments.base), ("HEAD", arguments.head)):
+        if typed is not None and not typed.strip():
+            raise UserError(f"{name}: got nothing, allowed: a git revision with records, such as HEAD~1")
     comparison = compare(results, arguments.base, arguments.head, wanted, asked, arguments.normalize, fail_on)
     for line in comparison.left_out:
         warn(f"left out: {line}")

@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from bench.cli import main
 from bench.records.values import Tokenizer
 from bench.scoring.chat import Chat
 from bench.selftest import records
@@ -112,3 +113,30 @@ def test_no_library_fetches_a_compiled_kernel(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_no_page_is_written_through_a_link_that_a_repository_carries(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results, victim = tmp_path / "results", tmp_path / "victim"
+    records.write(results, records.record("base"))
+    victim.mkdir()
+    (results / "report").symlink_to(victim)
+    assert main(["report", "--results", str(results), "--format", "md"]) == 2
+    assert "a link to" in capsys.readouterr().err
+    assert list(victim.iterdir()) == []
+
+
+@pytest.mark.parametrize("typed_in", [["", "HEAD"], ["HEAD", " "]])
+def test_nothing_is_no_revision(typed_in: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *typed_in]) == 2
+    assert "got nothing, allowed: a git revision" in capsys.readouterr().err
+
+
+def test_another_llama_cpp_that_the_shell_names_is_not_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", "/nowhere")
+    assert main(["--version"]) == 0
+    assert "LLAMA_CPP_LIB_PATH is not used" in capsys.readouterr().err
+    assert "LLAMA_CPP_LIB_PATH" not in os.environ

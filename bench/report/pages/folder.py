@@ -26,9 +26,18 @@ LIST = "index.html"
 
 
 def folder_of(results: Path, sweep: str) -> Path:
-    """Return the folder of a sweep's pages, of any machine; what a file name cannot hold becomes a dash."""
+    """Return the folder of a sweep's pages, of any machine; what a file name cannot hold becomes a dash.
+
+    Raises UserError where it, or the folder of all pages, is a link: a repository can carry one that leads anywhere.
+    """
     name = file_part(sweep)
-    return results / REPORTS / (f"{name}-" if name == LIST else name)
+    folder = results / REPORTS / (f"{name}-" if name == LIST else name)
+    for place in (folder.parent, folder):
+        if place.is_symlink():
+            raise UserError(
+                f"{place}: a link to {os.readlink(place)!r}, where no page is written; remove it, or use --out"
+            )
+    return folder
 
 
 def check_folder(folder: Path) -> None:
