@@ -35,7 +35,7 @@ def folder_of(results: Path, sweep: str) -> Path:
     for place in (folder.parent, folder):
         if place.is_symlink():
             raise UserError(
-                f"{place}: a link to {os.readlink(place)!r}, where no page is written; remove it, or use --out"
+                f"{place}: a link to {str(place.readlink())!r}, where no page is written; remove it, or use --out"
             )
     return folder
 
