@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import hub_cache, why_not_writable
-from variants.step import ChecksModel, fields_of
+from variants.steps.check_process import check_steps
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -165,19 +164,8 @@ def check_room(cells: Sequence[Cell]) -> None:
 
 def check_model(cells: Sequence[Cell]) -> None:
     """Raise UserError where a step that is still to run cannot use the model."""
-    planned = to_build(cells).values()
-    for step, name in {one.step: one.name for one in planned if isinstance(one.step, ChecksModel)}.items():
-        try:
-            _check(step, cells[0].chain[0].fingerprint, cells[0].settings.model_folder, cells[0].device)
-        except UserError as error:
-            own = str(error).partition(":")[0] in fields_of(step)
-            raise UserError(f"steps.{name}.{error}" if own else str(error)) from None
-
-
-@cache
-def _check(step: ChecksModel, source: str, folder: Path, device: str) -> None:
-    """Check a step once in this process for the same content (`source`, its fingerprint): it takes seconds."""
-    step.check(folder, device)
+    first = cells[0]
+    check_steps(to_build(cells).values(), first.chain[0].fingerprint, first.settings.model_folder, first.device)
 
 
 def needed_bytes(cells: Sequence[Cell]) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,8 @@ from tests.conftest import make, steps_of
 from tests.hostile.architectures import byte_level
 from variants.errors import UserError
 from variants.load import load_model
+from variants.paths import ROOT
+from variants.steps.nf4 import Nf4
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,6 +100,31 @@ def test_tensors_that_are_not_those_of_the_architecture_are_refused(
     for variant in ("base", "nf4"):
         complaint = refusal(model, f"variant={variant}")
         assert all(word in complaint for word in words), complaint
+
+
+def test_a_tensor_in_two_files_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """Engines take the one of the first file, or of the last."""
+    model = changed(tiny_model, tmp_path / "model")
+    shards = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    (model / "model.safetensors").rename(model / shards[0])
+    shutil.copy(model / shards[0], model / shards[1])
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {FIRST: shards[0], HEAD: shards[1]}}))
+    assert "is in two of its weight files" in refusal(model, "variant=base-torch")
+
+
+def test_what_plans_a_sweep_has_no_torch_beside_llamacpp(tiny_model: Path, tmp_path: Path) -> None:
+    """Some builds of llama.cpp do not survive torch in their process."""
+    line = ["suite=smoke", "device=cpu", "variant=base,nf4,qlora", f"model={tiny_model}"]
+    line += [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
+    code = f"""
+import sys
+from bench.sweep.grid import plan_sweep
+from bench.sweep.request import parse
+plan_sweep(parse({line!r}))
+print("llama_cpp" in sys.modules, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "True False\n", done.stderr
 
 
 def test_a_load_itself_stops_at_tensors_that_are_missing_or_left_out(tiny_model: Path, tmp_path: Path) -> None:
@@ -239,7 +268,9 @@ def narrow(folder: Path, tiny_model: Path, width: int) -> Path:
 def test_widths_that_no_kernel_takes(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bitsandbytes.functional.has_avx512bf16", lambda: True)
     model = narrow(tmp_path / "model", tiny_model, 80)
-    complaint = refusal(model, "variant=nf4")
+    with pytest.raises(UserError) as refused:
+        Nf4(double_quant=True).check(model, "cpu")
+    complaint = str(refused.value)
     assert "model.layers.0.self_attn.q_proj has 80 outputs, and bitsandbytes' 4-bit kernel for this CPU" in complaint
     assert "takes multiples of 32; device=cuda, int8 or a GGUF take it" in complaint
     with pytest.raises(UserError, match=r"no tensor of this model fits a block of Q4_K_M"):

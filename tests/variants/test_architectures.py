@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ from bench.runtimes.transformers import Transformers
 from tests.conftest import make, steps_of
 from tests.hostile.architectures import GEMMA, WIDTHS, gemma, make_folder
 from tests.runtimes.conftest import scored
+from variants.paths import ROOT
+from variants.steps.probe import compare_conversion
 
 
 def test_a_gguf_is_compared_with_its_source_and_one_that_is_another_model_is_warned_of(tmp_path: Path) -> None:
@@ -24,6 +29,39 @@ def test_a_gguf_is_compared_with_its_source_and_one_that_is_another_model_is_war
     (model / "config.json").write_text(json.dumps({**config, "query_pre_attn_scalar": 1024}))
     warnings = make(tmp_path, steps_of(model), ["source", "gguf"]).warnings
     assert "llama.cpp computes another model than torch does from the same weights" in warnings[0]
+
+
+def test_a_gguf_with_fewer_tokens_than_its_source_is_asked_those_that_both_have(
+    cache: Path, tiny_model: Path, catalogue: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    gguf = make(cache, catalogue, ["source", "gguf"])
+    folder = tmp_path / "padded"
+    shutil.copytree(tiny_model, folder)
+    weights = load_file(folder / "model.safetensors")
+    table = weights["model.embed_tokens.weight"]
+    weights["model.embed_tokens.weight"] = torch.cat([table, torch.ones_like(table)])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 2 * len(table)}))
+    notes, warnings = compare_conversion(folder, gguf.gguf(), gguf.n_parameters)
+    assert warnings == ()
+    assert notes["source_mean_difference"] < 0.01  # type: ignore[operator]
+
+
+def test_the_process_that_converts_has_torch_and_not_llamacpp_beside_it(tiny_model: Path, tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from tests.conftest import make, steps_of
+gguf = make(Path(sys.argv[2]), steps_of(Path(sys.argv[1])), ["source", "gguf"])
+print("source_mean_difference" in gguf.notes, "torch" in sys.modules, "llama_cpp" in sys.modules)
+"""
+    command = [sys.executable, "-c", code, str(tiny_model), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.endswith("True True False\n"), done.stderr
 
 
 def test_experts_that_stay_in_16_bits_are_warned_of_with_their_share(tmp_path: Path) -> None:

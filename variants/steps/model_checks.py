@@ -6,7 +6,6 @@ way the numbers measured are not those of the model. All is known from headers a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variants.errors import UserError
+from variants.safety.files import read_json
 from variants.weights import weight_files
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ KINDS = {
 
 def refuse_quantized(folder: Path) -> None:
     """Raise UserError for a model that is quantized already: its 16-bit weights are gone."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = read_json(folder / "config.json")
     parts = [config, config.get("text_config")]
     configs = [part.get("quantization_config") for part in parts if isinstance(part, dict)]
     stated = next(filter(None, configs), None)
@@ -65,12 +65,13 @@ def refuse_misfit(folder: Path) -> None:
     """
     import torch
 
-    model = _without_weights(folder)
+    model = without_weights(folder)
     with quiet(), refusals(folder):
-        stored = {
-            name: torch.empty(shape, dtype=getattr(torch, FLOATS.get(kind, "uint8")), device="meta")
-            for name, kind, shape in _headers(folder)
-        }
+        stored: dict[str, Tensor] = {}
+        for name, kind, shape in _headers(folder):
+            if name in stored:
+                raise UserError(f"{folder}: {name} is in two of its weight files; fetch the folder again")
+            stored[name] = torch.empty(shape, dtype=getattr(torch, FLOATS.get(kind, "uint8")), device="meta")
         loaded: Any = type(model).from_pretrained(
             None,
             config=model.config,
@@ -100,7 +101,7 @@ def refuse_differences(folder: Path, architecture: str, differences: Mapping[str
 
 def refuse_widths(folder: Path, multiple: int, cure: str) -> None:
     """Raise UserError for a linear layer, the output layer left out, whose outputs are no multiple of a number."""
-    model = _without_weights(folder)
+    model = without_weights(folder)
     output: object = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     for name, module in model.named_modules():
         outputs = getattr(module, "out_features", getattr(module, "nf", None))  # a linear layer, or GPT-2's
@@ -148,6 +149,30 @@ def longest_text(config: PreTrainedConfig) -> int | None:
     return None
 
 
+def stored_tensors(folder: Path) -> Iterator[tuple[Path, str, str, list[int]]]:
+    """Yield file, name, type and shape of each stored tensor."""
+    from safetensors import safe_open
+
+    for path in _files(folder):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 (no mapping)
+                part = file.get_slice(name)
+                yield path, name, part.get_dtype(), part.get_shape()
+
+
+def without_weights(folder: Path) -> PreTrainedModel:
+    """Make the model of config.json without memory for its weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with quiet(), refusals(folder), torch.device("meta"):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config, trust_remote_code=False
+        )
+        return model
+
+
 @contextmanager
 def refusals(folder: Path) -> Iterator[None]:
     """Turn whatever transformers raises for a model that it cannot make into one line."""
@@ -175,19 +200,6 @@ def quiet() -> Iterator[None]:
         logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _without_weights(folder: Path) -> PreTrainedModel:
-    """Make the model of config.json without memory for its weights."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    with quiet(), refusals(folder), torch.device("meta"):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
-            config, trust_remote_code=False
-        )
-        return model
-
-
 def _refuse_untied(folder: Path, model: PreTrainedModel) -> None:
     """Raise UserError where tensors that the configuration ties have values of their own.
 
@@ -195,7 +207,7 @@ def _refuse_untied(folder: Path, model: PreTrainedModel) -> None:
     """
     import torch
 
-    files = {name: file for file, name, _, _ in _entries(folder)}
+    files = {name: file for file, name, _, _ in stored_tensors(folder)}
     for one, other in model.all_tied_weights_keys.items():
         if one in files and other in files and not torch.equal(*(_tensor(files[name], name) for name in (one, other))):
             raise UserError(
@@ -204,19 +216,8 @@ def _refuse_untied(folder: Path, model: PreTrainedModel) -> None:
 
 
 def _headers(folder: Path) -> Iterator[tuple[str, str, list[int]]]:
-    for _, name, kind, shape in _entries(folder):
+    for _, name, kind, shape in stored_tensors(folder):
         yield name, kind, shape
-
-
-def _entries(folder: Path) -> Iterator[tuple[Path, str, str, list[int]]]:
-    """Yield file, name, type and shape of each stored tensor."""
-    from safetensors import safe_open
-
-    for path in _files(folder):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (no mapping)
-                part = file.get_slice(name)
-                yield path, name, part.get_dtype(), part.get_shape()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,12 +1,25 @@
-"""Whether two forms of a model compute the same: log-probabilities of the same random tokens in both."""
+"""Whether two forms of a model compute the same: log-probabilities of the same random tokens in both.
+
+`python -m variants.steps.probe GGUF TOKENS.NPY LOGITS.NPY` evaluates a GGUF in a process of its own: torch and
+llama.cpp are never in one (bench/scoring/lm_eval_process.py says why).
+"""
 
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from variants.child import start
 from variants.load import load_model
+from variants.paths import ROOT
 from variants.process import available_bytes, usable_cores
 from variants.steps.llama_log import captured_log
 from variants.steps.model_checks import longest_text, text_config
@@ -14,8 +27,9 @@ from variants.steps.model_checks import longest_text, text_config
 if TYPE_CHECKING:
     from peft import PeftModel
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
+STDERR = 2
 PROBE_TOKENS = 256
 LARGEST_DIFFERENCE = 0.1
 """Nats, in the mean of all log-probabilities: rounding to 16 bits moves them by less, another formula by more.
@@ -26,13 +40,13 @@ BYTES_PER_PARAMETER = 6
 """A model in 32 bits, and its file in 16 beside it."""
 
 
-def probe(model: PreTrainedModel | PeftModel) -> Tensor:
-    """Return log-probabilities (tokens, vocabulary) over a fixed, seeded sequence of random tokens."""
+def probe(model: PreTrainedModel | PeftModel, tokens: Tensor | None = None) -> Tensor:
+    """Return log-probabilities (tokens, vocabulary) over some tokens, which are random ones, the same each time."""
     import torch
 
-    tokens = _tokens(model).to(model.device)
+    asked = (_random_tokens(text_config(model)) if tokens is None else tokens).to(model.device)
     with torch.inference_mode():
-        return torch.log_softmax(model(tokens).logits[0].float().cpu(), dim=-1)
+        return torch.log_softmax(model(asked[None]).logits[0].float().cpu(), dim=-1)
 
 
 def compare(before: Tensor, after: Tensor) -> tuple[float, float]:
@@ -49,11 +63,8 @@ def compare_conversion(folder: Path, gguf: Path, n_parameters: int) -> tuple[dic
     needed_bytes = BYTES_PER_PARAMETER * n_parameters
     if needed_bytes > available_bytes():
         return {}, (f"not compared with its source in torch: that takes {needed_bytes / 1e9:,.0f} GB of memory",)
-    model = load_model(folder, "float32", "cpu").eval()
-    before = probe(model)
-    tokens: list[int] = _tokens(model)[0].tolist()
-    del model
-    after = _probe_gguf(gguf, tokens)
+    tokens, after = _probe_gguf(folder, gguf)
+    before = probe(load_model(folder, "float32", "cpu").eval(), tokens)
     shared = min(before.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
     before, after = (logits[:, :shared].log_softmax(-1) for logits in (before, after))
     divergence, same_top = compare(before, after)
@@ -72,21 +83,49 @@ def compare_conversion(folder: Path, gguf: Path, n_parameters: int) -> tuple[dic
     )
 
 
-def _tokens(model: PreTrainedModel | PeftModel) -> Tensor:
+def _random_tokens(config: PreTrainedConfig) -> Tensor:
     import torch
 
-    config = text_config(model)
     length = min(PROBE_TOKENS, longest_text(config) or PROBE_TOKENS)
-    return torch.randint(0, config.vocab_size, (1, length), generator=torch.Generator().manual_seed(0))
+    return torch.randint(0, config.vocab_size, (1, length), generator=torch.Generator().manual_seed(0))[0]
 
 
-def _probe_gguf(path: Path, tokens: list[int]) -> Tensor:
-    """Return the logits (tokens, vocabulary) of a GGUF. Raises RuntimeError, with llama.cpp's reason."""
-    import llama_cpp
-    import numpy as np
+def _probe_gguf(folder: Path, gguf: Path) -> tuple[Tensor, Tensor]:
+    """Return random tokens of a GGUF, and its logits (tokens, vocabulary).
+
+    A GGUF may have fewer tokens than its source's configuration says: only those that both have are asked. Raises
+    RuntimeError, with llama.cpp's reason.
+    """
     import torch
+    from transformers import AutoConfig
 
-    length = len(tokens)
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    with tempfile.TemporaryDirectory(dir=gguf.parent) as scratch:
+        tokens, logits = Path(scratch) / "tokens.npy", Path(scratch) / "logits.npy"
+        np.save(tokens, _random_tokens(config).numpy())
+        command = [sys.executable, "-m", "variants.steps.probe", str(gguf), str(tokens), str(logits)]
+        done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, **start(offline=True))
+        os.write(STDERR, done.stderr)
+        if done.returncode != 0:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            raise RuntimeError(lines[-1] if lines else f"the process that evaluates {gguf} died ({done.returncode})")
+        return torch.from_numpy(np.load(tokens)), torch.from_numpy(np.load(logits))
+
+
+def main(gguf: str, tokens_file: str, logits_file: str) -> None:
+    """Evaluate the tokens of a file, or those that the GGUF has in their place; write back which, and their logits."""
+    try:
+        tokens, logits = _evaluated(Path(gguf), np.load(tokens_file))
+    except RuntimeError as error:
+        sys.exit(str(error))
+    np.save(tokens_file, tokens)
+    np.save(logits_file, logits)
+
+
+def _evaluated(path: Path, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    import llama_cpp
+
+    length = len(wanted)
     model_params = llama_cpp.llama_model_default_params()
     model_params.n_gpu_layers = 0
     params = llama_cpp.llama_context_default_params()
@@ -100,17 +139,22 @@ def _probe_gguf(path: Path, tokens: list[int]) -> Tensor:
         context = llama_cpp.llama_init_from_model(model, params) if model else None
         if not context:
             raise RuntimeError(f"llama.cpp cannot use the converted file: {log.reason}")
+        n_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
+        tokens = wanted % n_vocab
         batch = llama_cpp.llama_batch_init(length, 0, 1)
         batch.n_tokens = length
-        for i, token in enumerate(tokens):
+        for i, token in enumerate(tokens.tolist()):
             batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0], batch.logits[i] = token, i, 1, 0, True
         code = llama_cpp.llama_decode(context, batch)
         if code != 0:
             raise RuntimeError(f"llama_decode returned {code} for the converted file: {log.reason}")
-    n_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
     pointer = ctypes.cast(llama_cpp.llama_get_logits(context), ctypes.POINTER(ctypes.c_float))
-    logits = torch.from_numpy(np.ctypeslib.as_array(pointer, (length, n_vocab)).copy())
+    logits = np.ctypeslib.as_array(pointer, (length, n_vocab)).copy()
     llama_cpp.llama_batch_free(batch)
     llama_cpp.llama_free(context)
     llama_cpp.llama_model_free(model)
-    return logits
+    return tokens, logits
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
