@@ -11,7 +11,7 @@ from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, sha256_of
 from variants.cache import Cache, remove
 from variants.errors import UserError
 from variants.process import peak_resident_bytes
-from variants.step import Planned, identity
+from variants.step import Planned, fingerprint, identity
 from variants.weights import Tensor, histogram, tensors
 
 
@@ -50,10 +50,15 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
 
 
 def _make(out: Path, planned: Planned, parent: Artifact | None, device: str) -> None:
-    """Run a step into a folder and describe there what it made."""
+    """Run a step into a folder and describe there what it made.
+
+    Raises UserError where a file that the step reads is not the one that was planned with: it has another fingerprint.
+    """
     started = time.monotonic()
     made = planned.step.run(parent, out, device)
     seconds = time.monotonic() - started
+    if fingerprint(planned.step, parent.fingerprint if parent else None, device) != planned.fingerprint:
+        raise UserError(f"step {planned.name}: a file that it reads was changed after the run was planned; run again")
     kind = planned.step.gives
     stored = [] if kind in NO_MODEL else tensors(out)
     if not stored and kind not in NO_MODEL:

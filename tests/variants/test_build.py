@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from multiprocessing.synchronize import Barrier
@@ -17,7 +18,7 @@ from variants.artifact import Artifact, StepReport, read_artifact
 from variants.build import build, check_disk
 from variants.cache import Cache
 from variants.errors import UserError
-from variants.step import Planned, plan
+from variants.step import Planned, fingerprint, plan
 from variants.steps.int8 import Int8
 from variants.steps.nf4 import Nf4
 from variants.steps.source import Source
@@ -152,6 +153,20 @@ def test_a_killed_build_leaves_nothing_that_looks_finished(catalogue: Catalogue,
     assert not leftover.exists()
 
 
+def test_a_model_that_changes_between_plan_and_build_is_not_kept_as_the_one_that_was_planned(
+    catalogue: Catalogue, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(tiny_model, model)
+    (planned,) = plan("test", ["source"], changed(catalogue, "source", path=str(model)), "cpu")
+    with (model / "model.safetensors").open("r+b") as weights:
+        weights.seek(-1, 2)
+        weights.write(b"\x01")
+    with pytest.raises(UserError, match="step source: a file that it reads was changed after the run was planned"):
+        build(Cache(tmp_path), planned, None, "cpu")
+    assert Cache(tmp_path).find(planned.fingerprint) is None
+
+
 @dataclass(frozen=True)
 class CountedSource(Source):
     """The source step, leaving a line in `tally` whenever it really runs."""
@@ -171,7 +186,8 @@ def _build(cache: Cache, planned: Planned, started: Barrier) -> None:
 
 def test_two_processes_that_want_one_artifact_build_it_once(tiny_model: Path, tmp_path: Path) -> None:
     tally = tmp_path / "tally"
-    planned = Planned("source", CountedSource(str(tiny_model), str(tally)), "f" * 64, {})
+    step = CountedSource(str(tiny_model), str(tally))
+    planned = Planned("source", step, fingerprint(step, None, "cpu"), {})
     context = multiprocessing.get_context("spawn")
     started = context.Barrier(2)
     children = [context.Process(target=_build, args=(Cache(tmp_path), planned, started)) for _ in range(2)]
