@@ -122,7 +122,7 @@ class TransformersSession:
         dtype = runtime.dtype_cuda if device == "cuda" else runtime.dtype_cpu
         base = artifact.parent if artifact.kind == "adapter" and artifact.parent else artifact
         model = load_model(base.path, dtype, device)
-        self._tokenizer = AutoTokenizer.from_pretrained(base.path)
+        self._tokenizer = AutoTokenizer.from_pretrained(base.path, trust_remote_code=False)
         if artifact.kind == "adapter":
             from peft import PeftModel
 

@@ -56,7 +56,7 @@ class TokenizerParity:
         from transformers import AutoTokenizer
 
         self.counted: TokenizerComparison = {"compared": 0, "different": 0, "example": None}
-        self._source = AutoTokenizer.from_pretrained(folder)
+        self._source = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         self._own, self._other = framing, framing_of(self._source)
         self._seen: set[int] = set()
 

@@ -22,6 +22,8 @@ Fields = dict[str, object]
 OPTIONAL = "subject"
 """The one column that a row may leave out: where it does, a row has None in it."""
 
+KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number with a point", str: "text"}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -43,7 +45,7 @@ def read_jsonl(path: Path) -> list[Line]:
             if not isinstance(fields, dict):
                 raise UserError(f"{path}:{number}: got {text[:40]}, allowed: one JSON object a line, {{…}}")
             lines.append(Line(f"{path}:{number}", fields))
-    return _some(path, lines)
+    return _not_empty(path, lines)
 
 
 def read_csv(path: Path) -> list[Line]:
@@ -59,7 +61,7 @@ def read_csv(path: Path) -> list[Line]:
             if len(row) != len(header):
                 raise UserError(f"{path}:{number}: {len(row)} columns, but its first line names {len(header)}")
             lines.append(Line(f"{path}:{number}", dict(zip(header, row, strict=True))))
-    return _some(path, lines)
+    return _not_empty(path, lines)
 
 
 def csv_rows(path: Path, strict: bool) -> Iterator[tuple[int, list[str]]]:
@@ -90,7 +92,7 @@ def _any_length() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _some(path: Path, lines: list[Line]) -> list[Line]:
+def _not_empty(path: Path, lines: list[Line]) -> list[Line]:
     if not lines:
         raise UserError(f"{path}: no rows in it")
     return lines
@@ -141,6 +143,3 @@ def _kinds(value: object, where: str) -> Iterator[tuple[str, str]]:
             yield from _kinds(inside, f"{where}[]")
     elif value is not None:
         yield where, KINDS[type(value)]
-
-
-KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number with a point", str: "text"}

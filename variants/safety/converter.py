@@ -1,7 +1,7 @@
 """Run llama.cpp's converter, which trusts models' code: `python variants/safety/converter.py SCRIPT ARGUMENT…`.
 
 For some architectures the converter opens the tokenizer with `trust_remote_code=True`. Here transformers refuses, and
-no socket opens.
+nothing is sent.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 LAUNCHER = Path(__file__)
+SENDS = ("connect", "getaddrinfo", "gethostbyname", "gethostbyaddr", "sendto", "sendmsg")
+"""Functions of sockets by which something leaves this machine."""
 
 
 def main(script: str, *arguments: str) -> None:
@@ -32,7 +34,7 @@ def _refuse(*arguments: object, **options: object) -> NoReturn:
 
 
 def _no_network(event: str, arguments: object) -> None:
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname"):
+    if event.removeprefix("socket.") in SENDS:
         raise PermissionError("the converter needs no network, and gets none")
 
 

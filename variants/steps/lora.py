@@ -109,7 +109,7 @@ class Lora:
         from transformers import AutoTokenizer, set_seed
 
         assert parent is not None
-        tokenizer = AutoTokenizer.from_pretrained(parent.path)
+        tokenizer = AutoTokenizer.from_pretrained(parent.path, trust_remote_code=False)
         examples = self.examples(tokenizer)
         set_seed(self.seed)
         model = self._adapted(parent, device)
