@@ -44,6 +44,14 @@ def test_a_text_that_is_no_name(text: str) -> None:
     assert not is_name(text)
 
 
+def test_a_model_of_the_hub_may_have_the_longest_name_that_the_hub_allows() -> None:
+    name = "A" * 96
+    settings = composed(f"model=org/{name}", "model.revision=refs/pr/1")
+    assert (settings.model.id, settings.model.name) == (f"org/{name}", "a" * LONGEST)
+    assert "allowed: names as the hub has them" in refusal("model=hub", f"model.id=org/{name}a")
+    assert "model=org/" in refusal(f"model=org/{name}a")
+
+
 @given(st.text(max_size=90))
 @settings(max_examples=200, derandomize=True)
 def test_a_name_is_one_part_of_a_path_and_any_folder_has_one(text: str) -> None:
