@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from variants.artifact import FINGERPRINT, Artifact, DamagedError, check_artifact, read_artifact
+from variants.data.text import read_yaml
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 from variants.step import Planned
@@ -42,10 +43,16 @@ class Cache:
 
     @classmethod
     def default(cls) -> Cache:
-        """Return the cache of conf/config.yaml, for what runs without a composed configuration."""
-        import yaml
+        """Return the cache of conf/config.yaml, for what runs without a composed configuration.
 
-        return cls(resolve(yaml.safe_load((ROOT / "conf" / "config.yaml").read_text(encoding="utf-8"))["cache_dir"]))
+        Raises UserError where that file names none.
+        """
+        file = ROOT / "conf" / "config.yaml"
+        values = read_yaml(file)
+        named = values.get("cache_dir") if isinstance(values, dict) else None
+        if not isinstance(named, str):
+            raise UserError(f"{file}: cache_dir: got {named!r}, allowed: a folder")
+        return cls(resolve(named))
 
     @classmethod
     def of(cls, artifact: Artifact) -> Cache:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from variants.configure import similar
+from variants.configure import configure, similar
 from variants.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def check_task(metric: str, variant: str, overrides: Sequence[str]) -> None:
     kind, _, task = metric.partition(" ")
     if not task:
         return
-    asked = compose(parse([f"variant={variant}", *overrides]), variant, 0).measures["accuracy"]["tasks"]
+    settings = compose(parse([f"variant={variant}", *overrides]), variant, 0)
+    asked = configure(settings.measures["accuracy"], "accuracy").tasks
     labels = [label(name) for name in asked]
     if task not in labels and all(map(task_yaml.find, asked)):
         allowed = ", ".join(f"'{kind} {name}'" for name in labels)

@@ -66,7 +66,10 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
     from bench.report import render
     from bench.report.advice.answer import sentence
 
-    failed = [(cell, record) for cell, record in zip(cells, records, strict=True) if record is None or record.failed]
+    # Another cell's record may have this name by now, and that is none of this one.
+    both = zip(cells, records, strict=True)
+    own = [(cell, record if record and record.cell == cell.key else None) for cell, record in both]
+    failed = [(cell, record) for cell, record in own if record is None or record.failed]
     for cell, record in failed:
         error = (record.error if record else None) or NO_RECORD
         where = " ".join(filter(None, (error.stage, error.step)))

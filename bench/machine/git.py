@@ -1,9 +1,9 @@
 """Ask git about a checkout: its commit and state, what a revision names, and the order of the commits.
 
 This is the one place that starts git. It asks plumbing commands alone, which no alias, pager or format of the user's
-changes. Nothing that a repository configures is run: no hook, file system monitor, diff driver, filter, signature check
-or fetch. No variable of the caller names another repository: git sets `GIT_DIR` and its like for each hook. What git
-refuses is an error in its own words.
+changes. Nothing that a repository configures is run: no hook, file system monitor, diff driver, signature check or
+fetch, and a filter only where a bisection checks a commit out. No variable of the caller names another repository: git
+sets `GIT_DIR` and its like for each hook. What git refuses is an error in its own words.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _code(project: Path) -> set[str]:
 def _tree_without_git(root: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(p for folder in CODE for p in (root / folder).rglob("*.[py]*")):
-        if path.suffix in (".py", ".yaml"):
+        if path.suffix in (".py", ".yaml") and path.is_file():  # an editor's lock is a link to nothing
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

@@ -147,6 +147,8 @@ def _records(cache: Cache, results: Path) -> Iterator[tuple[Path, bytes]]:
         raise UserError(f"--results: no folder {results}, and so nothing that says which artifacts to keep")
     for folder in (results, cache.unplaced(results)):
         for path in folder.rglob("*.json"):
+            if folder == results and path.is_relative_to(cache.root):
+                continue  # a cache in the results: its manifests are no records
             try:
                 if path.is_file():  # no pipe, device or dangling link
                     yield path, path.read_bytes()

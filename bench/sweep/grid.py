@@ -50,8 +50,6 @@ def plan_sweep(request: RunRequest) -> Sweep:
     """
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
     check_places(first)
-    if first.model.id:
-        check_hub_cache("the model is kept")
     request = with_hub_folder(request, first)
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
@@ -118,7 +116,11 @@ def with_hub_folder(request: RunRequest, settings: Settings) -> RunRequest:
     model = settings.model
     if not model.id:
         return request
-    folder = hub_folder(model.id, str(model.revision))
+    try:
+        folder = hub_folder(model.id, str(model.revision))
+    except UserError:
+        check_hub_cache("the model is kept")  # a cache for reading alone may have it
+        raise
     return request.having(path=str(folder), revision=folder.name)
 
 
@@ -132,7 +134,7 @@ def fetch_data(cells: Sequence[Cell]) -> None:
 
 
 def check_places(settings: Settings) -> None:
-    """Raise UserError where results or the cache cannot be written, or where one would be part of the other."""
+    """Raise UserError where results or the cache cannot be written, or where results would lie in the cache."""
     results, cache = settings.results, settings.cache.root
     for key, folder in (("results_dir", results), ("cache_dir", cache)):
         if folder == Path(folder.anchor):

@@ -15,7 +15,7 @@ from variants.configure import nearest
 from variants.errors import UserError
 from variants.paths import resolve
 from variants.safety.names import check_name as check_text
-from variants.safety.names import is_name, name_of
+from variants.safety.names import is_hub_name, name_of
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -242,6 +242,6 @@ def _model(value: str) -> tuple[str, list[tuple[str, str]]]:
             raise UserError(f"model={value}: no such folder")
         return "local", [("model", "local"), ("model.path", str(path)), ("model.name", name_of(path.name))]
     organization, _, repository = value.partition("/")
-    if is_name(organization) and is_name(repository):
+    if is_hub_name(organization) and is_hub_name(repository):
         return "hub", [("model", "hub"), ("model.id", value), ("model.name", name_of(repository))]
     raise UserError(f"model={value}: no such name in conf/model, folder, or org/name; {nearest(value, names('model'))}")

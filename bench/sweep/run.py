@@ -158,7 +158,15 @@ def _child(cell: Cell, label: str, job: Job, step: str | None, progress: Progres
     out.unlink(missing_ok=True)
     with log.open("w") as stream:
         command = [sys.executable, "-m", "bench.sweep.worker", str(job_file)]
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT, **start())
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            encoding="utf-8",
+            errors="replace",  # a library may print anything
+            cwd=ROOT,
+            **start(),
+        )
         assert child.stdout is not None
         handed_over: Result | None = None
         try:

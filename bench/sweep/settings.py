@@ -17,9 +17,8 @@ from bench.sweep.conf import check_name, names
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import resolve
-from variants.safety.names import ALLOWED as NAMES
+from variants.safety.names import HUB_NAMES, is_hub_name
 from variants.safety.names import check_name as check_text
-from variants.safety.names import is_name
 
 TYPES = {"int": "a whole number", "str": "text", "array": "a list", "object": "keys with values", "float": "a number"}
 MOST_ROUNDS = 100
@@ -94,8 +93,8 @@ def settings_of(config: Mapping[str, object]) -> Settings:
     for step in settings.variant.steps:
         check_text(step, "variant.steps")
     for key, path in (("model.id", settings.model.id), ("model.revision", settings.model.revision)):
-        if path is not None and not all(map(is_name, path.split("/"))):  # parts of paths in the hub's cache
-            raise UserError(f"{key}: got {path!r}, allowed: names as the hub has them, with / between; {NAMES}")
+        if path is not None and not all(map(is_hub_name, path.split("/"))):  # parts of paths in the hub's cache
+            raise UserError(f"{key}: got {path!r}, allowed: names as the hub has them, with / between; {HUB_NAMES}")
     if settings.suite.requirements is not None:
         check_name("requirements", settings.suite.requirements, "suite.requirements")
     if questions := settings.suite.questions:

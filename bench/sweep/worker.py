@@ -101,7 +101,9 @@ def _hand_over(job: Job, result: Result) -> None:
     try:
         _save(job, result)
     except OSError:
-        print(f"{HANDED_OVER}{msgspec.json.encode(result).decode()}", flush=True)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(HANDED_OVER.encode() + msgspec.json.encode(result) + b"\n")  # UTF-8 in any locale
+        sys.stdout.buffer.flush()
 
 
 def _save(job: Job, result: Result) -> None:

@@ -7,7 +7,6 @@ which takes seconds, once for each version of lm-eval, and the list is kept in t
 from __future__ import annotations
 
 import difflib
-import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,8 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from bench.tasks import mmlu, task_yaml, untrusted
 from variants.artifact import sha256_of
 from variants.cache import Cache
@@ -23,6 +24,9 @@ from variants.child import start
 from variants.data.rows import read_rows
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
+
+_Entry = tuple[str | None, tuple[str, ...], str | None, str | None]
+"""The fields of a LmEvalName, as the kept list has them."""
 
 
 @dataclass(frozen=True)
@@ -119,17 +123,26 @@ def lm_eval_names() -> dict[str, LmEvalName]:
 
     The list belongs to the installation and not to a sweep, so it lies in the one cache that conf/config.yaml names.
     """
-    kept = Cache.default().lm_eval_names(version("lm-eval"))
-    if not kept.is_file():
-        kept.parent.mkdir(parents=True, exist_ok=True)
+    cache = Cache.default()
+    kept = cache.lm_eval_names(version("lm-eval"))
+    entries = _kept_names(kept)
+    if entries is None:
+        cache.create()
         command = [sys.executable, "-m", "bench.tasks.lm_eval_index", str(kept)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, **start())
-        if done.returncode != 0:
-            raise UserError(f"tasks: lm-eval cannot list its tasks: {done.stderr.strip().splitlines()[-1]}")
-    entries: dict[str, tuple[str | None, list[str], str | None, str | None]] = json.loads(kept.read_text())
-    return {
-        name: LmEvalName(yaml, tuple(members), path, subset) for name, (yaml, members, path, subset) in entries.items()
-    }
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", **start())
+        entries = _kept_names(kept) if done.returncode == 0 else None
+        if entries is None:
+            lines = done.stderr.strip().splitlines() or [f"the process that lists them exited with {done.returncode}"]
+            raise UserError(f"tasks: lm-eval cannot list its tasks: {lines[-1]}")
+    return {name: LmEvalName(*entry) for name, entry in entries.items()}
+
+
+def _kept_names(kept: Path) -> dict[str, _Entry] | None:
+    """Return the list of names that is kept in the cache, None where there is none or it is damaged."""
+    try:
+        return msgspec.json.decode(kept.read_bytes() if kept.is_file() else b"", type=dict[str, _Entry])
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _nearest(name: str) -> str:

@@ -13,6 +13,9 @@ from variants.errors import UserError
 from variants.paths import ROOT, resolve
 from variants.process import take_at_most_half
 
+KEY = "accuracy.tasks: "
+"""How the line begins that says why a task cannot be loaded."""
+
 
 def unsure(names: Sequence[str], data_dir: str | None) -> list[str]:
     """List the tasks that may fail to load: those with questions from the hub, and YAMLs by path."""
@@ -37,10 +40,12 @@ def fetch(names: Sequence[str], data_dir: str | None, trust_tasks: bool) -> None
 @cache
 def _fetch(names: tuple[str, ...], data_dir: str | None, trust_tasks: bool) -> None:
     command = [sys.executable, "-m", "bench.tasks.fetch", data_dir or "", "trust" if trust_tasks else "", *names]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **start())
+    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+    done = subprocess.run(command, cwd=ROOT, stdout=nowhere, stderr=pipe, text=True, errors="replace", **start())
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"the process that fetches {', '.join(names)} died"]
-        raise UserError(lines[-1])
+        why = [line for line in done.stderr.splitlines() if line.startswith(KEY)]  # a library's last words are others
+        died = f"{KEY}the process that loads {', '.join(names)} ended with {done.returncode}, perhaps out of memory"
+        raise UserError(why[-1] if why else died)
 
 
 def main(data_dir: str, trust: str, *names: str) -> int:
@@ -58,7 +63,7 @@ def main(data_dir: str, trust: str, *names: str) -> int:
     except Exception as error:
         plain = isinstance(error, RuntimeError | UserError)
         what = "" if plain else f"task {name} cannot be loaded: {type(error).__name__}: "
-        print(f"accuracy.tasks: {what}{' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{KEY}{what}{' '.join(str(error).split())}", file=sys.stderr)
         return 1
     return 0
 

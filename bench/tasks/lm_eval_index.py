@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.files import write_at_once
+
 
 def main(out: Path) -> None:
-    """Write {name: [YAML file, member names, dataset path, dataset name]}, by way of a temporary file."""
+    """Write {name: [YAML file, member names, dataset path, dataset name]}."""
     import lm_eval.tasks
 
     folder = Path(lm_eval.tasks.__file__).parent
@@ -20,9 +21,7 @@ def main(out: Path) -> None:
         members = sorted(entry.tags) if entry.yaml_path is None else list(_members(config.get("task")))
         path = str(entry.yaml_path.relative_to(folder)) if entry.yaml_path else None
         names[name] = [path, members, config.get("dataset_path"), config.get("dataset_name")]
-    temporary = out.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(names, default=str))
-    temporary.replace(out)
+    write_at_once(out, json.dumps(names, default=str))
 
 
 def _members(listed: object) -> Iterator[str]:

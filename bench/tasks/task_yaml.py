@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -15,13 +14,13 @@ from variants.data.tables import READERS, Line, read_table
 from variants.data.text import StrictLoader, read_yaml
 from variants.errors import UserError
 from variants.paths import resolve
+from variants.safety.names import ALLOWED, is_name
 
 TASKS = Path(__file__).parent
 FORMATS = (*READERS, "parquet", "arrow", "text")
 """The formats of local files, as `dataset_path` names them; `READERS` are this project's, the others of `datasets`."""
 MOST_FILES = 100
 """So many YAMLs may a task consist of, and so many files of data its folder."""
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 Config = dict[str, Any]
 """The content of a task YAML; lm-eval knows more keys than this project reads."""
 
@@ -74,8 +73,8 @@ def read(path: Path) -> Config:
     if isinstance(config["task"], bool) or not isinstance(config["task"], str | int):
         raise _no_task(path, "its `task` is not a name")
     name = str(config["task"])
-    if not _NAME.fullmatch(name):
-        raise UserError(f"{path}: task is {name!r}, allowed: up to 64 letters (a-z, A-Z), digits, '.', '-' and '_'")
+    if not is_name(name):
+        raise UserError(f"{path}: task is {name!r}, allowed: {ALLOWED}")
     return config | {"task": name}
 
 

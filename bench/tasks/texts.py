@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bench.tasks import mmlu, task_yaml
@@ -40,8 +41,9 @@ def _files(names: Iterable[str], data_dir: str | None) -> Iterator[Path]:
                 yield from task_yaml.rows_files(path)
         except UserError:  # the record is of another checkout, whose task this one does not have
             continue
-    if data_dir:
-        yield from sorted((resolve(data_dir) / "test").glob("*_test.csv"))
+    with suppress(UserError):  # nor need its folder be a path here
+        if data_dir:
+            yield from sorted((resolve(data_dir) / "test").glob("*_test.csv"))
 
 
 def _rows(file: Path) -> Sequence[Mapping[str, object]]:

@@ -59,7 +59,9 @@ def check(path: Path) -> None:
         )
     for key, value in config.items():
         if key in CODE:
-            raise UserError(f"{path}: {key} lets a task run code, which it may only with {TRUST}; leave it out")
+            if value:  # null, false or nothing asks for none
+                raise UserError(f"{path}: {key} lets a task run code, which it may only with {TRUST}; leave it out")
+            continue
         if key not in KEYS:
             raise UserError(f"{path}: {key} is no key of a task; {nearest(key, KEYS)}")
         _check_type(path, key, value, KEYS[key])

@@ -154,6 +154,8 @@ def test_ends_that_do_not_differ_are_nothing_to_bisect_and_a_calling_hooks_repos
         (("size_bytes", "q4", "HEAD", "HEAD"), "GOOD HEAD is no ancestor of BAD HEAD"),
         (("size_bytes", "q4", "HEAD~1", "HEAD", "cache_dir=x"), "cache_dir: not yours to set in a bisection"),
         (("size_bytes", "q9", "HEAD~1", "HEAD"), "GOOD "),
+        (("accuracy hr", "q4", "HEAD~1", "HEAD", "accuracy.tasks=null"), "accuracy.tasks: got null, allowed: a list"),
+        (("accuracy rh", "q4", "HEAD~1", "HEAD"), "METRIC: got 'accuracy rh', no such task is asked; allowed: "),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(project: Project, arguments: tuple[str, ...], complaint: str) -> None:

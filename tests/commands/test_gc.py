@@ -208,6 +208,14 @@ def test_gc_lists_and_removes_what_ended_and_killed_runs_left(cache: ScratchCach
     assert all(path.exists() for path in needed)
 
 
+def test_gc_takes_no_manifest_for_a_record_where_the_cache_lies_in_the_results(cache: ScratchCache) -> None:
+    within = cache.results / "cache"
+    cache.root.rename(within)
+    cache.root = within
+    assert cache.gc("--yes") == 0
+    assert cache.names() == "ab"
+
+
 def test_gc_keeps_what_a_record_names_that_waits_in_the_cache(cache: ScratchCache) -> None:
     waiting = Cache(cache.root).unplaced(cache.results) / cache.record.relative_to(cache.results)
     waiting.parent.mkdir(parents=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.sweep.compose import compose
-from bench.sweep.grid import plan_sweep
+from bench.sweep.grid import plan_sweep, with_hub_folder
 from bench.sweep.request import parse
 from bench.sweep.settings import Settings
 from tests.hostile.conftest import run_line, typed
@@ -42,6 +42,14 @@ def refusal(*arguments: str, variant: str = "base") -> str:
 )  # fmt: skip
 def test_a_text_that_is_no_name(text: str) -> None:
     assert not is_name(text)
+
+
+def test_a_model_of_the_hub_may_have_the_longest_name_that_the_hub_allows() -> None:
+    name = "A" * 96
+    settings = composed(f"model=org/{name}", "model.revision=refs/pr/1")
+    assert (settings.model.id, settings.model.name) == (f"org/{name}", "a" * LONGEST)
+    assert "allowed: names as the hub has them" in refusal("model=hub", f"model.id=org/{name}a")
+    assert "model=org/" in refusal(f"model=org/{name}a")
 
 
 @given(st.text(max_size=90))
@@ -155,6 +163,19 @@ def test_records_do_not_lie_in_the_cache_which_is_safe_to_delete(place: Path, re
     ending = typed(run_line(place, f"results_dir={place / results}"), place)
     assert ending.code == 2
     assert "which is safe to delete, and records are not" in ending.errors
+
+
+def test_a_hub_cache_for_reading_alone_may_have_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: str) -> Path:
+        raise UserError("not in the local cache")
+
+    monkeypatch.setenv("HF_HOME", "/proc/no-home")
+    request, asked = parse(["model=org/name"]), composed("model=org/name")
+    monkeypatch.setattr("variants.model_folder.hub_folder", lambda *_: tmp_path)
+    assert f"model.path={tmp_path}" in with_hub_folder(request, asked).overrides
+    monkeypatch.setattr("variants.model_folder.hub_folder", missing)
+    with pytest.raises(UserError, match=r"^HF_HOME=/proc/no-home: cannot be written"):
+        with_hub_folder(request, asked)
 
 
 def test_a_home_that_cannot_be_written_is_named_with_hf_home(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

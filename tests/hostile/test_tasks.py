@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 from contextlib import redirect_stderr
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from bench.tasks.untrusted import CODE
 from tests.report.conftest import findings_of, text_of
 from tests.sweep.conftest import Run, refused  # noqa: F401  # a fixture
 from tests.tasks.conftest import GENERATED, Toy, asked_of, asking, choice_task, task
+from variants.cache import Cache
 from variants.errors import UserError
 
 STOLEN = "os.system('touch stolen')"
@@ -144,6 +147,12 @@ def test_what_would_run_code_or_is_no_task_is_refused_by_its_key(
     assert named in complaint(choice_task(folder, **config))
 
 
+def test_a_key_that_names_no_code_though_it_could_is_no_hindrance(folder: Path) -> None:
+    path = choice_task(folder, process_docs=None, use_prompt=None, unsafe_code=False)
+    catalogue.check([path], None, None)
+    assert [len(task.eval_docs) for task in load(path, None, None, 0).leaves.values()] == [2]
+
+
 def test_a_trusted_task_may_run_code_and_the_report_says_so(folder: Path, tmp_path: Path) -> None:
     (folder / "more.py").write_text("def shout(doc):\n    return doc['question'].upper() + '!'\n")
     path = Path(choice_task(folder))
@@ -223,9 +232,9 @@ def test_trust_is_no_part_of_any_identity(folder: Path, tiny_model: Path) -> Non
         (b"task: 2024-01-02\n", "its `task` is not a name"),
         (b"task: true\n", "its `task` is not a name"),
         (b"5: task\n", "its key 5 is no text"),
-        (b"task: ../../stolen\n", "task is '../../stolen', allowed: up to 64 letters"),
+        (b"task: ../../stolen\n", "task is '../../stolen', allowed: at most 64 letters"),
         (b'task: "\\e[31mred"\n', "mine.yaml: task is '\\x1b[31mred', allowed"),
-        (b"task: " + b"a" * 65, "allowed: up to 64 letters"),
+        (b"task: " + b"a" * 65, "allowed: at most 64 letters"),
         (b"task: mine\ndataset_path: json\ndataset_kwargs: [a]\n", "dataset_kwargs"),
         (b"task: mine\ndataset_path: [json]\n", "dataset_path is ['json'], allowed: text"),
         (PIPED, "is a device or a pipe"),
@@ -272,3 +281,35 @@ def test_a_yaml_that_cannot_be_asked_stops_the_run_before_anything_is_built(
     assert f"accuracy.tasks: {path}: a template fails: access to attribute" in refused(f"accuracy.tasks=[{path}]")
     assert stops == [path]
     assert not list(folder.glob("cache/artifacts/*/artifact.json"))
+
+
+def test_the_last_words_of_a_library_are_no_reason_why_a_task_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    killed = subprocess.CompletedProcess([], -9, stderr="Generating train split: 100%")
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: killed)
+    with pytest.raises(UserError, match=r"^accuracy.tasks: the process that loads a, b ended with -9, perhaps out of"):
+        fetch._fetch.__wrapped__(("a", "b"), None, False)
+    killed.stderr = "accuracy.tasks: no such column\nException ignored in: <generator>"
+    with pytest.raises(UserError, match=r"^accuracy.tasks: no such column$"):
+        fetch._fetch.__wrapped__(("a", "b"), None, False)
+
+
+def test_a_damaged_list_of_lm_evals_names_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(tmp_path / "cache")
+    monkeypatch.setattr(Cache, "default", lambda: cache)
+    kept = cache.lm_eval_names(version("lm-eval"))
+    answers = iter([(0, '{"sums": ["sums.yaml", [], "json", null]}'), (-9, "")])
+
+    def lists(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
+        code, text = next(answers)
+        kept.write_text(text)
+        return subprocess.CompletedProcess([], code, stderr="")
+
+    monkeypatch.setattr("subprocess.run", lists)
+    list_names = catalogue.lm_eval_names.__wrapped__
+    assert list_names() == list_names() == {"sums": catalogue.LmEvalName("sums.yaml", (), "json", None)}
+    assert cache.is_marked
+    kept.write_text('{"sums": ["su')
+    with pytest.raises(UserError, match="lm-eval cannot list its tasks: the process that lists them exited with -9"):
+        list_names()

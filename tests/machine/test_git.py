@@ -142,6 +142,8 @@ def test_without_git_or_a_commit_the_state_is_a_digest_of_the_code(
     assert git.state(project) == without_git
     subprocess.run(["git", "init", "-q", str(project)], check=True, env=git.git_environment())
     assert git.state(project) == without_git
+    (project / "bench" / ".#cli.py").symlink_to("somebody@host.1:2")  # Emacs, while a file is edited
+    assert git.state(project) == without_git
     edit(project)
     assert git.state(project).tree != without_git.tree
 

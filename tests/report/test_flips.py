@@ -46,6 +46,8 @@ def test_a_question_whose_file_has_changed_has_no_text(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps({**row, "answer": 1}) + "\n")
     assert digest not in question_texts([str(tmp_path / "mine.yaml")], None)
     assert question_texts([str(tmp_path / "gone.yaml"), "mmlu"], None) == {}
+    for folder in ("~nobody-here/mmlu", "\0", " "):
+        assert question_texts([], folder) == {}
 
 
 def test_a_flip_shows_the_question_its_choices_and_both_answers() -> None:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from bench.cli import main
+from bench.commands.run import conclude
 from bench.machine.hardware import versions
 from bench.records.file import write
 from bench.records.store import read
@@ -78,6 +79,17 @@ def test_a_cache_that_fills_up_is_named_in_one_line(
     assert record.error is not None
     assert (record.error.message, record.error.traceback) == (full, "")
     assert list((small / "artifacts").glob(".*")) == []
+
+
+def test_another_cells_record_under_its_name_is_no_success_of_a_cell(
+    tiny_model: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    typed_in = arguments(tiny_model, tmp_path / "results", tmp_path / "cache", "variant=base")
+    cell = make_cell(compose(parse(typed_in[1:]), "base", 0))
+    other = msgspec.structs.replace(typed(records.record("base")), cell="another")
+    write(other, cell.record_path)
+    assert conclude([cell], [cell.stored()]) == 1
+    assert "no record" in capsys.readouterr().out
 
 
 def test_a_result_that_finds_no_room_reaches_the_sweep_all_the_same(tmp_path: Path, capsys: Capture) -> None:

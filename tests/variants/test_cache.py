@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import make
 from variants.cache import Cache
+from variants.errors import UserError
 from variants.paths import ROOT, resolve
 from variants.step import plan
 
@@ -48,6 +49,17 @@ def test_the_default_cache_is_the_one_of_the_configuration(tmp_path: Path, monke
     (tmp_path / "conf" / "config.yaml").write_text("cache_dir: /srv/cache\n")
     monkeypatch.setattr("variants.cache.ROOT", tmp_path)
     assert Cache.default() == Cache(resolve("/srv/cache"))
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "cache_dir: [a]", "cache_dir: null", "a: ["])
+def test_a_configuration_that_names_no_cache_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "config.yaml").write_text(content)
+    monkeypatch.setattr("variants.cache.ROOT", tmp_path)
+    with pytest.raises(UserError, match=r"config\.yaml:"):
+        Cache.default()
 
 
 def test_whatever_lies_in_the_cache_for_an_artifact_has_its_lock(tmp_path: Path) -> None:

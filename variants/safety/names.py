@@ -8,13 +8,22 @@ from variants.errors import UserError
 
 LONGEST = 64
 """Characters: a record's file is named for its variant, suite and model, and file systems allow 255 bytes."""
-ALLOWED = f"at most {LONGEST} letters (a-z, A-Z), digits, '.', '-' and '_', the first one no '.' or '-'"
+LONGEST_OF_HUB = 96
+"""Characters of an organization, a repository, or a part of a revision of the hub."""
+_LETTERS = "letters (a-z, A-Z), digits, '.', '-' and '_', the first one no '.' or '-'"
+ALLOWED = f"at most {LONGEST} {_LETTERS}"
+HUB_NAMES = f"at most {LONGEST_OF_HUB} {_LETTERS}"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 def is_name(text: str) -> bool:
     """Say whether a text may be a name: it is no path, no option, no hidden file, and looks like no other name."""
     return len(text) <= LONGEST and _NAME.fullmatch(text) is not None
+
+
+def is_hub_name(text: str) -> bool:
+    """Say whether a text may be an organization, a repository, or a part of a revision of the hub."""
+    return len(text) <= LONGEST_OF_HUB and _NAME.fullmatch(text) is not None
 
 
 def check_name(text: str, key: str) -> None:
