@@ -66,7 +66,7 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 
 
 def drop_output() -> None:
-    """Send what cannot be printed nowhere: Python tries again at its end, and would exit with a code of its own."""
+    """Discard what cannot be printed: Python would try again at its end, and exit with a code of its own."""
     try:
         sys.stdout.flush()
         return

@@ -64,9 +64,9 @@ def _read(path: Path) -> dict[str, object]:
 def default_of(records: Sequence[Record], folder: Path = SUITES) -> str | None:
     """Return the requirements that the suite of a sweep names in this checkout, None where it names none."""
     suite = max(records, key=lambda record: record.started_at).config.suite
-    path = folder / f"{suite}.yaml"
-    if not suite or not path.is_file():
+    file = next((file for file in folder.glob("*.yaml") if file.stem == suite), None)  # a record may state any text
+    if file is None:
         return None
-    stated = _read(path).get("suite")
+    stated = _read(file).get("suite")
     named = stated.get(KEY) if isinstance(stated, dict) else None
     return None if named is None else str(named)

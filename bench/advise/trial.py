@@ -11,5 +11,5 @@ def question_limit(summary: Summary) -> int | None:
     The first questions are no sample of the rest; those of `limit_per_subject` are drawn, and are one.
     """
     settings = (record.config.measures.get("accuracy", {}) for row in summary.rows for record in row.records)
-    limits = [limit for one in settings if isinstance(limit := one.get("limit"), int) and limit is not False]
+    limits = [limit for one in settings if isinstance(limit := one.get("limit"), int) and limit > 0]
     return min(limits, default=None)

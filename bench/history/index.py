@@ -127,14 +127,17 @@ def _listings(results: Path) -> dict[str, str]:
     files: dict[str, list[tuple[str, str, int, int]]] = defaultdict(list)
     for folder in sorted(results.glob("*/*/")):
         if "-dirty" not in folder.name:
-            with os.scandir(folder) as entries:
-                stats = [(entry.name, _stat(entry)) for entry in entries if entry.name.endswith(".json")]
+            try:
+                with os.scandir(folder) as entries:
+                    stats = [(entry.name, _stat(entry)) for entry in entries if entry.name.endswith(".json")]
+            except OSError:  # not readable, which `store.read` says
+                stats = [("", folder.stat())]
             files[folder.name] += [(str(folder.parent), name, s.st_size, s.st_mtime_ns) for name, s in stats]
     return {label: _digest(repr(sorted(listed))) for label, listed in files.items() if listed}
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result:
-    """Return what a file looks like, or where it is a link to nothing, what the link does."""
+    """Return the status of a file, or that of the link where it leads nowhere."""
     try:
         return entry.stat()
     except OSError:

@@ -94,6 +94,24 @@ def ties(answers: Answers) -> int:
     return sum(len(row) > 1 and max(row) == min(row) for row in rows)
 
 
+def not_likeliest(answers: Answers) -> int:
+    """Count the questions whose stated answer is not the likeliest choice: the record contradicts itself."""
+    picks = zip(answers.picked or (), answers.loglik or (), strict=True)
+    return sum(not _is_likeliest(picked, row) for picked, row in picks)
+
+
+def _is_likeliest(picked: int, row: Sequence[float | None]) -> bool:
+    finite = [value for value in row if value is not None]
+    return (0 <= picked < len(row) and row[picked] == max(finite)) if finite else picked == -1
+
+
+def same_questions_other_answers(one: Answers, other: Answers) -> int:
+    """Count the questions that two variants were asked alike, and for which they state other right answers."""
+    if one.question != other.question or one.gold is None or other.gold is None:
+        return 0
+    return sum(a != b for a, b in zip(one.gold, other.gold, strict=True))
+
+
 def not_finite(answers: Answers) -> int:
     """Count the questions with a log-likelihood or a value that is not a finite number."""
     if answers.value is not None:
@@ -129,7 +147,7 @@ PROMPT_CAUSES = {
     "template_tokens": "the special tokens that the chat template writes, which the tokenizers state",
     "question": "the questions",
 }
-"""What can make the prompts of two variants differ, by the column that shows it, in the order in which it is asked."""
+"""What can make the prompts of two variants differ, by the column of `Answers` that shows it; the first is named."""
 
 
 def prompt_difference(one: Answers, other: Answers) -> str:

@@ -1,4 +1,4 @@
-"""The bytes of a file that may be a record: regular files of a sane size alone, so no odd one stops a reader."""
+"""Read a file that may be a record; refuse what is no regular file, or larger than any record is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LARGEST_BYTES = 64 * 1024 * 1024
 """More than any record has: one of 100,000 questions takes about 20 MB."""
 
 UNSOUND = (OSError, ValueError, MemoryError)
-"""What reading a file raises that is no sound record."""
+"""What is raised where a file that is no sound record is read."""
 
 
 def open_regular(path: Path) -> int:

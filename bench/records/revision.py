@@ -10,7 +10,7 @@ from bench.records.listing import choices
 from variants.errors import UserError
 
 LONGEST = 120
-"""What is typed is repeated up to so many characters."""
+"""So many characters of what was typed are repeated in an error."""
 
 
 def resolve_revision(revision: str, results: Path) -> tuple[str, str | None]:
@@ -39,7 +39,7 @@ def resolve_revision(revision: str, results: Path) -> tuple[str, str | None]:
 
 
 def short(text: str) -> str:
-    """Cut a text that is too long for a line of complaint."""
+    """Cut a text that is too long for an error of one line."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,26 @@ class Selection:
     def dirty(self) -> bool:
         """Say whether the working tree differed from the commit."""
         return self.records[0].commit.dirty
+
+    @property
+    def mixed(self) -> dict[str, int]:
+        """Return in what the records differ, though all of one run have the same, and how many of it there are."""
+        seen: dict[str, Collection[object]] = {
+            "working trees": {record.commit.tree for record in self.records},
+            "models": {record.source for record in self.records if record.source},
+            "suites": {record.config.suite for record in self.records},
+            "processors": {f"{record.machine.cpu}, {record.machine.cores} cores" for record in self.records},
+        }
+        packages = sorted({package for record in self.records for package in record.versions})
+        differ = [name for name in packages if len({record.versions.get(name) for record in self.records}) > 1]
+        versions = {str([record.versions.get(name) for name in differ]) for record in self.records}
+        threads: dict[str, set[str]] = {}
+        for record in self.records:
+            if record.session:
+                key = f"numbers of threads of {record.runtime}"
+                threads.setdefault(key, set()).add(str(record.session.get("threads")))
+        seen |= {f"versions of {', '.join(differ)}": versions, **threads}
+        return {kind: len(values) for kind, values in seen.items() if len(values) > 1}
 
 
 def find(results: Path, wanted: Wanted) -> tuple[Selection | None, list[str]]:

@@ -40,7 +40,7 @@ T = TypeVar("T")
 class Commit(Struct, frozen=True):
     """The commit that a record was measured at; `tree` is `clean`, or a digest of the uncommitted changes."""
 
-    sha: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")] | None
+    sha: Annotated[str, Meta(pattern=r"^\w[\w.-]{0,63}$")] | None
     dirty: bool
     tree: Annotated[str, Meta(pattern=r"^[\w.-]{0,64}$")]
 

@@ -25,7 +25,7 @@ Weight = Annotated[float, Meta(ge=0, le=LARGEST)]
 Choice = Annotated[int, Meta(ge=-100, le=1_000_000)]
 """The number of a choice, from 0; lm-eval writes -100 for an answer that is none of them."""
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
-"""What a file could be called."""
+"""A name no longer than that of a file may be."""
 if TYPE_CHECKING:
     Fields = dict[str, Any]
 else:
@@ -52,6 +52,16 @@ class Size(Struct, frozen=True):
     bits_per_weight: Positive | None = None
     tensor_types: dict[str, Count] = {}
 
+    def __post_init__(self) -> None:
+        if self.size_bytes and self.weight_bytes and self.size_bytes < self.weight_bytes:
+            raise ValueError(f"`size_bytes` is {self.size_bytes}, less than the weights in it: {self.weight_bytes}")
+        if self.weight_bytes and self.n_parameters and self.bits_per_weight:
+            bits = 8 * self.weight_bytes / self.n_parameters
+            if abs(self.bits_per_weight - bits) > 0.001 * bits + 0.0001:
+                raise ValueError(
+                    f"`bits_per_weight` is {self.bits_per_weight}, but 8 · weights / parameters {bits:.4f}"
+                )
+
 
 class Latency(Struct, frozen=True):
     """One value per request, in the order sent; `loop` is `closed`: one request at a time.
@@ -70,7 +80,10 @@ class Latency(Struct, frozen=True):
     output_tokens: Count | None = None
 
     def __post_init__(self) -> None:
-        _check_alike("requests", self.ttft_ms, self.tpot_ms, self.e2e_ms)
+        counted = [column for column in (self.prompt_tokens, self.evaluated_tokens) if column]
+        _check_alike("requests", self.ttft_ms, self.tpot_ms, self.e2e_ms, *counted)
+        if any(whole < first for whole, first in zip(self.e2e_ms, self.ttft_ms, strict=True)):
+            raise ValueError("`e2e_ms`: a request ends before its first token, which `ttft_ms` has")
 
 
 class Memory(Struct, frozen=True):
@@ -93,6 +106,8 @@ class Tokenizer(Struct, frozen=True):
     alone: dict[str, list[int]] | None = None
 
     def __post_init__(self) -> None:
+        if self.different > self.compared:
+            raise ValueError(f"`different` is {self.different}, more than the {self.compared} that were compared")
         for name, stated, keys in (
             ("example", self.example, {"text", "gguf", "hf"}),
             ("starts", self.starts, {"gguf", "hf"}),
@@ -133,6 +148,8 @@ class Answers(Struct, frozen=True):
     tokenizer: Tokenizer | None = None
 
     def __post_init__(self) -> None:
+        if self.n not in (None, len(self.question)):
+            raise ValueError(f"`n` is {self.n}, but there are {len(self.question)} of `question`")
         if self.value is None:
             if self.gold is None or self.picked is None or self.loglik is None:
                 raise ValueError("neither `gold`, `picked` and `loglik`, nor `metric` and `value`")
@@ -140,6 +157,8 @@ class Answers(Struct, frozen=True):
             return
         if self.metric is None:
             raise ValueError("`value` without the `metric` that it is of")
+        if self.gold is not None or self.picked is not None or self.loglik is not None:
+            raise ValueError("`value` beside `gold`, `picked` or `loglik`: a task has one or the other")
         if len({isinstance(value, tuple) for value in self.value if value is not None}) > 1:
             raise ValueError("`value` is neither all numbers nor all pairs of a log-likelihood and its weight")
         _check_alike("documents", self.question, self.subject, self.value, *([self.answer] if self.answer else []))

@@ -44,7 +44,10 @@ class Control:
 def findings(
     selection: Selection, summary: Summary, left_out: Sequence[str], not_drawn: Sequence[str] = ()
 ) -> list[Finding]:
-    """List everything that a reader must know up front, the worst first; a line says each file and chart left out."""
+    """List everything that a reader must know up front, the worst first.
+
+    `left_out` and `not_drawn` have a line for each file and each chart that is missing, and why.
+    """
     rows = summary.rows
     everything = [
         *_runtime_controls(rows),
@@ -159,27 +162,9 @@ def _one_sweep(selection: Selection) -> Iterable[Finding]:
     if any(fields.get("trust_tasks") for record in selection.records for fields in record.config.measures.values()):
         text = "task YAMLs by path were allowed to run code: trust the numbers as far as you trust those files"
         yield Finding("note", "Trusted tasks", f"Measured with accuracy.trust_tasks=true: {text}.")
-    kinds: dict[str, set[str | None]] = {
-        "working trees": {record.commit.tree for record in selection.records},
-        "models": {record.source for record in selection.records if record.source},
-        "suites": {record.config.suite for record in selection.records},
-        **_versions(selection.records),
-    }
-    for kind, seen in kinds.items():
-        if len(seen) > 1:
-            text = f"the records of this commit come from {len(seen)} different {kind}"
-            yield Finding("bad", "Mixed records", f"In one table, yet {text}; run the sweep again to have one.")
-
-
-def _versions(records: Sequence[Record]) -> dict[str, set[str | None]]:
-    """Return what each package and each runtime's number of threads was: one of them may change between two runs."""
-    packages = sorted({package for record in records for package in record.versions})
-    seen = {f"versions of {package}": {record.versions.get(package) for record in records} for package in packages}
-    for record in records:
-        if record.session:
-            threads = str(record.session.get("threads"))
-            seen.setdefault(f"numbers of threads of {record.config.variant.runtime}", set()).add(threads)
-    return seen
+    for kind, n in selection.mixed.items():
+        text = f"the records of this commit come from {n} different {kind}"
+        yield Finding("bad", "Mixed records", f"In one table, yet {text}; run the sweep again to have one.")
 
 
 def _scoring(summary: Summary) -> Iterable[Finding]:
@@ -193,6 +178,9 @@ def _scoring(summary: Summary) -> Iterable[Finding]:
             if tied := columns.ties(answers):
                 text = f"{task}: all choices scored the same on {plural(tied, 'question')}"
                 yield Finding("bad", row.variant, f"{text} of {n:,}; the scorer is broken.")
+            if contradicted := columns.not_likeliest(answers):
+                text = f"{task}: the stated answer is not the likeliest choice on {plural(contradicted, 'question')}"
+                yield Finding("bad", row.variant, f"{text} of {n:,}; the record contradicts itself: do not use it.")
         if without := [row.variant for row, answers in asked if answers.without_system]:
             text = "the chat template refuses a system message, so the task's description was left out, as in lm-eval"
             yield Finding("note", f"Prompts of {task}", f"{', '.join(without)}: {text}.")
@@ -200,11 +188,12 @@ def _scoring(summary: Summary) -> Iterable[Finding]:
         yield from _guessing(summary.rows, task)
         yield from _cut(task, asked)
         yield from _prompts(task, asked)
+        yield from _right_answers(task, asked)
         yield from _tokenizers(task, asked)
 
 
 def _repeated(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
-    """Say that a question was asked more than once: an interval takes each as one of its own."""
+    """Say that a question was asked more than once: an interval counts each time as another question."""
     n, different = len(asked[0][1].question), len(set(asked[0][1].question))
     if different < n:
         text = f"{n:,} questions, of which {different:,} are different: intervals and tests count a repeated one again"
@@ -260,6 +249,14 @@ def _prompts(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Findin
     for cause, variants in others.items():
         text = f"{', '.join(variants)} were asked in other words than {asked[0][0].variant}, because of {cause}"
         yield Finding("bad", f"Prompts of {task} differ between variants", f"{text}. Their answers are not compared.")
+
+
+def _right_answers(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:
+    """Name the variants whose records state other right answers to the same questions than the first."""
+    for row, answers in asked[1:]:
+        if others := columns.same_questions_other_answers(asked[0][1], answers):
+            text = f"another answer is right than for {asked[0][0].variant} on {plural(others, 'question')}"
+            yield Finding("bad", row.variant, f"{task}: {text} of the same; one of the two records is wrong.")
 
 
 def _tokenizers(task: str, asked: Sequence[tuple[Row, Answers]]) -> Iterable[Finding]:

@@ -87,7 +87,7 @@ def _entry(entry: Entry) -> str:
 
 
 def plain(text: str) -> str:
-    """Write a text in one line in which Markdown, also GitHub's, reads nothing but text: character references do."""
+    """Write a text in one line, with references for characters that Markdown, also GitHub's, would read as markup."""
     return _ACTIVE.sub(_inert, " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""Measure what the tool costs and how often it is right: `python -m bench.selftest [costs|scoring|store|verdicts]`.
+"""Measure the tool itself: `python -m bench.selftest [costs|scoring|store|verdicts|kills]`.
 
 `costs` are ratios of commands timed in turn; `scoring` compares with lm-eval's own model; `store` reads many records;
 `verdicts` counts wrong and right verdicts over simulated pairs of commits. `kills`, which runs only where it is named,

@@ -138,5 +138,5 @@ def _answers(
         "subject": [task] * n,
         "gold": [0] * n,
         "picked": [0 if right else 1 for right in is_right],
-        "loglik": [[-1.0, -2.0]] * n,
+        "loglik": [[-1.0, -2.0] if right else [-2.0, -1.0] for right in is_right],
     }

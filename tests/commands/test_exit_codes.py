@@ -42,7 +42,10 @@ def worse(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"), "bench: a fault of bench itself: UnicodeDecodeError"),
         (MemoryError(), "bench: out of memory"),
         (PermissionError(13, "Permission denied", "/results/x"), "bench: /results/x: Permission denied"),
-        (OSError(28, "No space left on device"), "bench: standard output: No space left on device"),
+        (
+            OSError(28, "No space left on device"),
+            "bench: standard output, or a file that was being written: No space left on device",
+        ),
         (BrokenPipeError(32, "Broken pipe"), ""),
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, Exception) else "",
@@ -86,7 +89,7 @@ def test_a_page_that_cannot_be_written_is_no_verdict(worse: tuple[str, ...], cap
     [
         ("| head -c 0", {}, 2, ""),
         (">&-", {}, 2, "bench: standard output is closed"),
-        ("> /dev/full", {}, 2, "bench: standard output: No space left on device"),
+        ("> /dev/full", {}, 2, "bench: standard output, or a file that was being written: No space left on device"),
         ("> /dev/null 2>&- <&-", {}, 1, ""),
         ("> /dev/null", {"PYTHONIOENCODING": "ascii"}, 1, ""),
         ("> /dev/null", {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, 1, ""),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,20 @@ def test_the_points_are_written_alike_from_records_and_from_the_index(branch: Br
     from_records, from_index = (comma_separated(branch.history()) for _ in range(2))
     assert from_index == from_records
     assert ",2300000,,,\n" in from_records
+
+
+def test_a_folder_that_cannot_be_read_costs_no_other_commit(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
+    branch.measure([0, 1])
+    closed = branch.files(1)[0].parent
+    scandir, access = os.scandir, os.access
+
+    def refused(path: Any = ".") -> Any:
+        if str(path) == str(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)  # modes do not bind root, who may run the tests
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(closed) and access(path, mode))
+    history = branch.history()
+    assert history.measured == 1
+    assert history.left_out == (f"{closed}: Permission denied",)

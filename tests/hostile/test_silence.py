@@ -13,14 +13,17 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from bench.advise.named import default_of
+from bench.advise.trial import question_limit
 from bench.cli import main
 from bench.records.values import Tokenizer
 from bench.scoring.chat import Chat
 from bench.selftest import records
 from bench.summary.parity import parity
+from bench.summary.summarize import summarize
 from bench.sweep.cell import Cell, memorized
 from bench.tasks.texts import digests
-from tests.records.conftest import typed
+from tests.records.conftest import typed, why_left_out
 from tests.report.conftest import findings_of
 from variants.paths import ROOT
 from variants.step import Trains
@@ -41,7 +44,9 @@ def two_variants(results: Path, **change: Any) -> None:
     ("change", "what"),
     [
         ({"versions": {"llama-cpp-python": "0.2.0"}}, "2 different versions of llama-cpp-python"),
+        ({"versions": {"torch": "2.0", "transformers": "4.0"}}, "2 different versions of torch, transformers;"),
         ({"session": {"threads": 1}}, "2 different numbers of threads of llamacpp"),
+        ({"machine": {"cores": 64}}, "2 different processors"),
     ],
 )
 def test_variants_measured_under_other_conditions_are_no_one_table(
@@ -68,6 +73,79 @@ def test_answers_of_other_numbers_of_choices_have_no_largest_difference() -> Non
     one, other = records.record("base"), records.record("base-torch")
     other["measures"]["accuracy"]["hr"]["loglik"][0] = [-1.0]
     assert parity([typed(one)], [typed(other)])["hr"].largest_difference is None
+
+
+@pytest.mark.parametrize(
+    ("measure", "change", "why"),
+    [
+        ("size", {"weight_bytes": 2_300_001}, "`size_bytes` is 2300000, less than the weights in it: 2300001"),
+        ("size", {"weight_bytes": 2_200_000, "bits_per_weight": 0.5}, "`bits_per_weight` is 0.5, but 8 · weights"),
+        ("latency", {"e2e_ms": [0.5] * 12}, "`e2e_ms`: a request ends before its first token"),
+        ("latency", {"prompt_tokens": [8] * 11}, "columns of lengths [11, 12]; requests must be alike"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_left_out(
+    tmp_path: Path, measure: str, change: dict[str, Any], why: str
+) -> None:
+    content = records.record("q4", requests=12)
+    content["measures"][measure] |= change
+    records.write(tmp_path, content)
+    assert why in why_left_out(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"n": 399}, "`n` is 399, but there are 400 of `question`"),
+        ({"metric": "f1", "value": [0.5] * 400}, "`value` beside `gold`, `picked` or `loglik`"),
+        ({"tokenizer": {"compared": 1, "different": 2}}, "`different` is 2, more than the 1 that were compared"),
+    ],
+)
+def test_answers_that_contradict_themselves_are_left_out(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+    content = records.record("q4")
+    content["measures"]["accuracy"]["hr"] |= change
+    records.write(tmp_path, content)
+    assert why in why_left_out(tmp_path)
+
+
+def test_an_answer_that_is_not_the_likeliest_choice_is_a_problem(tmp_path: Path) -> None:
+    two_variants(tmp_path / "sound")
+    assert "likeliest" not in " ".join(one.text for one in findings_of(tmp_path / "sound"))
+    content = records.record("q4")
+    hr = content["measures"]["accuracy"]["hr"]
+    wrong = sum(picked != gold for picked, gold in zip(hr["picked"], hr["gold"], strict=True))
+    hr["picked"] = hr["gold"]
+    records.write(tmp_path, content)
+    (finding,) = [one for one in findings_of(tmp_path) if "likeliest" in one.text]
+    assert (finding.level, finding.title) == ("bad", "q4")
+    assert f"not the likeliest choice on {wrong} questions of 400" in finding.text
+
+
+def test_other_right_answers_to_the_same_questions_are_a_problem(tmp_path: Path) -> None:
+    two_variants(tmp_path)
+    assert not [one for one in findings_of(tmp_path) if "another answer is right" in one.text]
+    content = records.record("q4")
+    hr = content["measures"]["accuracy"]["hr"]
+    others = sum(picked != gold for picked, gold in zip(hr["picked"], hr["gold"], strict=True))
+    hr["gold"] = hr["picked"]
+    records.write(tmp_path, content)
+    (finding,) = [one for one in findings_of(tmp_path) if "another answer is right" in one.text]
+    assert (finding.level, finding.title) == ("bad", "q4")
+    assert f"than for base on {others} questions of the same" in finding.text
+
+
+@pytest.mark.parametrize("limit", [False, 0, -3])
+def test_a_limit_that_asks_nothing_is_no_trial_run(limit: object) -> None:
+    content = records.record("q4")
+    content["config"]["measures"]["accuracy"]["limit"] = limit
+    assert question_limit(summarize([typed(content)])) is None
+
+
+@pytest.mark.parametrize("suite", ["é" * 300, "../suite/embedded", "\0", ""])
+def test_a_record_may_state_a_suite_of_any_name(suite: str) -> None:
+    content = records.record("q4")
+    content["config"]["suite"] = suite
+    assert default_of([typed(content)]) is None
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench.advise.advice import Advice
-from bench.report.charts import picture
 from bench.report.charts.answers import decision as of_decision
 from bench.report.charts.answers.spots import view_of
 from bench.report.charts.chart import Chart
 from bench.report.charts.draw import draw_all
 from bench.report.charts.picture import NARROW, PANEL, WIDE, Size
+from bench.report.pages.file_names import file_part
 from tests.advise.made_up import BOTH, QUANT, TUNED_V, V, advice_of, but
 
 EVIL = "<script>alert(1)</script> $x^2$ \x1b[31m"
@@ -181,5 +181,9 @@ def test_no_text_lies_on_another_one_or_leaves_the_picture(size: Size) -> None:
 
 
 def test_names_from_data_become_safe_and_different_file_names() -> None:
-    among = ["a/b", "a b", "mmlu"]
-    assert [picture.file_name(name, among) for name in among] == ["a-b-0", "a-b-1", "mmlu"]
+    texts = ["mmlu", "a b", "a/b", "a:b", "../b", "", "a" * 300, "a" * 301, "\U00020000" * 300]
+    parts = [file_part(text) for text in texts]
+    assert parts[:2] == ["mmlu", "a-b"]
+    assert len(set(parts)) == len(texts)
+    assert all(part and "/" not in part and not part.startswith(".") for part in parts)
+    assert max(len(f".accuracy-size-{part}.png.12345678.tmp".encode()) for part in parts) <= 255

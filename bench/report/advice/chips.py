@@ -36,7 +36,9 @@ def chips(advice: Advice) -> tuple[Chip, ...]:
 
 def _accuracy(advice: Advice) -> Chip:
     if advice.trial:
-        text = f"Trial run: {plural(advice.trial, 'question')} a task decide nothing; run the whole: make bench"
+        text = (
+            f"Trial run: at most {plural(advice.trial, 'question')} a task, which decides nothing; run all: make bench"
+        )
         return Chip("bad", text)
     tasks = sorted(advice.summary.right_or_wrong, key=lambda task: task != advice.task)
     counts = {task: max(_asked(one.row, task) for one in advice.variants) for task in tasks if advice.variants}

@@ -28,7 +28,7 @@ def kept(path: Path, content: object, draw: Callable[[], str]) -> str:
         drawn_from = svg = ""
     if drawn_from != key or not svg:
         svg = draw()
-        with suppress(OSError):  # drawn it is; `bench history` says where it can keep nothing
+        with suppress(OSError):  # the chart is drawn all the same; `bench history` says that nothing is kept
             path.parent.mkdir(parents=True, exist_ok=True)
             write_at_once(path, f"{key}\n{svg}")
     return svg

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.metrics.metric import Metric
 from bench.report.charts.chart import Chart
-from bench.report.charts.picture import Finding, Size, chart, file_name, frame, in_rounds, shortened, widest
+from bench.report.charts.picture import Finding, Size, chart, frame, in_rounds, shortened, widest
 from bench.report.charts.style import INK, MUTED, PAPER, colour_of, spaced
 from bench.report.numbers import digits, least_to_most, plural
+from bench.report.pages.file_names import file_part
 from bench.stats.estimates import Estimate
 from bench.summary.pairs import every_round_shows, ratio
 from bench.summary.rows import Row, Summary, rounds_apart
@@ -48,7 +49,7 @@ def latency_charts(summary: Summary) -> list[Chart]:
     for runtime in runtimes:
         mine = sorted((one for one in lines if one.row.runtime == runtime), key=lambda line: line.p50.value)
         missing = [row.variant for row in summary.rows if row.runtime == runtime and "e2e_p50_ms" not in row.values]
-        name = "latency" if runtime == runtimes[0] else f"latency-{file_name(runtime, runtimes)}"
+        name = "latency" if runtime == runtimes[0] else f"latency-{file_part(runtime)}"
         charts.append(_chart(name, runtime, mine, missing, metrics["e2e_p50_ms"]))
     return charts
 

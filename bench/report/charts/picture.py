@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.charts.chart import Chart
 from bench.report.charts.style import BAND, GRID, INK, MUTED, PAPER, STYLE, open_matplotlib
-from bench.report.pages.file_names import LONGEST
 from bench.report.table_csv import inert
 from bench.summary.family import QUANTIZED
 
@@ -115,13 +114,6 @@ def shortened(name: str, length: int = 24) -> str:
     """Return a name from data as it stands in a chart: printable, and no longer than this."""
     name = plain(name)
     return name if len(name) <= length else f"{name[: length - 1]}…"
-
-
-def file_name(name: str, among: Sequence[str]) -> str:
-    """Return a name from data as part of a file's name: ASCII letters and digits, numbered where two would be alike."""
-    names = ["".join(c if c.isalnum() and c.isascii() else "-" for c in one)[:LONGEST] for one in among]
-    place = among.index(name)
-    return names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place}"
 
 
 def in_rounds(values: Sequence[float]) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 
-LONGEST = 60
-"""Letters of a name: a file's name has room for 255 bytes, and a letter may take four."""
+LONGEST = 50
+"""Letters of a part: a file's name has room for 255 bytes, a letter may take four, and other parts stand beside it."""
 
 
 def file_part(text: str) -> str:
     """Return a text as part of a file's name: what such a name cannot hold becomes a dash.
 
-    Where more than a space was replaced, or something was cut, a digest follows: another text has another name.
+    Where more than one space was replaced, or something was cut, a digest follows: another text has another name.
     """
     clean = re.sub(r"[^\w.~+=-]+", "-", text).lstrip(".")
     if clean == text.replace(" ", "-", 1) and 0 < len(clean) <= LONGEST:

@@ -9,9 +9,10 @@ from bench.report.charts.answers.decision import guessing_line, percent_axis
 from bench.report.charts.answers.score import HEADER, Score, labels_of, score_of
 from bench.report.charts.chart import Chart
 from bench.report.charts.labels import label, line_boxes, mark_box
-from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened
+from bench.report.charts.picture import Finding, Size, chart, frame, shortened
 from bench.report.charts.style import MUTED, PAPER, colour_of, is_wide, spaced
 from bench.report.numbers import least_to_most, plural, sized
+from bench.report.pages.file_names import file_part
 from bench.summary import pairs
 from bench.summary.family import CONTROL
 from bench.summary.pairs import pareto
@@ -44,7 +45,7 @@ def accuracy_against_size(summary: Summary, task: str) -> Chart | None:
         f"{plural(len(scores), 'variant')} without controls; dashed: the Pareto front of these points."
     )
     finding = Finding(
-        f"accuracy-size-{file_name(task, summary.tasks)}", head, subtitle, _alt(task, head, scores), HEADER,
+        f"accuracy-size-{file_part(task)}", head, subtitle, _alt(task, head, scores), HEADER,
         [score.cells for score in scores],
     )  # fmt: skip
     return chart(finding, lambda axes, size: _draw(axes, size, task, scores))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from bench.metrics.answers import right, subjects_of
 from bench.report.charts.chart import Chart
-from bench.report.charts.picture import Finding, Size, chart, file_name, frame, shortened, widest
+from bench.report.charts.picture import Finding, Size, chart, frame, shortened, widest
 from bench.report.charts.style import PAPER
 from bench.report.numbers import least_to_most, plural, points, points_span
+from bench.report.pages.file_names import file_part
 from bench.stats.proportions import Paired, holm, paired_difference
 from bench.summary.rows import Row, Summary
 
@@ -66,9 +67,7 @@ def accuracy_by_subject(summary: Summary, task: str) -> Chart | None:
         for (variant, subject), cell in cells.items()
     ]
     header = ["variant", "subject", "n", "gained", "lost", "points", "points_low", "points_high", "p_holm"]
-    finding = Finding(
-        f"subjects-{file_name(task, summary.tasks)}", head, subtitle, _alt(task, head, cells), header, lines
-    )
+    finding = Finding(f"subjects-{file_part(task)}", head, subtitle, _alt(task, head, cells), header, lines)
     return chart(finding, lambda axes, size: _draw(axes, size, rows, subjects, cells))
 
 
