@@ -27,6 +27,8 @@ def show_comparison(arguments: argparse.Namespace) -> int:
     from bench.compare.lines import Asked
     from bench.records.selection import Wanted
 
+    if not names_in(arguments.fail_on):
+        raise UserError("--fail-on: got nothing, allowed: verdicts such as worse,now-fails")
     fail_on = frozenset(_verdict(name) for name in names_in(arguments.fail_on))
     asked = Asked(names_in(arguments.variant), _metrics(arguments.metric), _thresholds(arguments.threshold))
     results, wanted = resolve(arguments.results), Wanted(machine=arguments.machine, sweep=arguments.sweep)

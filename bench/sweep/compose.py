@@ -25,7 +25,11 @@ FIXED: Mapping[str, object] = {
     "job.chdir": False, "job.env_set": {}, "job_logging": LOGGING, "hydra_logging": LOGGING,
 }  # fmt: skip
 """What Hydra may not be given by any file of conf/: it makes objects of its own settings, writes and logs by them."""
-PLUGINS = ("launcher._target_", "sweeper._target_")
+PLUGINS = {
+    "sweeper._target_": ("hydra._internal.core_plugins.basic_sweeper.",),
+    "launcher._target_": ("hydra._internal.core_plugins.", "hydra_plugins."),
+}
+"""What Hydra makes objects of, and the packages of its own that their classes come from."""
 
 
 def compose(request: RunRequest, variant: str, round_: int, *, check: bool = False) -> Settings:
@@ -64,8 +68,9 @@ def compose(request: RunRequest, variant: str, round_: int, *, check: bool = Fal
         OmegaConfBaseException,
         ValueError,
     ) as error:  # ValueError: Hydra's, for a group set to null
-        reason = str(error) or str(error.__cause__)
-        raise UserError(f"configuration: {reason.splitlines()[0]}") from None
+        lines = [line.strip() for line in f"{error}\n{error.__cause__ or ''}".splitlines() if line.strip()]
+        reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+        raise UserError(f"configuration: {reason}") from None
     settings = settings_of(values)
     _check_own_names(request, variant, settings)
     return settings
@@ -111,7 +116,7 @@ def _check_hydra(hydra: Mapping[str, object]) -> None:
         if (values.get(key) or None) != (allowed or None):
             raise UserError(f"hydra.{key}: got {values.get(key)!r}, allowed: {allowed!r}; take it out of conf/")
     for key, value in values.items():
-        if key.endswith("_target_") and key not in PLUGINS:
+        if key.endswith("_target_") and not str(value).startswith(PLUGINS.get(key, ())):
             raise UserError(f"hydra.{key}: got {value!r}, allowed: nothing; take it out of conf/")
 
 

@@ -46,7 +46,7 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
     started, started_at = time.monotonic(), datetime.now(UTC)
     seconds: dict[str, float] = {}
     lineage: tuple[Made, ...] = ()
-    result, error = Result(), None
+    result, error, learned = Result(), None, list[str]()
     damaged: list[str] = []
     try:
         _prepare(cell)
@@ -56,6 +56,7 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
         lineage = _lineage(cell)
         result = _measure(cell, progress)
         seconds["measure"] = round(time.monotonic() - built, 2)
+        learned = memorized(cell, result.measures)
     except StageError as failure:
         result, error = failure.partial, failure.error
     except Exception as unforeseen:  # whatever it is, it costs this cell and not the sweep
@@ -79,7 +80,7 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
         session=result.session,
         measures=result.measures,
         canary=result.canary,
-        warnings=(*damaged, *_warnings(lineage, result), *memorized(cell, result.measures), *moved(cell)),
+        warnings=(*damaged, *_warnings(lineage, result), *learned, *moved(cell)),
         error=error,
     )
     try:

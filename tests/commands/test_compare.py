@@ -86,6 +86,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("typed", "complaint"),
     [
+        (["--fail-on", ","], "--fail-on: got nothing, allowed: verdicts"),
         (["--fail-on", "bad"], "--fail-on: got 'bad', allowed: worse, now-fails"),
         (["--metric", "speed"], "--metric: got 'speed', allowed: artifact, tensor_types, size_bytes"),
         (["--threshold", "e2e_p50_ms"], "--threshold: got 'e2e_p50_ms', allowed: METRIC=SHARE"),

@@ -208,6 +208,9 @@ def test_a_reference_reads_another_setting_and_nothing_else(monkeypatch: pytest.
         ("variant", "# @package _global_\nhydra: {{callbacks: {{x: {{_target_: os.system, command: id}}}}}}"),
         ("suite", "# @package hydra.callbacks.x\n_target_: os.system\ncommand: touch {proof}\n"),
         ("model", "# @package hydra.callbacks.x\n_target_: os.system\ncommand: touch {proof}\n"),
+        ("variant", "# @package _global_\nhydra: {{sweeper: {{_target_: os.system}}}}"),
+        ("suite", "# @package hydra.sweeper\n_target_: os.system\n"),
+        ("model", "# @package hydra.launcher\n_target_: os.system\n"),
         ("steps", "# @package _global_\nhydra: {{job: {{env_set: {{PATH: /tmp}}}}}}\n"),
     ],
 )  # fmt: skip

@@ -98,7 +98,7 @@ class Lora:
 
     def texts(self) -> list[Path]:
         """List the files that are trained on."""
-        return [resolve(name) for name in (self.data, self.replay) if name]
+        return [resolve(name) for name in (self.data, self.replay if self.replay_share else None) if name]
 
     def _targets(self) -> list[str]:
         return [name.strip() for name in self.target_modules.split(",")]
