@@ -46,8 +46,8 @@ def run_cell(cell: Cell, progress: Progress) -> Record:
     started, started_at = time.monotonic(), datetime.now(UTC)
     seconds: dict[str, float] = {}
     lineage: tuple[Made, ...] = ()
-    result, error, learned = Result(), None, list[str]()
-    damaged: list[str] = []
+    result, error = Result(), None
+    damaged, learned = list[str](), list[str]()
     try:
         _prepare(cell)
         _build(cell, progress, damaged)
