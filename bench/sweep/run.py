@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,13 +229,11 @@ def last_line(log: Path) -> str:
 
 def _forward(line: str, progress: Progress) -> Result | None:
     """Hand a progress report on; return the result where a child had no room to write it."""
-    try:
+    with suppress(ValueError, TypeError):  # a library that prints to standard output is no progress
         if line.startswith(jobs.HANDED_OVER):
             return msgspec.json.decode(line.removeprefix(jobs.HANDED_OVER), type=Result)
         what, done, total = json.loads(line)
         progress(str(what), int(done), int(total))
-    except (ValueError, TypeError):  # a library that prints to standard output is no progress
-        pass
     return None
 
 
