@@ -201,7 +201,7 @@ def test_a_measure_costs_its_two_files_and_one_yaml(copy: Copy) -> None:
     report = copy.written("report.md").read_text()
     assert "Read P50" in report
     assert "Read P50" in copy.written("index.html").read_text()
-    compared = copy.bench("compare", "HEAD~1", "--metric", "read_p50_s", "--fail-on", "now-fails")
+    compared = copy.bench("compare", "HEAD~1", "--metric", "read_p50_s", "--fail-on", "now-fails", "--all")
     assert compared.count("read_p50_s") >= 2
     copy.bench("history", "--metric", "read_p50_s")
     with copy.written("history.csv").open(newline="") as stream:

@@ -122,12 +122,12 @@ def _check(tally: Tally, trial: Trial, expected: object, kept: Mapping[str, byte
     tally.leftovers += len(trial.leftovers())
 
 
-def sweep_trial(model: Path, place: Path, variants: str = "base,q4") -> Trial:
-    """Return the trial of a sweep of a tiny model, with records and cache in `place`."""
+def sweep_trial(model: Path, place: Path, *more: str) -> Trial:
+    """Return the trial of a sweep of base and q4, or as `more` says, with records and cache in `place`."""
     place.mkdir(parents=True)
     results, cache = place / "results", place / "cache"
     places = [f"results_dir={results}", f"cache_dir={cache}"]
-    command = ["run", "suite=smoke", f"model={model}", f"variant={variants}", "device=cpu", *FEW, *places]
+    command = ["run", "suite=smoke", f"model={model}", "variant=base,q4", "device=cpu", *FEW, *places, *more]
     return Trial(
         command,
         ROOT,

@@ -158,7 +158,7 @@ def test_what_failed_and_what_only_guesses_is_said() -> None:
 def test_a_trial_run_decides_nothing() -> None:
     advice = advice_of({"b": BASE, "q": QUANT}, FAST, limit=20, questions=20)
     screen = first_screen(advice)
-    assert screen.heading == "A trial run decides nothing: it asked 20 questions of each task"
+    assert screen.heading == "A trial run decides nothing: it asked at most 20 questions of each task"
     assert (advice.exit_code, advice.ship, screen.chips[0].level) == (2, None, "bad")
     assert set(verdicts(advice).values()) == {"a trial only"}
     assert "run the whole suite" in screen.evidence[0]

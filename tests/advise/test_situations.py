@@ -233,7 +233,7 @@ TABLE: dict[str, tuple[dict[str, V], dict[str, Any], dict[str, Any], int, str, s
         "Not decided: training memory ≤ 2.00 GB was not measured of f.",
     ),
     "a trial run": ({"b": BASE, "q": QUANT}, FAST, {"limit": 20, "questions": 20}, 2, "none", None,
-        "A trial run decides nothing: it asked 20 questions of each task."),
+        "A trial run decides nothing: it asked at most 20 questions of each task."),
     "one fails, another is open": (
         {"b": but(BASE, **SLOW), "q": but(QUANT, ms=None)}, FAST, {}, 2, "slow", None,
         "Not decided: E2E P99 ≤ 200 ms was not measured of q.",

@@ -175,7 +175,9 @@ def test_a_sweep_of_a_handful_of_questions_is_reported_and_compared(tmp_path: Pa
     for name in ("base", "q4"):
         content = records.record(name)
         for answers in content["measures"]["accuracy"].values():
-            answers |= {key: value[:n_questions] for key, value in answers.items() if isinstance(value, list)}
+            answers |= {"n": n_questions} | {
+                key: value[:n_questions] for key, value in answers.items() if isinstance(value, list)
+            }
         records.write(tmp_path / "results", content)
     report = render(tmp_path / "results", tmp_path / "out", Wanted(), ("csv", "md"))
     assert "q4" in text_of(report)
