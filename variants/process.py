@@ -56,7 +56,9 @@ def take_at_most_half() -> None:
     """Have this process get no more than half of the memory that is free now, 4 GiB at least (Linux, setrlimit(2))."""
     if sys.platform == "linux":
         most = max(available_bytes() // 2, 4 * 2**30)
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        allowed_bytes = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed_bytes, hard))
 
 
 def available_bytes() -> int:
