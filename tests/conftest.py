@@ -12,7 +12,7 @@ import pytest
 from bench.selftest.scratch import make_tiny_model
 from tests.branch import Branch
 from tests.checkout import Checkout
-from variants.artifact import Artifact
+from variants.artifact import Artifact, Kind
 from variants.build import build
 from variants.cache import Cache
 from variants.step import plan
@@ -63,6 +63,24 @@ def make(cache: Path, catalogue: dict[str, dict[str, Any]], names: Sequence[str]
         artifact = build(Cache(cache), planned, artifact, "cpu")
     assert artifact is not None
     return artifact
+
+
+def bare(path: Path, kind: Kind, parent: Artifact | None = None) -> Artifact:
+    """Return an artifact of which nothing is known but its folder and its kind."""
+    return Artifact(
+        path=path,
+        kind=kind,
+        fingerprint=f"{kind}-fingerprint",
+        step={"name": kind, "kind": kind, "fields": {}, "tools": {}, "device": None},
+        files=(),
+        tensor_types={},
+        n_parameters=0,
+        build_seconds=0.0,
+        peak_resident_bytes=0,
+        notes={},
+        warnings=(),
+        parent=parent,
+    )
 
 
 @pytest.fixture

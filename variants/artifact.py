@@ -66,11 +66,10 @@ class StepReport:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """A finished artifact on disk. `fingerprint` is its identity and its cache key."""
+@dataclass(frozen=True, kw_only=True)
+class _Described:
+    """What is said of an artifact in memory and in its manifest alike."""
 
-    path: Path
     kind: Kind
     fingerprint: str
     step: NamedIdentity
@@ -81,6 +80,13 @@ class Artifact:
     peak_resident_bytes: int
     notes: Mapping[str, object]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact(_Described):
+    """A finished artifact on disk. `fingerprint` is its identity and its cache key."""
+
+    path: Path
     parent: Artifact | None = None
 
     def lineage(self) -> list[Artifact]:
@@ -116,21 +122,11 @@ class DamagedError(UserError):
     """An artifact whose files are not those of its manifest: it is never measured, and is built again."""
 
 
-@dataclass(frozen=True)
-class _Manifest:
+@dataclass(frozen=True, kw_only=True)
+class _Manifest(_Described):
     """What `artifact.json` holds; `parent_content` is absent in older ones."""
 
-    kind: Kind
-    fingerprint: str
     parent: str | None
-    step: NamedIdentity
-    files: tuple[File, ...]
-    tensor_types: dict[str, int]
-    n_parameters: int
-    build_seconds: float
-    peak_resident_bytes: int
-    notes: dict[str, object]
-    warnings: tuple[str, ...]
     parent_content: str | None = None
 
 

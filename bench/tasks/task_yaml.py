@@ -79,7 +79,7 @@ def read(path: Path) -> Config:
 
 
 def _no_task(path: Path, why: str) -> UserError:
-    return UserError(f"{path}: not a task YAML with `task` and what lm-eval needs beside it ({why})")
+    return UserError(f"{path}: not a task YAML: it needs `task` and the keys that lm-eval asks for ({why})")
 
 
 def data_files(path: Path) -> dict[str, list[Path]]:

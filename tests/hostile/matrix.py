@@ -28,6 +28,7 @@ from variants.steps.model_checks import quiet
 VARIANTS = ("base-torch", "base", "q4", "nf4", "int8", "finetuned", "finetuned-q4", "qlora")
 PRE_TOKENIZERS = {"gpt2": "gpt-2", "qwen2": "qwen2", "qwen3": "qwen2", "olmo2": "dbrx", "stablelm": "olmo"}
 REFUSAL = 'raise NotImplementedError("BPE pre-tokenizer was not recognized - update get_vocab_base_pre()")'
+"""The line of the converter that refuses a tokenizer; the copy that the matrix uses names the family instead."""
 EXACT = ["runtime.llamacpp.kv_type=f32", "steps.gguf.type=f32", "runtime.llamacpp.flash_attention=off"]
 
 

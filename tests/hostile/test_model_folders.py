@@ -8,14 +8,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.cli import main
+from tests.conftest import bare
 from tests.model_folders import INDEX, complaint, small_folder, weights
-from variants.artifact import Artifact
 from variants.child import start
 from variants.errors import UserError
 from variants.model_folder import model_files
@@ -92,8 +92,7 @@ def test_code_of_a_model_does_not_run_in_the_converter_that_trusts_it(
 ) -> None:
     """The plan's check is left out: the step gets the folder as it is."""
     evil(folder, tmp_path / "marker")
-    step: Any = {"name": "source", "kind": "source", "fields": {}, "tools": {}, "device": None}
-    parent = Artifact(folder, "hf", "0" * 64, step, (), {}, 1, 0.0, 0, {}, ())
+    parent = replace(bare(folder, "hf"), n_parameters=1)
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(UserError) as refused:

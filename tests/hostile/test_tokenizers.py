@@ -16,9 +16,9 @@ from bench.runtimes.llamacpp import LlamaCpp
 from bench.runtimes.session import Session
 from bench.runtimes.transformers import Transformers
 from bench.scoring.lm_eval_model import SessionLM
-from bench.scoring.scorer import VERSION, Scorer
 from bench.tasks.columns import Doc
-from tests.conftest import make
+from tests.conftest import bare, make
+from tests.scoring.conftest import LocalScorer
 from variants.artifact import Artifact, File
 from variants.data.rows import TaskRow
 from variants.model_folder import copy_tokenizer
@@ -177,22 +177,7 @@ def llama(artifact: Artifact) -> Session:
 
 
 def torch(folder: Path) -> Session:
-    artifact = Artifact(folder, "hf", "x", {}, (), {}, 0, 0.0, 0, {}, (), None)  # type: ignore[typeddict-item]
-    return Transformers(160, 96, 96, "float32", "bfloat16", 2).open(artifact, "cpu")
-
-
-class LocalScorer(Scorer):
-    """The scorer as lm-eval's process sees it, without the pipe between them."""
-
-    version = VERSION
-
-    @property
-    def n_ctx(self) -> int:
-        return self.session.n_ctx
-
-    @property
-    def vocabulary(self) -> Any:
-        return self.session.vocabulary
+    return Transformers(160, 96, 96, "float32", "bfloat16", 2).open(bare(folder, "hf"), "cpu")
 
 
 def model(session: Session, gguf: Artifact, kept: Path, source: Path | None) -> SessionLM:

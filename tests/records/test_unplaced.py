@@ -17,6 +17,7 @@ from bench.records import unplaced
 from bench.records.file import put, read, text_of, write
 from bench.records.types import Record
 from bench.selftest import records
+from bench.selftest.kills import small_disk
 from tests.records.conftest import typed
 from variants.errors import UserError
 
@@ -108,13 +109,11 @@ def test_of_writers_that_come_together_one_wins_and_the_others_are_told(place: P
 def full(tmp_path: Path) -> Iterator[Path]:
     """A file system of one page as the results, filled."""
     folder = tmp_path / "results"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this process may not mount a file system")
-    (folder / "full").write_bytes(bytes(4096))
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(folder, 4096) as enlarge:
+        if enlarge is None:
+            pytest.skip("this process may not mount a file system")
+        (folder / "full").write_bytes(bytes(4096))
+        yield folder
 
 
 def test_a_record_without_room_waits_in_the_cache_and_moves_when_there_is_room(full: Path, tmp_path: Path) -> None:

@@ -10,10 +10,25 @@ import pytest
 from bench.runtimes.llamacpp import LlamaCpp
 from bench.runtimes.session import Session
 from bench.runtimes.transformers import Transformers
+from bench.scoring.scorer import VERSION, Scorer
 from tests.conftest import make
 from variants.artifact import Artifact
 
 N_CTX = 160
+
+
+class LocalScorer(Scorer):
+    """The scorer as lm-eval's process sees it, without the pipe between them."""
+
+    version = VERSION
+
+    @property
+    def n_ctx(self) -> int:
+        return self.session.n_ctx
+
+    @property
+    def vocabulary(self) -> Any:
+        return self.session.vocabulary
 
 
 Catalogue = dict[str, dict[str, Any]]

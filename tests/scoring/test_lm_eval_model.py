@@ -13,27 +13,12 @@ from lm_eval.models.huggingface import HFLM
 
 from bench.runtimes.session import Session
 from bench.scoring.lm_eval_model import SessionLM
-from bench.scoring.scorer import VERSION, Scorer
-from tests.scoring.conftest import N_CTX
+from tests.scoring.conftest import N_CTX, LocalScorer
 from variants.artifact import Artifact
 from variants.data.rows import read_rows
 from variants.paths import resolve
 
 Pair = tuple[str, str]
-
-
-class LocalScorer(Scorer):
-    """The scorer as lm-eval's process sees it, without the pipe between them."""
-
-    version = VERSION
-
-    @property
-    def n_ctx(self) -> int:
-        return self.session.n_ctx
-
-    @property
-    def vocabulary(self) -> Any:
-        return self.session.vocabulary
 
 
 @pytest.fixture(scope="module")

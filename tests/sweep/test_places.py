@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from bench.machine.hardware import versions
 from bench.records.file import write
 from bench.records.store import read
 from bench.selftest import records
+from bench.selftest.kills import small_disk
 from bench.sweep.cell import make_cell
 from bench.sweep.compose import compose
 from bench.sweep.jobs import BuildJob, ChildError, Result
@@ -60,12 +60,10 @@ def test_a_damaged_artifact_is_built_again_and_the_run_and_the_record_say_so(
 def small(tmp_path: Path) -> Iterator[Path]:
     """A file system of 200 kB."""
     folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this process may not mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(folder, 200_000) as enlarge:
+        if enlarge is None:
+            pytest.skip("this process may not mount a file system")
+        yield folder
 
 
 def test_a_cache_that_fills_up_is_named_in_one_line(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from variants.artifact import Artifact, Kind, NamedIdentity
+from tests.conftest import bare
+from variants.artifact import Artifact
 from variants.errors import UserError
 from variants.model_folder import copy_tokenizer
 from variants.steps.lora import IGNORED, Lora
@@ -30,12 +31,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     config.head_dim = 32
     LlamaForCausalLM(config).save_pretrained(folder)
     copy_tokenizer(REFERENCE, folder)
-    return artifact(folder, "hf")
-
-
-def artifact(path: Path, kind: Kind, parent: Artifact | None = None) -> Artifact:
-    step: NamedIdentity = {"name": kind, "kind": kind, "fields": {}, "tools": {}, "device": None}
-    return Artifact(path, kind, f"{kind}-fingerprint", step, (), {}, 0, 0.0, 0, {}, (), parent)
+    return bare(folder, "hf")
 
 
 def write(path: Path, answers: list[str]) -> str:
@@ -125,7 +121,7 @@ def test_over_a_four_bit_parent_it_is_qlora(lora: Lora, parent: Artifact, tmp_pa
     four_bit = tmp_path / "nf4"
     four_bit.mkdir()
     Nf4(double_quant=True).run(parent, four_bit, "cpu")
-    notes = trained(replace(lora, epochs=3), artifact(four_bit, "nf4", parent), tmp_path / "out")
+    notes = trained(replace(lora, epochs=3), bare(four_bit, "nf4", parent), tmp_path / "out")
     assert notes["trained_over"] == "nf4"
     assert (tmp_path / "out/adapter_model.safetensors").exists()
 

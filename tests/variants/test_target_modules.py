@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import bare
 from variants.configure import configure
 from variants.errors import UserError
 from variants.steps.lora import Lora
@@ -64,8 +65,6 @@ def test_a_name_that_is_not_stored_must_match_a_module_of_the_model(tiny_model: 
 def test_one_name_of_several_that_matches_nothing_stops_a_training(
     catalogue: dict[str, dict[str, Any]], tiny_model: Path, tmp_path: Path
 ) -> None:
-    from tests.variants.test_lora import artifact
-
     step = replace(lora(catalogue, "q_proj,w_proj"), epochs=1)
     with pytest.raises(UserError, match=r"^target_modules: no linear module .* 'w_proj'; did you mean "):
-        step._adapted(artifact(tiny_model, "hf"), "cpu")
+        step._adapted(bare(tiny_model, "hf"), "cpu")

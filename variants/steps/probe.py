@@ -37,7 +37,7 @@ LARGEST_DIFFERENCE = 0.1
 A divergence weighs the likeliest tokens alone, and can miss a wrong scale where one token is nearly certain.
 """
 BYTES_PER_PARAMETER = 6
-"""A model in 32 bits, and its file in 16 beside it."""
+"""Bytes per parameter that the comparison needs: four of the model in 32 bits, two of its file in 16."""
 
 
 def probe(model: PreTrainedModel | PeftModel, tokens: Tensor | None = None) -> Tensor:

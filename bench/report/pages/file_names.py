@@ -6,7 +6,7 @@ import hashlib
 import re
 
 LONGEST = 50
-"""Letters of a part: a file's name has room for 255 bytes, a letter may take four, and other parts stand beside it."""
+"""The most letters of one part of a file's name: a name has room for 255 bytes, a letter may take four."""
 
 
 def file_part(text: str) -> str:
