@@ -36,8 +36,11 @@ class Strike:
     def __str__(self) -> str:
         return f"{self.signal.name if self.signal else 'no more memory'}, {self.victim}"
 
-    def hit(self, leader: subprocess.Popen[bytes], rng: random.Random) -> None:
-        """Hit the command, any of its descendants, or its whole group, as a terminal that closes does."""
+    def hit(self, leader: subprocess.Popen[bytes], rng: random.Random) -> bool:
+        """Hit the command, any of its descendants, or its whole group, as a terminal that closes does.
+
+        Returns whether it did: the victim may end at that moment.
+        """
         try:
             family = psutil.Process(leader.pid).children(recursive=True)
             child = rng.choice(family) if family else psutil.Process(leader.pid)
@@ -49,13 +52,15 @@ class Strike:
                 os.killpg(leader.pid, self.signal)
             else:
                 victim.send_signal(self.signal)
-        except (psutil.Error, ProcessLookupError):  # the victim ended just now
-            return
+        except (psutil.Error, ProcessLookupError):
+            return False
+        return True
 
 
 def any_strike(rng: random.Random) -> Strike:
-    """Draw one of the signals, or a lack of memory, and a victim."""
-    return Strike(rng.choice((*SIGNALS, None)), rng.choice(VICTIMS))
+    """Draw one of the signals, or a lack of memory, and a victim; a group has no memory of its own."""
+    drawn = rng.choice((*SIGNALS, None))
+    return Strike(drawn, rng.choice(VICTIMS if drawn else VICTIMS[:2]))
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,17 @@ class Trial:
         return time.monotonic() - started
 
     def strike(self, strike: Strike, after_seconds: float, rng: random.Random) -> int | None:
-        """Start the command and strike it; return the number of orphans, or None where it ended before the strike."""
+        """Start the command and strike it; return the number of orphans, or None where it ended with nobody struck."""
         before = set(psutil.Process().children(recursive=True))
         leader = self.start()
         try:
             leader.wait(after_seconds)
             return None
         except subprocess.TimeoutExpired:
-            strike.hit(leader, rng)
+            struck = strike.hit(leader, rng)
         leader.wait()
+        if not struck:
+            return None
         left = [child for child in psutil.Process().children(recursive=True) if child not in before]
         orphans = psutil.wait_procs(left, timeout=GRACE_SECONDS)[1]
         for orphan in orphans:
