@@ -50,8 +50,8 @@ def catalogue(tiny_model: Path) -> dict[str, dict[str, Any]]:
 
 def steps_of(model: Path) -> dict[str, dict[str, Any]]:
     """Compose conf/steps for a model folder."""
-    from bench.sweep.compose import compose
-    from bench.sweep.request import parse
+    from bench.sweep.plan.compose import compose
+    from bench.sweep.plan.request import parse
 
     return compose(parse([f"model={model}"]), "base", 0).steps
 

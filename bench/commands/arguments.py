@@ -39,8 +39,8 @@ def check_task(metric: str, variant: str, overrides: Sequence[str]) -> None:
 
     What a group or a tag of lm-eval stands for is known when it is loaded, and is not checked.
     """
-    from bench.sweep.compose import compose
-    from bench.sweep.request import parse
+    from bench.sweep.plan.compose import compose
+    from bench.sweep.plan.request import parse
     from bench.tasks import task_yaml
     from bench.tasks.catalogue import label
 

@@ -25,7 +25,7 @@ from bench.machine.group import end_group
 from bench.metrics.catalogue import templates
 from bench.metrics.metric import Metric
 from bench.records.revision import short
-from bench.sweep.request import keys
+from bench.sweep.plan.request import keys
 from bench.terminal import say, shown
 from variants.cache import Cache
 from variants.child import start

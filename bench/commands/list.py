@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.sweep.conf import CONF, content, names
+from bench.sweep.plan.conf import CONF, content, names
 from bench.terminal import say, shown, warn
 from variants.errors import UserError
 from variants.paths import resolve

@@ -65,7 +65,7 @@ def stated_questions(folder: Path = ROOT / "conf" / "suite") -> dict[str, Questi
     import msgspec
 
     from bench.records.questions import Questions
-    from bench.sweep.conf import content
+    from bench.sweep.plan.conf import content
 
     stated = {}
     for file in sorted(folder.glob("*.yaml")):

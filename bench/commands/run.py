@@ -12,10 +12,10 @@ from bench.records import unplaced
 from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
 from bench.sweep import progress
-from bench.sweep.cell import Cell
-from bench.sweep.grid import fetch_data, multirun, needed_bytes, plan_sweep
+from bench.sweep.plan.cell import Cell
+from bench.sweep.plan.grid import fetch_data, multirun, needed_bytes, plan_sweep
+from bench.sweep.plan.request import parse
 from bench.sweep.progress import label_of
-from bench.sweep.request import parse
 from bench.terminal import console, say, say_command, shown
 
 if TYPE_CHECKING:

@@ -128,9 +128,9 @@ def _decode() -> list[list[str]]:
 def _requests() -> dict[str, dict[str, list[float]]]:
     from bench.measures.latency import time_requests
     from bench.runtimes.session import Session
-    from bench.sweep.cell import Cell, make_cell
-    from bench.sweep.compose import compose
-    from bench.sweep.request import parse
+    from bench.sweep.plan.cell import Cell, make_cell
+    from bench.sweep.plan.compose import compose
+    from bench.sweep.plan.request import parse
     from variants.artifact import Artifact
     from variants.build import build
     from variants.configure import configure

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
     from bench.scoring.lm_eval_model import SessionLM
-    from bench.sweep.cell import Cell
+    from bench.sweep.plan.cell import Cell
 
 SUBJECTS, SHOTS = 8, 5
 QUESTIONS = (20, 40)
@@ -110,9 +110,9 @@ def _csv(file: Path) -> list[list[str]]:
 
 
 def _cell(cache: Path, runtime: str, model: str) -> Cell:
-    from bench.sweep.cell import make_cell
-    from bench.sweep.compose import compose
-    from bench.sweep.request import parse
+    from bench.sweep.plan.cell import make_cell
+    from bench.sweep.plan.compose import compose
+    from bench.sweep.plan.request import parse
 
     variant = {"llamacpp": "base", "transformers": "base-torch"}[runtime]
     places = [f"model={cache / model}", f"cache_dir={cache}", "suite=mmlu", "suite.measures=[size]", "device=cpu"]

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.measures.measure import Progress
-from bench.sweep.cell import Cell, to_build
+from bench.sweep.plan.cell import Cell, to_build
 from bench.sweep.time_left import Costs, SweepTime, costs_of, learned, measured_parts, parts_of, records_of
 from bench.terminal import console, printable, say, shown
 from variants.step import Planned

@@ -24,8 +24,8 @@ from bench.measures.measure import Progress
 from bench.records import unplaced
 from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import jobs
-from bench.sweep.cell import Cell, memorized
 from bench.sweep.jobs import BuildJob, ChildError, Job, MeasureJob, Result
+from bench.sweep.plan.cell import Cell, memorized
 from bench.terminal import say
 from variants.artifact import Artifact
 from variants.child import start

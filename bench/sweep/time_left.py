@@ -13,7 +13,7 @@ from bench.measures.measure import cost_of
 from bench.records.listing import folders, stored
 from bench.records.store import read
 from bench.records.types import Record
-from bench.sweep.cell import Cell
+from bench.sweep.plan.cell import Cell
 from variants.step import Planned
 
 COMMITS, NEWEST = 20, 3

@@ -21,8 +21,8 @@ from bench.report.advice.next_steps import next_steps
 from bench.report.advice.reasons import reasons
 from bench.report.advice.rule import rule
 from bench.selftest import records
-from bench.sweep.conf import names as names_in_conf
-from bench.sweep.request import parse
+from bench.sweep.plan.conf import names as names_in_conf
+from bench.sweep.plan.request import parse
 from tests.advise.made_up import BASE, BOTH, TUNED_V, V, advice_of, but
 
 TRAINED = {"machine": "test-cpu-2c", "currency": "", "amount": None, "over_budget": None}

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from bench import cli
-from bench.sweep.compose import compose
-from bench.sweep.conf import names
-from bench.sweep.request import parse
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.conf import names
+from bench.sweep.plan.request import parse
 from variants.data.rows import read_rows
 from variants.paths import ROOT
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from bench.report.comparison_text import MARKER
-from bench.sweep.conf import names
+from bench.sweep.plan.conf import names
 from tests.examples.conftest import Project, executable, run_block
 from variants.paths import ROOT
 

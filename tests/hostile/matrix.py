@@ -17,8 +17,8 @@ import numpy as np
 
 from bench.runtimes.forest import Forest, Request
 from bench.runtimes.session import Runtime, Session
-from bench.sweep.compose import compose
-from bench.sweep.request import parse
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import parse
 from tests.conftest import make
 from tests.hostile.architectures import ARCHITECTURES, HANDBOOK, make_folder
 from variants.configure import configure

@@ -17,9 +17,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.sweep.compose import compose
-from bench.sweep.request import parse
-from bench.sweep.settings import Settings
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import parse
+from bench.sweep.plan.settings import Settings
 from tests.hostile.conftest import drawn, run_line, typed
 from variants.configure import configure
 from variants.errors import UserError

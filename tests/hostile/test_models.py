@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench.sweep.grid import plan_sweep
-from bench.sweep.request import parse
+from bench.sweep.plan.grid import plan_sweep
+from bench.sweep.plan.request import parse
 from tests.conftest import make, steps_of
 from tests.hostile.architectures import byte_level
 from variants.errors import UserError
@@ -118,8 +118,8 @@ def test_what_plans_a_sweep_has_no_torch_beside_llamacpp(tiny_model: Path, tmp_p
     line += [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
     code = f"""
 import sys
-from bench.sweep.grid import plan_sweep
-from bench.sweep.request import parse
+from bench.sweep.plan.grid import plan_sweep
+from bench.sweep.plan.request import parse
 plan_sweep(parse({line!r}))
 print("llama_cpp" in sys.modules, "torch" in sys.modules)
 """

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.sweep.compose import compose
-from bench.sweep.grid import plan_sweep, with_hub_folder
-from bench.sweep.request import parse
-from bench.sweep.settings import Settings
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.grid import plan_sweep, with_hub_folder
+from bench.sweep.plan.request import parse
+from bench.sweep.plan.settings import Settings
 from tests.hostile.conftest import run_line, typed
 from variants.errors import UserError
 from variants.paths import ROOT

@@ -21,7 +21,7 @@ from bench.scoring.chat import Chat
 from bench.selftest import records
 from bench.summary.parity import parity
 from bench.summary.summarize import summarize
-from bench.sweep.cell import Cell, memorized
+from bench.sweep.plan.cell import Cell, memorized
 from bench.tasks.texts import digests
 from tests.records.conftest import typed, why_left_out
 from tests.report.conftest import findings_of

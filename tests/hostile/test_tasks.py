@@ -189,9 +189,9 @@ def written(results: Path, content: dict[str, Any]) -> list[Any]:
 
 
 def test_trust_is_no_part_of_any_identity(folder: Path, tiny_model: Path) -> None:
-    from bench.sweep.cell import make_cell
-    from bench.sweep.compose import compose
-    from bench.sweep.request import parse
+    from bench.sweep.plan.cell import make_cell
+    from bench.sweep.plan.compose import compose
+    from bench.sweep.plan.request import parse
 
     asked = [f"accuracy.tasks=[{choice_task(folder)}]", "suite.measures=[accuracy,divergence]"]
     requests = [

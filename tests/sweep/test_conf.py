@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from bench.records.types import Model
-from bench.sweep.cell import make_cell
-from bench.sweep.compose import compose
-from bench.sweep.conf import CONF, names
-from bench.sweep.request import parse
+from bench.sweep.plan.cell import make_cell
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.conf import CONF, names
+from bench.sweep.plan.request import parse
 from variants.data.rows import read_rows
 from variants.paths import resolve
 

@@ -16,10 +16,10 @@ from bench.records.file import write
 from bench.records.store import read
 from bench.selftest import records
 from bench.selftest.kills import small_disk
-from bench.sweep.cell import make_cell
-from bench.sweep.compose import compose
 from bench.sweep.jobs import BuildJob, ChildError, Result
-from bench.sweep.request import parse
+from bench.sweep.plan.cell import make_cell
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import parse
 from bench.sweep.run import _forward
 from bench.sweep.worker import _hand_over
 from tests.conftest import make
@@ -69,7 +69,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_a_cache_that_fills_up_is_named_in_one_line(
     tiny_model: Path, tmp_path: Path, small: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.sweep.grid.check_disk", lambda *_: None)  # as if another had filled it since
+    monkeypatch.setattr("bench.sweep.plan.grid.check_disk", lambda *_: None)  # as if another had filled it since
     assert main(arguments(tiny_model, tmp_path / "results", small, "variant=base")) == 1
     full = f"cache_dir={small}: no space left on its disk; free some, or choose another cache_dir=…"
     assert full in " ".join(capsys.readouterr().out.split())

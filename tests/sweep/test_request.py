@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep.compose import compose
-from bench.sweep.request import keys, parse
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import keys, parse
 
 
 @pytest.mark.parametrize(

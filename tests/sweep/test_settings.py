@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bench.sweep.compose import compose
-from bench.sweep.conf import names
 from bench.sweep.jobs import BuildJob, MeasureJob, decode, encode
-from bench.sweep.request import parse
-from bench.sweep.settings import Settings, Suite
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.conf import names
+from bench.sweep.plan.request import parse
+from bench.sweep.plan.settings import Settings, Suite
 from variants.errors import UserError
 
 

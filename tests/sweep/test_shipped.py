@@ -9,9 +9,9 @@ import pytest
 from bench.machine.git import State
 from bench.records.store import read
 from bench.records.types import Record
-from bench.sweep.cell import Cell, make_cell
-from bench.sweep.compose import compose
-from bench.sweep.request import parse
+from bench.sweep.plan.cell import Cell, make_cell
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import parse
 from variants.paths import ROOT
 
 SHIPPED = "3ca79ccd3b94"
@@ -53,7 +53,7 @@ def cells(shipped: list[Record]) -> dict[tuple[str, int], Cell]:
     request = parse(["device=cpu"])
     suite = compose(request, "base", 0).suite
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.sweep.cell.commit", lambda: State("0" * 40, False, "clean"))
+        patch.setattr("bench.sweep.plan.cell.commit", lambda: State("0" * 40, False, "clean"))
         return {
             (name, number): make_cell(compose(request, name, number))
             for name in suite.variants

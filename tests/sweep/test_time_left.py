@@ -10,9 +10,9 @@ import yaml
 
 from bench.records.store import read
 from bench.records.types import Record
-from bench.sweep.cell import make_cell
-from bench.sweep.compose import compose
-from bench.sweep.request import parse
+from bench.sweep.plan.cell import make_cell
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import parse
 from bench.sweep.time_left import (
     Costs,
     Paces,

@@ -13,9 +13,9 @@ import pytest
 from bench.machine.git import State
 from bench.records.store import read
 from bench.selftest import records
-from bench.sweep.cell import make_cell
-from bench.sweep.compose import compose
-from bench.sweep.request import parse
+from bench.sweep.plan.cell import make_cell
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import parse
 from bench.sweep.run import moved
 from tests.sweep.conftest import arguments
 from variants.paths import ROOT

@@ -141,9 +141,9 @@ def test_equal_content_is_the_same_cell_wherever_the_folder_lies(
 
 
 def cell_key(model: Path, data_dir: Path, *more: str) -> str:
-    from bench.sweep.cell import make_cell
-    from bench.sweep.compose import compose
-    from bench.sweep.request import parse
+    from bench.sweep.plan.cell import make_cell
+    from bench.sweep.plan.compose import compose
+    from bench.sweep.plan.request import parse
 
     arguments = ["suite=mmlu", f"model={model}", f"data_dir={data_dir}", *more]
     return make_cell(compose(parse(arguments), "base", 0)).key

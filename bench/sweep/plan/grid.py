@@ -18,12 +18,12 @@ from bench import terminal
 from bench.machine.lock import held
 from bench.measures.measure import Fetches, Progress
 from bench.sweep import progress
-from bench.sweep.cell import Cell, check_records, make_cell, to_build
-from bench.sweep.compose import PRIMARY, compose, plain, register, sweep_overrides
-from bench.sweep.conf import CONF, check_name
-from bench.sweep.request import RunRequest, setting
+from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
+from bench.sweep.plan.compose import PRIMARY, compose, plain, register, sweep_overrides
+from bench.sweep.plan.conf import CONF, check_name
+from bench.sweep.plan.request import RunRequest, setting
+from bench.sweep.plan.settings import Settings, settings_of
 from bench.sweep.run import run_cell
-from bench.sweep.settings import Settings, settings_of
 from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import hub_cache, why_not_writable

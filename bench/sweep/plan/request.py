@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.sweep.conf import GROUPS, check_name, names
+from bench.sweep.plan.conf import GROUPS, check_name, names
 from bench.tasks import mmlu
 from variants.configure import nearest
 from variants.errors import UserError

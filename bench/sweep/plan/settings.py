@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from bench.records.questions import Questions
 from bench.records.types import Model, Variant
 from bench.records.values import Fields
-from bench.sweep.conf import check_name, names
+from bench.sweep.plan.conf import check_name, names
 from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import resolve

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 import yaml
 
-from bench.sweep.conf import CONF, check_files, check_keys, check_references, content, flatten, names
-from bench.sweep.request import RunRequest, escaped, quoted, setting
-from bench.sweep.settings import Settings, settings_of
+from bench.sweep.plan.conf import CONF, check_files, check_keys, check_references, content, flatten, names
+from bench.sweep.plan.request import RunRequest, escaped, quoted, setting
+from bench.sweep.plan.settings import Settings, settings_of
 from variants.errors import UserError
 
 if TYPE_CHECKING:

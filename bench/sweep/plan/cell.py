@@ -15,8 +15,8 @@ from bench.measures.measure import Checks, Compares, Measure, ReadsData, Referen
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
 from bench.runtimes.session import Runtime
-from bench.sweep.conf import CONF, content, names
-from bench.sweep.settings import Settings
+from bench.sweep.plan.conf import CONF, content, names
+from bench.sweep.plan.settings import Settings
 from bench.tasks.texts import digests
 from variants.cache import Cache
 from variants.configure import configure, nearest
