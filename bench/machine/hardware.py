@@ -12,8 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.machine.git import State, state
-from bench.machine.gpu import gpu_names
-from variants.errors import UserError
+from bench.machine.gpu import chosen_gpus, gpu_names
 from variants.paths import ROOT
 from variants.process import usable_cores
 
@@ -63,16 +62,11 @@ def cpu_name() -> str:
 
 
 def resolve_device(asked: str) -> str:
-    """Return cpu or cuda. `auto` means cuda where there is a GPU: then everything has to run on it.
+    """Return cpu or cuda, whichever card was asked for. `auto` means cuda where there is a GPU that may be used.
 
-    Raises UserError for cuda without a GPU: nothing falls back in silence.
+    Then everything has to run on it. Raises UserError for a card that is not there: nothing falls back in silence.
     """
-    if asked not in ("auto", "cpu", "cuda"):
-        raise UserError(f"device: got {asked!r}, allowed: auto, cpu, cuda")
-    has_gpu = bool(gpu_names())
-    if asked == "cuda" and not has_gpu:
-        raise UserError("device=cuda: no NVIDIA GPU on this machine; device=cpu or device=auto runs here")
-    return "cuda" if has_gpu and asked != "cpu" else "cpu"
+    return "cuda" if chosen_gpus(asked) else "cpu"
 
 
 def versions(names: Iterable[str] = PACKAGES) -> dict[str, str | None]:

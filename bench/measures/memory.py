@@ -33,4 +33,4 @@ def device_bytes() -> int:
     The driver reports it, because asking torch would open a context that takes hundreds of megabytes itself.
     llama.cpp allocates once and torch's allocator gives nothing back, so that after serving this is the peak.
     """
-    return gpu.used_bytes(0)
+    return sum(map(gpu.used_bytes, gpu.usable_gpus()))

@@ -19,21 +19,21 @@ def test_a_device_file_without_a_driver_is_no_gpu(monkeypatch: pytest.MonkeyPatc
         pytest.skip("this machine has a driver")
     monkeypatch.setattr(gpu, "DEVICES", tmp_path)
     (tmp_path / "nvidia0").touch()
-    assert gpu.gpu_names.__wrapped__() == ()
+    assert gpu.gpus.__wrapped__() == ()
 
 
 def test_a_driver_is_asked_only_where_there_is_a_device_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(gpu, "DEVICES", tmp_path)
-    monkeypatch.setattr(gpu, "_driver", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(gpu, "driver", lambda: pytest.fail("asked"))
     (tmp_path / "nvidiactl").touch()
-    assert gpu.gpu_names.__wrapped__() == ()
+    assert gpu.gpus.__wrapped__() == ()
 
 
 def test_every_gpu_has_a_name_and_memory_in_use() -> None:
     if not gpu.gpu_names():
         pytest.skip("this machine has no GPU")
     assert all(gpu.gpu_names())
-    assert gpu.used_bytes(0) > 0
+    assert all(gpu.used_bytes(card) > 0 for card in gpu.gpus())
 
 
 def test_machine_and_commit_are_what_a_record_holds_of_them() -> None:
