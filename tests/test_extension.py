@@ -34,6 +34,7 @@ class Read:
 
     name: ClassVar[str] = "read"
     tools: ClassVar[tuple[str, ...]] = ()
+    timed: ClassVar[bool] = True
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> object:
         """Return the seconds of each time."""

@@ -22,14 +22,16 @@ TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
 # This file marks a cache of variantbench: `bench gc` removes what it made here. Backups may leave the folder out.
 # See https://bford.info/cachedir/
 """
-OWN = re.compile(r"artifacts(\.lock)?|scores|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json")
+OWN = re.compile(r"artifacts(\.lock)?|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json")
 """The names directly in a cache."""
 UNFINISHED = re.compile(rf"\.({FINGERPRINT.pattern})\.(\d+|gc)")
 """An artifact that is being built by a process, or was, and one that is being removed."""
 SCORES = re.compile(rf"\.?{FINGERPRINT.pattern}\.(sealed|npy|txt)(\.[a-z0-9_]{{8}}(\.tmp)?)?")
 """A file of kept scores, or the temporary file of one; `.npy` and `.txt` are those of older versions."""
 LOCK = re.compile(rf"{FINGERPRINT.pattern}\.lock")
-JOB = re.compile(r".+\.r\d+\..+\.[0-9a-f]{8}\.(job\.json|out\.json|out\.tmp|log)")
+STAGE = re.compile(rf"{FINGERPRINT.pattern}\.sealed")
+"""What the first pass measured of a cell, until the cell has its record."""
+JOB = re.compile(r".+\.r\d+\..+\.[0-9a-f]{8}\.((job|out|state)\.json|out\.tmp|log)")
 """A file of a job: its cell, its stage, and the beginning of the cell's key."""
 FULL_BYTES = 65536
 """A disk with less than this free is full."""
@@ -160,6 +162,15 @@ class Cache:
     def scores(self, fingerprint: str) -> Path:
         """Return the folder of the scores that were kept of an artifact."""
         return self.root / "scores" / fingerprint
+
+    def stage(self, key: str) -> Path:
+        """Return where what the first pass measured of a cell is kept."""
+        return self.root / "stages" / f"{key}.sealed"
+
+    def stages(self) -> list[Path]:
+        """List what is kept of all cells."""
+        found = sorted((self.root / "stages").glob("*.sealed"))
+        return [path for path in found if STAGE.fullmatch(path.name) and path.is_file() and not path.is_symlink()]
 
     def jobs(self, sweep: str) -> Path:
         """Return the folder of a sweep's job files and logs."""

@@ -11,11 +11,12 @@ from bench.commands.report import texts_of
 from bench.records import unplaced
 from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
-from bench.sweep import progress
-from bench.sweep.plan.cell import Cell
-from bench.sweep.plan.grid import fetch_data, multirun, needed_bytes, plan_sweep
+from bench.sweep.overview import jobs_of, label_of, show_plan
+from bench.sweep.passes import launcher_of, new_run, run_pass
+from bench.sweep.plan.cell import PASSES, Cell
+from bench.sweep.plan.grid import fetch_data, needed_bytes, plan_sweep
 from bench.sweep.plan.request import parse
-from bench.sweep.progress import label_of
+from bench.sweep.progress import watched
 from bench.terminal import console, say, say_command, shown
 
 if TYPE_CHECKING:
@@ -35,10 +36,14 @@ def run(arguments: Sequence[str], open_report: bool = False, verify: bool = Fals
         chosen([(KEY, named)], None)
     _move_records(sweep.cells[0])
     _show_damage(sweep.cells, in_full=verify)
-    progress.show_plan(sweep.cells, needed_bytes(sweep.cells))
-    if any(cell.finished() is None for cell in sweep.cells):
+    jobs = jobs_of(sweep.cells)
+    show_plan(sweep.cells, jobs, needed_bytes(sweep.cells), {pass_: launcher_of(sweep, pass_) for pass_ in PASSES})
+    if any(jobs.cells.values()):
         fetch_data(sweep.cells)
-        multirun(sweep)
+        run = new_run()
+        with watched(jobs, run):
+            for pass_ in PASSES:
+                run_pass(sweep, jobs.cells[pass_], pass_, run)
     return conclude(sweep.cells, [cell.stored() for cell in sweep.cells], open_report)
 
 

@@ -1,7 +1,7 @@
 """A lock between processes that says who holds it: whoever waits sees what for.
 
 The lock of the machine is one for all of its users, checkouts and sweeps, whatever their environment: what one builds
-slows down the requests that another times.
+slows down the requests that another times. Work that needs no quiet machine shares it; what is timed holds it alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -24,6 +24,8 @@ POLL_SECONDS = 0.05
 LONGEST = 60
 """A command is cut to so many characters."""
 HOLDER_BYTES = 200
+SHARERS = "processes that share it"
+"""Who holds a shared lock after the one that its file named has let go."""
 FOR_ALL_USERS = (Path("/run/lock"), Path("/tmp"))
 """Folders that no variable moves. The second may be private to a service or a job, the first is not everywhere."""
 
@@ -47,37 +49,88 @@ def _is_for_all_users(folder: Path) -> bool:
 
 
 @contextmanager
-def held(lock: Path, waiting: Callable[[str], None], pid: int | None = None) -> Iterator[None]:
-    """Hold a lock; while another process does, hand `waiting` who that is, again and again.
+def machine_held(waiting: Callable[[str], None], pid: int | None = None, *, shared: bool) -> Iterator[None]:
+    """Hold the lock of this machine as `held` does, alone or `shared`.
+
+    Whoever waits holds a turnstile, through which all go: so those that share the lock and come later stay behind one
+    that wants it alone, and cannot keep it from it for ever.
+    """
+    lock = machine_lock()
+    with ExitStack() as stack:
+        with held(lock.with_name("variantbench.turnstile.lock"), lambda other: waiting(holder_of(lock) or other), pid):
+            stack.enter_context(held(lock, waiting, pid, shared=shared))
+        yield
+
+
+@contextmanager
+def held(lock: Path, waiting: Callable[[str], None], pid: int | None = None, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock, alone or `shared`; while another process does, hand `waiting` who that is, again and again.
 
     `pid` is the process that others should see as the holder (default: this one). Raises UserError where the file of
     the lock cannot be made or opened.
     """
+    with any_held([lock], waiting, pid, shared=shared):
+        yield
+
+
+@contextmanager
+def any_held(
+    locks: Sequence[Path], waiting: Callable[[str], None], pid: int | None = None, *, shared: bool = False
+) -> Iterator[Path]:
+    """Hold the first of these locks that is free, as `held` does, and yield which."""
     try:
-        handle = _taken(lock, waiting)
+        lock, handle = _taken(locks, waiting, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     except OSError as error:
-        raise UserError(f"lock {lock}: {error.strerror}; every user must be able to make and write this file") from None
+        raise UserError(
+            f"lock {error.filename or locks[0]}: {error.strerror}; every user must be able to make and write this file"
+        ) from None
     holder = f"{_named(pid or os.getpid())}, since {datetime.now():%H:%M}"
     try:
         _state(handle, holder)
-        yield
+        yield lock
     finally:
+        _let_go(handle, holder)
+
+
+def holder_of(lock: Path) -> str:
+    """Return who holds a lock, as its file states it; empty where nobody does."""
+    with suppress(OSError):
+        handle = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            return _stated(handle)
+        finally:
+            os.close(handle)
+    return ""
+
+
+def _let_go(handle: int, holder: str) -> None:
+    """Let go of a lock; its file then names nobody, or those that still share it."""
+    others = not _try(handle, fcntl.LOCK_EX)  # a shared lock may be lost by the attempt: it ends here anyway
+    if not others:
         _state(handle, "")
-        fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough where a child was forked from this process
-        os.close(handle)
+    elif _stated(handle) == holder:
+        _state(handle, SHARERS)
+    fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough where a child was forked from this process
+    os.close(handle)
 
 
-def _taken(lock: Path, waiting: Callable[[str], None]) -> int:
-    """Open the file of a lock and wait until this process holds it. Raises OSError where it cannot be opened."""
+def _taken(locks: Sequence[Path], waiting: Callable[[str], None], how: int) -> tuple[Path, int]:
+    """Open the files of some locks and wait until this process holds one. Raises OSError where one cannot be opened."""
     while True:
-        handle = _opened(lock)
-        while not _holds(handle, 0.0):
-            waiting(_stated(handle))
-            if _holds(handle, ASK_SECONDS):
-                break
-        if os.fstat(handle).st_nlink:
-            return handle
-        os.close(handle)  # somebody has removed the file: the next process makes another
+        end = time.monotonic()
+        handles = {lock: _opened(lock) for lock in locks}
+        first = handles[locks[0]]
+        while (lock := next((one for one, handle in handles.items() if _try(handle, how)), None)) is None:
+            if time.monotonic() >= end:
+                waiting(_stated(first) or "another process")
+                end = time.monotonic() + ASK_SECONDS
+            time.sleep(POLL_SECONDS)
+        for other, handle in handles.items():
+            if other != lock:
+                os.close(handle)
+        if os.fstat(handles[lock]).st_nlink:
+            return lock, handles[lock]
+        os.close(handles[lock])  # somebody has removed the file: the next process makes another
 
 
 def _opened(lock: Path) -> int:
@@ -97,16 +150,12 @@ def _opened(lock: Path) -> int:
             return handle
 
 
-def _holds(handle: int, seconds: float) -> bool:
-    """Try for some seconds to take a lock; return whether this process has it now."""
-    end = time.monotonic() + seconds
-    while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        if time.monotonic() >= end:
-            return False
-        time.sleep(POLL_SECONDS)
+def _try(handle: int, how: int) -> bool:
+    """Take a lock if that is possible now; return whether this process has it."""
+    with suppress(BlockingIOError):
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+        return True
+    return False
 
 
 def _state(handle: int, holder: str) -> None:
@@ -117,8 +166,8 @@ def _state(handle: int, holder: str) -> None:
 
 
 def _stated(handle: int) -> str:
-    """Return who holds a lock; it may just have let go."""
-    return printable(os.pread(handle, HOLDER_BYTES, 0).decode(errors="replace")) or "another process"
+    """Return who holds a lock, as far as its file says; empty where it just let go."""
+    return printable(os.pread(handle, HOLDER_BYTES, 0).decode(errors="replace"))
 
 
 def _named(pid: int) -> str:

@@ -40,6 +40,7 @@ class Accuracy:
 
     name: ClassVar[str] = "accuracy"
     tools: ClassVar[tuple[str, ...]] = ("lm-eval", "datasets", "transformers")
+    timed: ClassVar[bool] = False
     expected_cost: ClassVar[float] = 3.0
 
     def __post_init__(self) -> None:

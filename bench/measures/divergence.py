@@ -45,6 +45,7 @@ class Divergence:
 
     name: ClassVar[str] = "divergence"
     tools: ClassVar[tuple[str, ...]] = ("lm-eval",)
+    timed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_least(self, tokens=1, window=2)

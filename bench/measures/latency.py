@@ -65,6 +65,7 @@ class Latency:
 
     name: ClassVar[str] = "latency"
     tools: ClassVar[tuple[str, ...]] = ()
+    timed: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_least(self, requests=1, least_requests=1, warmup_requests=0, output_tokens=2)

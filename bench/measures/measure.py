@@ -25,11 +25,15 @@ class Subject:
 class Measure(Protocol):
     """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values.
 
+    What is `timed` depends on what else the machine does, and is measured while nothing else runs; the rest gives the
+    same values in any company.
+
     A measure may also have what `Checks`, `ReadsData`, `Fetches` and `Compares` describe, and an `expected_cost`.
     """
 
     name: ClassVar[str]
     tools: ClassVar[tuple[str, ...]]
+    timed: ClassVar[bool]
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return the raw values, ready for JSON."""

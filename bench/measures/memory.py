@@ -18,6 +18,7 @@ class Memory:
 
     name: ClassVar[str] = "memory"
     tools: ClassVar[tuple[str, ...]] = ()
+    timed: ClassVar[bool] = True
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU)."""

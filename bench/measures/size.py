@@ -16,6 +16,7 @@ class Size:
 
     name: ClassVar[str] = "size"
     tools: ClassVar[tuple[str, ...]] = ()
+    timed: ClassVar[bool] = False
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return bytes, parameters, tensor types, and bits_per_weight: 8 · weight bytes / parameters."""

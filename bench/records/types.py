@@ -155,6 +155,20 @@ def _decoded(raw: msgspec.Raw, kind: type[T], place: str) -> T:
         raise ValueError(f"nested too deeply - at `$.measures.{place}`") from None
 
 
+class Company(Struct, frozen=True):
+    """In which company a pass measured: `alone` on the machine, or it was `shared` with other jobs of this tool.
+
+    `cores` is how many the job could use, `cards` the UUIDs of its GPUs, `launcher` what had started it.
+    """
+
+    measures: tuple[str, ...] = ()
+    machine: Literal["alone", "shared"] = "alone"
+    launcher: str = "local"
+    cores: Count | None = None
+    cards: tuple[Name, ...] = ()
+    started_at: str = ""
+
+
 class Record(Struct, frozen=True, kw_only=True, dict=True):
     """A variant measured once, in one round: the content of one file under `results/`."""
 
@@ -175,6 +189,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     session: Fields | None = None
     measures: dict[str, msgspec.Raw]
     canary: dict[str, dict[str, Positive] | None] | None = None
+    company: dict[str, Company] = {}
     warnings: tuple[str, ...]
     error: CellError | None
 

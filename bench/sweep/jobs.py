@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from bench.machine.places import Room
 from bench.records.values import Fields
 
 HANDED_OVER = "result "
@@ -12,7 +13,7 @@ HANDED_OVER = "result "
 
 
 class BuildJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage", tag="build"):
-    """Build one artifact on its parent; `step` is the node of the step named `name`."""
+    """Build one artifact on its parent; `step` is the node of the step named `name`, `room` what it needs."""
 
     name: str
     step: Fields
@@ -21,10 +22,14 @@ class BuildJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage
     device: str
     cache: str
     out: str
+    room: Room = Room()
 
 
 class MeasureJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="stage", tag="measure"):
-    """Measure one artifact; `references` are the fingerprints of what it is compared with, by measure and name."""
+    """Measure one artifact; `references` are the fingerprints of what it is compared with, by measure and name.
+
+    With `canary` the machine is checked before and after.
+    """
 
     fingerprint: str
     references: dict[str, dict[str, str]]
@@ -34,6 +39,8 @@ class MeasureJob(Struct, frozen=True, forbid_unknown_fields=True, tag_field="sta
     device: str
     cache: str
     out: str
+    room: Room = Room()
+    canary: bool = False
 
 
 Job = BuildJob | MeasureJob
@@ -48,13 +55,16 @@ class ChildError(Struct, frozen=True):
 
 
 class Result(Struct):
-    """What a child leaves behind: as much as it measured, and `done` or the error."""
+    """What a child leaves behind: as much as it measured, on what, and `done` or the error."""
 
     done: bool = False
     session: Fields | None = None
     measures: dict[str, msgspec.Raw] = {}
     canary: dict[str, dict[str, float] | None] | None = None
     error: ChildError | None = None
+    cards: tuple[str, ...] = ()
+    cores: int | None = None
+    waited_seconds: float = 0.0
 
 
 def encode(job: Job) -> bytes:

@@ -1,11 +1,14 @@
-"""What a person sees while a sweep runs: the plan, live progress with time left, the outcome."""
+"""What a person sees while a sweep runs: live progress with the time left, and a line with the outcome of each job.
+
+All of it is read from the files that the jobs write: they may run in this process or on other machines.
+"""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -15,38 +18,23 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from bench.measures.measure import Progress
-from bench.sweep.plan.cell import Cell, to_build
-from bench.sweep.time_left import Costs, SweepTime, costs_of, learned, measured_parts, parts_of, records_of
-from bench.terminal import console, printable, say, shown
-from variants.step import Planned
+from bench.sweep.job_state import JobState, drop_states, state_of
+from bench.sweep.overview import Jobs, about, label_of
+from bench.sweep.plan.cell import PASSES, Cell, Pass
+from bench.sweep.time_left import Part, measure_part, step_part
+from bench.terminal import console, printable, say
 
+LOOK_SECONDS = 1.0
+"""How often the files of the jobs are read. More often would show in the latency of a child."""
 LOG_SECONDS = 120.0
-"""How often a log gets a line about a cell that is still running; a terminal is redrawn instead."""
+"""How often a log gets a line about a job that is still running; a terminal is redrawn instead."""
 PACE_SECONDS = 300.0
 """The pace of work is that of the last so many seconds: what an earlier run kept passes at once and sets no pace."""
 BAR_COLUMNS = 40
 
 
-@dataclass
-class _Sweep:
-    """How far the sweep is; kept here because Hydra calls the cells one by one."""
-
-    total: int
-    time: SweepTime
-    costs: Costs
-    done: int = 0
-
-    @property
-    def count(self) -> str:
-        return f"{self.done}/{self.total}"
-
-
-_sweep: _Sweep | None = None
-
-
 class Stage:
-    """What a cell is doing at present: one task of rich's progress, whose speed gives the time left."""
+    """What a job is doing at present: one task of rich's progress, whose speed gives the time left."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._bar = Bar(disable=True, get_time=clock, speed_estimate_period=PACE_SECONDS)
@@ -65,121 +53,127 @@ class Stage:
         return f"{text}, {about(seconds)} left" if seconds is not None and 0 < done < total else text
 
 
-class Screen:
-    """The lines that a terminal is redrawn with: what the cell is doing, and a bar for the whole sweep."""
+class Job:
+    """One job as it is seen from outside: what its file said last, and what was printed of it."""
 
-    def __init__(self, sweep: SweepTime | None, out: Console) -> None:
+    def __init__(self, cell: Cell, pass_: Pass) -> None:
+        self.cell, self.pass_ = cell, pass_
+        self.label = label_of(cell, pass_)
+        self.stage = Stage()
         self.line = ""
-        self._sweep = sweep
+        self.waits = ""
+        self.logged = time.monotonic()
+        self.is_running = False
+
+    def take(self, state: JobState) -> bool:
+        """Take what the file says now; return whether the job has begun to wait for something."""
+        self.line = f"{self.label}: {self.stage.report(state.what, state.done, state.total)}"
+        waits = state.what if state.what.startswith("waiting") else ""
+        before, self.waits = self.waits, waits
+        return waits not in ("", before)
+
+    def measured(self, state: JobState, costs: Mapping[str, float]) -> list[tuple[Part, float]]:
+        """Return the seconds of the parts of a job that has ended well."""
+        if state.failed:
+            return []
+        parts = [(step_part(name, costs), seconds) for name, seconds in state.built.items()]
+        if state.measured is not None:
+            names = self.cell.measures_of(self.pass_)
+            runtime = self.cell.settings.variant.runtime
+            parts.append((measure_part(self.cell.variant, runtime, names, costs), state.measured))
+        return parts
+
+
+class Watch:
+    """Reads where the jobs of a run are, and shows it."""
+
+    def __init__(self, jobs: Jobs, run: str, out: Console) -> None:
+        self._jobs, self._run, self._out = jobs, run, out
+        self._left = [Job(cell, pass_) for pass_ in PASSES for cell in jobs.cells[pass_]]
+        self._counts: dict[Pass, int] = dict.fromkeys(PASSES, 0)
+        self._began = time.monotonic()
         self._spinner = Spinner("dots")
-        # A faster refresh would show in the child's latency.
         self.live = Live(get_renderable=self.draw, console=out, refresh_per_second=1, transient=True)
 
+    def look(self) -> None:
+        """Read the files of the jobs that have not ended."""
+        for job in list(self._left):
+            state = state_of(job.cell, job.pass_, self._run)
+            if state is not None:
+                self._take(job, state)
+
+    def _take(self, job: Job, state: JobState) -> None:
+        times = self._jobs.times[job.pass_]
+        if not job.is_running:
+            job.is_running = True
+            times.begin(job.label)
+        if state.ended is not None:
+            self._left.remove(job)
+            times.finish(job.label, job.measured(state, self._jobs.costs))
+            self._print_outcome(job, state, state.ended - state.began)
+            return
+        begins_to_wait, now = job.take(state), time.monotonic()
+        if job.waits:
+            times.begin(job.label)  # waiting is no work: it sets no pace
+        if not self._out.is_terminal and (begins_to_wait or now - job.logged >= LOG_SECONDS):
+            job.logged = now
+            say(f"{job.line}{self._text_left()}")
+
+    def _print_outcome(self, job: Job, state: JobState, seconds: float) -> None:
+        self._counts[job.pass_] += 1
+        count = f"{self._counts[job.pass_]}/{len(self._jobs.cells[job.pass_])} "
+        outcome = Text.assemble(f"{count}{job.label:<36} ", ("failed", "bold red") if state.failed else ("ok", ""))
+        self._out.print(outcome.append(f" {seconds:6.1f} s{self._text_left()}"), soft_wrap=True)
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds that both passes still take, None where that is not known yet."""
+        left = [times.left() for times in self._jobs.times.values()]
+        return None if None in left else sum(seconds for seconds in left if seconds is not None)
+
+    def _text_left(self) -> str:
+        left = self.seconds_left()
+        return f"; sweep {about(left)} left" if left else ""
+
     def draw(self) -> RenderableType:
-        """Return the lines as they are now."""
+        """Return the lines as they are now: each running job, and a bar for the whole sweep."""
         grid = Table.grid(padding=(0, 1))
-        grid.add_row(self._spinner, Text(printable(self.line)))
-        if self._sweep is not None:
-            left, share = self._sweep.left(), self._sweep.share()
-            bar = Table.grid(padding=(0, 1))
-            known = left is not None and share is not None
-            text = f"{share:.0%} of this run, {about(left or 0.0)} left" if known else "the time left is not known yet"
-            bar.add_row(ProgressBar(1.0, share or 0.0, width=BAR_COLUMNS), Text(text))
-            grid.add_row("", bar)
+        for job in [job for job in self._left if job.is_running]:
+            grid.add_row(self._spinner, Text(printable(job.line)))
+        left, passed = self.seconds_left(), time.monotonic() - self._began
+        share = passed / (passed + left) if left is not None and passed + left else 0.0
+        text = "the time left is not known yet" if left is None else f"{share:.0%} of this run, {about(left)} left"
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(1.0, share, width=BAR_COLUMNS), Text(text))
+        grid.add_row("", bar)
         return grid
 
 
-def show_plan(cells: Sequence[Cell], needed_bytes: int) -> None:
-    """Print what will be built and measured, what is there already, the disk it needs and the time it takes."""
-    global _sweep
-    first = cells[0]
-    todo = [cell for cell in cells if cell.finished() is None]
-    needed = {p.fingerprint for cell in todo for p in cell.builds}
-    missing = to_build(todo)
-    costs = costs_of(cells)
-    work = {label_of(cell): parts_of(cell, new, costs) for cell, new in _new_steps(todo, missing)}
-    left = SweepTime(work, learned(records_of(first) if todo else (), costs))
-    _sweep = _Sweep(len(cells), left, costs)
-    variants = list(dict.fromkeys(cell.variant for cell in cells))
-    grid = f"{_n(len(variants), 'variant')} x {_n(len(cells) // len(variants), 'round')}"
-    under = " " * 13
-    say(f" on {first.machine.id}, device {first.device}", lead=first.settings.sweep)
-    say(f"  variants   {', '.join(variants)}", under=under)
-    say(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run", under=under)
-    disk = f", about {needed_bytes / 1e6:,.0f} MB of disk" if missing else ""
-    there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
-    say(f"  artifacts  {there}{len(missing)} to build{disk}", under=under)
-    if todo:
-        seconds = left.left()
-        known = "not known, this machine has no records of this sweep" if seconds is None else about(seconds)
-        say(f"  time       {known}", under=under)
-    say(f"  records    {shown(first.record_path.parent)}", under=under)
-
-
-def _new_steps(todo: Sequence[Cell], missing: dict[str, Planned]) -> Iterator[tuple[Cell, list[Planned]]]:
-    """Yield each cell with the steps that it is the first one to build."""
-    built: set[str] = set()
-    for cell in todo:
-        new = [p for p in cell.builds if p.fingerprint in missing and p.fingerprint not in built]
-        built.update(p.fingerprint for p in new)
-        yield cell, new
-
-
-def _n(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 @contextmanager
-def cell_progress(cell: Cell) -> Iterator[Progress]:
-    """Show one cell's progress while it runs, and a line with its outcome after it."""
-    if _sweep is not None:
-        _sweep.done += 1
-    if cell.finished() is not None:
-        yield lambda *_: None
-        return
-    out, label, stage = console(), label_of(cell), Stage()
-    count = f"{_sweep.count} " if _sweep else ""
-    missing = {planned.fingerprint for planned in cell.cache.missing(cell.builds)}
-    if _sweep is not None:
-        _sweep.time.begin(label)
-    screen = Screen(_sweep.time if _sweep else None, out)
-    started = logged = time.monotonic()
-    waited_for = ""
+def watched(jobs: Jobs, run: str) -> Iterator[None]:
+    """Show how far the jobs of a run are, in a thread of its own, and at last what came of them."""
+    out = console()
+    watch, ended = Watch(jobs, run, out), threading.Event()
 
-    def report(what: str, done: int, total: int) -> None:
-        nonlocal logged, waited_for
-        screen.line = f"{count}{label}: {stage.report(what, done, total)}"
-        now, waits = time.monotonic(), what if what.startswith("waiting") else ""
-        if not out.is_terminal and (now - logged >= LOG_SECONDS or waits not in ("", waited_for)):
-            logged = now
-            say(f"{screen.line}{_left()}")
-        waited_for = waits
-        if waits and _sweep is not None:
-            _sweep.time.begin(label)  # waiting is no work: it sets no pace
+    def look_until_the_end() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            watch.look()
 
-    report("starting", 0, 1)
-    if out.is_terminal:
-        with screen.live:
-            yield report
-    else:
-        yield report
-    record = cell.finished()
-    if _sweep is not None:
-        _sweep.time.finish(label, measured_parts(record, _sweep.costs, missing) if record else ())
-    outcome = Text.assemble(f"{count}{label:<30} ", ("ok", "") if record else ("failed", "bold red"))
-    out.print(outcome.append(f" {time.monotonic() - started:6.1f} s{_left()}"), soft_wrap=True)
+    thread = threading.Thread(target=look_until_the_end, daemon=True)
+    thread.start()
+    try:
+        if out.is_terminal:
+            with watch.live:
+                yield
+        else:
+            yield
+    finally:
+        ended.set()
+        thread.join()
+        watch.look()
+        _forget(jobs, run)
 
 
-def _left() -> str:
-    left = _sweep.time.left() if _sweep else None
-    return f"; sweep {about(left)} left" if left else ""
-
-
-def about(seconds: float) -> str:
-    """Return in words how long something takes, in whole minutes or seconds."""
-    return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
-
-
-def label_of(cell: Cell) -> str:
-    """Return a cell's name on the screen; rounds are counted from 1 there, and from 0 in files."""
-    return f"{cell.variant}, round {cell.round + 1} of {cell.settings.suite.rounds}"
+def _forget(jobs: Jobs, run: str) -> None:
+    cells: Sequence[Cell] = [cell for pass_ in PASSES for cell in jobs.cells[pass_]]
+    for cell in cells:
+        drop_states(cell, run)

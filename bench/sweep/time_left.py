@@ -13,7 +13,7 @@ from bench.measures.measure import cost_of
 from bench.records.listing import folders, stored
 from bench.records.store import read
 from bench.records.types import Record
-from bench.sweep.plan.cell import Cell
+from bench.sweep.plan.cell import Cell, Pass
 from variants.step import Planned
 
 COMMITS, NEWEST = 20, 3
@@ -49,43 +49,50 @@ class Paces:
 
 
 class SweepTime:
-    """The time of one sweep: what is done, what is left. Cells run one by one; each is named by its label."""
+    """The time of one pass: what is done, what is left. Each job is named by its label; several may run at once.
+
+    `own` are the paces of this run, which its passes share.
+    """
 
     def __init__(
-        self, todo: Mapping[str, Sequence[Part]], learned: Paces, clock: Callable[[], float] = time.monotonic
+        self,
+        todo: Mapping[str, Sequence[Part]],
+        learned: Paces,
+        clock: Callable[[], float] = time.monotonic,
+        own: Paces | None = None,
     ) -> None:
         self._todo, self._learned, self._clock = dict(todo), learned, clock
-        self._own = Paces()
+        self._own = Paces() if own is None else own
         self._began = clock()
-        self._running: tuple[str, float] | None = None
+        self._running: dict[str, float] = {}
         self._spent = self._expected = 0.0
 
     def begin(self, label: str) -> None:
-        """Take that a cell runs from now on."""
-        self._running = label, self._clock()
+        """Take that a job runs from now on."""
+        self._running[label] = self._clock()
 
     def finish(self, label: str, measured: Iterable[tuple[Part, float]]) -> None:
-        """Take that a cell has ended, and the seconds of its parts, as far as they are known."""
+        """Take that a job has ended, and the seconds of its parts, as far as they are known."""
         expected = self._seconds(self._todo.pop(label, ()))
         # What is known by this run alone is as slow as the machine is today already.
-        if self._running and expected and not expected[1]:
-            self._spent += self._clock() - self._running[1]
+        began = self._running.pop(label, None)
+        if began is not None and expected and not expected[1]:
+            self._spent += self._clock() - began
             self._expected += expected[0]
-        self._running = None
         for part, seconds in measured:
             self._own.add(part, seconds)
 
     def left(self) -> float | None:
-        """Return the seconds that the rest will take, None where nothing is known yet."""
+        """Return the seconds that the rest will take with as many jobs at once as now; None if nothing is known yet."""
         # The machine may be slower today than when its records were made, or busier.
         factor = self._spent / self._expected if self._expected else 1.0
         left = 0.0
         for label, parts in self._todo.items():
             if (expected := self._seconds(parts)) is None:
                 return None
-            elapsed = self._clock() - self._running[1] if self._running and self._running[0] == label else 0.0
+            elapsed = self._clock() - self._running.get(label, self._clock())
             left += max(0.0, factor * expected[0] + expected[1] - elapsed)
-        return left
+        return left / max(1, len(self._running))
 
     def share(self) -> float | None:
         """Return which share of this run's time has passed, None where it is not known yet."""
@@ -118,10 +125,11 @@ def costs_of(cells: Iterable[Cell]) -> Costs:
     return costs
 
 
-def parts_of(cell: Cell, new: Iterable[Planned], costs: Costs) -> list[Part]:
-    """Return the work of a cell that builds the steps `new`."""
-    measuring = measure_part(cell.variant, cell.settings.variant.runtime, cell.measures, costs)
-    return [*(step_part(planned.name, costs) for planned in new), measuring]
+def parts_of(cell: Cell, pass_: Pass, new: Iterable[Planned], costs: Costs) -> list[Part]:
+    """Return the work of a pass of a cell that builds the steps `new`."""
+    names = cell.measures_of(pass_)
+    measuring = [measure_part(cell.variant, cell.settings.variant.runtime, names, costs)] if names else []
+    return [*(step_part(planned.name, costs) for planned in new), *measuring]
 
 
 def measure_part(variant: str, runtime: str, measures: Iterable[str], costs: Costs) -> Part:
@@ -143,8 +151,12 @@ def measured_parts(record: Record, costs: Costs, new: Iterable[str]) -> Iterator
     for made in record.lineage:
         if made.build_seconds is not None and made.fingerprint in built:
             yield step_part(made.step, costs), made.build_seconds
-    if not record.failed and "measure" in record.seconds:
-        yield measure_part(record.variant, record.runtime, record.measures, costs), record.seconds["measure"]
+    if record.failed:
+        return
+    passes = {name: company.measures for name, company in record.company.items() if name in record.seconds}
+    for name, measures in (passes or {"measure": tuple(record.measures)}).items():  # older records have one pass
+        if name in record.seconds:
+            yield measure_part(record.variant, record.runtime, measures, costs), record.seconds[name]
 
 
 def learned(records: Iterable[Record], costs: Costs) -> Paces:

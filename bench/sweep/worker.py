@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from bench.files import write_at_once
-from bench.machine.lock import held, machine_lock
+from bench.machine.places import taken
 from bench.sweep.jobs import HANDED_OVER, BuildJob, ChildError, Job, MeasureJob, Result, decode
 from variants.build import build
 from variants.cache import Cache
@@ -32,10 +32,11 @@ def main(job_file: str) -> int:
     """Do the job; return 0, or 1 with the error in the result file."""
     die_with_parent()
     job = decode(Path(job_file).read_bytes())
-    result = Result()
+    result, started = Result(), time.monotonic()
     try:
-        # One job at a time: a fine-tune would slow down the requests that another sweep times.
-        with held(machine_lock(), lambda holder: progress(f"waiting for the machine: {holder}", 0, 1), os.getppid()):
+        with taken(job.room, lambda what: progress(what, 0, 1), os.getppid()) as got:
+            result.waited_seconds = round(time.monotonic() - started, 2)
+            result.cards, result.cores = tuple(card.uuid for card in got.cards), got.cores
             if isinstance(job, BuildJob):
                 _build(job)
             else:
@@ -73,7 +74,7 @@ def _measure(job: MeasureJob, result: Result) -> None:
     artifact = cache.open(job.fingerprint)
     measures: dict[str, Measure] = {name: configure(node, name) for name, node in job.measures.items()}
     runtime: Runtime = configure(job.runtime, "runtime")
-    before = canary()
+    before = canary() if job.canary else None
     reset_peak_resident()  # the canary's arrays are not the model's memory
     started = time.monotonic()
     progress("opening", 0, 1)
@@ -85,7 +86,8 @@ def _measure(job: MeasureJob, result: Result) -> None:
         result.measures[name] = _finite(name, measure.measure(subject, job.round, progress))
         with suppress(OSError):  # it is for a kill in the next measure; a full disk need not end this one
             _save(job, result)
-    result.canary = {"before": before, "after": canary()}
+    if job.canary:
+        result.canary = {"before": before, "after": canary()}
 
 
 def _finite(name: str, values: Mapping[str, object]) -> msgspec.Raw:

@@ -232,7 +232,7 @@ def test_what_a_conversion_fails_with_is_the_last_line_of_its_log(
 
 
 def test_a_log_ends_in_the_error_of_a_process_that_left_no_result(tmp_path: Path) -> None:
-    from bench.sweep.run import last_line
+    from bench.sweep.child import last_line
 
     log = tmp_path / "log"
     log.write_bytes(b"loading\r50 %\nGGML_ASSERT(x) failed \xff\n\n")

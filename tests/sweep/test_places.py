@@ -16,11 +16,11 @@ from bench.records.file import write
 from bench.records.store import read
 from bench.selftest import records
 from bench.selftest.kills import small_disk
+from bench.sweep.child import _forward
 from bench.sweep.jobs import BuildJob, ChildError, Result
 from bench.sweep.plan.cell import make_cell
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
-from bench.sweep.run import _forward
 from bench.sweep.worker import _hand_over
 from tests.conftest import make
 from tests.records.conftest import typed

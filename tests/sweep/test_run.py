@@ -14,7 +14,7 @@ import pytest
 
 from bench.cli import main
 from bench.records.file import sealed
-from bench.sweep.run import died
+from bench.sweep.child import died
 from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 

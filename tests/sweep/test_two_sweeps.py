@@ -16,7 +16,7 @@ from bench.selftest import records
 from bench.sweep.plan.cell import make_cell
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
-from bench.sweep.run import moved
+from bench.sweep.record import moved
 from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 
@@ -68,9 +68,9 @@ def test_a_checkout_that_changed_under_a_sweep_is_named_in_its_records(
 ) -> None:
     cell = make_cell(compose(parse([f"model={tiny_model}"]), "base", 0))
     now = State(cell.commit.sha, cell.commit.dirty, cell.commit.tree)
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: now)
+    monkeypatch.setattr("bench.sweep.record.state", lambda root: now)
     assert moved(cell) == []
-    monkeypatch.setattr("bench.sweep.run.state", lambda root: replace(now, tree="another"))
+    monkeypatch.setattr("bench.sweep.record.state", lambda root: replace(now, tree="another"))
     assert moved(cell)[0].startswith("the checkout changed after this sweep began")
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -22,6 +23,10 @@ from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.step import Planned, Trains, fields_of, plan
+
+Pass = Literal["deterministic", "timed"]
+"""The first pass builds and measures what any company leaves as it is; the second one measures what needs quiet."""
+PASSES: tuple[Pass, ...] = ("deterministic", "timed")
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,10 @@ class Cell:
     def cache(self) -> Cache:
         """Where artifacts, locks, job files and logs lie."""
         return self.settings.cache
+
+    def measures_of(self, pass_: Pass) -> list[str]:
+        """List the measures of a pass, in the order in which they are taken."""
+        return [name for name, measure in self.measures.items() if measure.timed == (pass_ == "timed")]
 
     @property
     def record_path(self) -> Path:
@@ -134,6 +143,8 @@ def make_cell(settings: Settings) -> Cell:
     runtime = _runtime(settings)
     if device == "cuda":
         runtime.check_cuda()
+    elif settings.timing == "per_gpu":
+        raise UserError("timing: got 'per_gpu', allowed on a CPU: alone")
     chain = plan(variant.name, variant.steps, settings.steps, device)
     last = chain[-1]
     if last.step.gives not in runtime.opens:

@@ -1,36 +1,26 @@
-"""A sweep: the grid of (round, variant) as a Hydra multirun, planned in full before anything is built."""
+"""A sweep: the grid of (round, variant), planned in full before anything is built."""
 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
-from filelock import FileLock
 
 from bench import terminal
-from bench.machine.lock import held
-from bench.measures.measure import Fetches, Progress
-from bench.sweep import progress
+from bench.measures.measure import Fetches
 from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
-from bench.sweep.plan.compose import PRIMARY, compose, plain, register, sweep_overrides
-from bench.sweep.plan.conf import CONF, check_name
-from bench.sweep.plan.request import RunRequest, setting
-from bench.sweep.plan.settings import Settings, settings_of
-from bench.sweep.run import run_cell
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.conf import check_name
+from bench.sweep.plan.request import RunRequest
+from bench.sweep.plan.settings import Settings
 from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import hub_cache, why_not_writable
 from variants.steps.check_process import check_steps
-
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
 
 
 @dataclass(frozen=True)
@@ -72,41 +62,6 @@ def plan_sweep(request: RunRequest) -> Sweep:
 def _same(composed: Settings, variant: str) -> Settings | None:
     """Return composed settings, None where they are of another variant or the model was fetched since."""
     return composed if composed.variant.name == variant and not composed.model.id else None
-
-
-def job(config: DictConfig) -> None:
-    """Run one cell of the multirun, unless it is finished."""
-    cell = make_cell(settings_of(plain(config, resolve=True)))
-    cell.cache.cell_lock(cell.key).parent.mkdir(parents=True, exist_ok=True)
-    with progress.cell_progress(cell) as report, _alone(cell, report):
-        with FileLock(cell.cache.removal_lock):  # `bench gc` ends before this cell looks for its artifacts
-            pass
-        if cell.finished() is None:
-            run_cell(cell, report)
-
-
-def _alone(cell: Cell, report: Progress) -> AbstractContextManager[None]:
-    """Hold a cell's lock: where another sweep runs the same cell, this one waits and then sees it finished."""
-    return held(cell.cache.cell_lock(cell.key), lambda holder: report(f"waiting for the same cell: {holder}", 0, 1))
-
-
-def multirun(sweep: Sweep) -> None:
-    """Let Hydra run the cells; the first axis varies slowest, so that a round ends before the next one begins."""
-    import hydra
-
-    register()
-    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(job)
-    axes = ["round=" + ",".join(map(str, range(sweep.rounds))), "variant=" + ",".join(sweep.variants)]
-    before = sys.argv
-    # Hydra's own folder lies in the cache, and Hydra takes a relative one to start at the current folder.
-    place = setting("cache_dir", str(sweep.cells[0].cache.root)).line
-    sys.argv = ["bench", "--multirun", *axes, *sweep_overrides(sweep.request), place]
-    try:
-        main()
-    except SystemExit as stop:  # how Hydra ends where a job raised: what was recorded is still shown
-        terminal.console().print(f"the sweep stopped early (exit {stop.code}); the same command goes on", style="red")
-    finally:
-        sys.argv = before
 
 
 def with_hub_folder(request: RunRequest, settings: Settings) -> RunRequest:

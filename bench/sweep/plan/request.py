@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir", "suite.requirements")
 """Keys that choose what runs, where it is kept or what it is judged by, and move no number."""
-FILLED_IN = ("sweep", "sweep_suffix", "overrides")
+FILLED_IN = ("sweep", "sweep_suffix", "sweep_run", "sweep_pass", "sweep_launcher", "overrides")
 """Keys that `bench run` sets itself."""
 OWN_NAMES = ("variant.name", "suite.name")
 QUOTES = ("'", '"')
@@ -61,6 +61,11 @@ class RunRequest:
     suffix: str
     suite: str = "embedded"
     model: str = "reference"
+
+    @property
+    def launcher(self) -> str:
+        """The name of what starts the jobs, a file of `conf/launcher`."""
+        return next((one.line.partition("=")[2] for one in self.settings if one.key == "launcher"), "local")
 
     @property
     def overrides(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -21,6 +21,7 @@ from variants.safety.names import HUB_NAMES, is_hub_name
 from variants.safety.names import check_name as check_text
 
 TYPES = {"int": "a whole number", "str": "text", "array": "a list", "object": "keys with values", "float": "a number"}
+TIMINGS = ("alone", "per_gpu")
 MOST_ROUNDS = 100
 """A sweep is planned in full before it runs, and its rounds show how much a machine varies: three are usual."""
 ALLOWED = {"suite.rounds": f"a whole number from 1 to {MOST_ROUNDS}"}
@@ -46,7 +47,10 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(Struct, frozen=True):
-    """One composed configuration. `steps`, `runtime` and `measures` are nodes that `configure` makes objects of."""
+    """One composed configuration. `steps`, `runtime` and `measures` are nodes that `configure` makes objects of.
+
+    `sweep_run`, `sweep_pass` and `sweep_launcher` say which run of which pass a job belongs to; a plan has none.
+    """
 
     suite: Suite
     model: Model
@@ -55,8 +59,12 @@ class Settings(Struct, frozen=True):
     device: str
     results_dir: str
     cache_dir: str
+    timing: str
     sweep: str
     sweep_suffix: str
+    sweep_run: str
+    sweep_pass: Literal["", "deterministic", "timed"]
+    sweep_launcher: str
     overrides: tuple[str, ...]
     steps: dict[str, Fields]
     runtime: dict[str, Fields]
@@ -95,6 +103,8 @@ def settings_of(config: Mapping[str, object]) -> Settings:
     for key, path in (("model.id", settings.model.id), ("model.revision", settings.model.revision)):
         if path is not None and not all(map(is_hub_name, path.split("/"))):  # parts of paths in the hub's cache
             raise UserError(f"{key}: got {path!r}, allowed: names as the hub has them, with / between; {HUB_NAMES}")
+    if settings.timing not in TIMINGS:
+        raise UserError(f"timing: got {settings.timing!r}, allowed: {', '.join(TIMINGS)}")
     if settings.suite.requirements is not None:
         check_name("requirements", settings.suite.requirements, "suite.requirements")
     if questions := settings.suite.questions:

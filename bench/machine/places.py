@@ -1,0 +1,182 @@
+"""What a job takes of this machine while it runs: the machine alone or shared, a card, a builder's place, memory.
+
+Work of the first pass shares the machine. Each piece of it has a place of its own, so that no two use one GPU, and no
+more of them use the CPU than it has room for. What is timed has the machine for itself, or a card and its cores.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+from typing import Literal
+
+from msgspec import Struct
+
+from bench.machine.gpu import Gpu, chosen_gpus, leave_only
+from bench.machine.lock import any_held, held, holder_of, machine_held, machine_lock
+from variants.errors import UserError
+from variants.process import available_bytes, usable_cores
+
+CORES_OF_A_BUILDER = 8
+ASK_SECONDS = 1.0
+"""How often a build that waits for memory looks again."""
+Place = Literal["cpu", "builder", "card"]
+Waiting = Callable[[str], None]
+
+
+class Room(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a job needs.
+
+    `alone`: no other job of this tool runs meanwhile. `place`: `card` is one GPU of those that `device` names, or with
+    split=layers all of them; `builder` one of few places for work of the CPU beside GPUs; `cpu` the one place where all
+    runs on the CPU. `turn` counts the cards up, for work that must not take whichever is free; it then has its share of
+    the cores, and no others. `memory_bytes` is what it will need at most, as far as that is known.
+    """
+
+    place: Place = "cpu"
+    alone: bool = False
+    device: str = "cpu"
+    split: str = "none"
+    turn: int | None = None
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a job got: the cards that it sees, and the number of cores that it may use."""
+
+    cards: tuple[Gpu, ...]
+    cores: int
+
+
+@contextmanager
+def taken(room: Room, waiting: Waiting, pid: int | None = None) -> Iterator[Taken]:
+    """Wait until a job has what it needs, and hold that; the process then sees its own cards and cores alone.
+
+    `waiting` gets what is waited for, again and again. Call it before any library of CUDA is loaded. The place comes
+    first and the machine after it: who waits for a place keeps nobody waiting who needs the machine alone.
+    """
+    with ExitStack() as stack:
+        cards: tuple[Gpu, ...] = ()
+        if room.place == "card":
+            cards = stack.enter_context(_cards(room, waiting, pid))
+        elif not room.alone:
+            stack.enter_context(_cpu_place(room, waiting, pid))
+        alone = machine_held(lambda other: waiting(f"waiting for the machine: {other}"), pid, shared=not room.alone)
+        stack.enter_context(alone)
+        if cards or room.place == "builder":
+            leave_only(cards)  # a build of the CPU takes no memory of a card
+        yield Taken(cards, usable_cores())
+
+
+@contextmanager
+def _cards(room: Room, waiting: Waiting, pid: int | None) -> Iterator[tuple[Gpu, ...]]:
+    """Hold the cards that a job gets. A job that is alone on the machine has the first one, always the same.
+
+    Raises UserError where there is none.
+    """
+    usable = chosen_gpus(room.device, room.split)
+    if not usable:
+        raise UserError(f"device={room.device}: no NVIDIA GPU is left to this job; see CUDA_VISIBLE_DEVICES")
+    if room.split == "layers":
+        wanted = [[card] for card in sorted(usable, key=lambda card: card.uuid)]  # the same order for each job
+    else:
+        wanted = [[usable[(room.turn or 0) % len(usable)]] if room.alone or room.turn is not None else list(usable)]
+    with ExitStack() as stack:
+        cards = tuple(one[0] for one in wanted)
+        if not room.alone:
+            locks = [{_lock(f"gpu-{card.uuid}"): card for card in choice} for choice in wanted]
+            held_ones = [
+                stack.enter_context(any_held(list(one), lambda other: waiting(f"waiting for a GPU: {other}"), pid))
+                for one in locks
+            ]
+            cards = tuple(one[lock] for one, lock in zip(locks, held_ones, strict=True))
+        with _on_own_cores(usable.index(cards[0]), len(usable)) if _shares_cores(room, usable) else ExitStack():
+            yield tuple(card for card in usable if card in cards)
+
+
+def _shares_cores(room: Room, usable: tuple[Gpu, ...]) -> bool:
+    return not room.alone and room.split == "none" and len(usable) > 1
+
+
+@contextmanager
+def _on_own_cores(number: int, n: int) -> Iterator[None]:
+    """Run on one of `n` equal shares of the cores alone, where the system can do that."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    each = len(cores) // n
+    if not each:
+        yield
+        return
+    os.sched_setaffinity(0, cores[number * each : (number + 1) * each])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def _cpu_place(room: Room, waiting: Waiting, pid: int | None) -> Iterator[None]:
+    """Hold a place for work of the CPU, and the memory that it needs."""
+    n = max(1, usable_cores() // CORES_OF_A_BUILDER)
+    names = ["cpu"] if room.place == "cpu" else [f"builder-{i}" for i in range(n)]
+    locks = [_lock(name) for name in names]
+    with ExitStack() as stack:
+        place = stack.enter_context(
+            any_held(locks, lambda other: waiting(f"waiting for a place on the CPU: {other}"), pid)
+        )
+        if room.memory_bytes:
+            others = [lock for lock in locks if lock != place]
+            stack.enter_context(_memory(room.memory_bytes, place, others, waiting))
+        yield
+
+
+@contextmanager
+def _memory(n_bytes: int, place: Path, others: list[Path], waiting: Waiting) -> Iterator[None]:
+    """Wait until the memory of a build fits beside what others still will take; a build alone always runs.
+
+    What a build will need stands in a file of its place, because one that has just begun has taken nothing yet.
+    """
+    mine = _memory_file(place)
+    try:
+        while True:
+            with held(_lock("memory"), lambda other: None):
+                promised = sum(_still_to_take(other) for other in others)
+                free = available_bytes() - promised
+                if n_bytes <= free or not any(holder_of(other) for other in others):
+                    _write(mine, f"{os.getpid()} {n_bytes}")
+                    break
+            waiting(f"waiting for memory: {n_bytes / 1e9:,.1f} GB are needed, {max(0, free) / 1e9:,.1f} GB are free")
+            sleep(ASK_SECONDS)
+        yield
+    finally:
+        _write(mine, "")
+
+
+def _still_to_take(place: Path) -> int:
+    """Return the bytes that the build in a place will need and has not taken yet, 0 where nobody is there."""
+    with suppress(OSError, ValueError):
+        pid, n_bytes = map(int, _memory_file(place).read_text().split())
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return max(0, n_bytes - pages * os.sysconf("SC_PAGE_SIZE"))
+    return 0
+
+
+def _write(file: Path, text: str) -> None:
+    with suppress(OSError):  # where it cannot be written, others see the memory when it is taken
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+        file.chmod(0o666)
+
+
+def _memory_file(place: Path) -> Path:
+    return place.with_suffix(".bytes")
+
+
+def _lock(name: str) -> Path:
+    """Return the lock of a place, in the folder of the machine's."""
+    return machine_lock().with_name(f"variantbench.{name}.lock")

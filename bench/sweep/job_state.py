@@ -1,0 +1,116 @@
+"""Where each job of a run is, in a small file of the cache: jobs may run in other processes, and on other machines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from bench.files import write_at_once
+from bench.records.types import Record
+from bench.sweep.plan.cell import PASSES, Cell, Pass
+from bench.sweep.stage import Stage
+
+WRITE_SECONDS = 1.0
+"""How often a job writes where it is, at most: a write must not show in a latency."""
+
+
+class JobState(Struct):
+    """What a job does, how far it is, and how it ended.
+
+    `began` and `ended` are seconds of the clock of the machine that it runs on. `recorded` says that the cell has its
+    record, `failed` that it is a failed one or will be. `built` and `measured` are the seconds of its parts.
+    """
+
+    began: float
+    what: str = "starting"
+    done: int = 0
+    total: int = 1
+    ended: float | None = None
+    failed: bool = False
+    recorded: bool = False
+    built: dict[str, float] = {}
+    measured: float | None = None
+
+
+def state_of(cell: Cell, pass_: Pass, run: str) -> JobState | None:
+    """Return where the job of a cell is in a pass of a run, None where it has not begun, or its file is gone."""
+    try:
+        return msgspec.json.decode(_path(cell, pass_, run).read_bytes(), type=JobState)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def end_state(cell: Cell, pass_: Pass, run: str, state: JobState) -> None:
+    """State that a job has ended, for one that could not do so itself."""
+    state.ended = time.time()
+    _write(_path(cell, pass_, run), state)
+
+
+def drop_states(cell: Cell, run: str) -> None:
+    """Remove the states of a run that has ended."""
+    for pass_ in PASSES:
+        _path(cell, pass_, run).unlink(missing_ok=True)
+
+
+class Reporter:
+    """Writes where the job of a cell is."""
+
+    def __init__(self, cell: Cell, pass_: Pass) -> None:
+        self.state = JobState(time.time())
+        self._path = _path(cell, pass_, cell.settings.sweep_run)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._written = float("-inf")
+
+    def report(self, what: str, done: int, total: int) -> None:
+        """Take how far a job is, and write that unless it was written a moment ago."""
+        changed = what != self.state.what
+        self.state.what, self.state.done, self.state.total = what, done, total
+        if changed or time.monotonic() - self._written >= WRITE_SECONDS:
+            self.write()
+
+    def write(self) -> None:
+        """Write the state now."""
+        self._written = time.monotonic()
+        _write(self._path, self.state)
+
+    def take(self, stage: Stage, record: Record | None, missing: Collection[str]) -> None:
+        """Take what came of the job; `missing` are the fingerprints that were not built when it began."""
+        self.state.failed = stage.error is not None or (record is not None and record.failed)
+        self.state.recorded = record is not None
+        self.state.measured = stage.seconds.get(stage.name)
+        self.state.built = {
+            made.step: made.build_seconds
+            for made in stage.lineage
+            if made.fingerprint in missing and made.build_seconds is not None
+        }
+
+
+@contextmanager
+def reported(cell: Cell, pass_: Pass) -> Iterator[Reporter]:
+    """Write that a job has begun and, whatever comes of it, that it has ended."""
+    reporter = Reporter(cell, pass_)
+    reporter.write()
+    try:
+        yield reporter
+    except Exception:
+        reporter.state.failed = True
+        raise
+    finally:
+        reporter.state.ended = time.time()
+        reporter.write()
+
+
+def _write(path: Path, state: JobState) -> None:
+    with suppress(OSError):  # a full disk: the job goes on, and nobody sees how far it is
+        write_at_once(path, msgspec.json.encode(state))
+
+
+def _path(cell: Cell, pass_: Pass, run: str) -> Path:
+    return (
+        cell.cache.jobs(cell.settings.sweep) / f"{cell.variant}.r{cell.round}.{pass_}.{run}.{cell.key[:8]}.state.json"
+    )

@@ -1,0 +1,160 @@
+"""The two passes of a sweep, each a Hydra multirun: first what any company leaves as it is, then what needs quiet.
+
+Jobs run where the launcher puts them: in this process, in others, on other machines. A job that dies costs its cell,
+and never the sweep: its record says so, and what has not run is started again.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from bench import terminal
+from bench.machine.gpu import chosen_gpus
+from bench.machine.lock import held
+from bench.measures.measure import Progress
+from bench.sweep import stage as stages
+from bench.sweep.job_state import end_state, reported, state_of
+from bench.sweep.plan.cell import Cell, Pass, make_cell
+from bench.sweep.plan.compose import PRIMARY, plain, register, sweep_overrides
+from bench.sweep.plan.conf import CONF
+from bench.sweep.plan.grid import Sweep
+from bench.sweep.plan.request import setting
+from bench.sweep.plan.settings import settings_of
+from bench.sweep.record import died_record, write
+from bench.sweep.run import run_first, run_second
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+OF_THIS_MACHINE = ("local", "joblib")
+"""Launchers whose jobs all run here: what is to run alone then runs one by one, in order."""
+
+
+def new_run() -> str:
+    """Return a name for a run, which no other run has."""
+    return f"run{time.time_ns():x}"
+
+
+def run_pass(sweep: Sweep, cells: Sequence[Cell], pass_: Pass, run: str) -> None:
+    """Run a pass of these cells; where that ends early, settle what died and start again what has not run."""
+    while todo := [cell for cell in cells if is_wanted(cell, pass_, run)]:
+        ends = [_multirun(sweep, pass_, run, batch) for batch in batches(todo, pass_)]
+        if all(ends):
+            return
+        settle(todo, pass_, run)
+        if len([cell for cell in todo if is_wanted(cell, pass_, run)]) == len(todo):
+            terminal.console().print("the sweep stopped early; the same command goes on", style="red")
+            return
+
+
+def is_wanted(cell: Cell, pass_: Pass, run: str) -> bool:
+    """Say whether a pass of a run still has something to do for a cell."""
+    own, first = state_of(cell, pass_, run), state_of(cell, "deterministic", run)
+    if (own and own.ended) or (first and first.recorded) or cell.finished() is not None:
+        return False
+    if pass_ == "timed":
+        return bool(cell.measures_of("timed"))
+    if cell.cache.missing(cell.builds) or not cell.measures_of("timed"):
+        return True
+    return bool(cell.measures_of("deterministic")) and stages.kept(cell) is None
+
+
+def job(config: DictConfig) -> None:
+    """Run one pass of one cell, unless that has nothing to do."""
+    settings = settings_of(plain(config, resolve=True))
+    cell, pass_ = make_cell(settings), settings.sweep_pass
+    assert pass_ != ""
+    if not is_wanted(cell, pass_, settings.sweep_run):
+        return
+    cell.cache.cell_lock(cell.key).parent.mkdir(parents=True, exist_ok=True)
+    with reported(cell, pass_) as reporter, _alone(cell, reporter.report):
+        with FileLock(cell.cache.removal_lock):  # `bench gc` ends before this cell looks for its artifacts
+            pass
+        if cell.finished() is None:
+            missing = {planned.fingerprint for planned in cell.cache.missing(cell.builds)}
+            run_one = run_first if pass_ == "deterministic" else run_second
+            stage, record = run_one(cell, reporter.report)
+            reporter.take(stage, record, missing)
+
+
+def _alone(cell: Cell, report: Progress) -> AbstractContextManager[None]:
+    """Hold a cell's lock: where another sweep runs the same cell, this one waits and then sees it finished."""
+    return held(cell.cache.cell_lock(cell.key), lambda holder: report(f"waiting for the same cell: {holder}", 0, 1))
+
+
+def settle(cells: Sequence[Cell], pass_: Pass, run: str) -> None:
+    """Write a failed record for each cell whose job had begun and died; one that still runs is waited for."""
+    for cell in cells:
+        state = state_of(cell, pass_, run)
+        if state is None or state.ended:
+            continue
+        with _alone(cell, lambda *_: None):
+            state = state_of(cell, pass_, run) or state
+            if state.ended is None and cell.finished() is None:
+                write(cell, died_record(cell, pass_, state.what))
+                state.failed = state.recorded = True
+                end_state(cell, pass_, run, state)
+
+
+def batches(cells: Sequence[Cell], pass_: Pass) -> list[list[Cell]]:
+    """Divide the jobs of a pass into multiruns: one, but with one job a GPU one for as many rounds as there are GPUs.
+
+    Each of these rounds has a card of its own, so that a round compares its variants on one card.
+    """
+    settings = cells[0].settings
+    if pass_ != "timed" or settings.timing != "per_gpu":
+        return [list(cells)]
+    n = max(1, len(chosen_gpus(settings.device)))
+    groups = sorted({cell.round // n for cell in cells})
+    return [[cell for cell in cells if cell.round // n == group] for group in groups]
+
+
+def axes(cells: Sequence[Cell], pass_: Pass) -> list[str]:
+    """Return the axes of a multirun. The first one varies slowest: a round ends before the next one begins.
+
+    With one job a GPU the rounds of a batch run at the same time, and so the variants vary slowest.
+    """
+    rounds = "round=" + ",".join(map(str, dict.fromkeys(cell.round for cell in cells)))
+    variants = "variant=" + ",".join(dict.fromkeys(cell.variant for cell in cells))
+    per_gpu = pass_ == "timed" and cells[0].settings.timing == "per_gpu"
+    return [variants, rounds] if per_gpu else [rounds, variants]
+
+
+def launcher_of(sweep: Sweep, pass_: Pass) -> str:
+    """Return what starts the jobs of a pass: what was asked for, but here one by one what is to run alone."""
+    asked = sweep.request.launcher
+    alone = pass_ == "timed" and sweep.cells[0].settings.timing == "alone"
+    return "local" if alone and asked in OF_THIS_MACHINE else asked
+
+
+def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> bool:
+    """Let Hydra run these cells; return whether all of them were run."""
+    import hydra
+
+    register()
+    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(job)
+    launcher = launcher_of(sweep, pass_)
+    typed = sweep_overrides(sweep.request)
+    if launcher != sweep.request.launcher:
+        typed = [line for line in typed if not line.startswith(("launcher=", "launcher."))]
+    own = {"sweep_run": run, "sweep_pass": pass_, "sweep_launcher": launcher}
+    # Hydra's own folder lies in the cache, and Hydra takes a relative one to start at the current folder.
+    own["cache_dir"] = str(cells[0].cache.root)
+    before = sys.argv
+    sys.argv = ["bench", "--multirun", *axes(cells, pass_), *typed, *(setting(*one).line for one in own.items())]
+    try:
+        main()
+    except SystemExit as stop:  # how Hydra ends where a job raised or a worker died
+        return stop.code in (None, 0)
+    except Exception as error:  # with HYDRA_FULL_ERROR it raises what it else prints
+        terminal.say(str(error), lead="problem ")
+        return False
+    finally:
+        sys.argv = before
+    return True

@@ -1,0 +1,150 @@
+"""The record of a cell: what its passes measured, put together with all that identifies it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import msgspec
+
+from bench.machine.git import state
+from bench.machine.hardware import versions
+from bench.records import unplaced
+from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
+from bench.sweep import stage as stages
+from bench.sweep.plan.cell import PASSES, Cell, Pass
+from bench.sweep.stage import Stage
+from bench.terminal import say
+from variants.errors import UserError
+from variants.paths import ROOT
+
+OPENED_ALIKE = ("device", "dtype", "gpu_layers", "layers", "attention", "flash_attention", "system")
+"""Facts of a session that both passes share: else they measured two things."""
+
+
+def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
+    """Return the record of a cell from what its passes measured, in order; an error of any of them makes it failed."""
+    last = passes[-1]
+    made = next((stage.lineage for stage in reversed(passes) if stage.lineage), ())
+    measured = {name: raw for stage in passes for name, raw in stage.result.measures.items()}
+    measures = {name: measured[name] for name in cell.measures if name in measured}
+    errors = [stage.error for stage in passes if stage.error]
+    return Record(
+        schema=SCHEMA,
+        variant=cell.variant,
+        round=cell.round,
+        status="failed" if errors else "ok",
+        cell=cell.key,
+        sweep=cell.settings.sweep,
+        started_at=last.started_at,
+        seconds=_seconds(passes),
+        commit=cell.commit,
+        machine=cell.machine,
+        versions=versions(),
+        config=_stated(cell),
+        lineage=made,
+        artifact=Measured(made[-1].fingerprint, made[-1].kind) if made else None,
+        session=next((stage.result.session for stage in reversed(passes) if stage.result.session), None),
+        measures=measures,
+        canary=last.result.canary,
+        company={stage.name: stage.company for stage in passes if stage.company},
+        warnings=(
+            *(text for stage in passes for text in stage.warnings),
+            *_warnings(made, passes),
+            *(f"it failed again: {error.message}" for error in errors[1:]),
+            *moved(cell),
+        ),
+        error=errors[0] if errors else None,
+    )
+
+
+def write(cell: Cell, record: Record) -> Record:
+    """Write the record of a cell and return it; what was kept for it is needed no more once it is `ok`."""
+    try:
+        note = unplaced.write(record, cell.record_path, cell.kept_path)
+    except ValueError as bad:  # a number that JSON cannot express: the cell failed, and that is a record too
+        record = msgspec.structs.replace(record, status="failed", error=unforeseen(cell, bad), measures={})
+        note = unplaced.write(record, cell.record_path, cell.kept_path)
+    if note:
+        say(note, lead="note ")
+    if not record.failed:
+        stages.drop(cell)
+    return record
+
+
+def died_record(cell: Cell, pass_: Pass, what: str) -> Record:
+    """Return the failed record of a cell whose job died with the process that ran it, with all that was kept."""
+    message = f"the process that ran this job died while it was {what}; perhaps out of memory"
+    error = CellError(stage="sweep", message=message, type="WorkerDied", reproduce="bench run, with the same overrides")
+    first = stages.kept(cell) if pass_ == "timed" else None
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    dead = Stage(pass_, cell.settings.sweep_run, now, lineage=stages.lineage(cell), error=error)
+    return record_of(cell, [first, dead] if first else [dead])
+
+
+def unforeseen(cell: Cell, error: Exception) -> CellError:
+    """Return what a record keeps of an error outside of the children."""
+    message = cell.cache.no_room(error) or (str(error).splitlines() or [""])[0] or type(error).__name__
+    return CellError(
+        stage="sweep",
+        message=message,
+        type=type(error).__name__,
+        traceback=traceback.format_exc(),
+        reproduce="bench run, with the same overrides",
+    )
+
+
+def moved(cell: Cell) -> list[str]:
+    """Return a warning where the checkout changed during the sweep: each stage's process loads its code again."""
+    try:
+        now = state(ROOT)
+    except UserError as error:  # what was measured is worth more than whether git can say this
+        return [f"whether the checkout changed during this sweep is not known: {error}"]
+    if msgspec.convert(asdict(now), Commit) == cell.commit:
+        return []
+    return ["the checkout changed after this sweep began: what ran may not be the commit and state that are named"]
+
+
+def _seconds(passes: Sequence[Stage]) -> dict[str, float]:
+    """Sum up the seconds of the passes; `measure` is what both measured, as in older records."""
+    summed = {
+        name: round(sum(stage.seconds.get(name, 0.0) for stage in passes), 2)
+        for name in ("build", *PASSES)
+        if any(name in stage.seconds for stage in passes)
+    }
+    if measured := [summed[name] for name in PASSES if name in summed]:
+        summed["measure"] = round(sum(measured), 2)
+    return {**summed, "total": round(sum(stage.seconds.get("total", 0.0) for stage in passes), 2)}
+
+
+def _stated(cell: Cell) -> Config:
+    """Return the resolved configuration that moved this cell's numbers, and the questions of its suite."""
+    at = cell.settings
+    return Config(
+        variant=msgspec.structs.replace(at.variant, roles=tuple(planned.step.role for planned in cell.chain)),
+        suite=at.suite.name,
+        model=at.model,
+        steps={planned.name: at.steps[planned.name] for planned in cell.chain},
+        runtime=at.runtime[at.variant.runtime],
+        measures={name: at.measures[name] for name in cell.measures},
+        device=Device(asked=at.device, used=cell.device),
+        overrides=at.overrides,
+        questions=at.suite.questions,
+    )
+
+
+def _warnings(lineage: tuple[Made, ...], passes: Sequence[Stage]) -> list[str]:
+    """Collect what cannot be seen in the numbers later."""
+    warnings = [f"step {made.step}: {text}" for made in lineage for text in made.warnings]
+    sessions: list[Mapping[str, object]] = [stage.result.session for stage in passes if stage.result.session]
+    session = sessions[-1] if sessions else {}
+    on_gpu, layers = session.get("gpu_layers"), session.get("layers")
+    if session.get("device") == "cuda" and isinstance(on_gpu, int) and isinstance(layers, int) and on_gpu < layers:
+        warnings.append(f"only {on_gpu} of {layers} layers are on the GPU")
+    for key in OPENED_ALIKE if len(sessions) > 1 else ():
+        values = [one.get(key) for one in sessions]
+        if values[0] != values[1]:
+            warnings.append(f"the two passes opened it differently: {key} was {values[0]} and then {values[1]}")
+    return warnings
