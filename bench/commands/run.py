@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from bench.advise.named import KEY, chosen
 from bench.commands.browser import attended, open_page
 from bench.commands.report import texts_of
+from bench.files import remove_leftovers
 from bench.records import unplaced
 from bench.records.selection import Wanted
 from bench.records.types import CellError, Record
-from bench.sweep.overview import jobs_of, label_of, show_plan
+from bench.sweep.child import folder_of
 from bench.sweep.passes import launcher_of, new_run, run_pass
 from bench.sweep.plan.cell import PASSES, Cell
 from bench.sweep.plan.grid import fetch_data, needed_bytes, plan_sweep
 from bench.sweep.plan.request import parse
-from bench.sweep.progress import watched
+from bench.sweep.show.overview import jobs_of, label_of, show_plan
+from bench.sweep.show.progress import watched
+from bench.sweep.stage import drop
 from bench.terminal import console, say, say_command, shown
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ def run(arguments: Sequence[str], open_report: bool = False, verify: bool = Fals
     show_plan(sweep.cells, jobs, needed_bytes(sweep.cells), {pass_: launcher_of(sweep, pass_) for pass_ in PASSES})
     if any(jobs.cells.values()):
         fetch_data(sweep.cells)
+        _tidy(sweep.cells)
         run = new_run()
         with watched(jobs, run):
             for pass_ in PASSES:
@@ -55,6 +59,14 @@ def _move_records(cell: Cell) -> None:
         say(f"{shown(path)}: this record was kept in the cache, and is here now", lead="note ")
     for line in stay:
         say(line, lead="note ")
+
+
+def _tidy(cells: Sequence[Cell]) -> None:
+    """Remove what a killed run was writing, and what was kept for cells that have their record by now."""
+    remove_leftovers(folder_of(cells[0]))
+    for cell in cells:
+        if cell.finished() is not None:
+            drop(cell)
 
 
 def _show_damage(cells: Sequence[Cell], *, in_full: bool) -> None:

@@ -88,13 +88,22 @@ def find_garbage(cache: Cache, results: Path) -> list[Garbage]:
 
 
 def find_files(cache: Cache, results: Path) -> list[Files]:
-    """List the files that nobody needs any more, by kind; a failed record needs the job and the log that it names."""
+    """List the files that nobody needs any more, by kind; a failed record needs the job and the log that it names.
+
+    It also needs what the first pass measured of its cell, which is not measured again then.
+    """
     text = b"\n".join(content for _, content in _records(cache, results) if b'"failed"' in content)
     jobs = [path for path in cache.job_files() if path.name.encode() not in text]
+    kept = [path for path in cache.stages() if path.stem.encode() not in text]
     locks = [path for path in cache.locks() if not _is_held(path)]
     folders = [Path(folder) for place in (results, cache.root) for folder, _, _ in os.walk(place)]
     cut_off = [path for folder in folders for path in leftovers(folder)]
-    files = [Files("job files", jobs), Files("locks", locks), Files("cut-off writes", cut_off)]
+    files = [
+        Files("job files", jobs),
+        Files("first passes", kept),
+        Files("locks", locks),
+        Files("cut-off writes", cut_off),
+    ]
     return [some for some in files if some.paths]
 
 

@@ -35,7 +35,7 @@ from bench.report.pages.sweep import page
 from bench.report.table_csv import comma_separated
 from bench.selftest import raw_values, records, repository
 from bench.summary.summarize import summarize
-from bench.sweep.time_left import learned
+from bench.sweep.show.time_left import learned
 from variants.cache import Cache
 
 EXAMPLES = int(os.environ.get("HOSTILE_RECORDS", "90"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.sweep.progress import Stage
+from bench.sweep.show.progress import Stage
 
 
 class Clock:

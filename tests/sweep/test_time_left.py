@@ -13,7 +13,7 @@ from bench.records.types import Record
 from bench.sweep.plan.cell import make_cell
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
-from bench.sweep.time_left import (
+from bench.sweep.show.time_left import (
     Costs,
     Paces,
     Part,

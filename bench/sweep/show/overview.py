@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass, to_build
-from bench.sweep.time_left import Costs, Paces, SweepTime, costs_of, learned, parts_of, records_of
+from bench.sweep.show.time_left import Costs, Paces, SweepTime, costs_of, learned, parts_of, records_of
 from bench.terminal import say, shown
 from variants.step import Planned
 

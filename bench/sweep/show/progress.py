@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.sweep.job_state import JobState, drop_states, state_of
-from bench.sweep.overview import Jobs, about, label_of
 from bench.sweep.plan.cell import PASSES, Cell, Pass
-from bench.sweep.time_left import Part, measure_part, step_part
+from bench.sweep.show.overview import Jobs, about, label_of
+from bench.sweep.show.time_left import Part, measure_part, step_part
 from bench.terminal import console, printable, say
 
 LOOK_SECONDS = 1.0
