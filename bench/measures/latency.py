@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypedDict
 
+from bench.machine.gpu import usable_gpus
+from bench.machine.gpu_load import CardColumns, watching
 from bench.measures.measure import Progress, Subject
 from bench.runtimes.session import Session
 from variants.configure import check_least
@@ -39,6 +41,12 @@ class Samples(Requests):
     warmup_requests: int
     warmup_e2e_ms: list[float]
     output_tokens: int
+
+
+class SamplesOnCards(Samples):
+    """The requests of one round on GPUs, and what each card did during every request."""
+
+    cards: list[CardColumns]
 
 
 @dataclass(frozen=True)
@@ -92,16 +100,21 @@ class Latency:
         prompts = [row.asked(self.prompt) for row in rows]
         warm, rest = prompts[: self.warmup_requests], prompts[self.warmup_requests :]
         session = subject.session
-        warmup = time_requests(session, warm, self.output_tokens, time.perf_counter, lambda *_: None)["e2e_ms"]
-        timed = rest[: self.fitting(warmup)]
-        samples = time_requests(session, timed, self.output_tokens, time.perf_counter, progress)
-        return {
+        cards = usable_gpus() if session.facts["device"] == "cuda" else ()
+        with watching(cards) as watch:
+            clock, silent = time.perf_counter, lambda *_: None
+            warmup = time_requests(session, warm, self.output_tokens, clock, silent, watch.read)["e2e_ms"]
+            watch.restart()
+            timed = rest[: self.fitting(warmup)]
+            requests = time_requests(session, timed, self.output_tokens, clock, progress, watch.read)
+        samples: Samples = {
             "loop": "closed",
             "warmup_requests": len(warm),
             "warmup_e2e_ms": warmup,
             "output_tokens": self.output_tokens,
-            **samples,
+            **requests,
         }
+        return SamplesOnCards(**samples, cards=watch.columns()) if cards else samples
 
     def fitting(self, warmup_e2e_ms: Sequence[float]) -> int:
         """Return how many requests a round asks after a warm-up of these latencies."""
@@ -115,9 +128,16 @@ class Latency:
 
 
 def time_requests(
-    session: Session, prompts: Sequence[str], n_tokens: int, clock: Clock, progress: Progress
+    session: Session,
+    prompts: Sequence[str],
+    n_tokens: int,
+    clock: Clock,
+    progress: Progress,
+    between: Callable[[], None] = lambda: None,
 ) -> Requests:
     """Send the prompts one after another; return milliseconds and token counts per request.
+
+    `between` is called after each request, while no clock runs.
 
     Raises RuntimeError where the engine evaluated fewer tokens than were sent: it answered from a cache.
     """
@@ -142,6 +162,7 @@ def time_requests(
             columns["e2e_ms"].append(round((stamps[-1] - start) * 1e3, 4))
             columns["prompt_tokens"].append(prefill.sent_tokens)
             columns["evaluated_tokens"].append(prefill.evaluated_tokens)
+            between()
             if i % 10 == 9:
                 progress("latency", i + 1, len(prompts))
     finally:

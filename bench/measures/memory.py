@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from bench.machine import gpu
+from bench.machine.gpu import process_bytes, usable_gpus, used_bytes
 from bench.measures.measure import Subject
 from bench.scoring.scorer import Progress
 from variants.process import peak_resident_bytes
@@ -21,17 +22,29 @@ class Memory:
     timed: ClassVar[bool] = True
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
-        """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU)."""
+        """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU), and whose that memory is.
+
+        `device_memory_of` is `process`, or `card` where the driver names no process, as in many containers.
+        """
+        if subject.session.facts["device"] != "cuda":
+            return {"peak_resident_bytes": peak_resident_bytes(), "peak_device_bytes": None}
+        n_bytes, owner = device_bytes()
         return {
             "peak_resident_bytes": peak_resident_bytes(),
-            "peak_device_bytes": device_bytes() if subject.session.facts["device"] == "cuda" else None,
+            "peak_device_bytes": n_bytes,
+            "device_memory_of": owner,
         }
 
 
-def device_bytes() -> int:
-    """Return the GPU memory in use on GPU 0, all processes together: a sweep needs the GPU to itself.
+def device_bytes() -> tuple[int, Literal["process", "card"]]:
+    """Return the GPU memory that this process has, or all that is in use on its cards, and which of the two it is.
 
     The driver reports it, because asking torch would open a context that takes hundreds of megabytes itself.
     llama.cpp allocates once and torch's allocator gives nothing back, so that after serving this is the peak.
     """
-    return sum(map(gpu.used_bytes, gpu.usable_gpus()))
+    cards = usable_gpus()
+    own = [process_bytes(card, os.getpid()) for card in cards]
+    stated = [n_bytes for n_bytes in own if n_bytes is not None]
+    if stated and len(stated) == len(cards):
+        return sum(stated), "process"
+    return sum(map(used_bytes, cards)), "card"

@@ -10,6 +10,8 @@ from bench.metrics.metric import Identity
 from bench.records.types import Record
 
 NOT_STATED = "not stated"
+CARD = "measured on different cards"
+"""The key of the card: cards of one model differ by several per cent, so that a latency is one of its card."""
 FIRST_REQUESTS = 25
 """The requests that are compared first; what follows is compared up to twice as many, four times as many, and so on."""
 
@@ -20,9 +22,30 @@ def model(record: Record) -> dict[str, str]:
 
 
 def machine(record: Record) -> dict[str, str]:
-    """Name the machine, its device and the runtime, on which latencies and peaks of memory depend."""
-    device = (record.session or {}).get("device")
-    return {**model(record), "machine": record.machine.id, "device": stated(device), "runtime": record.runtime}
+    """Name the machine, its device and the runtime, on which latencies and peaks of memory depend.
+
+    Older records do not state whether a model was split over several cards, and then that is not compared.
+    """
+    device, split = (record.session or {}).get("device"), record.config.runtime.get("split")
+    return {
+        **model(record),
+        "machine": record.machine.id,
+        "device": stated(device),
+        "runtime": record.runtime,
+        **({"split": str(split)} if split is not None else {}),
+    }
+
+
+def timed(record: Record) -> Identity:
+    """Name what `serving` does, and the cards; older records do not state them, and then they are not compared."""
+    cards = ", ".join(f"{card.name} ({card.uuid})".strip() for card in record.cards)
+    return {**serving(record), **({CARD: cards} if cards else {})}
+
+
+def memory(record: Record) -> Identity:
+    """Name what `serving` does, and whose the memory on the device is."""
+    owner = record.memory.device_memory_of if record.memory else None
+    return {**serving(record), **({"device memory of": owner} if owner else {})}
 
 
 def serving(record: Record) -> Identity:

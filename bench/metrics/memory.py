@@ -27,11 +27,11 @@ def _rounds(records: Records, name: str) -> Rounds | None:
 
 METRICS = tuple(
     Metric(
-        name, title, "byte", "memory", partial(_largest, name=name), identity.serving,
-        limit=0.05, test="rounds", sample=partial(_rounds, name=name), column=column,
+        name, title, "byte", "memory", partial(_largest, name=name), same,
+        limit=0.05, test="rounds", sample=partial(_rounds, name=name), column=title,
     )
-    for name, title, column in (
-        ("peak_resident_bytes", "Peak memory", "Peak memory"),
-        ("peak_device_bytes", "Peak device memory", "Peak device memory"),
+    for name, title, same in (
+        ("peak_resident_bytes", "Peak memory", identity.serving),
+        ("peak_device_bytes", "Peak device memory", identity.memory),
     )
 )  # fmt: skip

@@ -62,6 +62,14 @@ class Machine(Struct, frozen=True):
     python: str = ""
 
 
+class Card(Struct, frozen=True):
+    """A GPU that a cell was measured on; two of one model differ, so that the UUID says which."""
+
+    uuid: Name
+    name: str = ""
+    driver: str | None = None
+
+
 class Model(Struct, frozen=True):
     """The model that the variants start from, as configured."""
 
@@ -85,7 +93,7 @@ class Variant(Struct, frozen=True):
 
 
 class Device(Struct, frozen=True):
-    """The device that was asked for (`auto`, `cpu`, `cuda`) and the one that was used."""
+    """The device that was asked for (`auto`, `cpu`, `cuda`, `cuda:1`) and the kind that was used (`cpu`, `cuda`)."""
 
     asked: str
     used: str
@@ -182,6 +190,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     seconds: dict[str, Seconds] = {}
     commit: Commit
     machine: Machine
+    cards: tuple[Card, ...] = ()
     versions: dict[str, str | None] = {}
     config: Config
     lineage: tuple[Made, ...]

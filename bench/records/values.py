@@ -7,7 +7,7 @@ measure have the same length, and none is empty.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -22,6 +22,8 @@ Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Milliseconds = Annotated[float, Meta(ge=1e-6, le=1e12)]
 Nats = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Weight = Annotated[float, Meta(ge=0, le=LARGEST)]
+Watts = Weight
+Degrees = Annotated[int, Meta(ge=-273, le=10_000)]
 Choice = Annotated[int, Meta(ge=-100, le=1_000_000)]
 """The number of a choice, from 0; lm-eval writes -100 for an answer that is none of them."""
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -63,10 +65,27 @@ class Size(Struct, frozen=True):
                 )
 
 
+class CardLoad(Struct, frozen=True):
+    """What one card did, read once after each request: clocks in MHz, temperature in °C, power in W.
+
+    `slowed_by` names what slowed the card during the request, `other_reasons` what else set its clock. None is what
+    the driver did not say.
+    """
+
+    uuid: Name
+    sm_mhz: list[Count | None] = []
+    memory_mhz: list[Count | None] = []
+    temperature_c: list[Degrees | None] = []
+    power_w: list[Watts | None] = []
+    slowed_by: list[list[Name]] = []
+    other_reasons: list[list[Name]] = []
+
+
 class Latency(Struct, frozen=True):
     """One value per request, in the order sent; `loop` is `closed`: one request at a time.
 
     `warmup_e2e_ms` are the requests before, which do not count; how many requests a round asks was decided by them.
+    `cards` has what each card did; it is empty on a CPU and in older records.
     """
 
     ttft_ms: list[Milliseconds]
@@ -78,8 +97,12 @@ class Latency(Struct, frozen=True):
     warmup_requests: Count | None = None
     warmup_e2e_ms: list[Milliseconds] = []
     output_tokens: Count | None = None
+    cards: list[CardLoad] = []
 
     def __post_init__(self) -> None:
+        for card in self.cards:
+            read = (card.sm_mhz, card.memory_mhz, card.temperature_c, card.power_w, card.slowed_by, card.other_reasons)
+            _check_alike("requests", self.ttft_ms, *read)
         counted = [column for column in (self.prompt_tokens, self.evaluated_tokens) if column]
         _check_alike("requests", self.ttft_ms, self.tpot_ms, self.e2e_ms, *counted)
         if any(whole < first for whole, first in zip(self.e2e_ms, self.ttft_ms, strict=True)):
@@ -87,10 +110,15 @@ class Latency(Struct, frozen=True):
 
 
 class Memory(Struct, frozen=True):
-    """The peak of the process that served, and of the device where it has memory of its own."""
+    """The peak of the process that served, and of the device where it has memory of its own.
+
+    `device_memory_of` says whether that is the memory of the process or all that was in use on the card. None where
+    there is no device, and in older records.
+    """
 
     peak_resident_bytes: Bytes | None = None
     peak_device_bytes: Bytes | None = None
+    device_memory_of: Literal["process", "card"] | None = None
 
 
 class Tokenizer(Struct, frozen=True):
