@@ -38,7 +38,7 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, *cards: MadeUpCard, d
     """Have this process see these cards and no others."""
     (folder / "nvidia0").touch()
     monkeypatch.setattr(gpu, "DEVICES", folder)
-    monkeypatch.setattr(gpu, "gpus", gpu.gpus.__wrapped__)
+    monkeypatch.setattr(gpu, "gpus", getattr(gpu.gpus, "__wrapped__", gpu.gpus))  # without its cache
     monkeypatch.delenv(gpu.VISIBLE, raising=False)
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     all_cards = [part for card in cards for part in (card, *(card.slices or ()))]

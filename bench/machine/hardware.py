@@ -61,12 +61,13 @@ def cpu_name() -> str:
     return re.sub(r"\((?:R|TM)\)|\bCPU\b|@.*| \d+-Core Processor| Processor", "", name).strip()
 
 
-def resolve_device(asked: str) -> str:
+def resolve_device(asked: str, split: str = "none") -> str:
     """Return cpu or cuda, whichever card was asked for. `auto` means cuda where there is a GPU that may be used.
 
-    Then everything has to run on it. Raises UserError for a card that is not there: nothing falls back in silence.
+    Then everything has to run on it. Raises UserError for a card that is not there, or a split that cannot be: nothing
+    falls back in silence.
     """
-    return "cuda" if chosen_gpus(asked) else "cpu"
+    return "cuda" if chosen_gpus(asked, split) else "cpu"
 
 
 def versions(names: Iterable[str] = PACKAGES) -> dict[str, str | None]:

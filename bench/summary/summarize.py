@@ -59,7 +59,10 @@ def _row(name: str, rounds: Sequence[Record], metrics: Sequence[Metric], native:
         values={name: value for name, value in values.items() if value is not None},
         tensor_types=next((size.tensor_types for size in sizes), {}),
         failures=tuple(_failure(record) for record in rounds if record.failed),
-        warnings=tuple(dict.fromkeys(line for record in rounds for line in warnings.of_steps(record))),
+        warnings=(
+            *dict.fromkeys(line for record in rounds for line in warnings.of_steps(record)),
+            *warnings.slowed(rounds),
+        ),
     )
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
+import msgspec
+import pynvml
 import pytest
 
-from bench.measures.latency import Latency, Requests, time_requests
+from bench.measures.latency import Latency, Requests, SamplesOnCards, time_requests
 from bench.measures.measure import Subject
+from bench.measures.memory import Memory
+from bench.records import values
 from bench.runtimes.session import Prefill
+from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 
 
@@ -26,7 +34,8 @@ class Clock:
 class ToySession:
     """Takes 5 s for a prompt and 2 s for each token after the first; keeps `cached` prompt tokens to itself."""
 
-    def __init__(self, clock: Clock, cached: int = 0) -> None:
+    def __init__(self, clock: Clock, cached: int = 0, device: str = "cpu") -> None:
+        self.facts = {"device": device}
         self.clock = clock
         self.cached = cached
         self.last_prefill = Prefill(0, 0)
@@ -92,6 +101,60 @@ def test_rounds_send_different_questions_and_a_round_repeats_exactly() -> None:
         asking(6, 0).measure(subject, round_, lambda *_: None)
         sent.append(session.prompts)
     assert sent[0] == sent[2] != sent[1]
+
+
+def test_cards_are_read_between_requests_and_never_while_one_is_timed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = MadeUpCard("GPU-a")
+    install(monkeypatch, tmp_path, card)
+    session = ToySession(Clock(), device="cuda")
+    monkeypatch.setattr("bench.measures.latency.time.perf_counter", session.clock)
+
+    def slow_reading(_: object) -> int:
+        session.clock.now += 100.0
+        card.sm_mhz -= 1
+        return len(session.prompts) % 2 and 0x04
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCurrentClocksEventReasons", slow_reading)
+    samples = asking(3, 1, tokens=2).measure(Subject(None, session, {}), 0, lambda *_: None)  # type: ignore[arg-type]
+    assert samples["ttft_ms"] == [5000.0] * 3
+    assert samples["e2e_ms"] == [7000.0] * 3
+    (read,) = cast("SamplesOnCards", samples)["cards"]
+    assert read["sm_mhz"] == [1978, 1977, 1976]  # the reading after the warm-up does not count
+    assert read["slowed_by"] == [[], ["SW power cap"], []]
+    record = msgspec.convert(samples, values.Latency)
+    assert [load.uuid for load in record.cards] == ["GPU-a"]
+
+
+def test_on_a_cpu_nothing_is_read_and_nothing_is_added(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-a"))
+    monkeypatch.setattr("bench.machine.gpu_load.driver", lambda: pytest.fail("opened"))
+    session = ToySession(Clock())
+    samples = asking(2, 1).measure(Subject(None, session, {}), 0, lambda *_: None)  # type: ignore[arg-type]
+    assert "cards" not in samples
+    peaks = Memory().measure(Subject(None, session, {}), 0, lambda *_: None)  # type: ignore[arg-type]
+    assert list(peaks) == ["peak_resident_bytes", "peak_device_bytes"]
+    assert peaks["peak_device_bytes"] is None
+
+
+@pytest.mark.parametrize(
+    ("uses", "peak", "owner"),
+    [
+        ([{os.getpid(): 3 * 10**9}, {os.getpid(): 2 * 10**9, 1: 10**9}], 5 * 10**9, "process"),
+        ([{os.getpid(): None}, {os.getpid(): 2 * 10**9}], 8 * 10**9, "card"),
+        ([{}, {}], 8 * 10**9, "card"),
+    ],
+)
+def test_device_memory_is_that_of_the_process_or_else_of_the_card_and_says_which(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uses: list[dict[int, int | None]], peak: int, owner: str
+) -> None:
+    cards = [MadeUpCard(f"GPU-{i}", bus=i, used_bytes=4 * 10**9, processes=one) for i, one in enumerate(uses)]
+    install(monkeypatch, tmp_path, *cards)
+    session = ToySession(Clock(), device="cuda")
+    peaks = Memory().measure(Subject(None, session, {}), 0, lambda *_: None)  # type: ignore[arg-type]
+    assert (peaks["peak_device_bytes"], peaks["device_memory_of"]) == (peak, owner)
+    assert msgspec.convert(peaks, values.Memory).device_memory_of == owner
 
 
 @pytest.mark.parametrize(

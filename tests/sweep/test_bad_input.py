@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_up_cards import MadeUpCard, install
 from tests.sweep.conftest import Run
 from variants.paths import ROOT
 
@@ -88,6 +89,15 @@ def test_cuda_without_a_gpu_stops_before_anything_is_built(refused: Run) -> None
     if gpu_names():
         pytest.skip("this machine has a GPU")
     assert "device=cuda: no NVIDIA GPU" in refused("device=cuda")
+
+
+def test_a_card_that_is_not_there_and_a_split_that_cannot_be_stop_before_anything_is_built(
+    refused: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-0", "H100"))
+    assert "device=cuda:9: no such card; there is cuda:0 (H100, GPU-0)" in refused("device=cuda:9")
+    assert "split: got 'rows', allowed: none, layers" in refused("split=rows")
+    assert "split: got 'layers', allowed here: none" in refused("split=layers", "device=cpu")
 
 
 def test_a_plan_that_outgrows_the_disk(refused: Run, monkeypatch: pytest.MonkeyPatch) -> None:

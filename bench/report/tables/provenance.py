@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from bench.advise.advice import Advice
 from bench.records.selection import Selection
-from bench.records.types import Machine, Record
+from bench.records.types import Card, Machine, Record
+from bench.records.values import CardLoad
 from bench.report.grid import Entry, Grid, Line
 from bench.report.numbers import least_to_most, plural, sized
 from bench.summary.rows import Summary
@@ -46,6 +48,7 @@ def machine_grid(selection: Selection, summary: Summary) -> Grid:
         "Variants": f"{len(summary.rows)}{f', {failed} failed' if failed else ''}: each built, measured and scored as "
         "one artifact, on one machine, in turns",
         "Machine": f"{selection.machine}: {_hardware(newest.machine)}",
+        **cards_of(selection.records),
         "Commit": f"{selection.sha[:12]}, {'with uncommitted changes' if selection.dirty else 'clean'}; chosen as "
         f"{selection.why}",
         "Questions": ", ".join(questions) or "not measured",
@@ -54,6 +57,34 @@ def machine_grid(selection: Selection, summary: Summary) -> Grid:
         "Measured": f"{first[:16].replace('T', ' ')} to {newest.started_at[:16].replace('T', ' ')} UTC",
     }
     return _facts("machine", "What was measured, on what", facts)
+
+
+def cards_of(records: Sequence[Record]) -> dict[str, str]:
+    """Return which cards were measured on, by which driver, and what they did meanwhile; nothing for the CPU."""
+    cards = dict.fromkeys(card for record in records for card in record.cards)
+    loads = [load for record in records if record.latency for load in record.latency.cards]
+    return {
+        **({"Cards": "; ".join(map(_card, cards))} if cards else {}),
+        **({"During timed requests": "; ".join(_loaded(loads))} if loads else {}),
+    }
+
+
+def _card(card: Card) -> str:
+    return f"{card.name or 'GPU'} ({card.uuid}), driver {card.driver or 'not stated'}"
+
+
+def _loaded(loads: Sequence[CardLoad]) -> Iterator[str]:
+    """Yield the least and the most of each reading, over all requests of all variants."""
+    for name, unit, column in (
+        ("SM clock", "MHz", [value for load in loads for value in load.sm_mhz]),
+        ("memory clock", "MHz", [value for load in loads for value in load.memory_mhz]),
+        ("temperature", "°C", [value for load in loads for value in load.temperature_c]),
+        ("power", "W", [value for load in loads for value in load.power_w]),
+    ):
+        read = [value for value in column if value is not None]
+        if read:
+            ends = dict.fromkeys(f"{end:,.0f}" for end in (min(read), max(read)))
+            yield f"{name} {' to '.join(ends)} {unit}"
 
 
 def software_grid(selection: Selection) -> Grid:

@@ -12,6 +12,7 @@ import msgspec
 
 from bench import terminal
 from bench.measures.measure import Fetches
+from bench.sweep.plan.card_room import check_cards
 from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.conf import check_name
@@ -54,6 +55,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     if any(isinstance(measure, Fetches) for measure in cells[0].measures.values()):
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
+    check_cards(cells)
     check_records(cells)
     check_model(cells)
     return Sweep(request, variants, len(rounds), cells)

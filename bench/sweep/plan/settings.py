@@ -57,6 +57,7 @@ class Settings(Struct, frozen=True):
     variant: Variant
     round: int
     device: str
+    split: str
     results_dir: str
     cache_dir: str
     timing: str

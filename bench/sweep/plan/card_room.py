@@ -1,0 +1,149 @@
+"""Whether the variants of a plan fit the cards, before anything is built, and what would fit where they do not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.machine.gpu import Gpu, chosen_gpus, usable_gpus
+from bench.machine.hardware import machine
+from bench.sweep.plan.cell import Cell, to_build
+from variants.errors import UserError
+from variants.safety.files import read_json
+from variants.step import Planned
+from variants.weights import Tensor, tensors
+
+MARGIN_BYTES = 10**9
+"""What CUDA's context, its kernels and the buffers of one evaluation take of every card, at least."""
+FORMAT_BYTES = {"float32": 4, "f32": 4}
+"""The bytes of a number in each format of weights and caches that is not one of 16 bits."""
+PACKED_BITS = {"nf4": 4.13, "int8": 8.0}
+"""The bits of a weight that is packed, scales included; tables of tokens stay in 16 bits or more."""
+TABLE = re.compile(r"embed|lm_head|\bwte\b|\bwpe\b")
+TRAINING_FORMAT: Mapping[str, str] = {"cuda": "bfloat16", "cpu": "float32"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """The memory that one thing takes at least; `cache_bytes` is that of keys and values over a whole context."""
+
+    what: str
+    weight_bytes: int
+    cache_bytes: int = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """Return the sum, without the margin that every card needs."""
+        return self.weight_bytes + self.cache_bytes
+
+    def fits(self, cards: Sequence[Gpu]) -> bool:
+        """Say whether this fits the cards together."""
+        return self.n_bytes <= sum(gpu.total_bytes - MARGIN_BYTES for gpu in cards)
+
+    def __str__(self) -> str:
+        cache = f", keys and values of a full context {_gb(self.cache_bytes)}" if self.cache_bytes else " alone"
+        sum_ = f"needs {_gb(self.n_bytes + MARGIN_BYTES)} of GPU memory"
+        return f"{self.what}: {sum_} (weights {_gb(self.weight_bytes)}{cache}, and {_gb(MARGIN_BYTES)} a card for CUDA)"
+
+
+def check_cards(cells: Sequence[Cell]) -> None:
+    """Raise UserError for the first variant that a card has too little memory for, with what would fit.
+
+    It counts what is certain: weights, keys and values, and a margin; of training the weights alone. So what passes may
+    still be too large. Without a split every card has to have the room, because any of them may be given.
+    """
+    settings = cells[0].settings
+    cards = chosen_gpus(settings.device, settings.split)
+    todo = list({cell.variant: cell for cell in cells if cell.finished() is None}.values())
+    if not cards or not todo:
+        return
+    stored = tensors(settings.model_folder)
+    smallest = (min(cards, key=lambda gpu: gpu.total_bytes),)
+    served_on = cards if settings.split == "layers" else smallest
+    new = to_build(todo)
+    needs = {cell.variant: (served(cell, stored, "cuda"), trained(cell, stored, "cuda", new)) for cell in todo}
+    for cell in todo:
+        serving, training = needs[cell.variant]
+        need, on = (serving, served_on) if not serving.fits(served_on) else (training, smallest)
+        if need and not need.fits(on):
+            smaller = [name for name, both in needs.items() if both[0].fits(served_on) and _fits(both[1], smallest)]
+            there = " and ".join(f"{gpu.name} with {_gb(gpu.total_bytes)}" for gpu in on)
+            fitting = _alternatives(cell, need, stored, smaller, cards)
+            raise UserError(f"{need}; there is {there}. What fits: {fitting}")
+
+
+def served(cell: Cell, stored: Sequence[Tensor], device: str) -> Need:
+    """Return what serving a variant takes: its weights in the runtime's format, keys and values of a context."""
+    fields = cell.settings.runtime[cell.settings.variant.runtime]
+    computes_in = str(fields.get(f"dtype_{device}", "f16"))
+    return Need(
+        f"variant {cell.variant}",
+        weight_bytes(cell.chain, stored, computes_in),
+        cache_bytes(cell.settings.model_folder, int(fields.get("n_ctx", 0)), str(fields.get("kv_type", computes_in))),
+    )
+
+
+def trained(cell: Cell, stored: Sequence[Tensor], device: str, new: Mapping[str, Planned]) -> Need | None:
+    """Return the weights that training of a variant holds, a lower bound; None where nothing is to be trained."""
+    for place, planned in enumerate(cell.chain):
+        if planned.step.role == "finetune" and planned.fingerprint in new:
+            n_bytes = weight_bytes(cell.chain[:place], stored, TRAINING_FORMAT[device])
+            return Need(f"step {planned.name} of variant {cell.variant}", n_bytes)
+    return None
+
+
+def weight_bytes(chain: Sequence[Planned], stored: Sequence[Tensor], computes_in: str) -> int:
+    """Return the bytes of the weights that a chain of steps makes, as they lie on the device."""
+    kind, step = chain[-1].step.gives, chain[-1].step
+    n_parameters = sum(tensor.n_elements for tensor in stored)
+    each = FORMAT_BYTES.get(computes_in, 2)
+    if kind == "adapter":
+        return weight_bytes(chain[:-1], stored, computes_in) + step.expected_bytes(n_parameters)
+    if kind in PACKED_BITS:
+        tables = sum(tensor.n_elements for tensor in stored if TABLE.search(tensor.name))
+        return tables * each + int((n_parameters - tables) * PACKED_BITS[kind] / 8)
+    return n_parameters * each if kind == "hf" else step.expected_bytes(n_parameters)
+
+
+def cache_bytes(folder: Path, n_ctx: int, kept_in: str) -> int:
+    """Return the bytes of the keys and values of a context; 0 where the model's configuration does not say."""
+    config = read_json(folder / "config.json")
+    text = config.get("text_config")
+    stated = text if isinstance(text, dict) else config
+
+    def number(name: str, otherwise: int = 0) -> int:
+        value = stated.get(name)
+        return value if isinstance(value, int) and value > 0 else otherwise
+
+    heads = number("num_attention_heads")
+    head_dim = number("head_dim", number("hidden_size") // heads if heads else 0)
+    n_values = 2 * number("num_hidden_layers") * number("num_key_value_heads", heads) * head_dim
+    return n_values * min(n_ctx, number("max_position_embeddings", n_ctx)) * FORMAT_BYTES.get(kept_in, 2)
+
+
+def _alternatives(
+    cell: Cell, need: Need, stored: Sequence[Tensor], smaller: Sequence[str], cards: Sequence[Gpu]
+) -> str:
+    """Return in words what would fit in place of a variant."""
+    usable = usable_gpus()
+    together = cell.settings.split == "none" and need.cache_bytes and len(usable) > 1 and need.fits(usable)
+    here = machine().memory_bytes
+    on_cpu = served(cell, stored, "cpu"), trained(cell, stored, "cpu", to_build([cell]))
+    fitting = [
+        f"variant={','.join(smaller)}" if smaller else "",
+        f"split=layers on {len(usable)} cards" if together and not any(gpu.is_mig for gpu in usable) else "",
+        "device=cpu" if all(one.n_bytes < here for one in on_cpu if one) else "",
+    ]
+    return (
+        "; ".join(filter(None, fitting)) or "nothing of this plan here; take a smaller model, or one quantized further"
+    )
+
+
+def _fits(need: Need | None, cards: Sequence[Gpu]) -> bool:
+    return need is None or need.fits(cards)
+
+
+def _gb(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.1f} GB"
