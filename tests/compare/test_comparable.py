@@ -213,3 +213,50 @@ def test_numbers_on_both_sides_are_compared_though_a_round_of_one_failed_before_
     verdicts = {metric: line.verdict for metric, line in checkout.lines().items() if metric != "run"}
     assert set(verdicts.values()) <= {"same", "undecided"}
     assert verdicts["peak_resident_bytes"] == "same"
+
+
+def on_card(uuid: str) -> Change:
+    return set_in("cards", value=[{"uuid": uuid, "name": "NVIDIA H100"}])
+
+
+def test_latencies_of_two_cards_of_one_model_are_not_comparable_and_all_else_is(checkout: Checkout) -> None:
+    checkout.measure(checkout.base, on_card("GPU-1a2b"))
+    checkout.measure(checkout.head, on_card("GPU-3c4d"))
+    lines = checkout.compare().lines
+    refused = {line.metric: line.why for line in lines if line.verdict == "not comparable"}
+    why = "measured on different cards: NVIDIA H100 (GPU-1a2b) / NVIDIA H100 (GPU-3c4d)"
+    assert refused == dict.fromkeys(LATENCIES, why)
+    assert {line.verdict for line in lines if line.metric not in refused} == {"same"}
+
+
+@pytest.mark.parametrize("before", [on_card("GPU-1a2b"), None])
+def test_latencies_of_one_card_are_comparable_as_are_those_of_a_record_that_names_none(
+    checkout: Checkout, before: Change | None
+) -> None:
+    checkout.measure(checkout.base, before)
+    checkout.measure(checkout.head, on_card("GPU-1a2b"))
+    assert set(checkout.verdicts().values()) == {"same"}
+
+
+def test_a_model_on_one_card_and_one_split_over_several_are_not_comparable_where_both_say_so(
+    checkout: Checkout,
+) -> None:
+    checkout.measure(checkout.base, set_in("config", "runtime", "split", value="none"))
+    checkout.measure(checkout.head, set_in("config", "runtime", "split", value="layers"))
+    why = {line.metric: line.why for line in checkout.compare().lines if line.verdict == "not comparable"}
+    assert why == dict.fromkeys(MACHINE_BOUND, "split: none / layers")
+    checkout.measure(checkout.base)
+    assert set(checkout.verdicts().values()) == {"same"}
+
+
+def test_memory_of_a_process_and_of_a_whole_card_are_not_comparable(checkout: Checkout) -> None:
+    def using(owner: str) -> Change:
+        return set_in(
+            "measures", "memory", value={"peak_resident_bytes": 1, "peak_device_bytes": 2, "device_memory_of": owner}
+        )
+
+    checkout.measure(checkout.base, using("card"))
+    checkout.measure(checkout.head, using("process"))
+    lines = checkout.lines()
+    assert lines["peak_device_bytes"].why == "device memory of: card / process"
+    assert lines["peak_resident_bytes"].verdict == "same"

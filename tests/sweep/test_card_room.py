@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from bench.machine import gpu
+from bench.records.types import Card
 from bench.sweep.plan import card_room
 from bench.sweep.plan.card_room import MARGIN_BYTES, cache_bytes, check_cards, weight_bytes
 from bench.sweep.plan.cell import Cell, make_cell
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
+from bench.sweep.worker import cards_used
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 from variants.paths import ROOT
@@ -92,3 +94,10 @@ def test_training_counts_the_weights_alone_on_one_card(monkeypatch: pytest.Monke
 def test_a_plan_for_the_cpu_is_bounded_by_no_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install_cards(monkeypatch, tmp_path, 1)
     check_cards(cells_of(tmp_path, "base", device="cpu"))
+
+
+def test_a_cell_states_the_cards_that_its_process_was_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    install_cards(monkeypatch, tmp_path, 1, 1)
+    monkeypatch.setenv(gpu.VISIBLE, "GPU-1")
+    assert cards_used("cuda") == (Card("GPU-1", "H100", "580.1"),)
+    assert cards_used("cpu") == ()

@@ -1,0 +1,59 @@
+"""What a sweep on several cards, or on one that was slowed, says of its latencies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.records.store import read
+from bench.report.tables.provenance import cards_of
+from bench.selftest import records
+from bench.summary.summarize import summarize
+from tests.report.conftest import findings_of
+
+N = 20
+
+
+def write(results: Path, name: str, uuid: str, number: int = 0, slowed: tuple[int, ...] = ()) -> None:
+    content = records.record(name, number, requests=N)
+    content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100", "driver": "580.1"}]
+    content["measures"]["latency"]["cards"] = [load(uuid, slowed)]
+    records.write(results, content)
+
+
+def load(uuid: str, slowed: tuple[int, ...]) -> dict[str, Any]:
+    return {
+        "uuid": uuid, "sm_mhz": [1980] * (N - 1) + [1410], "memory_mhz": [2619] * N,
+        "temperature_c": [None] * N, "power_w": [300.0 + i for i in range(N)],
+        "slowed_by": [["SW power cap"] if i in slowed else [] for i in range(N)],
+        "other_reasons": [[]] * N,
+    }  # fmt: skip
+
+
+def test_a_variant_on_another_card_than_its_base_is_marked_and_has_no_ratio_of_latencies(tmp_path: Path) -> None:
+    for name, uuid in (("base", "GPU-1a2b"), ("q4", "GPU-3c4d"), ("q8", "GPU-1a2b")):
+        write(tmp_path, name, uuid)
+    rows = summarize(read(tmp_path)[0]).by_name
+    assert rows["q8"].ratio("e2e_p50_ms") is not None
+    assert rows["q4"].ratio("e2e_p50_ms") is None
+    why = "measured on different cards: NVIDIA H100 (GPU-1a2b) / NVIDIA H100 (GPU-3c4d)"
+    assert rows["q4"].warnings == (f"latency is not comparable with base: {why}",)
+    assert rows["q4"].paired("accuracy hr") is not None
+
+
+def test_requests_that_ran_on_a_slowed_card_are_counted_over_all_rounds_and_named(tmp_path: Path) -> None:
+    write(tmp_path, "base", "GPU-1a2b", 0, slowed=(3, 4))
+    write(tmp_path, "base", "GPU-1a2b", 1, slowed=(19,))
+    write(tmp_path, "q4", "GPU-1a2b")
+    text = "latency: 3 of 40 requests ran while the card was slowed by: SW power cap"
+    assert [(one.level, one.title) for one in findings_of(tmp_path) if one.text == text] == [("note", "base")]
+
+
+def test_the_report_names_cards_driver_and_what_the_cards_did(tmp_path: Path) -> None:
+    write(tmp_path, "base", "GPU-1a2b")
+    write(tmp_path, "q4", "GPU-3c4d")
+    assert cards_of(read(tmp_path)[0]) == {
+        "Cards": "NVIDIA H100 (GPU-1a2b), driver 580.1; NVIDIA H100 (GPU-3c4d), driver 580.1",
+        "During timed requests": "SM clock 1,410 to 1,980 MHz; memory clock 2,619 MHz; power 300 to 319 W",
+    }
+    assert cards_of(read(tmp_path / "nothing")[0]) == {}
