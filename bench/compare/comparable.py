@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.metrics.identity import CARD
 from bench.metrics.metric import Metric, Records, difference, identity_of
 from bench.records.types import Record
 
@@ -15,6 +16,8 @@ def why_not_comparable(metric: Metric, base: Records, head: Records) -> str:
     differing = difference(identity_of(metric, base), identity_of(metric, head))
     if differing.startswith("model: "):
         return model_difference(base, head)
+    if differing.startswith(f"{CARD}: "):
+        return f"{differing}; device=cuda:N measures both on one"
     return differing or _not_finite(metric, base, head) or _no_direction(metric, base)
 
 

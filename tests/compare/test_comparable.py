@@ -225,7 +225,7 @@ def test_latencies_of_two_cards_of_one_model_are_not_comparable_and_all_else_is(
     lines = checkout.compare().lines
     refused = {line.metric: line.why for line in lines if line.verdict == "not comparable"}
     why = "measured on different cards: NVIDIA H100 (GPU-1a2b) / NVIDIA H100 (GPU-3c4d)"
-    assert refused == dict.fromkeys(LATENCIES, why)
+    assert refused == dict.fromkeys(LATENCIES, f"{why}; device=cuda:N measures both on one")
     assert {line.verdict for line in lines if line.metric not in refused} == {"same"}
 
 

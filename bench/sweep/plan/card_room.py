@@ -27,11 +27,12 @@ TRAINING_FORMAT: Mapping[str, str] = {"cuda": "bfloat16", "cpu": "float32"}
 
 @dataclass(frozen=True)
 class Need:
-    """The memory that one thing takes at least; `cache_bytes` is that of keys and values over a whole context."""
+    """The memory that serving or training takes at least; `cache_bytes` is that of the keys and values of a context."""
 
     what: str
     weight_bytes: int
     cache_bytes: int = 0
+    is_served: bool = False
 
     @property
     def n_bytes(self) -> int:
@@ -54,24 +55,29 @@ def check_cards(cells: Sequence[Cell]) -> None:
     It counts what is certain: weights, keys and values, and a margin; of training the weights alone. So what passes may
     still be too large. Without a split every card has to have the room, because any of them may be given.
     """
-    settings = cells[0].settings
-    cards = chosen_gpus(settings.device, settings.split)
+    cards = chosen_gpus(cells[0].settings.device)
     todo = list({cell.variant: cell for cell in cells if cell.finished() is None}.values())
     if not cards or not todo:
         return
-    stored = tensors(settings.model_folder)
+    stored, new = tensors(cells[0].settings.model_folder), to_build(todo)
     smallest = (min(cards, key=lambda gpu: gpu.total_bytes),)
-    served_on = cards if settings.split == "layers" else smallest
-    new = to_build(todo)
-    needs = {cell.variant: (served(cell, stored, "cuda"), trained(cell, stored, "cuda", new)) for cell in todo}
+    lacking = {cell.variant: _lacking(cell, stored, new, cards, smallest) for cell in todo}
+    fitting = [name for name, need in lacking.items() if need is None]
     for cell in todo:
-        serving, training = needs[cell.variant]
-        need, on = (serving, served_on) if not serving.fits(served_on) else (training, smallest)
-        if need and not need.fits(on):
-            smaller = [name for name, both in needs.items() if both[0].fits(served_on) and _fits(both[1], smallest)]
+        if need := lacking[cell.variant]:
+            on = cards if cell.settings.spread == "layers" and need.is_served else smallest
             there = " and ".join(f"{gpu.name} with {_gb(gpu.total_bytes)}" for gpu in on)
-            fitting = _alternatives(cell, need, stored, smaller, cards)
-            raise UserError(f"{need}; there is {there}. What fits: {fitting}")
+            raise UserError(f"{need}; there is {there}. What fits: {_alternatives(cell, need, stored, fitting)}")
+
+
+def _lacking(
+    cell: Cell, stored: Sequence[Tensor], new: Mapping[str, Planned], cards: Sequence[Gpu], smallest: Sequence[Gpu]
+) -> Need | None:
+    """Return what a cell needs and does not get: for serving, or else for a training that is still to run."""
+    serving, training = served(cell, stored, "cuda"), trained(cell, stored, "cuda", new)
+    if not serving.fits(cards if cell.settings.spread == "layers" else smallest):
+        return serving
+    return training if training and not training.fits(smallest) else None
 
 
 def served(cell: Cell, stored: Sequence[Tensor], device: str) -> Need:
@@ -82,6 +88,7 @@ def served(cell: Cell, stored: Sequence[Tensor], device: str) -> Need:
         f"variant {cell.variant}",
         weight_bytes(cell.chain, stored, computes_in),
         cache_bytes(cell.settings.model_folder, int(fields.get("n_ctx", 0)), str(fields.get("kv_type", computes_in))),
+        is_served=True,
     )
 
 
@@ -123,26 +130,18 @@ def cache_bytes(folder: Path, n_ctx: int, kept_in: str) -> int:
     return n_values * min(n_ctx, number("max_position_embeddings", n_ctx)) * FORMAT_BYTES.get(kept_in, 2)
 
 
-def _alternatives(
-    cell: Cell, need: Need, stored: Sequence[Tensor], smaller: Sequence[str], cards: Sequence[Gpu]
-) -> str:
-    """Return in words what would fit in place of a variant."""
+def _alternatives(cell: Cell, need: Need, stored: Sequence[Tensor], fitting: Sequence[str]) -> str:
+    """Return in words what would fit in place of a variant; `fitting` are the variants of the plan that do."""
     usable = usable_gpus()
-    together = cell.settings.split == "none" and need.cache_bytes and len(usable) > 1 and need.fits(usable)
+    together = cell.settings.spread == "none" and need.is_served and len(usable) > 1 and need.fits(usable)
     here = machine().memory_bytes
     on_cpu = served(cell, stored, "cpu"), trained(cell, stored, "cpu", to_build([cell]))
-    fitting = [
-        f"variant={','.join(smaller)}" if smaller else "",
+    ways = [
+        f"variant={','.join(fitting)}" if fitting else "",
         f"split=layers on {len(usable)} cards" if together and not any(gpu.is_mig for gpu in usable) else "",
         "device=cpu" if all(one.n_bytes < here for one in on_cpu if one) else "",
     ]
-    return (
-        "; ".join(filter(None, fitting)) or "nothing of this plan here; take a smaller model, or one quantized further"
-    )
-
-
-def _fits(need: Need | None, cards: Sequence[Gpu]) -> bool:
-    return need is None or need.fits(cards)
+    return "; ".join(filter(None, ways)) or "nothing of this plan here; take a smaller model, or one quantized further"
 
 
 def _gb(n_bytes: int) -> str:

@@ -139,7 +139,7 @@ def make_cell(settings: Settings) -> Cell:
     Raises UserError for anything in them that cannot run, before anything is built.
     """
     variant, suite = settings.variant, settings.suite
-    device = resolve_device(settings.device, settings.split)
+    device = resolve_device(settings.device, settings.spread)
     runtime = _runtime(settings)
     if device == "cuda":
         runtime.check_cuda()

@@ -82,6 +82,11 @@ class Settings(Struct, frozen=True):
         return Cache(resolve(self.cache_dir))
 
     @property
+    def spread(self) -> str:
+        """How a model lies on cards in the variant's runtime: `split`, unless the runtime's own key differs."""
+        return str(self.runtime.get(self.variant.runtime, {}).get("split", self.split))
+
+    @property
     def model_folder(self) -> Path:
         """The folder of the model; a hub model has one as soon as it is fetched."""
         if self.model.path is None:
