@@ -139,6 +139,11 @@ def test_the_cards_of_this_machine_are_those_that_cuda_counts() -> None:
         assert card.uuid.startswith(("GPU-", "MIG-"))
         assert 0 < gpu.used_bytes(card) <= card.total_bytes
         assert gpu.free_bytes(card) < card.total_bytes
-    named = {f"GPU-{torch.cuda.get_device_properties(i).uuid}" for i in range(len(cards))}
-    assert {card.uuid for card in cards} == named
+    if not any(card.is_mig for card in cards):
+        named = {f"GPU-{torch.cuda.get_device_properties(i).uuid}" for i in range(len(cards))}
+        assert {card.uuid for card in cards} == named
+    kept = torch.zeros(2**28, device="cuda:0")
+    own = [gpu.process_bytes(card, os.getpid()) for card in cards]
+    assert all(n_bytes is None or n_bytes > kept.numel() for n_bytes in own)
+    assert max(map(gpu.used_bytes, cards)) > 4 * kept.numel()
     assert gpu.driver_version()

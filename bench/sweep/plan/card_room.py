@@ -52,8 +52,8 @@ class Need:
 def check_cards(cells: Sequence[Cell]) -> None:
     """Raise UserError for the first variant that a card has too little memory for, with what would fit.
 
-    It counts what is certain: weights, keys and values, and a margin; of training the weights alone. So what passes may
-    still be too large. Without a split every card has to have the room, because any of them may be given.
+    It counts weights, the keys and values of a full context, and a margin; of training the weights alone. So what
+    passes may still be too large. Without a split every card has to have the room, because any of them may be given.
     """
     cards = chosen_gpus(cells[0].settings.device)
     todo = list({cell.variant: cell for cell in cells if cell.finished() is None}.values())
