@@ -101,3 +101,15 @@ def test_a_cell_states_the_cards_that_its_process_was_left(monkeypatch: pytest.M
     monkeypatch.setenv(gpu.VISIBLE, "GPU-1")
     assert cards_used("cuda") == (Card("GPU-1", "H100", "580.1"),)
     assert cards_used("cpu") == ()
+
+
+def test_a_card_by_number_makes_the_same_artifacts_and_cells_as_any_card(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install_cards(monkeypatch, tmp_path, 1, 1)
+    monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
+    places = [f"cache_dir={tmp_path}", f"results_dir={tmp_path}/results"]
+    asked = ("cuda", "cuda:1", "auto")
+    cells = [make_cell(compose(parse([*places, f"device={one}"]), "finetuned-q4", 0)) for one in asked]
+    assert {cell.device for cell in cells} == {"cuda"}
+    assert len({cell.key for cell in cells}) == len({cell.fingerprint for cell in cells}) == 1
