@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 import msgspec
 
 from bench.machine.git import state
+from bench.machine.gpu import driver_version, gpus
 from bench.machine.hardware import versions
 from bench.records import unplaced
-from bench.records.types import SCHEMA, CellError, Commit, Config, Device, Made, Measured, Record
+from bench.records.types import SCHEMA, Card, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass
 from bench.sweep.stage import Stage
@@ -42,6 +43,7 @@ def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
         seconds=_seconds(passes),
         commit=cell.commit,
         machine=cell.machine,
+        cards=cards_of(last.result.cards),
         versions=versions(),
         config=_stated(cell),
         lineage=made,
@@ -58,6 +60,11 @@ def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
         ),
         error=errors[0] if errors else None,
     )
+
+
+def cards_of(uuids: Collection[str]) -> tuple[Card, ...]:
+    """Return the cards of this machine that have these UUIDs; none for a job of the CPU."""
+    return tuple(Card(gpu.uuid, gpu.name, driver_version()) for gpu in gpus() if gpu.uuid in uuids) if uuids else ()
 
 
 def write(cell: Cell, record: Record) -> Record:

@@ -15,7 +15,7 @@ from bench.sweep.plan.card_room import MARGIN_BYTES, cache_bytes, check_cards, w
 from bench.sweep.plan.cell import Cell, make_cell
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
-from bench.sweep.worker import cards_used
+from bench.sweep.record import cards_of
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 from variants.paths import ROOT
@@ -96,11 +96,11 @@ def test_a_plan_for_the_cpu_is_bounded_by_no_card(monkeypatch: pytest.MonkeyPatc
     check_cards(cells_of(tmp_path, "base", device="cpu"))
 
 
-def test_a_cell_states_the_cards_that_its_process_was_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_record_names_the_cards_that_its_job_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install_cards(monkeypatch, tmp_path, 1, 1)
-    monkeypatch.setenv(gpu.VISIBLE, "GPU-1")
-    assert cards_used("cuda") == (Card("GPU-1", "H100", "580.1"),)
-    assert cards_used("cpu") == ()
+    monkeypatch.setattr("bench.sweep.record.gpus", gpu.gpus)
+    assert cards_of(["GPU-1"]) == (Card("GPU-1", "H100", "580.1"),)
+    assert cards_of([]) == ()
 
 
 def test_a_card_by_number_makes_the_same_artifacts_and_cells_as_any_card(
