@@ -13,6 +13,8 @@ bench: $(READY)          # build and measure every variant, write the report and
 $(READY): pyproject.toml constraints.txt bench/bootstrap.py
 	CUDA=$(CUDA) $(PYTHON) bench/bootstrap.py $@
 
+# llama.cpp is built for the GPUs that are here, by the nvcc in PATH, CUDACXX or /usr/local/cuda. For cards elsewhere:
+# make setup CUDA=1 CMAKE_ARGS=-DCMAKE_CUDA_ARCHITECTURES=90
 setup:                   # (re)make .venv; CUDA=0|1 overrides the GPU check
 	CUDA=$(CUDA) $(PYTHON) bench/bootstrap.py $(READY)
 

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
+import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +29,22 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vari
 # forces llama.cpp's "common" part on; a normal variable set this early wins over it (CMake policy CMP0126).
 ONLY_THE_LIBRARY = "set(LLAMA_BUILD_COMMON OFF)\n"
 CONVERTER = ("convert_hf_to_gguf.py", "conversion", "gguf-py")
+# Each library of llama.cpp gets its own libstdc++ and hides it, so that neither an older one that Python brings along
+# nor torch's is used in its place. libgcc stays shared: a hidden copy of it in each library aborts at the first
+# exception that one of them throws and another catches.
+OWN_LIBSTDCXX = "-static-libstdc++ -Wl,--exclude-libs,libstdc++.a"
+DEVICES = Path("/dev")
+ARCHITECTURES = "-DCMAKE_CUDA_ARCHITECTURES="
+FOR_THE_CPU = "CUDA=0 builds for the CPU"
+LOADS = "import llama_cpp as l; print(l.__version__, bool(l.llama_supports_gpu_offload()))"
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the driver of NVIDIA's cards reports: the newest CUDA that it runs, and each compute capability, as 90."""
+
+    cuda: float
+    capabilities: tuple[int, ...]
 
 
 def main(stamp: Path) -> None:
@@ -32,16 +53,23 @@ def main(stamp: Path) -> None:
         sys.exit(
             f"bootstrap: Python {platform.python_version()} is too old, 3.11 or newer is needed: make PYTHON=python3.12"
         )
+    kind, flags = planned_build()
     if subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode if PYTHON.exists() else True:
         say("creating .venv")
         run(sys.executable, "-m", "venv", "--clear", str(VENV))
     version = pinned("llama-cpp-python")
     source = unpacked_source(version)
     install_converter(source)
-    if not installed_as_wanted(version):
-        pip("install", "--force-reinstall", "--no-deps", str(wheel(version, source)))
+    target = CACHE / "wheels" / f"{version}-{kind}-{digest(*flags, cpu_flags(), platform.machine())}"
+    if not installed_from(target):
+        if not target.is_dir():
+            say(f"building llama.cpp for {kind}: some minutes, once on this machine")
+            build(source, flags, target)
+        pip("install", "--force-reinstall", "--no-deps", str(next(target.glob("*.whl"))))
     say("installing packages")
     pip("install", "-c", "constraints.txt", str(VENV / "llama.cpp" / "gguf-py"), "-e", ".[dev]")
+    if not loads():
+        sys.exit("bootstrap: llama.cpp is installed and does not load: .venv/bin/bench doctor shows why")
     for old in VENV.glob("ready*"):
         old.unlink()
     stamp.touch()
@@ -53,7 +81,12 @@ def wants_cuda() -> bool:
     asked = os.environ.get("CUDA", "")
     if asked not in ("", "0", "1"):
         sys.exit(f"bootstrap: CUDA={asked}: allowed are 0 and 1, or nothing to go by the GPU device")
-    return asked == "1" if asked else any(Path("/dev").glob("nvidia[0-9]*"))
+    return asked == "1" if asked else has_gpu()
+
+
+def has_gpu() -> bool:
+    """Return whether a GPU's device is here; a compiler such as nvcc, or an installed library, proves nothing."""
+    return any(DEVICES.glob("nvidia[0-9]*"))
 
 
 def pinned(package: str) -> str:
@@ -91,31 +124,128 @@ def install_converter(source: Path) -> None:
     partial.rename(target)
 
 
-def wheel(version: str, source: Path) -> Path:
-    """Build llama-cpp-python's wheel, or return the one built before with the same compiler flags on this CPU."""
-    cuda = wants_cuda()
-    flags = f"-DLLAVA_BUILD=OFF -DGGML_CUDA={'ON' if cuda else 'OFF'} {os.environ.get('CMAKE_ARGS', '')}".strip()
-    kind = "cuda" if cuda else "cpu"
-    target = CACHE / "wheels" / f"{version}-{kind}-{digest(flags, cpu_flags(), platform.machine())}"
-    if not target.is_dir():
-        say(f"building llama.cpp for {kind}: some minutes, once on this machine")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            include = Path(folder) / "only-the-library.cmake"
-            include.write_text(ONLY_THE_LIBRARY)
-            os.environ["CMAKE_ARGS"] = f"{flags} -DCMAKE_PROJECT_INCLUDE={include}"
-            shutil.rmtree(source / "llama_cpp" / "lib", ignore_errors=True)  # an earlier build's, else packed again
-            built = Path(folder) / "built"
-            pip("wheel", "--no-deps", "-Cbuild.targets=llama", "-w", str(built), str(source))
-            keep(built, target)
-    return next(target.glob("*.whl"))
+def planned_build() -> tuple[str, list[str]]:
+    """Return what llama.cpp is built for (cpu, cuda13.0-90) and CMake's flags; CMAKE_ARGS come last and win.
+
+    Exits where a build for CUDA could not be made or could not run here.
+    """
+    asked = shlex.split(os.environ.get("CMAKE_ARGS", ""))
+    flags = ["-DLLAVA_BUILD=OFF", *own_libstdcxx()]
+    if not wants_cuda():
+        return "cpu", [*flags, "-DGGML_CUDA=OFF", *asked]
+    cards = driver()
+    if cards is None and has_gpu():
+        sys.exit(f"bootstrap: a GPU is here, and its driver does not answer: see what nvidia-smi says; {FOR_THE_CPU}")
+    os.environ["CUDACXX"] = compiler = nvcc()  # CMake asks this variable first
+    release = toolkit(compiler)
+    if cards and int(release) > int(cards.cuda):  # of one major version, an older driver runs what a newer nvcc built
+        sys.exit(
+            f"bootstrap: the driver runs CUDA {cards.cuda} at most, and {compiler} builds for CUDA {release}: install "
+            f"a driver for CUDA {int(release)}, or set CUDACXX to the nvcc of CUDA {int(cards.cuda)}; {FOR_THE_CPU}"
+        )
+    stated = next((flag.removeprefix(ARCHITECTURES) for flag in asked if flag.startswith(ARCHITECTURES)), "")
+    built_for = stated or architectures(cards, compiler)
+    kind = f"cuda{release}-{built_for.replace(';', '-')}"
+    return kind, [*flags, "-DGGML_CUDA=ON", ARCHITECTURES + built_for, *asked]
 
 
-def installed_as_wanted(version: str) -> bool:
-    """Return whether .venv already has this llama.cpp with the GPU support that is wanted."""
-    probe = "import llama_cpp as l; print(l.__version__, bool(l.llama_supports_gpu_offload()))"
-    done = subprocess.run([PYTHON, "-c", probe], capture_output=True, text=True)
-    return done.stdout.split()[-2:] == [version, str(wants_cuda())]
+def architectures(cards: Driver | None, compiler: str) -> str:
+    """Return the architectures of the cards that are here, as CMake lists them.
+
+    Not `native`: that follows CUDA_VISIBLE_DEVICES, and a kept wheel of one card would be taken for another's.
+    """
+    if cards is None or not cards.capabilities:
+        sys.exit(
+            "bootstrap: CUDA=1, and no GPU is here to build for: name the compute capability of the cards it will run "
+            f"on, such as 9.0 of an H100: CMAKE_ARGS={ARCHITECTURES}90"
+        )
+    known = output(compiler, "--list-gpu-arch").split()
+    for capability in cards.capabilities:
+        if known and f"compute_{capability}" not in known:
+            sys.exit(
+                f"bootstrap: a card here has compute capability {capability / 10}, which {compiler} does not build "
+                f"for (it knows {', '.join(known)}): set CUDACXX to the nvcc of another CUDA toolkit; {FOR_THE_CPU}"
+            )
+    return ";".join(map(str, cards.capabilities))
+
+
+def driver(library: str = "libnvidia-ml.so.1") -> Driver | None:
+    """Ask the driver of NVIDIA's cards (NVML, which sees all cards whatever CUDA_VISIBLE_DEVICES is); None without."""
+    try:
+        nvml = ctypes.CDLL(library)
+    except OSError:
+        return None
+    cuda, count, major, minor, card = *(ctypes.c_int() for _ in range(4)), ctypes.c_void_p()
+    if nvml.nvmlInit_v2() or nvml.nvmlSystemGetCudaDriverVersion_v2(ctypes.byref(cuda)):
+        return None
+    capabilities = set()
+    nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    for index in range(count.value):
+        failed = nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(card))
+        if not (failed or nvml.nvmlDeviceGetCudaComputeCapability(card, ctypes.byref(major), ctypes.byref(minor))):
+            capabilities.add(10 * major.value + minor.value)
+    nvml.nvmlShutdown()
+    return Driver(cuda.value // 10 / 100, tuple(sorted(capabilities)))  # 12040 is CUDA 12.4
+
+
+def nvcc() -> str:
+    """Return the path of CUDA's compiler; exits where there is none."""
+    homes = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
+    places = [home / "bin" / "nvcc" for home in (*homes, Path("/usr/local/cuda"))]
+    named = os.environ.get("CUDACXX") or shutil.which("nvcc")
+    path = named or next((str(place) for place in places if place.exists()), None)
+    return path or sys.exit(
+        "bootstrap: building for CUDA needs nvcc, which is neither in PATH nor in /usr/local/cuda: install the CUDA "
+        f"toolkit, or set CUDACXX to its nvcc; {FOR_THE_CPU}"
+    )
+
+
+def toolkit(compiler: str) -> float:
+    """Return the CUDA version that an nvcc builds for."""
+    release = re.search(r"release (\d+\.\d+)", output(compiler, "--version"))
+    if release is None:
+        sys.exit(f"bootstrap: {compiler} --version names no CUDA release: set CUDACXX to nvcc; {FOR_THE_CPU}")
+    return float(release[1])
+
+
+def own_libstdcxx() -> list[str]:
+    """Return the flag that links libstdc++ into llama.cpp; none where the compiler has no static one, which is said."""
+    if sys.platform != "linux":
+        return []
+    compiler = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    if not shutil.which(compiler[0]):
+        sys.exit(f"bootstrap: no C++ compiler {compiler[0]}: install one, such as the package g++, or set CXX")
+    if not Path(output(*compiler, "-print-file-name=libstdc++.a").strip()).is_absolute():
+        say("no libstdc++.a: llama.cpp will use the libstdc++ that Python loads; the package libstdc++-static has it")
+        return []
+    # This flag takes the place of LDFLAGS.
+    return [f"-DCMAKE_SHARED_LINKER_FLAGS={os.environ.get('LDFLAGS', '')} {OWN_LIBSTDCXX}".replace("= ", "=")]
+
+
+def build(source: Path, flags: Sequence[str], target: Path) -> None:
+    """Build llama-cpp-python's wheel into a folder of its own."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        include = Path(folder) / "only-the-library.cmake"
+        include.write_text(ONLY_THE_LIBRARY)
+        os.environ["CMAKE_ARGS"] = shlex.join([*flags, f"-DCMAKE_PROJECT_INCLUDE={include}"])
+        shutil.rmtree(source / "llama_cpp" / "lib", ignore_errors=True)  # an earlier build's, else packed again
+        built = Path(folder) / "built"
+        # pip keeps the wheel of a folder by the folder's name alone: it would answer with that of other flags.
+        pip("wheel", "--no-cache-dir", "--no-deps", "-Cbuild.targets=llama", "-w", str(built), str(source))
+        keep(built, target)
+
+
+def installed_from(target: Path) -> bool:
+    """Return whether .venv has llama.cpp from the wheel in this folder, and it loads."""
+    origins = VENV.glob("lib/python*/site-packages/llama_cpp_python-*.dist-info/direct_url.json")
+    urls = [str(json.loads(file.read_text()).get("url", "")) for file in origins]
+    return any(f"/{target.name}/" in url for url in urls) and loads()
+
+
+def loads() -> bool:
+    """Return whether the installed llama.cpp loads, in a process that may die of it."""
+    return subprocess.run([PYTHON, "-c", LOADS], capture_output=True).returncode == 0
 
 
 def cpu_flags() -> str:
@@ -149,6 +279,14 @@ def run(*command: str) -> None:
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         sys.exit("\n".join([*done.stdout.splitlines()[-25:], f"bootstrap: failed: {' '.join(command)}"]))
+
+
+def output(*command: str) -> str:
+    """Return what a command prints; empty where it is not there."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout
+    except OSError:
+        return ""
 
 
 def say(what: str) -> None:
