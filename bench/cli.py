@@ -33,7 +33,10 @@ EXAMPLES: Mapping[str, tuple[str, str]] = {
     "gc": ("bench gc                   # shows, removes nothing", "bench gc --yes"),
     "history": ("bench history", "bench history --branch main --variant q4 --metric e2e_p99_ms"),
     "bisect": ("bench bisect e2e_p50_ms q4 v1.0 HEAD", "bench bisect 'accuracy hr' q4 HEAD~20 HEAD -- suite=smoke"),
-    "doctor": ("bench doctor", "bench doctor && bench run  # run only where it can"),
+    "doctor": (
+        "bench doctor && bench run  # run only where it can",
+        "bench doctor suite=hr-chatbot model=/path/to/model",
+    ),
 }
 
 
@@ -157,7 +160,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     bisect.add_argument("good", metavar="GOOD", help="git revision where it was good")
     bisect.add_argument("bad", metavar="BAD", help="later git revision where it is worse")
     bisect.add_argument("overrides", nargs="*", metavar="-- KEY=VALUE", help="overrides, as of bench run")
-    _add(commands, "doctor", "show what this machine has, and what will be skipped or fail")
+    doctor = _add(commands, "doctor", "show what this machine has, what is wrong, and which models of a plan fit")
+    doctor.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a plan, as of bench run (default: its own)")
     return parser, commands
 
 
@@ -265,7 +269,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         return show_garbage(arguments)
     from bench.commands.doctor import doctor
 
-    return doctor()
+    return doctor(arguments.overrides)
 
 
 if __name__ == "__main__":
