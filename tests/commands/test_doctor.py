@@ -1,30 +1,115 @@
-"""`bench doctor` prints its own lines alone."""
+"""`bench doctor` says what is wrong and the cure, and survives an engine that does not."""
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from bench.commands.doctor import silenced
+from bench.commands.doctor import checks, doctor, engines
+from bench.commands.doctor.check import Check
+from bench.commands.doctor.engines import why
+from bench.commands.doctor.fits import Place, compared
+from variants.errors import UserError
+from variants.paths import ROOT
+
+OLD = "ImportError: /lib/libstdc++.so.6: version `GLIBCXX_3.4.32' not found (required by libllama.so)"
+MISSING = "RuntimeError: Failed to load 'libllama.so': {}: cannot open shared object file: No such file or directory"
 
 
-def test_what_libraries_print_while_doctor_looks_goes_nowhere(capfd: pytest.CaptureFixture[str]) -> None:
-    handler = logging.StreamHandler(os.fdopen(2, "w", closefd=False))  # made before, as a library's own is
-    logger = logging.getLogger("a.library")
-    logger.addHandler(handler)
-    with silenced():
-        warnings.warn("install an optional package", stacklevel=1)
-        logger.warning("no GPU support")
-        print("loading")
-        os.write(2, b"native code speaks\n")
-    print("the line of the check")
-    logger.removeHandler(handler)
-    assert capfd.readouterr() == ("the line of the check\n", "")
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A llama_cpp that is imported in place of the installed one, and is nothing yet."""
+    package = tmp_path / "llama_cpp"
+    (package / "lib").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(engines, "llamacpp_libraries", lambda: package / "lib")
+    monkeypatch.setattr(engines, "LOOKS", (("llama.cpp",),))
+    return package
 
 
-def test_what_is_wrong_is_still_raised() -> None:
-    with pytest.raises(RuntimeError, match="broken"), silenced():
-        raise RuntimeError("broken")
+def looked() -> list[Check]:
+    with engines.started() as answers:
+        return list(answers)
+
+
+def test_a_library_that_kills_its_process_is_one_line_with_the_cure(broken: Path) -> None:
+    (broken / "__init__.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    (broken / "lib" / "libllama.so").write_bytes(b"\0libstdc++.so.6\0")
+    (check,) = looked()
+    assert (check.name, check.level) == ("llama.cpp", "bad")
+    assert check.text == (
+        "dies of SIGSEGV while it loads: it was built to use the libstdc++ that Python has loaded, which is another "
+        "one; `make setup` builds llama.cpp again"
+    )
+    (broken / "lib" / "libllama.so").write_bytes(b"it has its own")
+    (broken / "__init__.py").write_text("import os, sys; print('GGML_ASSERT', file=sys.stderr, flush=True); os.abort()")
+    assert [one.text for one in looked()] == [
+        "dies of SIGABRT while it loads; its last line: GGML_ASSERT; `make setup` builds llama.cpp again"
+    ]
+
+
+def test_a_cpu_build_is_no_fault_without_a_gpu_and_what_a_library_prints_is_no_answer(broken: Path) -> None:
+    (broken / "__init__.py").write_text(
+        "import os; os.write(1, b'[native]\\n'); print('[{loading')\n"
+        "__version__ = '0'\ndef llama_supports_gpu_offload(): return False"
+    )
+    assert looked() == [Check("llama.cpp", "llama-cpp-python 0, its own libstdc++, CPU build", "ok")]
+
+
+def test_an_engine_that_never_answers_is_stopped(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (broken / "__init__.py").write_text("import time; time.sleep(600)")
+    monkeypatch.setattr(engines, "SECONDS", 0)
+    (check,) = looked()
+    assert check.text.startswith("killed, or no answer within 0 s")
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        (OLD, "Python's libstdc++ is older than the compiler's, it lacks GLIBCXX_3.4.32; `make setup`"),
+        (MISSING.format("libcudart.so.13"), "the library libcudart.so.13 is missing; it is of the CUDA toolkit"),
+        (MISSING.format("libcuda.so.1"), "the library libcuda.so.1 is missing; the GPU's driver has it"),
+        (MISSING.format("libgomp.so.1"), "the library libgomp.so.1 is missing; install it, or `make setup`"),
+        ("a line\nModuleNotFoundError: No module named 'llama_cpp'\n", "No module named 'llama_cpp'"),
+    ],
+)
+def test_what_keeps_a_library_from_loading_is_named_with_its_cure(log: str, cause: str) -> None:
+    assert cause in why("llama.cpp", 1, f"Traceback (most recent call last):\n{log}")
+
+
+def test_models_are_compared_with_the_memory_that_is_free_and_that_there_is() -> None:
+    needed = {"q4": 2 * 10**9, "base": 7 * 10**9, "f32": 14 * 10**9}
+    assert compared(Place("cuda:0", 8 * 10**9, 16 * 10**9), needed) == Check(
+        "plan", "on cuda:0, 8.0 GB free, fit: base 7.0 GB, q4 2.0 GB; do not fit what is free now: f32 14.0 GB", "note"
+    )
+    assert compared(Place("cuda:0", 8 * 10**9, 12 * 10**9), needed).level == "bad"
+    assert compared(Place("the CPU", 15 * 10**9, 16 * 10**9), needed).level == "ok"
+
+
+def test_the_plan_that_is_typed_is_looked_at_and_a_mistake_in_it_is_the_users(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "LOOKS", (("plan",),))
+    typed = [f"model={tiny_model}", f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
+    (check,) = [one for one in checks([*typed, "variant=base,q4", "device=cpu"]) if one.name == "plan"]
+    assert check.level == "ok"
+    assert "on the CPU" in check.text
+    assert "base " in check.text
+    assert "q4 " in check.text
+    with pytest.raises(UserError, match=r"latency\.request: unknown key"):
+        doctor(["latency.request=3"])
+
+
+def test_doctor_itself_loads_no_engine() -> None:
+    script = (
+        "import sys; from bench.commands.doctor import doctor, engines; engines.LOOKS = ()\n"
+        "doctor(); print(sorted({'torch', 'llama_cpp', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ)
+    )
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from bench.commands.doctor.cards import cards
 from bench.commands.doctor.check import Check
-from bench.commands.doctor.engines import engines
+from bench.commands.doctor.engines import started
 from bench.commands.doctor.machine import LOOKS
-from bench.sweep.request import parse
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.request import parse
 
 SIGNS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "bad": ("✗", "red")}
 
@@ -23,7 +24,9 @@ def doctor(overrides: Sequence[str] = ()) -> int:
     """
     from bench.terminal import say
 
-    parse(overrides)
+    if overrides:  # a mistake in them is one line, as of `bench run`, and not a fault of this machine
+        request = parse(overrides)
+        compose(request, request.variants[0] if request.variants else "base", 0, check=True)
     plan = "this plan" if overrides else "the embedded suite"
     ready = True
     for check in checks(overrides):
@@ -36,7 +39,7 @@ def doctor(overrides: Sequence[str] = ()) -> int:
 
 def checks(overrides: Sequence[str] = ()) -> Iterator[Check]:
     """Look at everything: the machine, its cards, then the engines and the plan."""
-    with engines(overrides) as answers:  # they start now, and answer while the rest is looked at
+    with started(overrides) as answers:  # they start now, and answer while the rest is looked at
         for look in LOOKS:
             yield _checked(look)
         yield from cards()

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from bench.commands.doctor.check import Check, gigabytes
 from bench.machine.gpu import DEVICES, Gpu, driver, driver_version, free_bytes, gpus, handle_of, usable_gpus
+from variants.errors import UserError
 
 NO_DRIVER = "here, but the driver does not answer: `nvidia-smi` says why; until it does only device=cpu runs"
 
@@ -19,7 +20,11 @@ def cards() -> Iterator[Check]:
         yield Check("GPU", NO_DRIVER if there else none, "bad" if there else "note")
         return
     yield Check("driver", f"{driver_version()}, runs programs for CUDA {driver_cuda():.1f} and older", "ok")
-    usable = usable_gpus()
+    try:
+        usable = usable_gpus()
+    except UserError as error:  # CUDA_VISIBLE_DEVICES names cards in a way that could be another card's
+        yield Check("GPU", str(error), "bad")
+        return
     for gpu in gpus():
         name = f"cuda:{usable.index(gpu)}" if gpu in usable else f"GPU {gpu.index}"
         hidden = "" if gpu in usable else "; left out by CUDA_VISIBLE_DEVICES"

@@ -18,5 +18,5 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def gigabytes(n_bytes: float) -> str:
-    """Return bytes as GB; of less than 100 MB the MB."""
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.0f} MB"
+    """Return bytes as GB, or MB where that would be less than 0.1."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"

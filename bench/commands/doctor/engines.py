@@ -22,28 +22,26 @@ from variants.paths import ROOT
 SECONDS = 180
 """How long a look may take, on a busy machine and from a cold disk."""
 LOOKS = (("llama.cpp",), ("torch", "bitsandbytes", "both at once"), ("plan",))
-"""What each process looks at, in turn. `both at once`: llama.cpp loaded after torch, as it is where answers are scored."""
+"""What each process looks at, in turn. `both at once` is llama.cpp loaded after torch, as where answers are scored."""
 AGAIN = "`make setup` builds llama.cpp again"
 
 
 @contextmanager
-def engines(overrides: Sequence[str] = ()) -> Iterator[Iterator[Check]]:
+def started(overrides: Sequence[str] = ()) -> Iterator[Iterator[Check]]:
     """Start the looks; yield what they answer, one check or more each, and for one that died why it did."""
-    started = []
-    with tempfile.TemporaryFile() as nowhere:
-        for names in LOOKS:
-            errors = tempfile.TemporaryFile()  # noqa: SIM115 - read after its process has ended
-            command = [sys.executable, "-m", "bench.commands.doctor.look", ",".join(names), *overrides]
-            child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, **start(offline=True))
-            started.append((names, child, errors))
-        try:
-            yield (check for names, child, errors in started for check in _answers(names, child, errors))
-        finally:
-            for _, child, errors in started:
-                child.kill()
-                child.wait()
-                errors.close()
-            nowhere.close()
+    children = []
+    for names in LOOKS:
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - read after its process has ended
+        command = [sys.executable, "-m", "bench.commands.doctor.look", ",".join(names), *overrides]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, **start(offline=True))
+        children.append((names, child, errors))
+    try:
+        yield (check for names, child, errors in children for check in _answers(names, child, errors))
+    finally:
+        for _, child, errors in children:
+            child.kill()
+            child.communicate()
+            errors.close()
 
 
 def _answers(names: Sequence[str], child: subprocess.Popen[bytes], errors: IO[bytes]) -> Iterator[Check]:
@@ -65,7 +63,7 @@ def why(name: str, code: int, log: str) -> str:
     """Return why a process ended in place of an answer, and the cure."""
     if missing := re.search(r"([\w.+-]+\.so[\w.]*): cannot open shared object file", log):
         return f"does not load: the library {missing[1]} is missing; {_where(missing[1])}"
-    if old := re.search(r"version [`']((?:GLIBCXX|CXXABI)_[\d.]+)' not found", log):
+    if old := re.search(r"version [`']?((?:GLIBCXX|CXXABI)_[\d.]+)", log):
         return (
             f"does not load: Python's libstdc++ is older than the compiler's, it lacks {old[1]}; {AGAIN} with its own"
         )

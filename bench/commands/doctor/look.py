@@ -31,8 +31,8 @@ def torch() -> list[Check]:
     if not usable_gpus():
         return [Check("torch", f"{version}, runs on CPU", "ok")]
     try:
-        torch.cuda.init()
-        reason = ""
+        torch.zeros(1, device="cuda")
+        reason = "it says no more"
     except Exception as error:  # torch knows why: no CUDA in this build, or the driver
         reason = str(error).splitlines()[0]
     text = f"{version}, does not see the GPU ({reason}): install a torch for CUDA {driver_cuda():.1f} or older; until "
@@ -62,10 +62,10 @@ def llamacpp() -> list[Check]:
         return [Check("llama.cpp", f"{text}, CPU build" if not reason else text + reason, "bad" if reason else "ok")]
     system = llama_cpp.llama_print_system_info().decode()
     built_for = [int(one) / 100 for one in re.findall(r"\d+", (re.findall(r"ARCHS = ([\d,]+)", system) or [""])[0])]
-    cards = [gpu for gpu in usable_gpus() if built_for and 0 < capability_of(gpu) < min(built_for)]
-    if cards:
+    older = [gpu.name for gpu in usable_gpus() if built_for and 0 < capability_of(gpu) < min(built_for)]
+    if older:
         least = f"compute capability {min(built_for)} and later"
-        return [Check("llama.cpp", f"{text}, built for {least}, which {cards[0].name} has not: `make setup`", "bad")]
+        return [Check("llama.cpp", f"{text}, built for {least}, and {older[0]} is older: run `make setup`", "bad")]
     return [Check("llama.cpp", f"{text}, offloads to the GPU", "ok")]
 
 
