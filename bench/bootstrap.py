@@ -185,7 +185,8 @@ def driver(library: str = "libnvidia-ml.so.1") -> Driver | None:
         if not (failed or nvml.nvmlDeviceGetCudaComputeCapability(card, ctypes.byref(major), ctypes.byref(minor))):
             capabilities.add(10 * major.value + minor.value)
     nvml.nvmlShutdown()
-    return Driver(cuda.value // 10 / 100, tuple(sorted(capabilities)))  # 12040 is CUDA 12.4
+    newest = cuda.value // 1000 + cuda.value % 1000 / 100  # 12040 is CUDA 12.4
+    return Driver(newest, tuple(sorted(capabilities)))
 
 
 def nvcc() -> str:

@@ -107,9 +107,9 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
         one = rest[0].partition("=")[0]
         own = commands.choices[arguments.command] if arguments.command else parser
         options = sorted(set(re.findall(r"--[a-z-]+", own.format_usage())))
-        keys = "KEY=VALUE, such as suite=smoke, and " if takes_keys else ""
-        allowed = f"allowed: {keys}{', '.join(options) or 'nothing'}"
-        raise UserError(f"{own.prog.removeprefix('bench ')}: got {one}, {allowed}{similar(one, options)}")
+        allowed = ["KEY=VALUE, such as suite=smoke"] * takes_keys + [", ".join(options)] * bool(options)
+        text = ", and ".join(allowed) or "nothing"
+        raise UserError(f"{own.prog.removeprefix('bench ')}: got {one}, allowed: {text}{similar(one, options)}")
     if not arguments.version and not arguments.command:
         parser.error("argument COMMAND: none was typed")
     return arguments

@@ -67,6 +67,11 @@ def test_llamacpp_is_built_for_each_kind_of_card_once(box: Path, monkeypatch: py
     assert bootstrap.planned_build()[0] == "cuda13.0-75"
 
 
+def test_the_driver_is_asked_what_it_runs_and_each_kind_of_card_is_named_once(tmp_path: Path) -> None:
+    assert driver(tmp_path, 12040) == bootstrap.Driver(12.4, (80, 90))
+    assert bootstrap.driver(str(tmp_path / "missing.so")) is None
+
+
 def test_an_older_driver_of_the_same_major_version_is_new_enough(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_driver(monkeypatch, driver(box, 13000))
     (box / "nvcc").write_text(NVCC.replace("13.0", "13.2"))
@@ -153,6 +158,7 @@ TOGETHER = """
 import sys
 def use_torch():
     import torch
+    torch.set_num_threads(1)
     assert float((torch.ones(8, 8) @ torch.ones(8, 8)).sum()) == 512
     try:
         torch.ones(3).reshape(2)
@@ -163,7 +169,9 @@ def use_llama_cpp():
     import llama_cpp
     model = llama_cpp.llama_model_load_from_file(sys.argv[2].encode(), llama_cpp.llama_model_default_params())
     assert model
-    context = llama_cpp.llama_init_from_model(model, llama_cpp.llama_context_default_params())
+    params = llama_cpp.llama_context_default_params()
+    params.n_threads = params.n_threads_batch = 1
+    context = llama_cpp.llama_init_from_model(model, params)
     batch = llama_cpp.llama_batch_get_one((llama_cpp.llama_token * 2)(1, 2), 2)
     assert llama_cpp.llama_decode(context, batch) == 0
     llama_cpp.llama_free(context)

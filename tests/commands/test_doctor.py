@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from bench.commands.doctor import checks, doctor, engines
+from bench.commands.doctor.cards import cards
 from bench.commands.doctor.check import Check
 from bench.commands.doctor.engines import why
 from bench.commands.doctor.fits import Place, compared
+from bench.machine.gpu import gpus
+from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 from variants.paths import ROOT
 
@@ -26,6 +30,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package = tmp_path / "llama_cpp"
     (package / "lib").mkdir(parents=True)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(engines, "llamacpp_libraries", lambda: package / "lib")
     monkeypatch.setattr(engines, "LOOKS", (("llama.cpp",),))
     return package
@@ -88,6 +93,40 @@ def test_models_are_compared_with_the_memory_that_is_free_and_that_there_is() ->
     )
     assert compared(Place("cuda:0", 8 * 10**9, 12 * 10**9), needed).level == "bad"
     assert compared(Place("the CPU", 15 * 10**9, 16 * 10**9), needed).level == "ok"
+
+
+def test_each_card_is_listed_with_what_it_can_and_has_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-a"), MadeUpCard("GPU-b", bus=1, used_bytes=60 * 10**9))
+    monkeypatch.setattr(pynvml, "nvmlSystemGetCudaDriverVersion_v2", lambda: 12040)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCudaComputeCapability", lambda card: (9, 0))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    assert list(cards()) == [
+        Check("driver", "580.1, runs programs for CUDA 12.4 and older", "ok"),
+        Check(
+            "GPU 0",
+            "NVIDIA H100, compute capability 9.0, 79.0 GB of 80.0 GB free, GPU-a; CUDA_VISIBLE_DEVICES leaves it out",
+            "note",
+        ),
+        Check("cuda:0", "NVIDIA H100, compute capability 9.0, 20.0 GB of 80.0 GB free, GPU-b", "ok"),
+    ]
+
+
+def test_a_gpu_without_a_driver_is_no_machine_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, tmp_path)
+    (check,) = cards()
+    assert (check.level, check.text.partition(":")[0]) == ("bad", "here, but the driver does not answer")
+
+
+@pytest.mark.skipif(not gpus(), reason="needs a GPU")
+def test_on_a_gpu_machine_the_driver_the_cards_and_both_engines_work() -> None:
+    looked_at = {check.name: check for check in checks()}
+    assert looked_at["driver"].level == looked_at["cuda:0"].level == "ok"
+    assert gpus()[0].uuid in "".join(check.text for check in looked_at.values())
+    assert "compute capability" in looked_at["cuda:0"].text
+    assert "offloads to the GPU" in looked_at["llama.cpp"].text
+    assert looked_at["torch"].level == "ok"
+    assert "on cuda:0" in looked_at["plan"].text
+    assert "both at once" not in looked_at
 
 
 def test_the_plan_that_is_typed_is_looked_at_and_a_mistake_in_it_is_the_users(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from bench.commands.doctor.check import Check, gigabytes
-from bench.machine.gpu import DEVICES, Gpu, driver, driver_version, free_bytes, gpus, handle_of, usable_gpus
+from bench.machine import gpu
 from variants.errors import UserError
 
 NO_DRIVER = "here, but the driver does not answer: `nvidia-smi` says why; until it does only device=cpu runs"
@@ -14,40 +14,41 @@ NO_DRIVER = "here, but the driver does not answer: `nvidia-smi` says why; until 
 
 def cards() -> Iterator[Check]:
     """Look for GPUs by their devices, and at each of them."""
-    if not gpus():
-        there = any(DEVICES.glob("nvidia[0-9]*"))
+    if not gpu.gpus():
+        there = any(gpu.DEVICES.glob("nvidia[0-9]*"))
         none = "none: everything runs on the CPU, GPU memory is not measured"
         yield Check("GPU", NO_DRIVER if there else none, "bad" if there else "note")
         return
-    yield Check("driver", f"{driver_version()}, runs programs for CUDA {driver_cuda():.1f} and older", "ok")
+    yield Check("driver", f"{gpu.driver_version()}, runs programs for CUDA {driver_cuda():.1f} and older", "ok")
     try:
-        usable = usable_gpus()
+        usable = gpu.usable_gpus()
     except UserError as error:  # CUDA_VISIBLE_DEVICES names cards in a way that could be another card's
         yield Check("GPU", str(error), "bad")
         return
-    for gpu in gpus():
-        name = f"cuda:{usable.index(gpu)}" if gpu in usable else f"GPU {gpu.index}"
-        hidden = "" if gpu in usable else "; left out by CUDA_VISIBLE_DEVICES"
-        capability = f", compute capability {known:.1f}" if (known := capability_of(gpu)) else ""
-        text = f"{gpu.name}{capability}, {gigabytes(free_bytes(gpu))} of {gigabytes(gpu.total_bytes)} free, {gpu.uuid}"
-        yield Check(name, text + hidden, "note" if hidden else "ok")
+    for card in gpu.gpus():
+        name = f"cuda:{usable.index(card)}" if card in usable else f"GPU {card.index}"
+        hidden = "" if card in usable else f"; {gpu.VISIBLE} leaves it out"
+        capability = f", compute capability {known:.1f}" if (known := capability_of(card)) else ""
+        room = f"{gigabytes(gpu.free_bytes(card))} of {gigabytes(card.total_bytes)} free"
+        yield Check(name, f"{card.name}{capability}, {room}, {card.uuid}{hidden}", "note" if hidden else "ok")
 
 
 def driver_cuda() -> float:
     """Return the newest CUDA whose programs the driver runs; 0 where there is no driver."""
-    if not gpus():
+    if not gpu.gpus():
         return 0
     import pynvml
 
-    with driver():
-        return float(int(pynvml.nvmlSystemGetCudaDriverVersion_v2()) // 10 / 100)
+    with gpu.driver():
+        version = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())  # 12040 is 12.4
+    return version // 1000 + version % 1000 / 100
 
 
-def capability_of(gpu: Gpu) -> float:
+def capability_of(card: gpu.Gpu) -> float:
     """Return the compute capability of a card, such as 9.0; 0 where the driver does not say, as of a MIG device."""
     import pynvml
 
-    with driver(), suppress(pynvml.NVMLError):
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle_of(gpu))
+    with gpu.driver(), suppress(pynvml.NVMLError):
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(gpu.handle_of(card))
         return float(major + minor / 10)
     return 0
