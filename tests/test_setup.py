@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -132,6 +134,21 @@ def test_a_build_of_other_flags_is_not_taken_for_the_one_that_is_wanted(
     assert bootstrap.installed_from(Path("wheels/1-cpu-0ld"))
     monkeypatch.setattr(bootstrap, "LOADS", "import os; os.abort()")
     assert not bootstrap.installed_from(Path("wheels/1-cpu-0ld"))
+
+
+def test_set_up_installs_the_versions_that_were_tried_together() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    named = re.findall(r"variantbench\[([\w,-]+)\]", " ".join(extras["dev"]))
+    lines = [line for extra in ["dev", *",".join(named).split(",")] for line in extras.get(extra, ())]
+    wanted = {name_of(line) for line in [*project["dependencies"], *lines]} - {"variantbench"}
+    pinned = {name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert wanted <= pinned, f"constraints.txt does not pin {wanted - pinned}"
+
+
+def name_of(requirement: str) -> str:
+    """Return a package's name as an index writes it."""
+    return re.split(r"[^\w.-]", requirement)[0].lower().replace("_", "-").replace(".", "-")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libstdc++ is Linux's")
