@@ -219,8 +219,8 @@ def own_libstdcxx() -> list[str]:
     if not Path(output(*compiler, "-print-file-name=libstdc++.a").strip()).is_absolute():
         say("no libstdc++.a: llama.cpp will use the libstdc++ that Python loads; the package libstdc++-static has it")
         return []
-    # This flag takes the place of LDFLAGS.
-    return [f"-DCMAKE_SHARED_LINKER_FLAGS={os.environ.get('LDFLAGS', '')} {OWN_LIBSTDCXX}".replace("= ", "=")]
+    linked = f"{os.environ.get('LDFLAGS', '')} {OWN_LIBSTDCXX}".strip()  # CMake reads LDFLAGS only without this flag
+    return [f"-DCMAKE_SHARED_LINKER_FLAGS={linked}"]
 
 
 def build(source: Path, flags: Sequence[str], target: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_cpu_build_is_no_fault_without_a_gpu_and_what_a_library_prints_is_no_a
         "import os; os.write(1, b'[native]\\n'); print('[{loading')\n"
         "__version__ = '0'\ndef llama_supports_gpu_offload(): return False"
     )
-    assert looked() == [Check("llama.cpp", "llama-cpp-python 0, its own libstdc++, CPU build", "ok")]
+    assert looked() == [Check("llama.cpp", "llama-cpp-python 0, CPU build", "ok")]
 
 
 def test_an_engine_that_never_answers_is_stopped(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:

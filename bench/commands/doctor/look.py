@@ -54,8 +54,9 @@ def llamacpp() -> list[Check]:
     """Look at the llama.cpp build."""
     import llama_cpp
 
-    whose = "Python's libstdc++" if needs_shared_libstdcxx() else "its own libstdc++"
-    text = f"llama-cpp-python {llama_cpp.__version__}, {whose}"
+    text = f"llama-cpp-python {llama_cpp.__version__}" + (
+        ", uses Python's libstdc++" if needs_shared_libstdcxx() else ""
+    )
     if not llama_cpp.llama_supports_gpu_offload():
         cards = usable_gpus()
         reason = f", but sees no GPU: {_why_unseen()}" if cards else ""
