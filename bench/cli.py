@@ -161,7 +161,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Commands]:
     bisect.add_argument("bad", metavar="BAD", help="later git revision where it is worse")
     bisect.add_argument("overrides", nargs="*", metavar="-- KEY=VALUE", help="overrides, as of bench run")
     doctor = _add(commands, "doctor", "show what this machine has, what is wrong, and which models of a plan fit")
-    doctor.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="a plan, as of bench run (default: its own)")
+    doctor.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="a plan, as of bench run (default: suite=embedded)"
+    )
     return parser, commands
 
 
