@@ -75,7 +75,7 @@ def test_an_engine_that_never_answers_is_stopped(broken: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("log", "cause"),
     [
-        (OLD, "Python's libstdc++ is older than the compiler's, it lacks GLIBCXX_3.4.32; `make setup`"),
+        (OLD, "Python's libstdc++ is too old, it lacks GLIBCXX_3.4.32; `make setup`"),
         (MISSING.format("libcudart.so.13"), "the library libcudart.so.13 is missing; it is of the CUDA toolkit"),
         (MISSING.format("libcuda.so.1"), "the library libcuda.so.1 is missing; the GPU's driver has it"),
         (MISSING.format("libgomp.so.1"), "the library libgomp.so.1 is missing; install it, or `make setup`"),

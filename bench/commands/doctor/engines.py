@@ -23,6 +23,7 @@ SECONDS = 180
 """How long a look may take, on a busy machine and from a cold disk."""
 LOOKS = (("llama.cpp",), ("torch", "bitsandbytes", "both at once"), ("plan",))
 """What each process looks at, in turn. `both at once` is llama.cpp loaded after torch, as where answers are scored."""
+LLAMACPP = ("llama.cpp", "both at once", "plan")
 AGAIN = "`make setup` builds llama.cpp again"
 
 
@@ -64,16 +65,15 @@ def why(name: str, code: int, log: str) -> str:
     if missing := re.search(r"([\w.+-]+\.so[\w.]*): cannot open shared object file", log):
         return f"does not load: the library {missing[1]} is missing; {_where(missing[1])}"
     if old := re.search(r"version [`']?((?:GLIBCXX|CXXABI)_[\d.]+)", log):
-        return (
-            f"does not load: Python's libstdc++ is older than the compiler's, it lacks {old[1]}; {AGAIN} with its own"
-        )
+        cure = f"{AGAIN} with its own" if name in LLAMACPP else "use a Python that has a newer one"
+        return f"does not load: Python's libstdc++ is too old, it lacks {old[1]}; {cure}"
     last = next((line.strip()[:300] for line in reversed(log.splitlines()) if line.strip()), "it printed nothing")
     if code >= 0:
         return f"broken: {last}"
     if -code == signal.SIGKILL:
         return f"killed, or no answer within {SECONDS} s; its last line: {last}"
     died = f"dies of {signal.Signals(-code).name} while it loads"
-    if name in ("llama.cpp", "both at once") and needs_shared_libstdcxx():
+    if name in LLAMACPP and needs_shared_libstdcxx():
         return f"{died}: it was built to use the libstdc++ that Python has loaded, which is another one; {AGAIN}"
     return f"{died}; its last line: {last}; {AGAIN}" if name == "llama.cpp" else f"{died}; its last line: {last}"
 
