@@ -29,6 +29,9 @@ def load_model(path: Path, dtype: str, device: str, quantization: QuantizationCo
     if dtype == "float16":
         refuse_overflow(path, "compute in bfloat16 or float32")
     logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_news)
+    # cuDNN's attention makes a plan for every new shape (23 to 400 ms, pytorch #191576), is wrong with masks of another
+    # dtype (#191612) and with few key heads (#193893), and gives gradients of NaN at some lengths (#196678).
+    torch.backends.cuda.enable_cudnn_sdp(False)
     wanted = getattr(torch, dtype)
     # Given as None, it would hide the checkpoint's own.
     config: dict[str, Any] = {} if quantization is None else {"quantization_config": quantization}

@@ -118,7 +118,7 @@ class Divergence:
         for distance in distances.values():
             distance.check(session.vocabulary.n_tokens, windows)
         nll, done = np.zeros(windows.size), 0
-        for reads, targets, rows in evaluated(session, windows):
+        for reads, targets, rows in evaluated(session, subject.artifact, windows):
             nll[reads] = -rows[np.arange(len(reads)), targets]
             for distance in distances.values():
                 distance.take(reads, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
 from bench.runtimes.llama_context import CELLS, Context, Shape
-from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.configure import check_least
 from variants.errors import UserError
@@ -242,7 +242,13 @@ class LlamaCppSession:
         n_bytes = llama_cpp.llama_model_meta_val_str(self._model, key.encode(), text, len(text))
         return text.value.decode() if n_bytes >= 0 else None
 
-    def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def check_sharing(self) -> None:
+        """Do nothing: llama.cpp keeps its sequences apart in every model that it can score."""
+
+    def evaluate(self, blocks: Iterable[Block]) -> Iterator[Read]:
+        yield from map(self._evaluate, blocks)
+
+    def _evaluate(self, block: Block) -> Read:
         assert self._context is not None
         logits = self._context.evaluate(block)
         picked = logits[block.read_rows, block.targets].astype(np.float64) - log_sum_exp(logits)[block.read_rows]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NotRequired, Protocol, TypedDict
 
@@ -20,8 +20,11 @@ RECURRENT = "this model has recurrent layers: what they hold of a shared prefix 
 """Why a model cannot be scored, in either runtime."""
 
 
+Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+
 class Facts(TypedDict):
-    """What really runs where. The keys are those of a record's `session`; the last four depend on the runtime."""
+    """What really runs where. The keys are those of a record's `session`; the last ones depend on the runtime."""
 
     runtime: str
     device: str
@@ -34,6 +37,8 @@ class Facts(TypedDict):
     flash_attention: NotRequired[str]
     system: NotRequired[str]
     attention: NotRequired[str]
+    split: NotRequired[str]
+    sampling: NotRequired[str]
 
 
 class ScoringRoom(TypedDict):
@@ -45,6 +50,7 @@ class ScoringRoom(TypedDict):
     kv_type: str
     sequences: NotRequired[int]
     kv_bytes: NotRequired[int]
+    attention: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -126,15 +132,23 @@ class Session(Protocol):
         """Make room for paths of `longest` tokens; return what a block may hold and what was chosen, for the record."""
         ...
 
-    def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return, for each read of a block, its target's log-probability (nats) and whether that is the top token.
+    def check_sharing(self) -> None:
+        """Compare a shared prefix with texts evaluated alone; raise RuntimeError where this model gives other numbers.
 
-        A block whose trunk is empty starts from an empty cache; any other goes on from the block before it.
+        Runtimes that keep texts apart whatever the model do nothing. The answer belongs to an artifact and an engine.
+        """
+        ...
+
+    def evaluate(self, blocks: Iterable[Block]) -> Iterator[Read]:
+        """Yield, block by block, each read's log-probability of its target (nats) and whether that is the top token.
+
+        A block whose trunk is empty starts from an empty cache; any other goes on from the block before it. A block may
+        be taken before the numbers of the one before it are there.
         """
         ...
 
     def log_probabilities(self, block: Block) -> NDArray[np.float32]:
-        """Evaluate a block as `evaluate` does; return all log-probabilities of its rows (rows, vocabulary)."""
+        """Evaluate one block as `evaluate` does; return all log-probabilities of its rows (rows, vocabulary)."""
         ...
 
 

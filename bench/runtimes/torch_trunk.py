@@ -1,8 +1,12 @@
-"""Evaluate blocks of a forest in a transformers model: one row of tokens, and a mask that keeps the paths apart."""
+"""Evaluate blocks of a forest in a transformers model: one row of tokens whose paths attention keeps apart.
+
+That is by a mask, or on a GPU, where the model allows it, without one (path_attention.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -12,6 +16,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from bench.runtimes.forest import Block
+from bench.runtimes.path_attention import NAME, PathAttention, can_attend
+from bench.runtimes.transfer import indexes
 
 Forward = Callable[..., Tensor]
 """A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
@@ -26,8 +32,15 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
-        self._buffers = [x.new_empty(*x.shape[:2], self._room, x.shape[3]) for x in (key_states, value_states)]
+        self._buffers = [self._buffer(x) for x in (key_states, value_states)]
         self._length(0)
+
+    def _buffer(self, x: Tensor) -> Tensor:
+        """Return room for keys or values (1, heads, room, head size); on a GPU a token's heads lie together."""
+        paths, heads, _, width = x.shape
+        if x.device.type == "cuda":
+            return x.new_empty(paths, self._room, heads, width).transpose(1, 2)
+        return x.new_empty(paths, heads, self._room, width)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
@@ -53,7 +66,8 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 class Trunk:
     """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
-    def __init__(self, model: PreTrainedModel, room: int) -> None:
+    def __init__(self, model: PreTrainedModel, room: int, attention: PathAttention | None = None) -> None:
+        """Make room. `attention` computes it without masks; by default that is chosen by the model and its device."""
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
         config = model.config.get_text_config()
         self._layers = [Layer(room) for _ in range(config.num_hidden_layers)]
@@ -61,6 +75,12 @@ class Trunk:
         self._model = model
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
+        self._attention = attention or (PathAttention() if can_attend(model) else None)
+
+    @property
+    def attention(self) -> str:
+        """What keeps the paths of a block apart, in words."""
+        return "FlashAttention over paths" if self._attention else "masks"
 
     @torch.inference_mode()
     def evaluate(self, block: Block, forward: Forward) -> Tensor:
@@ -68,22 +88,38 @@ class Trunk:
         device = self._model.device
         if block.trunk == 0:
             self._keep(0, np.zeros(0, dtype=np.int64))
-        sees = torch.as_tensor(visible(block), device=device)
-        positions = torch.as_tensor(block.positions, dtype=torch.long, device=device)
+        positions = indexes(block.positions, device)
         # An empty choice of rows means all of them to transformers.
         rows = block.rows if len(block.rows) else np.zeros(1, dtype=np.int64)
-        logits = forward(
-            torch.as_tensor(block.tokens, dtype=torch.long, device=device)[None],
-            attention_mask=self._mask(sees, positions),
-            position_ids=positions[None],
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=torch.as_tensor(rows, dtype=torch.long, device=device),
-        )
+        with self._attending(block) as mask:
+            logits = forward(
+                indexes(block.tokens, device)[None],
+                attention_mask=mask,
+                position_ids=positions[None],
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=indexes(rows, device),
+            )
         last = block.n_paths - 1
         own = (block.last_path == last) & (block.positions < block.next_trunk)
         self._keep(min(int(block.trunk_seen[last]), block.next_trunk), block.trunk + np.flatnonzero(own))
         return logits[0, : len(block.rows)]
+
+    @contextmanager
+    def _attending(self, block: Block) -> Iterator[Tensor | dict[str, Tensor] | None]:
+        """Have the model attend along the paths of a block; yield the mask for it, None where it needs none."""
+        if self._attention is None:
+            device = self._model.device
+            yield self._mask(torch.as_tensor(visible(block), device=device), indexes(block.positions, device))
+            return
+        self._attention.take(block)
+        config = self._model.config
+        usual = config._attn_implementation
+        config._attn_implementation = NAME
+        try:
+            yield None
+        finally:
+            config._attn_implementation = usual
 
     def _mask(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         """Return the additive mask (1, 1, tokens, trunk + tokens), or one per kind of layer where they differ."""
@@ -107,7 +143,8 @@ class Trunk:
     def _keep(self, first: int, others: NDArray[np.int64]) -> None:
         for layer in self._layers:
             if layer.is_initialized:
-                layer.keep(first, torch.as_tensor(others, dtype=torch.long, device=layer.device))
+                assert layer.device is not None
+                layer.keep(first, indexes(others, torch.device(layer.device)))
 
 
 def visible(block: Block) -> NDArray[np.bool_]:

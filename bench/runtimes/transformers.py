@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Forest, Limits, Request
-from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, ScoringRoom, Vocabulary
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.child import start
 from variants.configure import check_least
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
+SPLITS = ("none", "layers")
 CHECKED_TOKENS = 640
 """Longer than a local window that no configuration states (GPT-Neo: 256)."""
 SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
@@ -43,7 +44,10 @@ A model computes in one format and multiplies packed weights in another: the lar
 
 @dataclass(frozen=True)
 class Transformers:
-    """Transformers in eager mode. `dtype_cpu` and `dtype_cuda` are what it computes in."""
+    """Transformers in eager mode. `dtype_cpu` and `dtype_cuda` are what it computes in.
+
+    `split: layers` spreads a model's layers over all cards that this process sees, `none` takes the first one.
+    """
 
     n_ctx: int
     score_tokens_cpu: int
@@ -51,6 +55,7 @@ class Transformers:
     dtype_cpu: str
     dtype_cuda: str
     n_threads: int | None
+    split: str
 
     name: ClassVar[str] = "transformers"
     opens: ClassVar[tuple[Kind, ...]] = ("hf", "nf4", "int8", "adapter")
@@ -61,6 +66,8 @@ class Transformers:
         for field in ("dtype_cpu", "dtype_cuda"):
             if getattr(self, field) not in DTYPES:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(DTYPES)}")
+        if self.split not in SPLITS:
+            raise UserError(f"split: got {self.split!r}, allowed: {', '.join(SPLITS)}")
         check_least(self, n_ctx=1, score_tokens_cpu=1, score_tokens_cuda=1, n_threads=1)
 
     def check_cuda(self) -> None:
@@ -121,7 +128,7 @@ class TransformersSession:
         torch.set_num_threads(runtime.n_threads or usable_cores())
         dtype = runtime.dtype_cuda if device == "cuda" else runtime.dtype_cpu
         base = artifact.parent if artifact.kind == "adapter" and artifact.parent else artifact
-        model = load_model(base.path, dtype, device)
+        model = load_model(base.path, dtype, "balanced" if runtime.split == "layers" and device == "cuda" else device)
         self._tokenizer = AutoTokenizer.from_pretrained(base.path, trust_remote_code=False)
         if artifact.kind == "adapter":
             from peft import PeftModel
@@ -149,7 +156,8 @@ class TransformersSession:
             "layers": layers,
             "threads": torch.get_num_threads(),
             "n_ctx": self.n_ctx,
-            "attention": str(model.config._attn_implementation),
+            "attention": str(model.config._attn_implementation) + (" without cuDNN" if device == "cuda" else ""),
+            "split": runtime.split,
         }
 
     def _vocabulary(self) -> Vocabulary:
@@ -191,18 +199,14 @@ class TransformersSession:
 
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""
-        from bench.runtimes.torch_trunk import Trunk, fixed_rope, recurrent
+        from bench.runtimes.torch_trunk import Trunk, fixed_rope
 
-        if recurrent(self._config):
-            raise RuntimeError(RECURRENT)
         fixed = fixed_rope(self._config)
         if fixed is not None and longest > fixed:
             raise RuntimeError(
                 f"this model's positions change for texts of more than {fixed:,} tokens, one here has {longest:,}: "
                 f"set runtime.transformers.n_ctx to {fixed}"
             )
-        if self._trunk is None:
-            self._check_sharing(min(self.n_ctx, CHECKED_TOKENS))
         room = longest + self._score_tokens
         self._trunk = Trunk(self._model, room)
         rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
@@ -211,18 +215,22 @@ class TransformersSession:
             "cache_tokens": room,
             "batch_tokens": self._score_tokens,
             "kv_type": self._kv_type(),
+            "attention": self._trunk.attention,
         }
         return Limits(self._score_tokens, self._score_tokens, rows), chosen
 
-    def _check_sharing(self, length: int) -> None:
+    def check_sharing(self) -> None:
         """Compare a path that forks off another with the model's own masks; raise RuntimeError where they differ.
 
         Some architectures ignore the mask that is passed to them (alibi, local or chunked attention, recurrence).
         """
         import torch
 
-        from bench.runtimes.torch_trunk import Trunk
+        from bench.runtimes.torch_trunk import Trunk, recurrent
 
+        if recurrent(self._config):
+            raise RuntimeError(RECURRENT)
+        length = min(self.n_ctx, CHECKED_TOKENS)
         fork = length // 2
         one, other = np.random.default_rng(0).integers(0, self.vocabulary.n_tokens, (2, length))
         other[:fork] = one[:fork]
@@ -250,17 +258,34 @@ class TransformersSession:
     def _kv_type(self) -> str:
         return str(self._model.dtype).removeprefix("torch.")
 
-    def evaluate(self, block: Block) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def evaluate(self, blocks: Iterable[Block]) -> Iterator[Read]:
+        pending: Callable[[], Read] | None = None
+        for block in blocks:
+            started = self._start(block)  # a GPU works on it while the next block is made
+            if pending is not None:
+                yield pending()
+            pending = started
+        if pending is not None:
+            yield pending()
+
+    def _start(self, block: Block) -> Callable[[], Read]:
+        """Evaluate a block; return a function that waits for its numbers."""
         import torch
 
+        from bench.runtimes.transfer import arriving, indexes
+
+        logits = self._logits(block)
         if not len(block.reads):
-            self._logits(block)
-            return np.zeros(0), np.zeros(0, dtype=bool)
-        rows = torch.log_softmax(self._logits(block).float(), dim=-1)
-        targets = torch.as_tensor(block.targets, dtype=torch.long, device=rows.device)
-        read_rows = torch.as_tensor(block.read_rows, dtype=torch.long, device=rows.device)
-        greedy = rows.argmax(-1)[read_rows] == targets
-        return rows[read_rows, targets].double().cpu().numpy(), greedy.cpu().numpy()
+            return lambda: (np.zeros(0), np.zeros(0, dtype=bool))
+        rows = torch.log_softmax(logits.float(), dim=-1)
+        targets, read_rows = (indexes(values, rows.device) for values in (block.targets, block.read_rows))
+        numbers = arriving(rows[read_rows, targets].double(), rows.argmax(-1)[read_rows] == targets)
+
+        def wait() -> Read:
+            picked, greedy = numbers()
+            return picked, greedy
+
+        return wait
 
     def log_probabilities(self, block: Block) -> NDArray[np.float32]:
         import torch

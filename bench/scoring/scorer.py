@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.files import read_sealed, write_sealed
 from bench.machine.hardware import machine, versions
-from bench.runtimes.forest import Chunk, Forest, Limits, Request
+from bench.runtimes.forest import CHUNK_TOKENS, Chunk, Forest, Limits, Request
 from bench.runtimes.session import Session
 from variants.artifact import Artifact
 from variants.cache import Cache
@@ -25,6 +25,8 @@ VERSION = "forest-1"
 """Raise it with any change that moves a score, if only by its last bit: kept scores are never mixed with others."""
 OWN_TOOLS = ("numpy",)
 """Packages whose version moves a score in the scorer itself, beside those of the session's runtime."""
+BLOCKS = 4
+"""A chunk has about so many blocks at least: its last one is hardly ever full."""
 Score = tuple[float, bool]
 """A log-likelihood in nats, and whether greedy decoding would give the same tokens."""
 Progress = Callable[[str, int, int], None]
@@ -62,12 +64,13 @@ class Scorer:
     def score(self, requests: Sequence[Request]) -> tuple[list[Score], Scoring]:
         """Return each request's log-likelihood (nats) and whether it is greedy, and how it was scored."""
         forest = Forest(requests)
+        self.check_sharing()
         limits, chosen = self.session.start_scoring(forest.longest)
         picked = np.full(int(forest.starts[-1]), np.nan)
         greedy = np.zeros(len(picked), dtype=bool)
         answered = np.zeros(len(picked), dtype=bool)
         done = 0
-        for chunk in forest.chunks():
+        for chunk in forest.chunks(max(CHUNK_TOKENS, BLOCKS * limits.tokens)):
             file = self._kept / f"{self._key(chosen, chunk.key)}.sealed"
             scored = load(file, len(chunk.reads))
             done += chunk.tokens
@@ -90,8 +93,19 @@ class Scorer:
 
     def _evaluate(self, forest: Forest, chunk: Chunk, limits: Limits) -> NDArray[np.float64]:
         """Return log-probability and greediness of a chunk's reads, shape (2, reads)."""
-        values = [np.stack(self.session.evaluate(block)) for block in forest.blocks(chunk, limits)]
+        values = [np.stack(read) for read in self.session.evaluate(forest.blocks(chunk, limits))]
         return np.concatenate(values, axis=1)
+
+    def check_sharing(self) -> None:
+        """Check once that this artifact can be scored behind shared prefixes; the cache keeps that it can.
+
+        Raises RuntimeError where it cannot.
+        """
+        file = self._kept / f"{self._key('sharing')}.sealed"
+        if read_sealed(file) is None:
+            self.progress("checking shared prefixes", 0, 1)
+            self.session.check_sharing()
+            write_sealed(_folder(file), b"behind a shared prefix as alone")
 
     def _key(self, *asked: object, prefill: bool = False) -> str:
         """Return the sha256 of all that moves an answer's bits: one fingerprint may have other bytes when built again.

@@ -64,7 +64,7 @@ class LogProbs:
         windows = self._windows(session, parent)
         kept = BaseValues.create(out, windows, session.vocabulary.n_tokens)
         rounding = np.zeros(windows.size)
-        for reads, targets, rows in evaluated(session, windows):
+        for reads, targets, rows in evaluated(session, parent, windows):
             kept.log_probabilities[reads] = rows
             kept.nll[reads] = -rows[np.arange(len(reads)), targets]
             kept.top[reads] = rows.argmax(-1)
@@ -151,12 +151,15 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def evaluated(
-    session: Session, windows: NDArray[np.int32]
+    session: Session, artifact: Artifact, windows: NDArray[np.int32]
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], Rows]]:
     """Yield, block by block, the numbers of tokens (over all windows), the tokens, and log-probabilities before them.
 
     Every window follows the beginning-of-text alone; memory is that of one block's rows.
     """
+    from bench.scoring.scorer import Scorer
+
+    Scorer(session, artifact, lambda *_: None).check_sharing()
     start = [session.vocabulary.prefix_token_id]
     forest = Forest([Request(start, window) for window in windows.tolist()])
     limits, _ = session.start_scoring(forest.longest)

@@ -39,7 +39,7 @@ def likelihoods(session: Session, tokens: Sequence[int]) -> np.ndarray:
     values = np.zeros(len(tokens) - 1)
     for chunk in forest.chunks():
         for block in forest.blocks(chunk, limits):
-            values[block.reads] = session.evaluate(block)[0]
+            values[block.reads] = next(session.evaluate([block]))[0]
     return values
 
 

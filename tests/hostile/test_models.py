@@ -287,6 +287,6 @@ def test_a_model_without_a_longest_text_gets_what_the_runtime_states(tmp_path: P
     config = BloomConfig(vocab_size=640, hidden_size=64, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
     BloomForCausalLM(config).save_pretrained(tmp_path / "bloom")
     artifact = make(tmp_path, steps_of(tmp_path / "bloom"), ["source"])
-    session = Transformers(300, 64, 64, "float32", "bfloat16", 2).open(artifact, "cpu")
+    session = Transformers(300, 64, 64, "float32", "bfloat16", 2, "none").open(artifact, "cpu")
     assert session.n_ctx == 300
     assert len(list(session.generate([1, 2, 3], 2))) == 2

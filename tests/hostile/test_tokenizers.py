@@ -177,7 +177,7 @@ def llama(artifact: Artifact) -> Session:
 
 
 def torch(folder: Path) -> Session:
-    return Transformers(160, 96, 96, "float32", "bfloat16", 2).open(bare(folder, "hf"), "cpu")
+    return Transformers(160, 96, 96, "float32", "bfloat16", 2, "none").open(bare(folder, "hf"), "cpu")
 
 
 def model(session: Session, gguf: Artifact, kept: Path, source: Path | None) -> SessionLM:

@@ -27,7 +27,7 @@ def sessions(cache: Path, catalogue: Catalogue) -> tuple[Session, Session]:
     gguf = make(cache, exact, ["source", "gguf"])
     assert gguf.parent is not None
     llama = LlamaCpp(2048, 16, 64, 64, 2, "off", "f32").open(gguf, "cpu")
-    torch = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(gguf.parent, "cpu")
+    torch = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none").open(gguf.parent, "cpu")
     return llama, torch
 
 
@@ -38,6 +38,6 @@ def scored(session: Session, requests: Sequence[Request]) -> list[float]:
     values = [0.0] * int(forest.starts[-1])
     for chunk in forest.chunks():
         for block in forest.blocks(chunk, limits):
-            for read, value in zip(block.reads, session.evaluate(block)[0], strict=True):
+            for read, value in zip(block.reads, next(session.evaluate([block]))[0], strict=True):
                 values[read] = float(value)
     return values

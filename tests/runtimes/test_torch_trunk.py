@@ -72,4 +72,4 @@ def test_an_architecture_that_does_not_go_by_its_mask_is_refused_not_scored_wron
     session._model, session._trunk, session.n_ctx = model.eval(), None, 40
     session.vocabulary = replace(session.vocabulary, n_tokens=50)
     with pytest.raises(RuntimeError, match="cannot be evaluated behind a shared prefix"):
-        session.start_scoring(40)
+        session.check_sharing()

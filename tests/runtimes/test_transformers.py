@@ -20,7 +20,7 @@ from variants.paths import ROOT
 def test_an_adapter_runs_on_its_four_bit_base(cache: Path, catalogue: Catalogue) -> None:
     short = {**catalogue, "lora": {**catalogue["lora"], "epochs": 1}}
     qlora = make(cache, short, ["source", "nf4", "lora"])
-    runtime = Transformers(2048, 64, 64, "float32", "bfloat16", 2)
+    runtime = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none")
     session = runtime.open(qlora, "cpu")
     assert "NF4" in session.facts["dtype"]
     assert all(map(math.isfinite, scored(session, [Request([1, 20], [30, 40])])))
@@ -34,7 +34,7 @@ def test_packed_weights_score_in_groups_as_alone_and_as_unpacked_up_to_their_rou
     import torch
 
     made = make(cache, catalogue, ["source", step])
-    packed = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    packed = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
     texts = [packed.tokenize(f"{PROMPT} {answer}", bos=True) for answer in ("28 days", "28 hours", "none", "N")]
     requests = [Request(tokens[:-1], tokens[-1:]) for tokens in texts]
     together = scored(packed, requests)
@@ -52,7 +52,7 @@ def test_all_but_packed_weights_are_in_the_number_format_that_the_record_names(
     cache: Path, catalogue: Catalogue, step: str, dtype: str
 ) -> None:
     made = make(cache, catalogue, ["source", step])
-    session = Transformers(2048, 64, 64, dtype, "bfloat16", 2).open(made, "cpu")
+    session = Transformers(2048, 64, 64, dtype, "bfloat16", 2, "none").open(made, "cpu")
     dtypes = {str(parameter.dtype) for parameter in session._model.parameters() if parameter.is_floating_point()}
     assert dtypes == {f"torch.{dtype}"}
     assert session.facts["dtype"].startswith(f"{dtype} compute, {step.upper()} weights multiplied in ")
@@ -84,8 +84,10 @@ def test_weights_with_biases_and_a_tied_output_layer_are_packed_and_scored(tmp_p
     for step in ("nf4", "int8"):
         made = make(tmp_path, steps, ["source", step])
         assert "BF16" not in made.tensor_types  # a float16 model is not rounded to bfloat16 on the way
-        session = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
-        plain = Transformers(256, 64, 64, "float32", "bfloat16", 2).open(make(tmp_path, steps, ["source"]), "cpu")
+        session = Transformers(256, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
+        plain = Transformers(256, 64, 64, "float32", "bfloat16", 2, "none").open(
+            make(tmp_path, steps, ["source"]), "cpu"
+        )
         requests = [Request([1, 20, 30], [40]), Request([1, 20, 30], [50])]
         packed = scored(session, requests)
         assert packed == pytest.approx(scored(plain, requests), abs=0.1)
@@ -98,7 +100,9 @@ def test_weights_with_biases_and_a_tied_output_layer_are_packed_and_scored(tmp_p
 def test_positions_that_depend_on_a_texts_length_are_refused_beyond_the_limit(
     cache: Path, catalogue: Catalogue
 ) -> None:
-    session = Transformers(512, 64, 64, "float32", "bfloat16", 2).open(make(cache, catalogue, ["source"]), "cpu")
+    session = Transformers(512, 64, 64, "float32", "bfloat16", 2, "none").open(
+        make(cache, catalogue, ["source"]), "cpu"
+    )
     session._model.config.rope_parameters = {"rope_type": "longrope", "original_max_position_embeddings": 300}
     session.start_scoring(300)
     with pytest.raises(RuntimeError, match=r"more than 300 tokens, one here has 301: set runtime.transformers.n_ctx"):
@@ -108,7 +112,7 @@ def test_positions_that_depend_on_a_texts_length_are_refused_beyond_the_limit(
 def test_outlier_columns_that_int8_picks_for_all_tokens_at_once_do_not_pass_for_unheeded_masks(cache: Path) -> None:
     """The reference model has outlier channels: what else is evaluated moves its LLM.int8 results by 0.05 nats."""
     made = make(cache, steps_of(ROOT / "variants/reference"), ["source", "int8"])
-    session = Transformers(2048, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    session = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
     assert all(map(math.isfinite, scored(session, [Request([1, 20], [30, 40])])))
     layers: list[Any] = [layer for layer in session._model.modules() if hasattr(layer, "state")]
     thresholds = {layer.state.threshold for layer in layers}
@@ -121,7 +125,9 @@ def test_outlier_columns_that_int8_picks_for_all_tokens_at_once_do_not_pass_for_
 def test_packed_weights_may_differ_by_as_much_as_the_coarser_of_their_formats(
     cache: Path, catalogue: Catalogue, step: str, dtype: str, bound: float
 ) -> None:
-    session = Transformers(512, 64, 64, dtype, "bfloat16", 2).open(make(cache, catalogue, ["source", step]), "cpu")
+    session = Transformers(512, 64, 64, dtype, "bfloat16", 2, "none").open(
+        make(cache, catalogue, ["source", step]), "cpu"
+    )
     assert session._sharing_bound == bound
 
 
@@ -131,5 +137,5 @@ def test_nf4_says_what_its_products_are_computed_in(
 ) -> None:
     made = make(cache, catalogue, ["source", "nf4"])
     monkeypatch.setattr("bitsandbytes.functional.has_avx512bf16", lambda: native)
-    session = Transformers(512, 64, 64, "float32", "bfloat16", 2).open(made, "cpu")
+    session = Transformers(512, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
     assert session.facts["dtype"] == f"float32 compute, NF4 weights multiplied in {dtype}"

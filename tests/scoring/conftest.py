@@ -52,6 +52,7 @@ TRANSFORMERS = Transformers(
     dtype_cpu="float32",
     dtype_cuda="bfloat16",
     n_threads=2,
+    split="none",
 )
 
 

@@ -41,7 +41,7 @@ def test_any_grouping_scores_as_one_by_one(
         values = np.full(int(forest.starts[-1]), np.nan)
         for chunk in forest.chunks(20):
             for block in forest.blocks(chunk, limits):
-                values[block.reads] = session.evaluate(block)[0]
+                values[block.reads] = next(session.evaluate([block]))[0]
         return values
 
     alone = np.concatenate([scored([request], Limits(64, 6, 64)) for request in requests])
@@ -57,7 +57,7 @@ def test_a_killed_run_goes_on_from_what_it_had_with_the_same_bits(
 ) -> None:
     artifact, session = opened
     chunks = Forest.chunks
-    monkeypatch.setattr(Forest, "chunks", lambda forest: chunks(forest, 512))
+    monkeypatch.setattr(Forest, "chunks", lambda forest, _: chunks(forest, 512))
     rng = random.Random(1)
     contexts = [[rng.randrange(3, 2000) for _ in range(60)] for _ in range(40)]
     requests = [Request(context, [choice]) for context in contexts for choice in (5, 6)]
@@ -79,9 +79,10 @@ def test_a_killed_run_goes_on_from_what_it_had_with_the_same_bits(
     evaluated: list[int] = []
     evaluate = session.evaluate
 
-    def counted(block: Block) -> Any:
-        evaluated.append(len(block.tokens))
-        return evaluate(block)
+    def counted(blocks: Iterable[Block]) -> Any:
+        for block in blocks:
+            evaluated.append(len(block.tokens))
+            yield from evaluate([block])
 
     monkeypatch.setattr(session, "evaluate", counted)
     again, _ = scorer(tmp_path / "killed").score(requests)

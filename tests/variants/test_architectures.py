@@ -91,6 +91,6 @@ def test_a_wrapper_for_text_and_images_is_read_by_its_text_part(tmp_path: Path) 
     assert "the GGUF leaves out" in made.warnings[0]
     assert made.notes["source_mean_difference"] < 0.01  # type: ignore[operator]
     assert made.parent is not None
-    session = Transformers(300, 64, 64, "float32", "bfloat16", 2).open(made.parent, "cpu")
+    session = Transformers(300, 64, 64, "float32", "bfloat16", 2, "none").open(made.parent, "cpu")
     assert session.n_ctx == 200
     assert len(scored(session, [Request([2, 20, 30], [40, 50])])) == 2
