@@ -161,7 +161,8 @@ def _group(own: NDArray[np.int64], seen: list[NDArray[np.int64]]) -> Group:
 def flash(query: Tensor, key: Tensor, value: Tensor, group: Group, scaling: float | None, window: int) -> Tensor:
     """Attend by torch's FlashAttention: causal, aligned so that a path's last token sees all of its keys.
 
-    It is what `torch.nn.attention.varlen` calls, which torch 2.8 does not have; key heads may be fewer than query heads.
+    It is what `torch.nn.attention.varlen` calls, which torch 2.8 does not have. Key heads may be fewer
+    than query heads.
     """
     output: Tensor = torch.ops.aten._flash_attention_forward(
         query,

@@ -27,6 +27,8 @@ OWN_TOOLS = ("numpy",)
 """Packages whose version moves a score in the scorer itself, beside those of the session's runtime."""
 BLOCKS = 4
 """A chunk has about so many blocks at least: its last one is hardly ever full."""
+SHARED = b"prefixes can be shared"
+"""The content of the file that keeps the answer of a session's `check_sharing`."""
 Score = tuple[float, bool]
 """A log-likelihood in nats, and whether greedy decoding would give the same tokens."""
 Progress = Callable[[str, int, int], None]
@@ -105,7 +107,7 @@ class Scorer:
         if read_sealed(file) is None:
             self.progress("checking shared prefixes", 0, 1)
             self.session.check_sharing()
-            write_sealed(_folder(file), b"behind a shared prefix as alone")
+            write_sealed(_folder(file), SHARED)
 
     def _key(self, *asked: object, prefill: bool = False) -> str:
         """Return the sha256 of all that moves an answer's bits: one fingerprint may have other bytes when built again.

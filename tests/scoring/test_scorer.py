@@ -13,14 +13,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.files import write_sealed
+from bench.files import read_sealed, write_sealed
 from bench.machine.hardware import versions
 from bench.runtimes.forest import Block, Forest, Limits, Request
 from bench.runtimes.llamacpp import LlamaCpp
 from bench.runtimes.session import Runtime, Session
-from bench.scoring.scorer import Scorer
+from bench.scoring.scorer import SHARED, Scorer
 from tests.scoring.conftest import LLAMACPP, TRANSFORMERS
 from variants.artifact import Artifact, File
+
+
+def scores_in(folder: Path) -> list[Path]:
+    """List the files of kept scores, without those that say that prefixes can be shared."""
+    return [file for file in folder.iterdir() if read_sealed(file) != SHARED]
+
 
 TOKENS = st.lists(st.integers(3, 9), min_size=1, max_size=12)
 
@@ -99,16 +105,16 @@ def test_kept_scores_belong_to_one_artifact_and_a_broken_file_is_done_again(
     assert scorer._kept.name == artifact.fingerprint
     scorer._kept = tmp_path
     before, _ = scorer.score([Request([1, 2, 3], [4])])
-    (file,) = tmp_path.iterdir()
+    (file,) = scores_in(tmp_path)
     for damaged in (file.read_bytes()[:50], file.read_bytes()[:-1] + b"?"):
         file.write_bytes(damaged)
         after, _ = scorer.score([Request([1, 2, 3], [4])])
         assert after == before
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(scores_in(tmp_path)) == 1
     other_bytes = Scorer(session, replace(artifact, files=(File("model.gguf", 1, "0" * 64),)), lambda *_: None)
     other_bytes._kept = tmp_path
     other_bytes.score([Request([1, 2, 3], [4])])
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(scores_in(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("change", [{"kv_type": "f16"}, {"n_threads": 1}, {"score_tokens_cpu": 48}, {"version": "0"}])
@@ -121,7 +127,7 @@ def test_scores_kept_under_other_settings_are_not_found(
         scorer = Scorer(runtime.open(artifact, "cpu"), artifact, lambda *_: None)
         scorer._kept = tmp_path
         scorer.score([Request([1, 2, 3], [4])])
-        return len(list(tmp_path.iterdir()))
+        return len(scores_in(tmp_path))
 
     assert kept(LLAMACPP) == kept(LLAMACPP) == 1
     if version := change.get("version"):
@@ -172,3 +178,36 @@ def test_completions_belong_to_the_batches_of_their_prompt_and_scores_do_not(
         scorer.score([Request([1, 2, 3], [4])])
         scorer.complete([1, 20, 30], 2, [])
         assert len(list(tmp_path.iterdir())) == files
+
+
+def test_whether_prefixes_can_be_shared_is_checked_once_for_an_artifact_and_an_engine(
+    opened: tuple[Artifact, Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, session = opened
+    checks: list[str] = []
+    monkeypatch.setattr(session, "check_sharing", lambda: checks.append("checked"))
+    for _ in range(2):
+        scorer = Scorer(session, artifact, lambda *_: None)
+        scorer._kept = tmp_path
+        scorer.score([Request([1, 2, 3], [4])])
+    assert checks == ["checked"]
+    monkeypatch.setitem(session.facts, "attention", "another")  # type: ignore[arg-type]
+    scorer.check_sharing()
+    assert checks == ["checked", "checked"]
+
+
+def test_a_model_that_cannot_be_scored_so_is_checked_again_by_the_next_run(
+    opened: tuple[Artifact, Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, session = opened
+
+    def refuse() -> None:
+        raise RuntimeError("not shared")
+
+    monkeypatch.setattr(session, "check_sharing", refuse)
+    scorer = Scorer(session, artifact, lambda *_: None)
+    scorer._kept = tmp_path
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="not shared"):
+            scorer.score([Request([1, 2, 3], [4])])
+    assert list(tmp_path.iterdir()) == []
