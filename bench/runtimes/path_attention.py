@@ -7,7 +7,7 @@ copied next to each other, so that its tokens are an ordinary causal sequence, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -46,6 +46,11 @@ class Group:
     places: Tensor
     longest: int
     most_keys: int
+
+    def on(self, device: torch.device) -> Group:
+        """Return the same group with its tensors on a device."""
+        starts, key_starts, places = (to_device(one, device) for one in (self.starts, self.key_starts, self.places))
+        return replace(self, starts=starts, key_starts=key_starts, places=places)
 
 
 def can_attend(model: PreTrainedModel) -> bool:
@@ -105,23 +110,14 @@ class PathAttention:
         window = NO_WINDOW if sliding_window is None else sliding_window - 1
         parts = []
         for group in self._on(query.device):
-            seen = (part.index_select(0, group.places) for part in (keys, values))
-            parts.append(self._kernel(queries[group.first : group.last], *seen, group, scaling, window))
+            seen, read = (part.index_select(0, group.places) for part in (keys, values))
+            parts.append(self._kernel(queries[group.first : group.last], seen, read, group, scaling, window))
         return torch.cat(parts)[None] if len(parts) > 1 else parts[0][None], None
 
     def _on(self, device: torch.device) -> list[Group]:
         """Return the plan on a device; the layers of one model may lie on several."""
         if device not in self._moved:
-            self._moved[device] = [
-                Group(
-                    group.first,
-                    group.last,
-                    *(to_device(part, device) for part in (group.starts, group.key_starts, group.places)),
-                    group.longest,
-                    group.most_keys,
-                )
-                for group in self._groups
-            ]
+            self._moved[device] = [group.on(device) for group in self._groups]
         return self._moved[device]
 
 

@@ -24,7 +24,7 @@ def indexes(values: NDArray[np.integer[Any]], device: torch.device) -> Tensor:
 def arriving(*values: Tensor) -> Callable[[], tuple[NDArray[Any], ...]]:
     """Start to copy tensors of one device to the host; return a function that waits for them, not for later work."""
     copies = [value.to("cpu", non_blocking=True) for value in values]  # into pinned memory, from a GPU
-    ready = torch.cuda.Event() if values[0].is_cuda else None
+    ready = torch.cuda.Event() if values[0].is_cuda else None  # type: ignore[no-untyped-call]
     if ready is not None:
         ready.record(torch.cuda.current_stream(values[0].device))
 

@@ -47,6 +47,7 @@ class Scoring(TypedDict, total=False):
     kv_type: str
     sequences: int
     kv_bytes: int
+    attention: str
 
 
 class Scorer:

@@ -1,8 +1,9 @@
-"""Measure the tool itself: `python -m bench.selftest [costs|scoring|store|verdicts|kills]`.
+"""Measure the tool itself: `python -m bench.selftest [costs|scoring|store|verdicts|gpu|kills]`.
 
 `costs` are ratios of commands timed in turn; `scoring` compares with lm-eval's own model; `store` reads many records;
-`verdicts` counts wrong and right verdicts over simulated pairs of commits. `kills`, which runs only where it is named,
-kills sweeps and bisections at random moments and counts what that loses.
+`verdicts` counts wrong and right verdicts over simulated pairs of commits. Two run only where they are named: `gpu`
+compares with lm-eval and llama.cpp's own bench on a GPU, and `kills` kills sweeps and bisections at random moments and
+counts what that loses.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from variants.paths import ROOT
 REQUESTS = 40
 WARMUP_REQUESTS = 3
 PAIRS = 1000
+NAMED_ALONE = ("gpu", "kills")
 COST_COLUMNS = ("cost", "unit", "of", "beside", "ratio", "95 % interval", "n")
 VERDICT_COLUMNS = ("of all pairs", "rate", "95 % interval", "n", "promised")
 
 
 def main(asked: Sequence[str] = ()) -> int:
-    """Print a table for each name, by default all but `kills`; assert nothing. Raises UserError for an unknown name."""
-    from bench.selftest import kills, store
+    """Print a table for each name, by default all but `gpu` and `kills`; assert nothing.
+
+    Raises UserError for an unknown name.
+    """
+    from bench.selftest import gpu, kills, store
 
     where = machine().id
     tables: dict[str, Callable[[], None]] = {
@@ -39,11 +44,12 @@ def main(asked: Sequence[str] = ()) -> int:
         "scoring": lambda: _print(scoring.COLUMNS, f"{where}, runs taken in turn", scoring.rows()),
         "store": lambda: _print(store.COLUMNS, f"{where}, each command once over made-up records", store.rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
+        "gpu": lambda: _print(gpu.COLUMNS, gpu.title(), gpu.rows()),
         "kills": lambda: _print(kills.COLUMNS, f"{where}, struck at random moments, then run to the end", kills.rows()),
     }
     if unknown := [name for name in asked if name not in tables]:
         raise UserError(f"selftest: got {unknown[0]!r}, allowed: {', '.join(tables)}")
-    for name in asked or [name for name in tables if name != "kills"]:
+    for name in asked or [name for name in tables if name not in NAMED_ALONE]:
         tables[name]()
     return 0
 

@@ -13,10 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.stats.estimates import percentile
 from variants.artifact import Artifact
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
     from lm_eval.api.model import LM
 
+    from bench.runtimes.session import Session
     from bench.scoring.lm_eval_model import SessionLM
     from bench.sweep.plan.cell import Cell
 
@@ -131,26 +132,55 @@ def artifact(cache: Path, runtime: str, model: str = "model") -> Artifact:
     return made
 
 
+class Timed:
+    """A function, and the seconds that its calls took."""
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self._work = work
+        self.seconds = 0.0
+
+    def __call__(self, *arguments: object) -> Any:
+        start = time.perf_counter()
+        try:
+            return self._work(*arguments)
+        finally:
+            self.seconds += time.perf_counter() - start
+
+
+class Opened(NamedTuple):
+    """An artifact in a runtime, lm-eval's model over it, and what it takes without building and tokenizing requests."""
+
+    session: Session
+    lm: SessionLM
+    score: Timed
+
+
 def lm(cache: Path, runtime: str, model: str = "model") -> SessionLM:
     """Return lm-eval's model over a session of a runtime, in this process."""
+    node = _cell(cache, runtime, model).settings.runtime[runtime]
+    return opened(node, artifact(cache, runtime, model), "cpu").lm
+
+
+def opened(node: Mapping[str, object], one: Artifact, device: str) -> Opened:
+    """Open an artifact in a runtime, in this process."""
     from bench.scoring.lm_eval_model import SessionLM
     from bench.scoring.scorer import VERSION, Scorer
     from variants.configure import configure
 
-    one = artifact(cache, runtime, model)
-    session = configure(_cell(cache, runtime, model).settings.runtime[runtime], runtime).open(one, "cpu")
+    session: Session = configure(node, "runtime").open(one, device)
     scorer = Scorer(session, one, lambda *_: None)
-    offered = {name: getattr(scorer, name) for name in ("tokenize", "score", "complete")}
+    score = Timed(scorer.score)
+    offered = {"tokenize": scorer.tokenize, "score": score, "complete": scorer.complete}
     remote = SimpleNamespace(n_ctx=session.n_ctx, vocabulary=session.vocabulary, version=VERSION, **offered)
-    return SessionLM(remote, lambda *_: None, None)  # type: ignore[arg-type]
+    return Opened(session, SessionLM(remote, lambda *_: None, None), score)  # type: ignore[arg-type]
 
 
-def subjects(mmlu: Path, questions: int) -> Iterator[list[Instance]]:
-    """Yield the requests of subjects spread over the alphabet, as lm-eval builds them."""
+def subjects(mmlu: Path, questions: int | None, number: int = SUBJECTS) -> Iterator[list[Instance]]:
+    """Yield the requests of subjects spread over the alphabet, as lm-eval builds them; None is all questions."""
     from bench.tasks.load import load
 
     leaves = list(load("mmlu", mmlu, SHOTS, 0).leaves.values())
-    for task in leaves[:: len(leaves) // SUBJECTS][:SUBJECTS]:
+    for task in leaves[:: len(leaves) // number][:number]:
         task.build_all_requests(limit=questions)
         yield task.instances
 

@@ -51,7 +51,8 @@ def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeyp
         return torch.cat(parts)
 
     torch.manual_seed(0)
-    model: Any = MistralForCausalLM(MistralConfig(**SIZE, **HEADS, sliding_window=window)).eval()
+    model: Any = MistralForCausalLM(MistralConfig(**SIZE, **HEADS, sliding_window=window))
+    model.eval()
     forest = Forest(requests_that_fork())
 
     def scores(trunk: Trunk) -> dict[int, float]:

@@ -191,7 +191,7 @@ def test_whether_prefixes_can_be_shared_is_checked_once_for_an_artifact_and_an_e
         scorer._kept = tmp_path
         scorer.score([Request([1, 2, 3], [4])])
     assert checks == ["checked"]
-    monkeypatch.setitem(session.facts, "attention", "another")  # type: ignore[arg-type]
+    monkeypatch.setitem(session.facts, "attention", "another")
     scorer.check_sharing()
     assert checks == ["checked", "checked"]
 

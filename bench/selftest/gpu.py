@@ -1,0 +1,236 @@
+"""Compare costs on a GPU with those of lm-eval's own model and of llama.cpp's own bench, on one random model.
+
+Each measurement is a process of its own: `python -m bench.selftest.gpu JOB.JSON` prints what it took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.machine.gpu import driver_version, usable_gpus
+from bench.machine.hardware import versions
+from bench.records import file as record_file
+from bench.records.types import Record
+from bench.selftest import scoring
+from bench.stats.estimates import percentile
+from variants.cache import Cache
+from variants.paths import ROOT
+
+if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+
+COLUMNS = ("cost", "unit", "of", "beside", "ratio", "wanted")
+MODEL, SMALL = ("random-3b",), ("random-1b", "model.shape.layers=4")
+"""Shapes of 3.2 and of 0.5 billion parameters."""
+VARIANTS = ("base-torch", "base", "q4", "finetuned")
+SHOTS, SUBJECTS, QUESTIONS, WHOLE_SUBJECTS, ALL_QUESTIONS = 5, 57, 20, 6, 14_042
+BATCHES = (16, 32, 64)
+"""Batches of HFLM; the fastest on the questions of a few subjects counts."""
+BLOCK_TOKENS, PROMPT_TOKENS, OUTPUT_TOKENS, TURNS = 2048, 512, 128, 5
+Job = dict[str, Any]
+
+
+def title() -> str:
+    """Return the card and the versions that the table is about."""
+    cards = usable_gpus()
+    card = f"{cards[0].name}, driver {driver_version()}" if cards else "no GPU"
+    tools = versions(("torch", "transformers", "lm-eval", "llama-cpp-python"))
+    return f"{card}; " + ", ".join(f"{name} {version}" for name, version in tools.items())
+
+
+def rows() -> Iterator[list[str]]:
+    """Yield COLUMNS of building, decoding and scoring, or why they were not measured."""
+    if not usable_gpus():
+        yield _not_measured("all", "no GPU on this machine")
+        return
+    with tempfile.TemporaryDirectory() as place:
+        made = _build(Path(place) / "large", MODEL, VARIANTS)
+        yield from _merging(made["finetuned"][0])
+        yield from _decoding("3 B", made, "at least 0.98")
+        mmlu = Path(os.environ.get("MMLU_DIR", "")).expanduser().absolute()
+        if (mmlu / "test").is_dir():
+            yield from _scoring(made, mmlu)
+        else:
+            yield _not_measured("scoring", "set MMLU_DIR to the folder of MMLU's CSVs")
+        shutil.rmtree(Path(place) / "large")
+        yield from _decoding("0.5 B", _build(Path(place) / "small", SMALL, ("base", "q4")), "at least 0.95")
+
+
+def _build(place: Path, model: Sequence[str], variants: Sequence[str]) -> dict[str, tuple[Record, Path]]:
+    """Build variants of a random model as `bench run` does; return their records and artifacts, by variant."""
+    asked = [f"model={model[0]}", *model[1:], "suite=hr-chatbot", f"variant={','.join(variants)}"]
+    short = ["suite.measures=[size]", "suite.rounds=1", "suite.requirements=null", "steps.lora.epochs=1"]
+    places = [f"cache_dir={place / 'cache'}", f"results_dir={place / 'results'}"]
+    command = [sys.executable, "-m", "bench.cli", "run", *asked, *short, *places]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    made = {}
+    for file in (place / "results").rglob("*.r0.json"):
+        record = record_file.read(file)
+        if record is not None:
+            made[record.variant] = record, place / "cache" / "artifacts" / str(record.fingerprint)
+    return made
+
+
+def _merging(record: Record) -> Iterator[list[str]]:
+    """Yield the peak of memory of a merge beside its weights, and its speed."""
+    merged = next(made for made in record.lineage if made.step == "merge")
+    size_gb, peak_gb = merged.size_bytes / 1e9, (merged.build_peak_bytes or 0) / 1e9
+    yield ["merge 3 B: peak of memory, weights", "GB", *_beside(peak_gb, size_gb), "3 GB + largest tensor"]
+    yield ["merge 3 B: written", "GB/s", f"{size_gb / (merged.build_seconds or 1):.2f}", "", "", "at least 0.5"]
+
+
+def _decoding(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str) -> Iterator[list[str]]:
+    """Yield tokens a second beside llama-bench's, and the first token beside its prefill, on the same files."""
+    for variant in ("base", "q4"):
+        names = f"decode {size} {variant}", f"TTFT {size} {variant}, {PROMPT_TOKENS} tokens"
+        record, artifact = made[variant]
+        ours = _measured("decode", artifact, record)
+        theirs = _llama_bench(artifact, PROMPT_TOKENS)
+        if theirs is None:
+            yield from (_not_measured(name, "set LLAMA_BENCH to llama.cpp's llama-bench") for name in names)
+            continue
+        yield [names[0], "tokens/s", *_beside(1e3 / ours["tpot_ms"], theirs["generated"]), wanted]
+        yield [names[1], "ms", *_beside(ours["ttft_ms"], 1e3 * PROMPT_TOKENS / theirs["prompt"]), "at most 1.15"]
+
+
+def _scoring(made: Mapping[str, tuple[Record, Path]], mmlu: Path) -> Iterator[list[str]]:
+    """Yield seconds of the same questions, opening and checks included, beside lm-eval's own model."""
+    source = made["base-torch"][1]
+    batch = _measured("batch", source, mmlu=str(mmlu))["batch"]
+    theirs = _measured("hflm", source, mmlu=str(mmlu), batch=batch)
+    for variant, wanted, whole in (("base-torch", "at least 4", "at least 6"), ("base", "at least 3", "")):
+        record, artifact = made[variant]
+        ours = _measured("score", artifact, record, mmlu=str(mmlu))
+        name = f"{SUBJECTS} × {QUESTIONS} questions, HFLM batch {batch} / {record.runtime}"
+        yield [name, "s", *_beside(theirs["seconds"], ours["seconds"]), wanted]
+        yield [f"… of {ours['tokens']:,} tokens, warm", "tokens/s", f"{ours['rate']:,.0f}", "", "", "at least 60,000"]
+        if record.runtime == "llamacpp" and (block := _llama_bench(artifact, BLOCK_TOKENS)):
+            name = f"… beside llama-bench, {BLOCK_TOKENS} tokens"
+            yield [name, "tokens/s", *_beside(ours["rate"], block["prompt"]), "at least 0.8"]
+        name = f"all of MMLU, extrapolated from {WHOLE_SUBJECTS} whole subjects"
+        yield [name, "s", *_beside(theirs["whole"], ours["whole"]), whole]
+
+
+def _beside(of: float, beside: float) -> list[str]:
+    return [f"{of:,.1f}", f"{beside:,.1f}", f"{of / beside:.2f}×"]
+
+
+def _not_measured(name: str, why: str) -> list[str]:
+    return [name, "", "", "", "not measured", why]
+
+
+def _llama_bench(artifact: Path, prompt_tokens: int) -> dict[str, float] | None:
+    """Return llama-bench's tokens a second on an artifact, of a prompt and generated; None where there is none."""
+    tool = os.environ.get("LLAMA_BENCH") or shutil.which("llama-bench")
+    if tool is None:
+        return None
+    sizes = ["-p", str(prompt_tokens), "-n", str(OUTPUT_TOKENS), "-b", str(BLOCK_TOKENS), "-ub", str(BLOCK_TOKENS)]
+    command = [tool, "-m", str(next(artifact.glob("*.gguf"))), *sizes, "-fa", "1", "-r", str(TURNS), "-o", "json"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return {("generated" if one["n_gen"] else "prompt"): one["avg_ts"] for one in json.loads(done.stdout)}
+
+
+def _measured(part: str, artifact: Path, record: Record | None = None, **asked: object) -> Job:
+    """Run one part in a process of its own, whose cache of scores is empty; return what it printed."""
+    runtime = {"runtime": record.runtime, "node": dict(record.config.runtime)} if record else {}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump({"part": part, "artifact": str(artifact), **runtime, **asked}, file)
+        file.flush()
+        command = [sys.executable, "-m", "bench.selftest.gpu", file.name]
+        done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    taken: Job = json.loads(done.stdout.splitlines()[-1])
+    return taken
+
+
+def _questions(job: Job, subjects: int, questions: int | None) -> list[Instance]:
+    spread = scoring.subjects(Path(job["mmlu"]), questions, subjects)
+    return [one for some in spread for one in some]
+
+
+def _opened(job: Job) -> scoring.Opened:
+    path = Path(job["artifact"])
+    return scoring.opened(job["node"], Cache(path.parents[1]).open(path.name), "cuda")
+
+
+def _decode(job: Job) -> Job:
+    """Time requests of random tokens, one after another; return the medians."""
+    import numpy as np
+
+    session = _opened(job).session
+    rng = np.random.default_rng(0)
+    first, each = [], []
+    for turn in range(TURNS + 2):
+        prompt = rng.integers(3, session.vocabulary.n_tokens, PROMPT_TOKENS).tolist()
+        start = time.perf_counter()
+        at = [time.perf_counter() for _ in session.generate(prompt, OUTPUT_TOKENS)]
+        if turn >= 2:
+            first.append(1e3 * (at[0] - start))
+            each.append(1e3 * (at[-1] - at[0]) / (OUTPUT_TOKENS - 1))
+    return {"ttft_ms": percentile(first, 0.5), "tpot_ms": percentile(each, 0.5)}
+
+
+def _score(job: Job) -> Job:
+    """Score the questions from a cold start, again for the pace, and a few subjects whole."""
+    some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
+    start = time.perf_counter()
+    opened = _opened(job)
+    opened.lm.loglikelihood(some, disable_tqdm=True)
+    seconds = time.perf_counter() - start
+    shutil.rmtree(Path(job["artifact"]).parents[1] / "scores")
+    opened.score.seconds = 0.0
+    opened.lm.loglikelihood(some, disable_tqdm=True)
+    tokens = opened.lm.scoring["evaluated_tokens"]
+    rate = tokens / opened.score.seconds
+    return {"seconds": seconds, "tokens": tokens, "rate": rate, "whole": _all_of_mmlu(opened.lm, whole)}
+
+
+def _hflm(job: Job) -> Job:
+    """Score the same by lm-eval's own model from a cold start, and the subjects whole."""
+    some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
+    start = time.perf_counter()
+    model = _lm_evals_own(job["artifact"], job["batch"])
+    model.loglikelihood(some, disable_tqdm=True)
+    return {"seconds": time.perf_counter() - start, "whole": _all_of_mmlu(model, whole)}
+
+
+def _batch(job: Job) -> Job:
+    """Find the fastest batch of lm-eval's own model, warmed."""
+    some = _questions(job, WHOLE_SUBJECTS, QUESTIONS)
+    seconds = {}
+    for batch in BATCHES:
+        model = _lm_evals_own(job["artifact"], batch)
+        model.loglikelihood(some[:64], disable_tqdm=True)
+        start = time.perf_counter()
+        model.loglikelihood(some, disable_tqdm=True)
+        seconds[batch] = time.perf_counter() - start
+    return {"batch": min(seconds, key=lambda one: seconds[one])}
+
+
+def _lm_evals_own(folder: str, batch: int) -> Any:
+    from lm_eval.models.huggingface import HFLM
+
+    return HFLM(pretrained=folder, dtype="bfloat16", batch_size=batch, device="cuda", max_length=4096)
+
+
+def _all_of_mmlu(model: Any, questions: Sequence[Instance]) -> float:
+    """Return about how many seconds all of MMLU takes, by the seconds of some subjects."""
+    start = time.perf_counter()
+    model.loglikelihood(questions, disable_tqdm=True)
+    n_questions = len({(one.task_name, one.doc_id) for one in questions})
+    return (time.perf_counter() - start) * ALL_QUESTIONS / n_questions
+
+
+PARTS = {"decode": _decode, "score": _score, "hflm": _hflm, "batch": _batch}
+
+if __name__ == "__main__":
+    asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    print(json.dumps(PARTS[asked["part"]](asked)))
