@@ -5,15 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Forest, Limits, Request
+from bench.runtimes.rounding import SHARING_BOUND, multiplies_in, without_outliers
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.child import start
@@ -35,11 +35,6 @@ NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so
 SPLITS = ("none", "layers")
 CHECKED_TOKENS = 640
 """Longer than a local window that no configuration states (GPT-Neo: 256)."""
-SHARING_BOUND = {"float32": 1e-3, "bfloat16": 0.1, "float16": 0.02, "int8": 0.02}
-"""The mean difference of log-probabilities, in nats, that the order of additions alone can make, by number format.
-
-A model computes in one format and multiplies packed weights in another: the larger of the two bounds counts.
-"""
 
 
 @dataclass(frozen=True)
@@ -85,37 +80,6 @@ def torch_sees_gpu() -> bool:
     """Return whether torch can use a GPU here."""
     probe = "import sys, torch; sys.exit(not torch.cuda.is_available())"
     return subprocess.run([sys.executable, "-c", probe], capture_output=True, **start()).returncode == 0
-
-
-def multiplies_in(model: PreTrainedModel, kind: Kind, dtype: str, device: str) -> str:
-    """Return the number format of a model's matrix products, which for packed weights is not always `dtype`."""
-    if kind == "int8":
-        return "int8"
-    if kind != "nf4":
-        return dtype
-    from bitsandbytes.functional import has_avx512bf16
-
-    if device == "cpu" and has_avx512bf16():  # type: ignore[no-untyped-call]
-        return "bfloat16"  # the only format of bitsandbytes' kernel for such a CPU, whatever the configuration says
-    return str(model.config.quantization_config.bnb_4bit_compute_dtype).removeprefix("torch.")
-
-
-@contextmanager
-def _without_outliers(model: PreTrainedModel) -> Iterator[None]:
-    """Let LLM.int8 layers multiply all columns in 8 bits for a while.
-
-    They pick the columns that stay in 16 bits for all tokens of one evaluation together, so that what else is evaluated
-    moves every result. Whether a model heeds its masks does not depend on it.
-    """
-    states: list[Any] = [layer.state for layer in model.modules() if hasattr(layer, "state")]
-    thresholds = [state.threshold for state in states]
-    try:
-        for state in states:
-            state.threshold = 0.0
-        yield
-    finally:
-        for state, threshold in zip(states, thresholds, strict=True):
-            state.threshold = threshold
 
 
 class TransformersSession:
@@ -240,7 +204,7 @@ class TransformersSession:
         trunk = Trunk(self._model, length + limits.tokens)
         worst = 0.0
         try:
-            with _without_outliers(self._model):
+            with without_outliers(self._model):
                 for block in forest.blocks(next(forest.chunks()), limits):
                     shared = torch.log_softmax(trunk.evaluate(block, self._forward).float(), dim=-1)
                     for row, read in zip(block.read_rows, block.reads, strict=True):
