@@ -25,6 +25,21 @@ def requests_that_fork() -> list[Request]:
     return [Request(text, [rng.randrange(3, 50), 4]) for text in texts]
 
 
+def scores(trunk: Any, model: Any, requests: list[Request]) -> dict[int, float]:
+    """Evaluate requests in small blocks; return the log-probability of each read's target."""
+    import torch
+
+    forward = torch.inference_mode()(lambda *tokens, **options: model(*tokens, **options).logits)
+    forest = Forest(requests)
+    values: dict[int, float] = {}
+    for chunk in forest.chunks(60):
+        for block in forest.blocks(chunk, Limits(17, 9, 17)):
+            rows = torch.log_softmax(trunk.evaluate(block, forward).float(), -1)
+            reads = zip(block.reads, block.read_rows, block.targets, strict=True)
+            values |= {int(n): float(rows[r, t]) for n, r, t in reads}
+    return values
+
+
 @pytest.mark.parametrize("window", [None, 8])
 def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
@@ -53,24 +68,13 @@ def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeyp
     torch.manual_seed(0)
     model: Any = MistralForCausalLM(MistralConfig(**SIZE, **HEADS, sliding_window=window))
     model.eval()
-    forest = Forest(requests_that_fork())
-
-    def scores(trunk: Trunk) -> dict[int, float]:
-        forward = torch.inference_mode()(lambda *tokens, **options: model(*tokens, **options).logits)
-        values: dict[int, float] = {}
-        for chunk in forest.chunks(60):
-            for block in forest.blocks(chunk, Limits(17, 9, 17)):
-                rows = torch.log_softmax(trunk.evaluate(block, forward), -1)
-                reads = zip(block.reads, block.read_rows, block.targets, strict=True)
-                values |= {int(n): float(rows[r, t]) for n, r, t in reads}
-        return values
-
-    masked = scores(Trunk(model, 80))
+    requests = requests_that_fork()
+    masked = scores(Trunk(model, 80), model, requests)
     along = Trunk(model, 80, PathAttention(one_by_one))
-    assert scores(along) == pytest.approx(masked, abs=1e-5)
+    assert scores(along, model, requests) == pytest.approx(masked, abs=1e-5)
     cut = path_attention.groups
     monkeypatch.setattr(path_attention, "groups", lambda block: cut(block, 40))
-    assert scores(along) == pytest.approx(masked, abs=1e-5)
+    assert scores(along, model, requests) == pytest.approx(masked, abs=1e-5)
     assert model.config._attn_implementation == "sdpa"  # as before: requests are served by torch's own
 
 

@@ -1,0 +1,80 @@
+"""What only a GPU shows of the torch runtime: attention along paths there, its parity, several cards."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.machine.gpu import usable_gpus
+from bench.runtimes.forest import Request
+from bench.runtimes.rounding import SHARING_BOUND
+from bench.runtimes.transformers import Transformers
+from tests.conftest import make
+from tests.runtimes.conftest import Catalogue, scored
+
+pytestmark = pytest.mark.skipif(not usable_gpus(), reason="needs an NVIDIA GPU")
+RUNTIME = Transformers(512, 64, 256, "float32", "bfloat16", 2, "none")
+
+
+def questions() -> list[Request]:
+    """Texts behind one long prefix, four choices each."""
+    rng = random.Random(0)
+    examples = [rng.randrange(3, 2000) for _ in range(150)]
+    texts = [[*examples, *(rng.randrange(3, 2000) for _ in range(30))] for _ in range(40)]
+    return [Request(text, [choice]) for text in texts for choice in (5, 6, 7, 8)]
+
+
+def test_scores_along_paths_are_those_of_float32_within_the_stated_bound(cache: Path, catalogue: Catalogue) -> None:
+    made = make(cache, catalogue, ["source"])
+    exact = np.array(scored(RUNTIME.open(made, "cpu"), questions()))
+    session = RUNTIME.open(made, "cuda")
+    assert session.facts["gpu_layers"] == session.facts["layers"]
+    assert "without cuDNN" in session.facts["attention"]
+    session.check_sharing()
+    along = np.array(scored(session, questions()))
+    assert session.start_scoring(200)[1]["attention"] == "FlashAttention over paths"
+    assert np.abs(along - exact).mean() < SHARING_BOUND["bfloat16"]
+
+
+def test_float32_on_a_gpu_keeps_its_masks_and_gives_the_same_answers(cache: Path, catalogue: Catalogue) -> None:
+    made = make(cache, catalogue, ["source"])
+    session = replace(RUNTIME, dtype_cuda="float32").open(made, "cuda")
+    session.check_sharing()
+    on_gpu, on_cpu = (np.array(scored(one, questions())) for one in (session, RUNTIME.open(made, "cpu")))
+    assert session.start_scoring(200)[1]["attention"] == "masks"
+    assert on_gpu == pytest.approx(on_cpu, abs=1e-3)
+    assert (on_gpu.reshape(-1, 4).argmax(1) == on_cpu.reshape(-1, 4).argmax(1)).all()
+
+
+def test_a_sliding_window_is_heeded_along_paths_too(tmp_path: Path) -> None:
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM
+
+    from bench.runtimes.torch_trunk import Trunk
+    from tests.runtimes.test_path_attention import HEADS, SIZE, requests_that_fork, scores
+
+    wide: dict[str, Any] = {**SIZE, "hidden_size": 64, "head_dim": 16}
+    torch.manual_seed(0)
+    model: Any = MistralForCausalLM(MistralConfig(**wide, **HEADS, sliding_window=8)).bfloat16().cuda()
+    model.eval()
+    along, masked = Trunk(model, 80), Trunk(model, 80)
+    masked._attention = None
+    assert along.attention != masked.attention
+    a, b = (scores(trunk, model, requests_that_fork()) for trunk in (along, masked))
+    assert np.mean([abs(a[read] - b[read]) for read in a]) < 0.05
+
+
+@pytest.mark.skipif(len(usable_gpus()) < 2, reason="needs two GPUs")
+def test_layers_on_two_cards_score_as_on_one(cache: Path, catalogue: Catalogue) -> None:
+    made = make(cache, catalogue, ["source"])
+    one = RUNTIME.open(made, "cuda")
+    two = replace(RUNTIME, split="layers").open(made, "cuda")
+    assert len({parameter.device for parameter in two._model.parameters()}) == 2
+    two.check_sharing()
+    assert scored(two, questions()) == pytest.approx(scored(one, questions()), abs=0.1)
+    assert list(two.generate([1, 20, 30], 4)) == list(one.generate([1, 20, 30], 4))
