@@ -60,8 +60,8 @@ def test_a_sliding_window_is_heeded_along_paths_too(tmp_path: Path) -> None:
 
     wide: dict[str, Any] = {**SIZE, "hidden_size": 64, "head_dim": 16}
     torch.manual_seed(0)
-    model: Any = MistralForCausalLM(MistralConfig(**wide, **HEADS, sliding_window=8)).bfloat16().cuda()
-    model.eval()
+    model: Any = MistralForCausalLM(MistralConfig(**wide, **HEADS, sliding_window=8))
+    model.to(device="cuda", dtype=torch.bfloat16).eval()
     along, masked = Trunk(model, 80), Trunk(model, 80)
     masked._attention = None
     assert along.attention != masked.attention
