@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
 from bench.runtimes.llama_context import CELLS, Context, Shape
+from bench.runtimes.logits import LogitsReader
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.configure import check_least
@@ -23,12 +24,18 @@ from variants.steps.llama_log import captured_log
 from variants.tokenizer.framing import Framing
 from variants.weights import gguf_header
 
-ALL_LAYERS = 999
+ALL_LAYERS, NO_GPU = 999, -1
 FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
 KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2), "f32": (llama_cpp.GGML_TYPE_F32, 4)}
 """llama.cpp's number of a type, and the bytes of one value."""
 PATHS = 63
 """Sequences beside the trunk: few blocks need more, and each costs llama.cpp a row of logits."""
+SPLITS = {"none": llama_cpp.LLAMA_SPLIT_MODE_NONE, "layers": llama_cpp.LLAMA_SPLIT_MODE_LAYER}
+SAMPLING = {
+    "host": "argmax on the host, over llama.cpp's own logits",
+    "device": "llama.cpp greedy on the device",
+}
+"""Who takes the top token. Of equal logits the host takes the lowest id; CUDA's kernel does not always."""
 LEAST_TOKENS = 16
 LONG_ROPE = "rope_factors_long.weight"
 """LongRoPE (Phi-3): llama.cpp takes these factors where the cache is longer than the original context."""
@@ -36,7 +43,10 @@ LONG_ROPE = "rope_factors_long.weight"
 
 @dataclass(frozen=True)
 class LlamaCpp:
-    """llama.cpp through llama-cpp-python. `n_threads: null` takes every core that this process may use."""
+    """llama.cpp through llama-cpp-python. `n_threads: null` takes every core that this process may use.
+
+    `split: layers` spreads a model's layers over all cards that are visible; `none` takes the first one.
+    """
 
     n_ctx: int
     n_batch: int
@@ -45,6 +55,8 @@ class LlamaCpp:
     n_threads: int | None
     flash_attention: str
     kv_type: str
+    sampling_cuda: str
+    split: str
 
     name: ClassVar[str] = "llamacpp"
     opens: ClassVar[tuple[Kind, ...]] = ("gguf",)
@@ -52,7 +64,13 @@ class LlamaCpp:
     expected_cost: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
-        for field, allowed in (("flash_attention", FLASH_ATTENTION), ("kv_type", KV_TYPES)):
+        choices: Mapping[str, Collection[str]] = {
+            "flash_attention": FLASH_ATTENTION,
+            "kv_type": KV_TYPES,
+            "sampling_cuda": SAMPLING,
+            "split": SPLITS,
+        }
+        for field, allowed in choices.items():
             if getattr(self, field) not in allowed:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(allowed)}")
         check_least(self, n_ctx=1, n_batch=1, score_tokens_cpu=2, score_tokens_cuda=2, n_threads=1)
@@ -66,6 +84,10 @@ class LlamaCpp:
         """Load the GGUF file with all layers on `device`."""
         if device == "cuda":
             self.check_cuda()
+        elif self.split != "none":
+            raise UserError(
+                f"split: got {self.split} on a CPU, allowed: none; layers are split over cards (device=cuda)"
+            )
         return LlamaCppSession(self, artifact, device)
 
 
@@ -77,7 +99,8 @@ class LlamaCppSession:
         tensors = {tensor.name for tensor in gguf_header(path)}  # llama.cpp aborts the process on some broken files
         model_params = llama_cpp.llama_model_default_params()
         model_params.n_gpu_layers = ALL_LAYERS if device == "cuda" else 0
-        model_params.split_mode = llama_cpp.LLAMA_SPLIT_MODE_NONE  # one GPU, as torch uses one
+        model_params.split_mode = SPLITS[runtime.split]
+        model_params.main_gpu = 0 if device == "cuda" else NO_GPU
         with captured_log() as log:
             self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), model_params)
         if not self._model:
@@ -96,7 +119,8 @@ class LlamaCppSession:
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary = self._vocabulary()
         self._context: Context | None = None
-        self._serving = self._shape(self.n_ctx, min(runtime.n_batch, self.n_ctx), 1)
+        self._serving = self._shape(self.n_ctx, min(runtime.n_batch, self.n_ctx), 1, 1, serves=True)
+        self._logits = LogitsReader(self._n_threads)
         self.last_prefill = Prefill(0, 0)
         self.tools = runtime.tools
         self.facts: Facts = {
@@ -109,6 +133,8 @@ class LlamaCppSession:
             "n_ctx": self.n_ctx,
             "n_batch": self._serving.n_batch,
             "flash_attention": runtime.flash_attention,
+            "sampling": SAMPLING["device" if self._serving.samples else "host"],
+            "split": runtime.split,
             "system": (llama_cpp.llama_print_system_info() or b"").decode().strip(" |"),
         }
 
@@ -131,10 +157,19 @@ class LlamaCppSession:
         """Return a special token, None for -1 and for an ordinary one: llama.cpp's default where a GGUF states none."""
         return int(token) if token >= 0 and llama_cpp.llama_vocab_is_control(self._vocab, token) else None
 
-    def _shape(self, n_ctx: int, n_batch: int, n_seq_max: int) -> Shape:
-        kv_type, _ = KV_TYPES[self._runtime.kv_type]
-        flash_attention = FLASH_ATTENTION[self._runtime.flash_attention]
-        return Shape(n_ctx, n_batch, n_seq_max, self._n_threads, flash_attention, kv_type, self._on_gpu)
+    def _shape(self, n_ctx: int, n_batch: int, n_seq_max: int, n_outputs: int, serves: bool) -> Shape:
+        runtime = self._runtime
+        return Shape(
+            n_ctx=n_ctx,
+            n_batch=n_batch,
+            n_seq_max=n_seq_max,
+            n_outputs=n_outputs,
+            n_threads=self._n_threads,
+            flash_attention=FLASH_ATTENTION[runtime.flash_attention],
+            kv_type=KV_TYPES[runtime.kv_type][0],
+            on_gpu=self._on_gpu,
+            samples=serves and self._on_gpu and runtime.sampling_cuda == "device",
+        )
 
     def _context_of(self, shape: Shape) -> Context:
         """Return a context of this shape; one of another shape is freed first."""
@@ -147,12 +182,12 @@ class LlamaCppSession:
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
         data = text.encode()
-        room = len(data) + 2
-        buffer = (llama_cpp.llama_token * room)()
-        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), buffer, room, False, True)
+        buffer = np.empty(len(data) + 2, dtype=np.int32)
+        pointer = ctypes.cast(buffer.ctypes.data, ctypes.POINTER(llama_cpp.llama_token))
+        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), pointer, len(buffer), False, True)
         if count < 0:
             raise RuntimeError(f"llama_tokenize needs {-count} tokens for {len(data)} bytes")
-        tokens = list(buffer[:count])
+        tokens: list[int] = buffer[:count].tolist()
         return self.vocabulary.framing.framed(text, tokens) if bos else tokens
 
     def detokenize(self, tokens: Sequence[int]) -> str:
@@ -172,17 +207,16 @@ class LlamaCppSession:
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         if len(tokens) + n_tokens > self.n_ctx:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
+        if not len(tokens):
+            raise RuntimeError("a prompt without tokens cannot be continued")
         context = self._context_of(self._serving)
-        context.clear()
-        logits = context.extend(tokens, 0)
-        position = len(tokens)
-        self.last_prefill = Prefill(position, context.evaluated_tokens(position))
-        for remaining in range(n_tokens, 0, -1):
-            token = int(logits.argmax())
+        token = context.start(tokens)
+        n_prompt = len(tokens)
+        self.last_prefill = Prefill(n_prompt, context.evaluated_tokens(n_prompt))
+        for position in range(n_prompt, n_prompt + n_tokens):
             yield token
-            if remaining > 1:
-                logits = context.extend([token], position)
-                position += 1
+            if position + 1 < n_prompt + n_tokens:
+                token = context.step(token, position)
 
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block. Halve the block where memory is short.
@@ -195,10 +229,11 @@ class LlamaCppSession:
         tokens = runtime.score_tokens_cuda if self._on_gpu else runtime.score_tokens_cpu
         short = self._short_rope if self._short_rope and self.n_ctx <= self._short_rope else None
         least = self._short_rope + 1 if self._short_rope and not short else 0
+        rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
         while True:
             n_ctx = -(-max(longest + tokens, least) // CELLS) * CELLS
             paths = min(PATHS, tokens - 1)  # llama.cpp aborts where sequences outnumber the tokens of a batch
-            shape = self._shape(n_ctx, tokens, 1 + paths)
+            shape = self._shape(n_ctx, tokens, 1 + paths, min(tokens, max(rows, 1 + paths)), serves=False)
             try:
                 if short and n_ctx > short:
                     raise MemoryError(
@@ -213,7 +248,6 @@ class LlamaCppSession:
                 if tokens <= LEAST_TOKENS:
                     raise RuntimeError(f"{error}: lower runtime.llamacpp.n_ctx") from None
                 tokens //= 2
-        rows = max(1, LOGITS_BYTES // (4 * self.vocabulary.n_tokens))
         chosen: ScoringRoom = {
             "n_ctx": self.n_ctx,
             "cache_tokens": n_ctx,
@@ -251,17 +285,10 @@ class LlamaCppSession:
     def _evaluate(self, block: Block) -> Read:
         assert self._context is not None
         logits = self._context.evaluate(block)
-        picked = logits[block.read_rows, block.targets].astype(np.float64) - log_sum_exp(logits)[block.read_rows]
-        return picked, logits.argmax(-1)[block.read_rows] == block.targets
+        tops, sums = self._logits.top_and_log_sum_exp(logits)
+        picked = logits[block.read_rows, block.targets].astype(np.float64) - sums[block.read_rows]
+        return picked, tops[block.read_rows] == block.targets
 
     def log_probabilities(self, block: Block) -> NDArray[np.float32]:
         assert self._context is not None
-        logits = self._context.evaluate(block)
-        return logits - log_sum_exp(logits)[:, None].astype(np.float32)
-
-
-def log_sum_exp(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return log(sum(exp(x))) over the last axis, summed in double precision."""
-    top = logits.max(axis=-1, keepdims=True)
-    sums = np.exp(logits - top).sum(axis=-1, dtype=np.float64)
-    return np.asarray(top[..., 0] + np.log(sums))
+        return self._logits.log_probabilities(self._context.evaluate(block))

@@ -250,7 +250,7 @@ def test_what_llamacpp_says_of_a_file_it_cannot_load_is_in_the_error(
     file = gguf.gguf()
     file.write_bytes(file.read_bytes().replace(b"llama.block_count", b"llama.block_kount"))
     with pytest.raises(RuntimeError, match=r"key not found in model: llama\.block_count"):
-        LlamaCpp(512, 16, 64, 64, 2, "off", "f32").open(gguf, "cpu")
+        LlamaCpp(512, 16, 64, 64, 2, "off", "f32", "host", "none").open(gguf, "cpu")
 
 
 def narrow(folder: Path, tiny_model: Path, width: int) -> Path:

@@ -173,7 +173,7 @@ def rewritten(gguf: Artifact, folder: Path, changes: dict[str, Any], without: Se
 
 
 def llama(artifact: Artifact) -> Session:
-    return LlamaCpp(160, 64, 96, 96, 2, "off", "f32").open(artifact, "cpu")
+    return LlamaCpp(160, 64, 96, 96, 2, "off", "f32", "host", "none").open(artifact, "cpu")
 
 
 def torch(folder: Path) -> Session:

@@ -26,7 +26,7 @@ def sessions(cache: Path, catalogue: Catalogue) -> tuple[Session, Session]:
     exact = {**catalogue, "gguf": {**catalogue["gguf"], "type": "f32"}}
     gguf = make(cache, exact, ["source", "gguf"])
     assert gguf.parent is not None
-    llama = LlamaCpp(2048, 16, 64, 64, 2, "off", "f32").open(gguf, "cpu")
+    llama = LlamaCpp(2048, 16, 64, 64, 2, "off", "f32", "host", "none").open(gguf, "cpu")
     torch = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none").open(gguf.parent, "cpu")
     return llama, torch
 

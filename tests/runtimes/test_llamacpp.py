@@ -1,22 +1,44 @@
-"""What llama.cpp alone needs: LongRoPE's limit, a device that is there, sums that do not overflow."""
+"""What llama.cpp alone needs: LongRoPE's limit, a device that is there, one top token, a cache that is kept right."""
 
 from __future__ import annotations
 
-import math
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import llama_cpp
 import numpy as np
 import pytest
 
-from bench.runtimes.llamacpp import LlamaCpp, log_sum_exp
+from bench.runtimes.forest import Request
+from bench.runtimes.llamacpp import SAMPLING, LlamaCpp, LlamaCppSession
 from tests.conftest import make
-from tests.runtimes.conftest import Catalogue
+from tests.runtimes.conftest import PROMPT, Catalogue, scored
+from variants.artifact import Artifact
 from variants.errors import UserError
 
+HAS_GPU = llama_cpp.llama_supports_gpu_offload()
+needs_gpu = pytest.mark.skipif(not HAS_GPU, reason="needs a GPU and a llama.cpp that is built for it")
 
-def test_scoring_stays_on_the_side_of_longropes_limit_that_serving_is_on(cache: Path, catalogue: Catalogue) -> None:
-    gguf = make(cache, catalogue, ["source", "gguf"])
-    session = LlamaCpp(512, 64, 128, 64, 2, "auto", "f16").open(gguf, "cpu")
+
+@pytest.fixture(scope="module")
+def gguf(cache: Path, catalogue: Catalogue) -> Artifact:
+    return make(cache, {**catalogue, "gguf": {**catalogue["gguf"], "type": "f32"}}, ["source", "gguf"])
+
+
+def opened(
+    gguf: Artifact, device: str = "cpu", sampling: str = "host", split: str = "none", block: int = 64
+) -> LlamaCppSession:
+    return LlamaCpp(512, 64, block, block, 1, "auto", "f16", sampling, split).open(gguf, device)
+
+
+def greedy(session: LlamaCppSession, n_tokens: int = 24) -> list[int]:
+    return list(session.generate(session.tokenize(PROMPT, bos=True), n_tokens))
+
+
+def test_scoring_stays_on_the_side_of_longropes_limit_that_serving_is_on(gguf: Artifact) -> None:
+    session = opened(gguf, block=128)
     assert session._short_rope is None
     assert session._number("context_length") == 512
     chosen = session.start_scoring(400)[1]
@@ -31,16 +53,94 @@ def test_scoring_stays_on_the_side_of_longropes_limit_that_serving_is_on(cache: 
     assert session.start_scoring(100)[1]["cache_tokens"] == 512  # serving at 512 takes the long ones
 
 
-def test_cuda_without_a_gpu_is_refused(cache: Path, catalogue: Catalogue) -> None:
-    import llama_cpp
-
-    if llama_cpp.llama_supports_gpu_offload():
-        pytest.skip("this llama.cpp can use a GPU")
-    gguf = make(cache, catalogue, ["source", "gguf"])
+@pytest.mark.skipif(HAS_GPU, reason="this llama.cpp can use a GPU")
+def test_cuda_without_a_gpu_is_refused(gguf: Artifact) -> None:
     with pytest.raises(UserError, match="device=cuda"):
-        LlamaCpp(64, 16, 64, 64, 2, "auto", "f16").open(gguf, "cuda")
+        opened(gguf, "cuda")
 
 
-def test_log_sum_exp_does_not_overflow() -> None:
-    logits = np.array([[1e4, 1e4 - 1.0], [0.0, -1e4]], dtype=np.float32)
-    assert log_sum_exp(logits) == pytest.approx([1e4 + math.log(1 + math.exp(-1)), 0.0])
+@pytest.mark.parametrize(("field", "value"), [("split", "rows"), ("sampling_cuda", "gpu")])
+def test_a_choice_that_does_not_exist_is_refused(field: str, value: str) -> None:
+    fields = {"n_ctx": 64, "n_batch": 16, "score_tokens_cpu": 64, "score_tokens_cuda": 64, "n_threads": 2}
+    chosen = {"flash_attention": "auto", "kv_type": "f16", "sampling_cuda": "host", "split": "none", field: value}
+    with pytest.raises(UserError, match=f"{field}: got '{value}', allowed: "):
+        LlamaCpp(**fields, **chosen)  # type: ignore[arg-type]
+
+
+def test_facts_name_who_takes_the_top_token_and_how_the_model_is_split(gguf: Artifact) -> None:
+    facts = opened(gguf, sampling="device").facts  # on a CPU the host is the device
+    assert (facts["sampling"], facts["split"]) == (SAMPLING["host"], "none")
+    with pytest.raises(UserError, match="split: got layers on a CPU, allowed: none"):
+        opened(gguf, split="layers")
+
+
+def test_of_equal_logits_the_lowest_token_is_taken(gguf: Artifact, tmp_path: Path) -> None:
+    top = greedy(opened(gguf), 1)[0]
+    for twin in (top - 1, top + 1):
+        tied = with_equal_rows(gguf, tmp_path / str(twin), top, twin)
+        assert greedy(opened(tied), 1) == [min(top, twin)]
+
+
+def with_equal_rows(gguf: Artifact, folder: Path, token: int, twin: int) -> Artifact:
+    """Copy a GGUF whose output layer gives `twin` the very logit of `token`."""
+    from gguf import GGUFReader
+
+    folder.mkdir()
+    copy = Path(shutil.copy(gguf.gguf(), folder))
+    reader = GGUFReader(copy, "r+")
+    tensors = {tensor.name: tensor.data for tensor in reader.tensors}
+    rows = tensors.get("output.weight", tensors["token_embd.weight"])
+    rows[twin] = rows[token]
+    reader.data.flush()
+    return replace(gguf, path=folder)
+
+
+def test_what_is_kept_of_the_cache_from_block_to_block_is_what_the_next_one_shares(gguf: Artifact) -> None:
+    """Trunks grow, shrink and change, and the cache has room for one path and one block alone."""
+    random = np.random.default_rng(7)
+    requests, stem = [], random.integers(3, 400, 90).tolist()
+    for length in random.integers(0, 90, 16).tolist():
+        stem = stem[:length] + random.integers(3, 400, 90 - length).tolist()
+        requests += [Request(stem, random.integers(3, 400, n).tolist()) for n in (1, 3)]
+    session = LlamaCpp(512, 64, 48, 48, 1, "off", "f32", "host", "none").open(gguf, "cpu")
+    alone = [value for request in requests for value in scored(session, [request])]
+    assert scored(session, requests) == pytest.approx(alone, abs=1e-3)
+
+
+def test_the_engines_own_sampler_takes_the_tokens_that_the_host_takes(gguf: Artifact) -> None:
+    """On a CPU too, where no configuration asks for it: what runs on a card is then no new code."""
+    session = opened(gguf)
+    on_host = greedy(session)
+    session._serving = replace(session._serving, samples=True)
+    assert greedy(session) == on_host
+    long = [*range(3, 150), 5]  # three pieces, of which the last alone has a row
+    assert len(list(session.generate(long, 2))) == 2
+    assert session.last_prefill.evaluated_tokens == len(long)
+
+
+@needs_gpu
+def test_on_a_gpu_all_layers_are_on_it(gguf: Artifact) -> None:
+    facts = opened(gguf, "cuda").facts
+    assert facts["gpu_layers"] == facts["layers"]
+
+
+@needs_gpu
+def test_the_device_takes_the_tokens_that_the_host_takes(gguf: Artifact) -> None:
+    host, device = (opened(gguf, "cuda", sampling) for sampling in ("host", "device"))
+    assert greedy(device, 128) == greedy(host, 128)
+    assert (host.facts["sampling"], device.facts["sampling"]) == (SAMPLING["host"], SAMPLING["device"])
+    assert device.last_prefill.evaluated_tokens == device.last_prefill.sent_tokens
+
+
+@needs_gpu
+def test_layers_split_over_two_cards_give_the_tokens_of_one_card(
+    gguf: Artifact, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from bench.machine.gpu import usable_gpus
+
+    if len(usable_gpus()) < 2:
+        pytest.skip("needs two GPUs")
+    split = opened(gguf, "cuda", split="layers")
+    assert len(set(re.findall(r"(CUDA\d+) model buffer size", capfd.readouterr().err))) == 2
+    assert split.facts["split"] == "layers"
+    assert greedy(split) == greedy(opened(gguf, "cuda"))

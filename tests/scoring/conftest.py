@@ -42,6 +42,8 @@ LLAMACPP = LlamaCpp(
     n_threads=2,
     flash_attention="off",
     kv_type="f32",
+    sampling_cuda="host",
+    split="none",
 )
 
 
