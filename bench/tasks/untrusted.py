@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,8 @@ OUTPUTS = ("multiple_choice", "loglikelihood", "loglikelihood_rolling", "generat
 FEWSHOT = ("sampler", "split", "samples", "fewshot_indices", "doc_to_text", "doc_to_choice", "doc_to_target")
 DELIMITERS = ("gen_prefix", "fewshot_delimiter", "target_delimiter")
 WORDS = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "keys with values"}
+TEMPLATES = 256
+"""Compiled templates that are kept: a task has a few."""
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -189,15 +191,18 @@ def _own_environment() -> Environment:
 def templates(task: str, trusted: bool) -> Iterator[None]:
     """Render the templates of a task with lm-eval's own environment where it is trusted, else in the sandbox.
 
-    Raises UserError for one that fails. For the process that runs lm-eval only.
+    Each is compiled once: lm-eval would compile it anew for every question and every example before it, which takes
+    most of the time of building requests. Raises UserError for one that fails. For the process that runs lm-eval only.
     """
     from unittest.mock import patch
 
     from lm_eval import utils
 
     own = _own_environment()
+    environment: Environment = own if trusted else utils.env
+    compiled = lru_cache(TEMPLATES)(environment.from_string)
     try:
-        with patch.object(utils, "env", own if trusted else utils.env):
+        with patch.object(utils, "env", environment), patch.object(environment, "from_string", compiled):
             yield
     except MemoryError:
         raise UserError(f"{task}: a template takes more memory than half of what is free") from None

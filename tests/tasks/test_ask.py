@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
 from bench.tasks.ask import task_texts
 from bench.tasks.load import Loaded, load
+from bench.tasks.untrusted import templates
 from tests.tasks.conftest import GROUP, TEMPLATE, Toy, asked_of, asking, choice_task, task, write
 
 
@@ -164,3 +166,15 @@ def test_a_limit_takes_the_first_and_a_draw_takes_the_same_for_every_model(folde
     ]
     assert drawn[0]["question"] == drawn[1]["question"]
     assert drawn[0]["subject"] == ["sums", "words"]
+
+
+def test_a_template_is_compiled_once_however_often_it_is_rendered() -> None:
+    from lm_eval import utils
+
+    for trusted in (True, False):
+        with templates("a task", trusted):
+            first = utils.env.from_string("{{question}}?")
+            assert [utils.apply_template("{{question}}?", {"question": word}) for word in "ab"] == ["a?", "b?"]
+            assert utils.env.from_string("{{question}}?") is first
+            with pytest.raises(UndefinedError):
+                utils.apply_template("{{answer}}", {})
