@@ -162,20 +162,21 @@ def _opened(job: Job) -> scoring.Opened:
 
 
 def _decode(job: Job) -> Job:
-    """Time requests of random tokens, one after another; return the medians."""
+    """Time what llama-bench times: prompts of random tokens one after another, and tokens behind an empty cache."""
     import numpy as np
 
     session = _opened(job).session
     rng = np.random.default_rng(0)
-    first, each = [], []
-    for turn in range(TURNS + 2):
-        prompt = rng.integers(3, session.vocabulary.n_tokens, PROMPT_TOKENS).tolist()
+
+    def stamps_ms(n_prompt: int, n_tokens: int) -> list[float]:
+        prompt = rng.integers(3, session.vocabulary.n_tokens, n_prompt).tolist()
         start = time.perf_counter()
-        at = [time.perf_counter() for _ in session.generate(prompt, OUTPUT_TOKENS)]
-        if turn >= 2:
-            first.append(1e3 * (at[0] - start))
-            each.append(1e3 * (at[-1] - at[0]) / (OUTPUT_TOKENS - 1))
-    return {"ttft_ms": percentile(first, 0.5), "tpot_ms": percentile(each, 0.5)}
+        return [1e3 * (time.perf_counter() - start) for _ in session.generate(prompt, n_tokens)]
+
+    first = [stamps_ms(PROMPT_TOKENS, 1)[0] for _ in range(TURNS + 2)][2:]
+    each = [stamps_ms(1, OUTPUT_TOKENS + 1) for _ in range(TURNS + 1)][1:]
+    tpot_ms = [(stamps[-1] - stamps[0]) / OUTPUT_TOKENS for stamps in each]
+    return {"ttft_ms": percentile(first, 0.5), "tpot_ms": percentile(tpot_ms, 0.5)}
 
 
 def _score(job: Job) -> Job:
