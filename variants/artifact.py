@@ -6,17 +6,16 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
 import msgspec
 
 from variants.errors import UserError
+from variants.storage.checksum import Look, read_sha256
 
 Kind = Literal["hf", "nf4", "int8", "adapter", "gguf", "logprobs"]
 """`hf`: safetensors folder; `nf4`, `int8`: the same in 4, 8 bits; `adapter`: peft folder on its parent; `gguf`: a file.
@@ -60,10 +59,14 @@ class NamedIdentity(Identity):
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step reports of its run, beside the files that it left in the output folder."""
+    """What a step reports of its run, beside the files that it left in the output folder.
+
+    `checksums`: the sha256 by name of those files that the step hashed while it wrote them.
+    """
 
     notes: Mapping[str, object]
     warnings: tuple[str, ...] = ()
+    checksums: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,40 +134,11 @@ class _Manifest(_Described):
 
 
 @dataclass(frozen=True)
-class _Look:
-    """A file at a glance: a write to it changes one of these, and so does a copy of it."""
-
-    size_bytes: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, path: Path) -> _Look:
-        """Look at a file. Raises OSError where there is none, ValueError where it is no regular file."""
-        seen = path.lstat()
-        if not stat.S_ISREG(seen.st_mode):
-            raise ValueError("is no regular file")
-        return cls(seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino)
-
-
-@dataclass(frozen=True)
 class _Verified:
     """The sha256 that a file had, and what it looked like then."""
 
     sha256: str
-    look: _Look
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file's content; an unchanged file is read once, however often this is called."""
-    return _sha256(path, _Look.of(path.resolve()))
-
-
-@cache
-def _sha256(path: Path, look: _Look) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    look: Look
 
 
 def payload(folder: Path) -> Iterator[Path]:
@@ -193,7 +167,7 @@ def write_manifest(artifact: Artifact) -> None:
     }
     (artifact.path / MANIFEST).write_text(json.dumps(fields, indent=1, allow_nan=False) + "\n")
     _write_verified(
-        artifact.path, {f.name: _Verified(f.sha256, _Look.of(artifact.path / f.name)) for f in artifact.files}
+        artifact.path, {f.name: _Verified(f.sha256, Look.of(artifact.path / f.name)) for f in artifact.files}
     )
 
 
@@ -239,7 +213,7 @@ def read_artifact(folder: Path, under: tuple[str, ...] = ()) -> Artifact:
 def _manifest(folder: Path) -> _Manifest:
     path = folder / MANIFEST
     try:
-        _Look.of(path)
+        Look.of(path)
         manifest = msgspec.json.decode(path.read_bytes(), type=_Manifest)
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedError(f"{path}: not a readable artifact ({error})") from None
@@ -251,13 +225,13 @@ def _manifest(folder: Path) -> _Manifest:
 def _check_file(path: Path, file: File, known: _Verified | None) -> _Verified:
     """Check one file; return what it looks like now. Raises DamagedError."""
     try:
-        look = _Look.of(path)
+        look = Look.of(path)
         if look.size_bytes != file.size_bytes:
             raise ValueError(f"{look.size_bytes:,} bytes, but {MANIFEST} says {file.size_bytes:,}")
         if known != _Verified(file.sha256, look):
-            if _sha256(path, look) != file.sha256:
+            if read_sha256(path) != file.sha256:
                 raise ValueError(f"its content was changed: its sha256 is not that of {MANIFEST}")
-            if _Look.of(path) != look:
+            if Look.of(path) != look:
                 raise ValueError("it was changed while it was read")
     except FileNotFoundError:
         raise DamagedError(f"{path}: is missing") from None
@@ -268,7 +242,7 @@ def _check_file(path: Path, file: File, known: _Verified | None) -> _Verified:
 
 def _verified(folder: Path) -> dict[str, _Verified]:
     try:
-        _Look.of(folder / VERIFIED)
+        Look.of(folder / VERIFIED)
         return msgspec.json.decode((folder / VERIFIED).read_bytes(), type=dict[str, _Verified])
     except (OSError, ValueError):
         return {}

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, sha256_of, write_manifest
+from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, write_manifest
 from variants.cache import Cache, remove
 from variants.errors import UserError
-from variants.process import peak_resident_bytes
+from variants.process import peak_resident_bytes, usable_cores
 from variants.step import Planned, fingerprint, identity
+from variants.storage.checksum import read_sha256
 from variants.weights import Tensor, histogram, tensors
 
 
@@ -63,14 +66,12 @@ def _make(out: Path, planned: Planned, parent: Artifact | None, device: str) -> 
     stored = [] if kind in NO_MODEL else tensors(out)
     if not stored and kind not in NO_MODEL:
         raise RuntimeError(f"step {planned.name} left no weight file in {out}")
-    for file in payload(out):
-        _sync(file)
     artifact = Artifact(
         path=out,
         kind=kind,
         fingerprint=planned.fingerprint,
         step={"name": planned.name, **identity(planned.step, device)},
-        files=tuple(File(str(p.relative_to(out)), p.stat().st_size, sha256_of(p)) for p in payload(out)),
+        files=_described(out, made.checksums),
         tensor_types=histogram(stored),
         n_parameters=_count(kind, stored, parent),
         build_seconds=round(seconds, 3),
@@ -80,6 +81,18 @@ def _make(out: Path, planned: Planned, parent: Artifact | None, device: str) -> 
         parent=parent,
     )
     write_manifest(artifact)
+
+
+def _described(out: Path, checksums: Mapping[str, str]) -> tuple[File, ...]:
+    """Describe the payload files; several are synced and hashed at the same time, where the step did not hash them."""
+
+    def describe(file: Path) -> File:
+        _sync(file)
+        name = str(file.relative_to(out))
+        return File(name, file.stat().st_size, checksums.get(name) or read_sha256(file))
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return tuple(pool.map(describe, payload(out)))
 
 
 def _sync(file: Path) -> None:

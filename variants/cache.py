@@ -16,13 +16,16 @@ from variants.data.text import read_yaml
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
 from variants.step import Planned
+from variants.storage import checksum
 
 TAG = "CACHEDIR.TAG"
 TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
 # This file marks a cache of variantbench: `bench gc` removes what it made here. Backups may leave the folder out.
 # See https://bford.info/cachedir/
 """
-OWN = re.compile(r"artifacts(\.lock)?|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json")
+OWN = re.compile(
+    r"artifacts(\.lock)?|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json|\.?checksums\.json(\..{8})?"
+)
 """The names directly in a cache."""
 UNFINISHED = re.compile(rf"\.({FINGERPRINT.pattern})\.(\d+|gc)")
 """An artifact that is being built by a process, or was, and one that is being removed."""
@@ -70,6 +73,12 @@ class Cache:
         names = [path.name for path in self.root.iterdir()]
         if TAG not in names and all(OWN.fullmatch(name) for name in names):
             (self.root / TAG).write_text(TAG_TEXT, encoding="utf-8")
+        checksum.keep(self.checksums)
+
+    @property
+    def checksums(self) -> Path:
+        """The file of the checksums of sources and data, which are read once as long as they do not change."""
+        return self.root / "checksums.json"
 
     @property
     def is_marked(self) -> bool:

@@ -10,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, cast, runtime_checkable
 
-from variants.artifact import Artifact, Identity, Kind, StepReport, sha256_of
+from variants.artifact import Artifact, Identity, Kind, StepReport
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.model_folder import model_files
 from variants.paths import resolve
+from variants.storage.checksum import sha256_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

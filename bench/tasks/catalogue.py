@@ -18,12 +18,12 @@ from pathlib import Path
 import msgspec
 
 from bench.tasks import mmlu, task_yaml, untrusted
-from variants.artifact import sha256_of
 from variants.cache import Cache
 from variants.child import start
 from variants.data.rows import read_rows
 from variants.errors import UserError
 from variants.paths import ROOT, resolve
+from variants.storage.checksum import sha256_of
 
 _Entry = tuple[str | None, tuple[str, ...], str | None, str | None]
 """The fields of a LmEvalName, as the kept list has them."""

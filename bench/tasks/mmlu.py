@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from variants.artifact import sha256_of
 from variants.data.tables import csv_rows
 from variants.errors import UserError
+from variants.storage.checksum import sha256_of
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

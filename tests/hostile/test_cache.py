@@ -212,11 +212,11 @@ def test_a_file_is_read_once_and_not_again_before_it_looks_different(
     cache, artifact = copied
     read: list[Path] = []
 
-    def noted(path: Path, look: object) -> str:
+    def noted(path: Path) -> str:
         read.append(path)
         return "changed"
 
-    monkeypatch.setattr("variants.artifact._sha256", noted)
+    monkeypatch.setattr("variants.artifact.read_sha256", noted)
     assert cache.find(artifact.fingerprint) == artifact
     assert read == []
     assert cache.damage(artifact.fingerprint, in_full=True)

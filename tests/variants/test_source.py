@@ -72,7 +72,7 @@ def test_a_record_holds_words_of_a_config_and_nothing_else(folder: Path, tmp_pat
     (folder / "config.json").write_text('{"architectures": ["A\\ud800", NaN], "dtype": "bfloat16"}')
     (tmp_path / "out").mkdir()
     notes = Source(str(folder)).run(None, tmp_path / "out", "cpu").notes
-    assert notes == {"architectures": None, "dtype": "bfloat16"}
+    assert notes == {"architectures": None, "dtype": "bfloat16", "weights": "copied"}
 
 
 @pytest.fixture

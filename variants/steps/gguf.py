@@ -57,7 +57,7 @@ class Gguf:
         self._check_range(parent.path)
         target = out / "model.gguf"
         self._convert(parent.path, target)
-        notes, warnings = compare_conversion(parent.path, target, parent.n_parameters)
+        notes, warnings = compare_conversion(parent.path, target)
         left_out = 1 - sum(tensor.n_elements for tensor in gguf_header(target)) / parent.n_parameters
         if left_out > 0.01:
             warnings += (f"the GGUF leaves out {left_out:.0%} of the source's parameters, such as its part for images",)

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
-from variants.load import load_model
+from variants.merging.merge import write_merged
 from variants.model_folder import copy_tokenizer
 from variants.step import Role
-from variants.steps.probe import compare, probe
+from variants.steps.model_checks import refuse_misfit
+from variants.steps.probe import compare_merge
 
 ONTO = ("16bit", "dequantized")
 
@@ -21,7 +22,8 @@ class Merge:
     """Merge onto the 16-bit source (`16bit`) or onto the dequantized weights of a 4-bit parent (`dequantized`).
 
     An adapter trained over NF4 fits the dequantized weights; over the 16-bit ones the rounding it learned to undo
-    is missing (peft issues 1043, 2321). Over a 16-bit parent both are the same.
+    is missing (peft issues 1043, 2321). Over a 16-bit parent both are the same. Revision 1 rounds once, to the 16-bit
+    format of the weights, keeps the names and files of the source, and unties what the adapter makes differ.
     """
 
     onto: str
@@ -29,9 +31,9 @@ class Merge:
     role: ClassVar[Role] = "merge"
     takes: ClassVar[tuple[Kind | None, ...]] = ("adapter",)
     gives: ClassVar[Kind] = "hf"
-    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft")
+    tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "bitsandbytes")
     on_device: ClassVar[bool] = False
-    revision: ClassVar[int] = 0
+    revision: ClassVar[int] = 1
     expected_cost: ClassVar[float] = 4.0
 
     def __post_init__(self) -> None:
@@ -39,39 +41,27 @@ class Merge:
             raise UserError(f"onto: got {self.onto!r}, allowed: {', '.join(ONTO)}")
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
-        """Save merged bfloat16 weights; note their divergence from the unmerged model as it was trained."""
-        import torch
-        from peft import PeftModel
-
+        """Write the merged 16-bit weights; note their divergence from the unmerged model as it was trained."""
         assert parent is not None
         assert parent.parent is not None
-        trained_on = parent.parent
-        target = _sixteen_bit(trained_on) if self.onto == "16bit" else trained_on
-        trained = PeftModel.from_pretrained(load_model(trained_on.path, "float32", "cpu"), parent.path)
-        before = probe(trained.eval())
-        del trained  # two copies of a large model in float32 are one too many
-        base = load_model(target.path, "float32", "cpu")
-        if target.kind == "nf4":
-            base = base.dequantize()
-        adapted = PeftModel.from_pretrained(base.float(), parent.path)
-        merged = adapted.merge_and_unload()
-        if hasattr(merged.config, "quantization_config"):
-            del merged.config.quantization_config
-        merged = merged.to(torch.bfloat16)
-        merged.save_pretrained(out)
+        trained_on, source = parent.parent, _sixteen_bit(parent.parent)
+        target = source if self.onto == "16bit" else trained_on
+        merged = write_merged(parent.path, target.path, source.path, out)
         copy_tokenizer(parent.path, out)
-        saved = load_model(out, "float32", "cpu")
-        divergence, same_top = compare(before, probe(saved.eval()))
+        refuse_misfit(out)
+        notes, warnings = compare_merge(parent.path, trained_on.path, out)
         return StepReport(
             notes={
                 "onto": self.onto,
                 "merged_onto": target.fingerprint,
                 "trained_on": trained_on.fingerprint,
                 "trained_on_kind": trained_on.kind,
-                "merge_mean_kl": divergence,
-                "merge_same_top_share": same_top,
-                "probe_tokens": len(before),
-            }
+                "dtype": merged.dtype,
+                "untied": list(merged.untied),
+                **notes,
+            },
+            warnings=warnings,
+            checksums=merged.checksums,
         )
 
     def expected_bytes(self, n_parameters: int) -> int:

@@ -7,6 +7,7 @@ llama.cpp are never in one (bench/scoring/lm_eval_process.py says why).
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -18,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from variants.child import start
-from variants.load import load_model
 from variants.paths import ROOT
-from variants.process import available_bytes, usable_cores
+from variants.probing.float32 import open_in_float32, too_large
+from variants.process import usable_cores
 from variants.steps.llama_log import captured_log
 from variants.steps.model_checks import longest_text, text_config
 
@@ -36,8 +37,6 @@ LARGEST_DIFFERENCE = 0.1
 
 A divergence weighs the likeliest tokens alone, and can miss a wrong scale where one token is nearly certain.
 """
-BYTES_PER_PARAMETER = 6
-"""Bytes per parameter that the comparison needs: four of the model in 32 bits, two of its file in 16."""
 
 
 def probe(model: PreTrainedModel | PeftModel, tokens: Tensor | None = None) -> Tensor:
@@ -55,16 +54,29 @@ def compare(before: Tensor, after: Tensor) -> tuple[float, float]:
     return round(float(divergence), 6), round(float((before.argmax(-1) == after.argmax(-1)).float().mean()), 4)
 
 
-def compare_conversion(folder: Path, gguf: Path, n_parameters: int) -> tuple[dict[str, object], tuple[str, ...]]:
+def compare_merge(adapter: Path, onto: Path, merged: Path) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Compare a merged model with its adapter on the model that it was trained on; return notes and warnings.
+
+    They are opened one after the other, and of the first only its log-probabilities are kept.
+    """
+    if why := too_large([onto, merged]):
+        return {}, (f"the merged model was not compared with its adapter: {why}",)
+    before = probe(open_in_float32(onto, adapter))
+    gc.collect()  # a model is a circle of references
+    divergence, same_top = compare(before, probe(open_in_float32(merged)))
+    return {"merge_mean_kl": divergence, "merge_same_top_share": same_top, "probe_tokens": len(before)}, ()
+
+
+def compare_conversion(folder: Path, gguf: Path) -> tuple[dict[str, object], tuple[str, ...]]:
     """Compare a GGUF in llama.cpp with its source in torch, both on the CPU; return notes and warnings.
 
-    A converter may leave a setting of an architecture out: the file then loads, runs, and is another model.
+    A converter may leave a setting of an architecture out: the file then loads, runs, and is another model. llama.cpp
+    comes first, in a process that ends: its pages of the file are the system's to take back when torch has its turn.
     """
-    needed_bytes = BYTES_PER_PARAMETER * n_parameters
-    if needed_bytes > available_bytes():
-        return {}, (f"not compared with its source in torch: that takes {needed_bytes / 1e9:,.0f} GB of memory",)
+    if why := too_large([folder]):
+        return {}, (f"not compared with its source in torch: {why}",)
     tokens, after = _probe_gguf(folder, gguf)
-    before = probe(load_model(folder, "float32", "cpu").eval(), tokens)
+    before = probe(open_in_float32(folder), tokens)
     shared = min(before.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
     before, after = (logits[:, :shared].log_softmax(-1) for logits in (before, after))
     divergence, same_top = compare(before, after)

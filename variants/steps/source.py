@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -10,9 +9,10 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, StepReport
 from variants.model_folder import left_out, model_files
 from variants.paths import resolve
-from variants.safety.files import copy, in_hub_store, read_json, regular_file
+from variants.safety.files import read_json, regular_file
 from variants.step import CONTENT, Role
 from variants.steps.model_checks import refuse_infinite, refuse_misfit, refuse_quantized
+from variants.storage.placing import copied_bytes, place
 
 WEIGHTS = ".safetensors"
 
@@ -41,39 +41,40 @@ class Source:
         refuse_infinite(model)
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
-        """Copy the model's files into `out`: a link would let a later change of the folder reach into the cache.
-
-        Weights in the hub's store are linked: it is addressed by content, and none of its files is changed.
-        """
+        """Bring the model's files into `out`, sharing what is on the disk already where that is safe."""
         folder = resolve(self.path)
-        files = model_files(folder)
-        for file in files:
-            if not (file.suffix == WEIGHTS and in_hub_store(file) and _linked(file.resolve(), out / file.name)):
-                copy(file, out / file.name)
+        checksums, ways = {}, set()
+        for file in model_files(folder):
+            is_weights = file.suffix == WEIGHTS
+            way, checksums[file.name] = place(file, out / file.name, may_link=is_weights)
+            ways |= {way} if is_weights else set()
         config = read_json(out / "config.json")
         others = [
             f"{name} was left out: it lies in the model's folder and is no part of it" for name in left_out(folder)
         ]
         return StepReport(
-            notes={"architectures": _stated(config.get("architectures")), "dtype": _stated(config.get("dtype"))},
+            notes={
+                "architectures": _stated(config.get("architectures")),
+                "dtype": _stated(config.get("dtype")),
+                "weights": " and ".join(sorted(ways)),
+            },
             warnings=tuple(others),
+            checksums=checksums,
         )
 
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the model's files."""
         return sum(regular_file(file) for file in model_files(resolve(self.path)))
 
+    def written_bytes(self, cache: Path) -> int:
+        """Return the bytes of those files that have to be copied to come into a cache."""
+        return sum(
+            copied_bytes(file, cache) if file.suffix == WEIGHTS else regular_file(file)
+            for file in model_files(resolve(self.path))
+        )
+
 
 def _stated(value: object) -> object:
     """Return what a config states where it is a word or a list of words: a record holds nothing else of a stranger."""
     words = value if isinstance(value, list) else [value]
     return value if all(isinstance(word, str) and word.isidentifier() for word in words) else None
-
-
-def _linked(target: Path, name: Path) -> bool:
-    """Link a file that is never written to again; return False on another file system."""
-    try:
-        os.link(target, name)
-    except OSError:
-        return False
-    return True

@@ -23,6 +23,7 @@ from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
 from variants.step import Planned, Trains, fields_of, plan
+from variants.storage.checksum import recall
 
 Pass = Literal["deterministic", "timed"]
 """The first pass builds and measures what any company leaves as it is; the second one measures what needs quiet."""
@@ -145,6 +146,7 @@ def make_cell(settings: Settings) -> Cell:
         runtime.check_cuda()
     elif settings.timing == "per_gpu":
         raise UserError("timing: got 'per_gpu', allowed on a CPU: alone")
+    recall(settings.cache.checksums)
     chain = plan(variant.name, variant.steps, settings.steps, device)
     last = chain[-1]
     if last.step.gives not in runtime.opens:

@@ -1,0 +1,131 @@
+"""Write a model with an adapter's changes in it, block by block: W + scale·B·A in 32 bits, rounded once to 16."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from variants.errors import UserError
+from variants.merging.adapter import Adapter
+from variants.merging.base import PACKED, Weight, weights
+from variants.merging.names import Names
+from variants.safety.files import copy, read_json
+from variants.steps.model_checks import without_weights
+from variants.storage.tensors import ToWrite, write_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROUNDED = ("F64", "F32", "F16", "BF16", PACKED)
+"""Formats that become 16-bit; others, such as integers, stay as they are."""
+DTYPES = {"F16": "float16", "BF16": "bfloat16"}
+GENERATION = "generation_config.json"
+TIE = "tie_word_embeddings"
+Rows = Callable[[], Iterator["Tensor"]]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge wrote: the sha256 of each file of weights, their dtype, and the parameters that it untied."""
+
+    checksums: Mapping[str, str]
+    dtype: str
+    untied: Sequence[str]
+
+
+def write_merged(adapter_folder: Path, onto: Path, source: Path, out: Path) -> Merged:
+    """Merge an adapter onto the weights of a folder; write weights and configuration into `out`.
+
+    `source` is the 16-bit model of the same architecture. Tied parameters of which the adapter changes one become two.
+    Raises UserError where the adapter cannot be merged, or gives a weight that is no finite number.
+    """
+    adapter, base = Adapter.read(adapter_folder), weights(onto)
+    names = Names.of(without_weights(source), base)
+    untied = _untie(names, base, {*adapter.matrices(), *adapter.saved})
+    rows: dict[str, Rows] = {name: weight.rows for name, weight in base.items()}
+    for parameter, stored in {**adapter.bases, **adapter.saved}.items():
+        rows[_in_files(adapter, names, base, parameter, stored.shape)] = stored.rows
+    for parameter, module in adapter.matrices().items():
+        is_transposed = module in names.transposed
+        name = _in_files(adapter, names, base, parameter, adapter.shape(module, is_transposed=is_transposed))
+        rows[name] = partial(_changed, adapter, module, is_transposed, rows[name])
+    kind = _kind(base.values())
+    to_write = [
+        ToWrite(name, kind, weight.shape, partial(_rounded, out, name, rows[name], DTYPES[kind]))
+        if weight.type in ROUNDED
+        else ToWrite(name, weight.type, weight.shape, weight.rows)
+        for name, weight in base.items()
+    ]
+    checksums = write_weights(out, to_write)
+    _write_config(source, out, DTYPES[kind], untied=bool(untied))
+    return Merged(checksums, DTYPES[kind], untied)
+
+
+def _changed(adapter: Adapter, module: str, is_transposed: bool, weight: Rows) -> Iterator[Tensor]:
+    return adapter.change(module, is_transposed=is_transposed).rows(weight)
+
+
+def _rounded(folder: Path, name: str, rows: Rows, dtype: str) -> Iterator[Tensor]:
+    import torch
+
+    for block in rows():
+        rounded = block.to(getattr(torch, dtype))
+        if rounded is not block and not torch.isfinite(rounded).all():
+            raise UserError(f"{folder}: {name} would have a merged weight that is no finite number in {dtype}")
+        yield rounded
+
+
+def _kind(base: Iterable[Weight]) -> str:
+    """Return the 16-bit format of most parameters, bfloat16 where most are in another one."""
+    counts: Counter[str] = Counter()
+    for weight in base:
+        counts[weight.type] += prod(weight.shape)
+    return "F16" if 2 * counts["F16"] > counts.total() - counts[PACKED] else "BF16"
+
+
+def _untie(names: Names, base: dict[str, Weight], changed: set[str]) -> list[str]:
+    """Give each parameter of a tied pair of which one changes a weight of its own; return their names."""
+    untied = []
+    for pair in names.tied.items():
+        if changed.intersection(pair):
+            untied += sorted(pair)
+            for name, other in (pair, pair[::-1]):
+                if name not in names.in_files and other in names.in_files:
+                    base[name] = base[names.in_files[other]]
+                    names.in_files[name] = name
+    return untied
+
+
+def _in_files(adapter: Adapter, names: Names, base: Mapping[str, Weight], parameter: str, shape: Sequence[int]) -> str:
+    """Return the name of a parameter in the files of the base. Raises UserError where the adapter does not fit it."""
+    if parameter in names.fused:
+        raise UserError(
+            f"{adapter.folder}: {parameter} is stored as several tensors, and cannot be merged into; train without it "
+            "(steps.lora.target_modules)"
+        )
+    name = names.in_files.get(parameter)
+    if name is None:
+        raise UserError(f"{adapter.folder}: {parameter} is no parameter of the model that it is to be merged into")
+    if tuple(shape) != base[name].shape:
+        raise UserError(f"{adapter.folder}: {parameter} has the shape {tuple(shape)}, the model {base[name].shape}")
+    return name
+
+
+def _write_config(source: Path, out: Path, dtype: str, *, untied: bool) -> None:
+    """Write the source's configuration with the dtype of the weights, and without a tie that no longer holds."""
+    config = read_json(source / "config.json")
+    parts = [config, *(part for part in [config.get("text_config")] if isinstance(part, dict))]
+    for part in parts:
+        for key in {"dtype", "torch_dtype"} & part.keys() or ({"dtype"} if part is config else set()):
+            part[key] = dtype
+        if untied:
+            part[TIE] = False
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    if (source / GENERATION).is_file():
+        copy(source / GENERATION, out / GENERATION)
