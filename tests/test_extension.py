@@ -128,6 +128,10 @@ class Rounded:
     def expected_bytes(self, n_parameters: int) -> int:
         """Return two bytes per parameter."""
         return 2 * n_parameters
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return four bytes per parameter."""
+        return 4 * n_parameters
 '''
 
 

@@ -26,6 +26,8 @@ CONTENT = {"content": True}
 """Field metadata of a path whose content, not whose name, is part of the identity."""
 PLACE = {"place": True}
 """Field metadata of a folder that is no part of the identity: what is read from it is identified by other means."""
+LIBRARY_BYTES = 3 << 29
+"""What a process takes with torch or llama.cpp in it, and to compute a few hundred tokens, beside any weight."""
 PERMISSION = {"permission": True}
 """Field metadata of what a run is allowed to do: no number depends on it, so it is no part of the identity."""
 
@@ -55,6 +57,22 @@ class Step(Protocol):
         """Return about how many bytes the payload will take, for the plan's disk check."""
         ...
 
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return about the peak memory of a run in bytes, for planning which runs go on side by side.
+
+        That of the card is not in it, nor are pages of files, which the system takes back where it needs them.
+        """
+        ...
+
+
+@runtime_checkable
+class SharesFiles(Protocol):
+    """A step that need not write all of its payload: part of it may be on the cache's disk already."""
+
+    def written_bytes(self, cache: Path) -> int:
+        """Return about how many bytes it will write into a cache."""
+        ...
+
 
 @runtime_checkable
 class ChecksModel(Protocol):
@@ -72,6 +90,11 @@ class Trains(Protocol):
     def texts(self) -> list[Path]:
         """List the files of the rows."""
         ...
+
+
+def largest_tensor(n_parameters: int) -> int:
+    """Return about the elements of the largest tensor, an embedding: a quarter of a small model, at most 2^30."""
+    return min(n_parameters // 4, 1 << 30)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.configure import configure
 from variants.data.text import read_text
 from variants.paths import resolve
-from variants.step import CONTENT, PERMISSION, Role
+from variants.step import CONTENT, LIBRARY_BYTES, PERMISSION, Role
 
 DTYPES = {"windows": "<i4", "nll": "<f4", "top": "<i4", "log_probabilities": "<f2"}
 LARGEST_VOCABULARY = 262_144
@@ -79,6 +79,10 @@ class LogProbs:
         The vocabulary is at most `n_parameters` / 64: an embedding has 64 numbers or more a token.
         """
         return 2 * self.tokens * min(LARGEST_VOCABULARY, n_parameters // 64)
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return the memory of a model in 32 bits, which is the most that a runtime may hold."""
+        return LIBRARY_BYTES + 4 * n_parameters
 
     def _windows(self, session: Session, parent: Artifact) -> NDArray[np.int32]:
         """Draw the windows, in the order of the text; shape (windows, window)."""

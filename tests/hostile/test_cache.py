@@ -51,6 +51,9 @@ class Copy:
     def expected_bytes(self, n_parameters: int) -> int:
         return 0
 
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        return 0
+
 
 @pytest.fixture(scope="module")
 def chain(catalogue: Catalogue) -> list[Planned]:

@@ -1,7 +1,7 @@
 """Open a model to compute with it in 32 bits, holding at most one copy of it.
 
-Where its weights do not fit the memory in 32 bits, they are held in the 16 that they are stored in, and each module
-gets its own in 32 bits for as long as it computes: the same numbers, in more time.
+The weights of a large model are held in the 16 bits that they are stored in, and each module gets its own in 32 for as
+long as it computes: the same numbers in half of the memory.
 """
 
 from __future__ import annotations
@@ -15,28 +15,25 @@ from typing import TYPE_CHECKING, Any
 
 from variants.load import load_model, sixteen_bit
 from variants.process import available_bytes
+from variants.step import LIBRARY_BYTES, largest_tensor
 from variants.steps.model_checks import stored_tensors
 from variants.weights import NF4_SCALES
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-WORKING_BYTES = 1 << 30
-"""For the libraries, and what is computed from a few hundred tokens: logits over 262,144 tokens take 0.27 GB each."""
+SMALL_BYTES = 4 << 30
+"""A model that takes up to this in 32 bits is held in them."""
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 SIXTEEN_BIT = ("F16", "BF16")
 
 
 @dataclass(frozen=True)
 class Need:
-    """The memory in bytes that a model takes with its weights in 32 bits, and with those that are stored in 16 left so.
+    """The memory in bytes that a model takes here, and the dtype that its weights are held in."""
 
-    `dtype` is that of the latter, None where a part of the weights is stored in more bits than 16.
-    """
-
-    in_32_bits: int
-    in_16_bits: int
-    dtype: str | None
+    memory_bytes: int
+    dtype: str
 
     @classmethod
     def of(cls, folder: Path) -> Need:
@@ -44,22 +41,25 @@ class Need:
         sizes = [(name.endswith(NF4_SCALES), kind, prod(shape)) for _, name, kind, shape in stored_tensors(folder)]
         unpacked = [(kind, n) for is_scale, kind, n in sizes if kind in BYTES and not is_scale]
         packed_bytes = sum(n * BYTES.get(kind, 1) for is_scale, kind, n in sizes if kind not in BYTES or is_scale)
-        most, largest = sum(n for _, n in unpacked), max((n for _, n in unpacked), default=0)
+        total, largest = sum(n for _, n in unpacked), max((n for _, n in unpacked), default=0)
         wide = sum(n for kind, n in unpacked if kind not in SIXTEEN_BIT)
-        # The gains of norms may be kept in 32 bits; a whole model in 32 must not be rounded to be compared.
-        dtype = sixteen_bit(Counter(kind for kind, _ in unpacked)) if 100 * wide <= most else None
-        in_16_bits = packed_bytes + 2 * most + 4 * largest + WORKING_BYTES
-        return cls(packed_bytes + 4 * most + WORKING_BYTES, in_16_bits, dtype)
+        # The gains of norms may be stored in 32 bits; a whole model in 32 must not be rounded to be compared.
+        if 4 * total <= SMALL_BYTES or 100 * wide > total:
+            return cls(packed_bytes + 4 * total + LIBRARY_BYTES, "float32")
+        dtype = sixteen_bit(Counter(kind for kind, _ in unpacked))
+        return cls(packed_bytes + 2 * total + 4 * largest + LIBRARY_BYTES, dtype)
 
-    @property
-    def least(self) -> int:
-        """The memory without which the model cannot be opened here."""
-        return min(self.in_32_bits, self.in_16_bits) if self.dtype else self.in_32_bits
+
+def expected_memory_bytes(n_parameters: int) -> int:
+    """Return about the memory that a model of 16-bit weights takes here, whose largest tensor is a common embedding."""
+    in_32_bits = 4 * n_parameters
+    held = in_32_bits if in_32_bits <= SMALL_BYTES else 2 * n_parameters + 4 * largest_tensor(n_parameters)
+    return held + LIBRARY_BYTES
 
 
 def too_large(folders: Sequence[Path]) -> str | None:
     """Return why models cannot be opened here one after another, None where they can."""
-    needed, available = max(Need.of(folder).least for folder in folders), available_bytes()
+    needed, available = max(Need.of(folder).memory_bytes for folder in folders), available_bytes()
     if needed <= available:
         return None
     return f"that takes {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} are free"
@@ -67,8 +67,7 @@ def too_large(folders: Sequence[Path]) -> str | None:
 
 def open_in_float32(folder: Path, adapter: Path | None = None) -> Any:
     """Return the model in a folder, with an adapter where one is named, on the CPU: it computes in 32 bits."""
-    need = Need.of(folder)
-    held = need.dtype if need.dtype and need.in_32_bits > available_bytes() else "float32"
+    held = Need.of(folder).dtype
     model = load_model(folder, held, "cpu")
     if adapter:
         from peft import PeftModel

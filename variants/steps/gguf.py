@@ -13,6 +13,7 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, StepReport
 from variants.child import start
 from variants.errors import UserError
+from variants.probing.float32 import expected_memory_bytes
 from variants.safety.converter import LAUNCHER
 from variants.safety.files import read_json
 from variants.step import Role
@@ -79,6 +80,10 @@ class Gguf:
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the weights in this type."""
         return n_parameters * BITS[self.type] // 8
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return the memory of the comparison in torch; the converter before it holds one tensor."""
+        return expected_memory_bytes(n_parameters)
 
 
 def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:

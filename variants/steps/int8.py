@@ -10,7 +10,7 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.load import load_model, refuse_packing, sixteen_bit
 from variants.model_folder import copy_tokenizer
-from variants.step import Role
+from variants.step import LIBRARY_BYTES, Role, largest_tensor
 from variants.steps.nf4 import unpacked
 
 
@@ -54,3 +54,7 @@ class Int8:
     def expected_bytes(self, n_parameters: int) -> int:
         """Return 11 bits a parameter: 8-bit layers, and up to a third of a small model in a 16-bit embedding."""
         return int(n_parameters * 11 / 8)
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return the memory of the packed weights, and of one tensor before it is packed."""
+        return LIBRARY_BYTES + self.expected_bytes(n_parameters) + 4 * largest_tensor(n_parameters)

@@ -21,7 +21,7 @@ from variants.errors import UserError
 from variants.load import load_model
 from variants.model_folder import copy_tokenizer
 from variants.paths import resolve
-from variants.step import CONTENT, Role
+from variants.step import CONTENT, LIBRARY_BYTES, Role
 from variants.steps.target_modules import check_targets, linear, refuse, unmatched
 from variants.tokenizer.framing import Framing, bare_tokens, framing_of
 
@@ -145,6 +145,12 @@ class Lora:
         """
         hidden = (n_parameters * 128 / 12) ** (1 / 3)
         return int(4 * self.rank * 19 * hidden * hidden / 128)
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return the memory of the weights in 32 bits, of adapters, gradients and moments; a card has them itself."""
+        if device == "cuda":
+            return 2 * LIBRARY_BYTES + self.expected_bytes(n_parameters)
+        return 2 * LIBRARY_BYTES + 4 * n_parameters + 4 * self.expected_bytes(n_parameters)
 
     def examples(self, tokenizer: PreTrainedTokenizerBase) -> list[Example]:
         """Return what training sees: `epochs` times all rows, each time with a fresh draw of replay rows."""

@@ -10,6 +10,7 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.merging.merge import write_merged
 from variants.model_folder import copy_tokenizer
+from variants.probing.float32 import expected_memory_bytes
 from variants.step import Role
 from variants.steps.model_checks import refuse_misfit
 from variants.steps.probe import compare_merge
@@ -67,6 +68,10 @@ class Merge:
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of 16-bit weights."""
         return 2 * n_parameters
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return the memory of the comparison, which holds one model; merging itself holds blocks of one tensor."""
+        return expected_memory_bytes(n_parameters)
 
 
 def _sixteen_bit(artifact: Artifact) -> Artifact:

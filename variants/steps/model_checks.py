@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from variants.errors import UserError
 from variants.safety.files import read_json
+from variants.storage.tensors import Stored, stored, stored_in
 from variants.weights import weight_files
 
 if TYPE_CHECKING:
@@ -205,14 +206,17 @@ def _refuse_untied(folder: Path, model: PreTrainedModel) -> None:
 
     transformers then unties them with a warning, and a GGUF may hold either: two models under one name.
     """
-    import torch
-
-    files = {name: file for file, name, _, _ in stored_tensors(folder)}
+    tensors = stored(folder)
     for one, other in model.all_tied_weights_keys.items():
-        if one in files and other in files and not torch.equal(*(_tensor(files[name], name) for name in (one, other))):
+        if one in tensors and other in tensors and not _are_equal(tensors[one], tensors[other]):
             raise UserError(
                 f"{folder}: config.json ties {one} to {other}, but they differ; set tie_word_embeddings to false there"
             )
+
+
+def _are_equal(one: Stored, other: Stored) -> bool:
+    blocks = zip(one.rows(), other.rows(), strict=True)
+    return (one.shape, one.type) == (other.shape, other.type) and all(bool((a == b).all()) for a, b in blocks)
 
 
 def _headers(folder: Path) -> Iterator[tuple[str, str, list[int]]]:
@@ -233,21 +237,12 @@ def _extremes(path: Path) -> list[tuple[str, int, float]]:
 @cache
 def _read_extremes(path: Path, size_bytes: int, mtime_ns: int) -> list[tuple[str, int, float]]:
     import torch
-    from safetensors import safe_open
 
-    unpacked = {getattr(torch, name) for name in FLOATS.values()}
     extremes = []
-    with safe_open(path, framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118 (no mapping)
-            tensor = file.get_tensor(name)
-            if tensor.numel() and tensor.dtype in unpacked:
-                extremes.append((name, tensor.ndim, float(tensor.abs().max())))
+    for one in stored_in(path):
+        if one.type in FLOATS and 0 not in one.shape:
+            largest = torch.stack(
+                [block.abs().max().double() for block in one.rows()]
+            ).max()  # of a NaN and a number: NaN
+            extremes.append((one.name, len(one.shape), float(largest)))
     return extremes
-
-
-def _tensor(path: Path, name: str) -> Tensor:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        tensor: Tensor = file.get_tensor(name)
-        return tensor

@@ -10,7 +10,7 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.load import load_model, refuse_packing, sixteen_bit
 from variants.model_folder import copy_tokenizer
 from variants.safety.code import fetch_no_kernels
-from variants.step import Role
+from variants.step import LIBRARY_BYTES, Role, largest_tensor
 from variants.steps.model_checks import refuse_widths
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Nf4:
     def expected_bytes(self, n_parameters: int) -> int:
         """Return 8 bits a parameter: 4-bit layers, and up to a third of a small model in a 16-bit embedding."""
         return n_parameters
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return the memory of the packed weights, and of one tensor before it is packed."""
+        return LIBRARY_BYTES + self.expected_bytes(n_parameters) + 4 * largest_tensor(n_parameters)
 
 
 def unpacked(model: PreTrainedModel, n_parameters: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.process import usable_cores
-from variants.step import Role
+from variants.step import LIBRARY_BYTES, Role, largest_tensor
 from variants.steps.llama_log import captured_log
 from variants.weights import gguf_header, histogram
 
@@ -88,3 +88,7 @@ class Quantize:
     def expected_bytes(self, n_parameters: int) -> int:
         """Return parameters times the type's nominal bits per weight."""
         return int(n_parameters * NOMINAL_BITS[self.type] / 8)
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return the memory of one tensor in 32 bits and quantized: llama.cpp maps the file that it reads."""
+        return LIBRARY_BYTES + 8 * largest_tensor(n_parameters)

@@ -10,7 +10,7 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.model_folder import left_out, model_files
 from variants.paths import resolve
 from variants.safety.files import read_json, regular_file
-from variants.step import CONTENT, Role
+from variants.step import CONTENT, LIBRARY_BYTES, Role
 from variants.steps.model_checks import refuse_infinite, refuse_misfit, refuse_quantized
 from variants.storage.placing import copied_bytes, place
 
@@ -65,6 +65,10 @@ class Source:
     def expected_bytes(self, n_parameters: int) -> int:
         """Return the bytes of the model's files."""
         return sum(regular_file(file) for file in model_files(resolve(self.path)))
+
+    def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
+        """Return what the process takes: files are copied in blocks."""
+        return LIBRARY_BYTES
 
     def written_bytes(self, cache: Path) -> int:
         """Return the bytes of those files that have to be copied to come into a cache."""

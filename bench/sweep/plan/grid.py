@@ -21,6 +21,7 @@ from bench.sweep.plan.settings import Settings
 from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import hub_cache, why_not_writable
+from variants.step import SharesFiles
 from variants.steps.check_process import check_steps
 
 
@@ -132,4 +133,8 @@ def needed_bytes(cells: Sequence[Cell]) -> int:
     from variants.weights import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(cells[0].settings.model_folder))
-    return sum(planned.step.expected_bytes(n_parameters) for planned in to_build(cells).values())
+    steps = [planned.step for planned in to_build(cells).values()]
+    return sum(
+        step.written_bytes(cells[0].cache.root) if isinstance(step, SharesFiles) else step.expected_bytes(n_parameters)
+        for step in steps
+    )
