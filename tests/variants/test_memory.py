@@ -67,16 +67,13 @@ def test_merging_takes_less_memory_than_the_largest_tensor_in_32_bits(
     sizes = [file.stat().st_size for file in (tmp_path / "model").glob("*.safetensors")]
     assert len(sizes) > 3
     monkeypatch.setattr("variants.storage.tensors.BLOCK_ELEMENTS", 1 << 20)
-    (tmp_path / "warm").mkdir()
-    (tmp_path / "out").mkdir()
-    write_merged(
-        tmp_path / "adapter", tmp_path / "model", tmp_path / "model", tmp_path / "warm"
-    )  # libraries are loaded
-    reset_peak_resident()
-    before_bytes = peak_resident_bytes()
-    write_merged(tmp_path / "adapter", tmp_path / "model", tmp_path / "model", tmp_path / "out")
-    assert peak_resident_bytes() - before_bytes < 2 * largest_bytes < sum(sizes) / 4
-    assert not list((tmp_path / "warm").glob("*.tmp"))
+    for name in ("first", "second"):  # the first loads libraries
+        (tmp_path / name).mkdir()
+        reset_peak_resident()
+        before_bytes = own_peak_bytes()
+        write_merged(tmp_path / "adapter", tmp_path / "model", tmp_path / "model", tmp_path / name)
+    taken_bytes = own_peak_bytes() - before_bytes
+    assert taken_bytes < 2 * largest_bytes < sum(sizes) / 4, f"{taken_bytes:,} bytes"
 
 
 @pytest.mark.parametrize("name", ["mistral", "gpt2", "mixtral"])

@@ -15,6 +15,7 @@ from variants.errors import UserError
 from variants.merging.adapter import Adapter
 from variants.merging.base import PACKED, Weight, weights
 from variants.merging.names import Names
+from variants.safety.code import fetch_no_kernels
 from variants.safety.files import copy, read_json
 from variants.steps.model_checks import without_weights
 from variants.storage.tensors import ToWrite, write_weights
@@ -45,6 +46,7 @@ def write_merged(adapter_folder: Path, onto: Path, source: Path, out: Path) -> M
     `source` is the 16-bit model of the same architecture. Tied parameters of which the adapter changes one become two.
     Raises UserError where the adapter cannot be merged, or gives a weight that is no finite number.
     """
+    fetch_no_kernels()
     adapter, base = Adapter.read(adapter_folder), weights(onto)
     names = Names.of(without_weights(source), base)
     untied = _untie(names, base, {*adapter.matrices(), *adapter.saved})
