@@ -39,14 +39,13 @@ FLOATS = ("F32", "F16", "BF16")
 
 @dataclass(frozen=True)
 class Change:
-    """What is added to a matrix W (rows, columns): scale · left (rows, rank) · right (rank, columns), in 32 bits.
+    """What is added to a matrix W (rows, columns): left (rows, rank) times right (rank, columns), in 32 bits.
 
     Where there are magnitudes (DoRA), the sum is then scaled to have their norms: one for each row, or each column.
     """
 
     left: Tensor
     right: Tensor
-    scale: float
     magnitudes: Tensor | None
     of_columns: bool
 
@@ -68,7 +67,7 @@ class Change:
         first = 0
         for block in weight():
             last = first + len(block)
-            yield (self.left[first:last] @ self.right).mul_(self.scale).add_(block)
+            yield (self.left[first:last] @ self.right).add_(block)
             first = last
 
     def _column_norms(self, weight: Callable[[], Iterator[Tensor]]) -> Tensor:
@@ -138,10 +137,11 @@ class Adapter:
         """Return what the adapter adds to the weight of a module; `is_transposed`: it is stored (inputs, outputs)."""
         down, up = (one.whole().float() for one in self._matrices(module))
         of_columns = is_transposed or self._is_table(module)
+        up *= self._scale(module, len(down))
         left, right = (down.T, up.T) if of_columns else (up, down)
         stored = self.parts[module].get("lora_magnitude_vector")
         magnitudes = stored.whole().float() if stored else None
-        return Change(left, right, self._scale(module, len(down)), magnitudes, of_columns)
+        return Change(left, right, magnitudes, of_columns)
 
     def _is_table(self, module: str) -> bool:
         """Return whether a module has a row a token: the shape of its weight is (tokens, width)."""

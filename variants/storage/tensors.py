@@ -55,17 +55,16 @@ class Stored:
         n_bytes = self.size_bytes // max(1, n_rows)
         with self.file.open("rb", buffering=0) as stream:
             for first, last in row_blocks(n_rows, width):
-                buffer = bytearray((last - first) * n_bytes)
-                _read_at(stream.fileno(), memoryview(buffer), self.start + first * n_bytes)
-                yield torch.frombuffer(buffer, dtype=getattr(torch, TYPES[self.type])).view(-1, width)
+                buffer = torch.empty((last - first) * n_bytes, dtype=torch.uint8)
+                _read_at(stream.fileno(), buffer.numpy().data, self.start + first * n_bytes)
+                yield buffer.view(getattr(torch, TYPES[self.type])).view(-1, width)
 
     def whole(self) -> Tensor:
         """Return the tensor in its shape: for the small ones."""
         import torch
 
-        blocks = list(self.rows())
-        whole = torch.cat(blocks) if blocks else torch.empty(0, dtype=getattr(torch, TYPES[self.type]))
-        return whole.reshape(self.shape)
+        blocks = list(self.rows()) or [torch.empty(0, dtype=getattr(torch, TYPES[self.type]))]
+        return (blocks[0] if len(blocks) == 1 else torch.cat(blocks)).reshape(self.shape)
 
 
 @dataclass(frozen=True)
