@@ -24,7 +24,8 @@ TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
 # See https://bford.info/cachedir/
 """
 OWN = re.compile(
-    r"artifacts(\.lock)?|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json|\.?checksums\.json(\..{8})?"
+    r"artifacts(\.lock)?|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json"
+    r"|\.?checksums\.json(\..{8})?"
 )
 """The names directly in a cache."""
 UNFINISHED = re.compile(rf"\.({FINGERPRINT.pattern})\.(\d+|gc)")

@@ -38,7 +38,7 @@ def test_a_step_that_only_others_are_compared_with_is_a_reference() -> None:
 
 def test_revision_0_is_no_part_of_the_identity(steps: dict[str, Step]) -> None:
     with_revision = {name for name, step in steps.items() if "revision" in identity(step, "cpu")}
-    assert with_revision == {name for name, step in steps.items() if step.revision} == {"lora", "nf4"}
+    assert with_revision == {name for name, step in steps.items() if step.revision} == {"lora", "merge", "nf4"}
 
 
 def test_the_identity_of_a_step_is_what_existing_caches_have(monkeypatch: pytest.MonkeyPatch) -> None:
