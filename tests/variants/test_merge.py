@@ -215,3 +215,10 @@ def test_a_merged_weight_that_is_no_number_is_refused(folders: dict[str, Path], 
         UserError, match=r"layers\.0\.mlp\.up_proj\.weight would have a merged weight that is no finite"
     ):
         ours(folders["mistral"], made, tmp_path / "out")
+
+
+def test_an_adapter_on_experts_is_merged_in_memory_and_that_is_said(tmp_path: Path) -> None:
+    model = make_folder("mixtral", tmp_path / "model")
+    report = merged_artifact(model, adapter(model, tmp_path / "adapter"), tmp_path / "out")
+    assert "with the whole model in memory" in report.warnings[0]
+    assert report.notes["merge_mean_kl"] < 0.01

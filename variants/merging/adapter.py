@@ -27,7 +27,7 @@ PART = re.compile(r"(.+)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_
 BASE = ".base_layer."
 """What peft puts into the name of a parameter that lies under a change of the adapter."""
 OTHER_FORMULAS = (
-    *("lora_bias", "use_qalora", "use_bdlora", "layer_replication", "target_parameters", "trainable_token_indices"),
+    *("lora_bias", "use_qalora", "use_bdlora", "layer_replication", "trainable_token_indices"),
     *("alora_invocation_tokens", "arrow_config", "kasa_config", "monteclora_config", "velora_config"),
     "ensure_weight_tying",
 )
@@ -35,6 +35,10 @@ OTHER_FORMULAS = (
 PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 """Ways to start a training that leave the model's own weights as they are; others change them."""
 FLOATS = ("F32", "F16", "BF16")
+
+
+class InPiecesError(UserError):
+    """An adapter changes a parameter that transformers puts together from several stored tensors."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class Adapter:
                 f"{folder / CONFIG}: init_lora_weights: got {config['init_lora_weights']!r}, which changes the model's "
                 "own weights; save the adapter with peft's path_initial_model_for_weight_conversion"
             )
+        if config.get("target_parameters"):
+            raise InPiecesError(f"{folder / CONFIG}: target_parameters: the experts of a mixture are stored in pieces")
         for key in OTHER_FORMULAS:
             if config.get(key):
                 raise UserError(f"{folder / CONFIG}: {key}: got {config[key]!r}, allowed: none; it cannot be merged")

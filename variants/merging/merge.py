@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from variants.errors import UserError
-from variants.merging.adapter import Adapter
+from variants.merging.adapter import Adapter, InPiecesError
 from variants.merging.base import PACKED, Weight, weights
 from variants.merging.names import Names
 from variants.safety.code import fetch_no_kernels
@@ -44,7 +44,8 @@ def write_merged(adapter_folder: Path, onto: Path, source: Path, out: Path) -> M
     """Merge an adapter onto the weights of a folder; write weights and configuration into `out`.
 
     `source` is the 16-bit model of the same architecture. Tied parameters of which the adapter changes one become two.
-    Raises UserError where the adapter cannot be merged, or gives a weight that is no finite number.
+    Raises InPiecesError, before anything is written, where tensors of the files are no parameters that it changes, and
+    UserError where the adapter cannot be merged, or gives a weight that is no finite number.
     """
     fetch_no_kernels()
     adapter, base = Adapter.read(adapter_folder), weights(onto)
@@ -109,10 +110,7 @@ def _untie(names: Names, base: dict[str, Weight], changed: set[str]) -> list[str
 def _in_files(adapter: Adapter, names: Names, base: Mapping[str, Weight], parameter: str, shape: Sequence[int]) -> str:
     """Return the name of a parameter in the files of the base. Raises UserError where the adapter does not fit it."""
     if parameter in names.fused:
-        raise UserError(
-            f"{adapter.folder}: {parameter} is stored as several tensors, and cannot be merged into; train without it "
-            "(steps.lora.target_modules)"
-        )
+        raise InPiecesError(f"{adapter.folder}: {parameter} is stored in pieces")
     name = names.in_files.get(parameter)
     if name is None:
         raise UserError(f"{adapter.folder}: {parameter} is no parameter of the model that it is to be merged into")

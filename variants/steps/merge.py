@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
+from variants.merging.adapter import InPiecesError
+from variants.merging.in_memory import merge_in_memory
 from variants.merging.merge import write_merged
 from variants.model_folder import copy_tokenizer
 from variants.probing.float32 import expected_memory_bytes
@@ -47,10 +49,15 @@ class Merge:
         assert parent.parent is not None
         trained_on, source = parent.parent, _sixteen_bit(parent.parent)
         target = source if self.onto == "16bit" else trained_on
-        merged = write_merged(parent.path, target.path, source.path, out)
+        warnings: tuple[str, ...] = ()
+        try:
+            merged = write_merged(parent.path, target.path, source.path, out)
+        except InPiecesError:
+            merged = merge_in_memory(parent.path, target.path, out, packed=target.kind == "nf4")
+            warnings = ("merged by peft with the whole model in memory: its experts are stored in pieces",)
         copy_tokenizer(parent.path, out)
         refuse_misfit(out)
-        notes, warnings = compare_merge(parent.path, trained_on.path, out)
+        notes, not_compared = compare_merge(parent.path, trained_on.path, out)
         return StepReport(
             notes={
                 "onto": self.onto,
@@ -61,7 +68,7 @@ class Merge:
                 "untied": list(merged.untied),
                 **notes,
             },
-            warnings=warnings,
+            warnings=warnings + not_compared,
             checksums=merged.checksums,
         )
 
