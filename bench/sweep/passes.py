@@ -17,9 +17,11 @@ from filelock import FileLock
 from bench import terminal
 from bench.machine.gpu import chosen_gpus
 from bench.machine.lock import held
+from bench.machine.shared_disk import held_here
 from bench.measures.measure import Progress
 from bench.sweep import stage as stages
 from bench.sweep.job_state import end_state, reported, state_of
+from bench.sweep.launchers import filled, is_here, launched
 from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.compose import PRIMARY, plain, register, sweep_overrides
 from bench.sweep.plan.conf import CONF
@@ -31,9 +33,6 @@ from bench.sweep.run import run_first, run_second
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
-OF_THIS_MACHINE = ("local", "joblib")
-"""Launchers whose jobs all run here: what is to run alone then runs one by one, in order."""
 
 
 def new_run() -> str:
@@ -130,7 +129,7 @@ def launcher_of(sweep: Sweep, pass_: Pass) -> str:
     """Return what starts the jobs of a pass: what was asked for, but here one by one what is to run alone."""
     asked = sweep.request.launcher
     alone = pass_ == "timed" and sweep.cells[0].settings.timing == "alone"
-    return "local" if alone and asked in OF_THIS_MACHINE else asked
+    return "local" if alone and is_here(asked, sweep.cells[0].settings) else asked
 
 
 def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> bool:
@@ -138,10 +137,12 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     import hydra
 
     register()
-    main = hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(job)
+    first = cells[0].settings
     launcher = launcher_of(sweep, pass_)
     typed = sweep_overrides(sweep.request)
-    if launcher != sweep.request.launcher:
+    if launcher == sweep.request.launcher:
+        typed += filled(first)
+    else:
         typed = [line for line in typed if not line.startswith(("launcher=", "launcher."))]
     own = {"sweep_run": run, "sweep_pass": pass_, "sweep_launcher": launcher}
     # Hydra's own folder lies in the cache, and Hydra takes a relative one to start at the current folder.
@@ -150,7 +151,9 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     before = sys.argv
     sys.argv = ["bench", "--multirun", *axes(cells, pass_), *typed, *(setting(*one).line for one in own.items())]
     try:
-        main()
+        with held_here((("cache_dir", first.cache.root), ("results_dir", first.results))) as held_files:
+            task = launched(job, first, held_files)
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(task)()
     except SystemExit as stop:  # how Hydra ends where a job raised or a worker died
         return stop.code in (None, 0)
     except Exception as error:  # with HYDRA_FULL_ERROR it raises what it else prints

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -97,9 +98,17 @@ class Cell:
 
     def stored(self) -> Record | None:
         """Return the record of this cell, or one of another that has its name; None where there is none."""
-        records = [record_file.read(path) for path in (self.record_path, self.kept_path)]
+        records = [record_file.read(path) for path in (self.record_path, self.kept_path, *self._elsewhere())]
         mine = [record for record in records if record and record.cell == self.key]
         return next((record for record in [*mine, *records] if record and not record.failed), next(iter(mine), None))
+
+    def _elsewhere(self) -> list[Path]:
+        """List the files of this name of other machines, where the launcher has several."""
+        if not self.settings.spans_machines:
+            return []
+        at = self.record_path
+        files = self.settings.results.glob(f"*/{glob.escape(at.parent.name)}/{glob.escape(at.name)}")
+        return sorted(path for path in files if path != at)
 
     def finished(self) -> Record | None:
         """Return the record of this cell, None where there is none yet or it failed."""

@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 
 from bench import terminal
+from bench.machine.shared_disk import check_shared
 from bench.measures.measure import Fetches
+from bench.sweep.launchers import check_launcher, machines_of
 from bench.sweep.plan.card_room import check_cards
 from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.plan.compose import compose
@@ -40,8 +42,9 @@ def plan_sweep(request: RunRequest) -> Sweep:
 
     Raises UserError for whatever cannot run.
     """
+    check_launcher(request.launcher)
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
-    check_places(first)
+    check_places(first, machines_of(request.launcher, first.launcher))
     request = with_hub_folder(request, first)
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
@@ -91,14 +94,18 @@ def fetch_data(cells: Sequence[Cell]) -> None:
                 measure.fetch()
 
 
-def check_places(settings: Settings) -> None:
-    """Raise UserError where results or the cache cannot be written, or where results would lie in the cache."""
+def check_places(settings: Settings, machines: int = 1) -> None:
+    """Raise UserError where results or the cache cannot be written or shared, or where results would lie in the cache.
+
+    `machines` is on how many the sweep may run.
+    """
     results, cache = settings.results, settings.cache.root
     for key, folder in (("results_dir", results), ("cache_dir", cache)):
         if folder == Path(folder.anchor):
             raise UserError(f"{key}={folder}: the whole disk; choose a folder in it")
         if why := why_not_writable(folder):
             raise UserError(f"{key}={folder}: cannot be written ({why}); choose another {key}=…")
+        check_shared(key, folder, machines)
     if results.is_relative_to(cache):
         raise UserError(
             f"results_dir={results}: lies in cache_dir={cache}, which is safe to delete, and records are not; choose "

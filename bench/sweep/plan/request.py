@@ -108,7 +108,7 @@ def parse(arguments: Sequence[str]) -> RunRequest:
         if key in DATA_DIRS and override.value() is not None:
             typed = _raw(override) if _is_typed_plainly(override) else _text(override)
             moved.append(f"data_dir={mmlu.content_sha256(resolve(typed))}")
-        elif key not in (*NEUTRAL, *DATA_DIRS, "model", "suite"):
+        elif key not in (*NEUTRAL, *DATA_DIRS, "model", "suite") and not key.startswith("launcher."):
             moved.append(line)
     name = next(iter(names_of_model), model)
     check_text(name, "model.name")

@@ -71,6 +71,12 @@ class Settings(Struct, frozen=True):
     steps: dict[str, Fields]
     runtime: dict[str, Fields]
     measures: dict[str, Fields]
+    launcher: Fields = {}
+
+    @property
+    def spans_machines(self) -> bool:
+        """Whether the launcher may run cells on other machines: their records lie under the names of those."""
+        return bool(self.launcher.get("several_machines")) or self.launcher.get("address") not in (None, "local")
 
     @property
     def results(self) -> Path:

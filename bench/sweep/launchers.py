@@ -1,0 +1,171 @@
+"""What starts the cells of a sweep: Hydra's own launchers, and what each of them must not change."""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.machine.gpu import chosen_gpus
+from bench.machine.places import CORES_OF_A_BUILDER
+from bench.machine.shared_disk import Held
+from bench.sweep.plan.conf import CONF, content
+from bench.sweep.plan.settings import Settings
+from bench.terminal import shown
+from variants.errors import UserError
+from variants.process import die_with_parent, usable_cores
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+PLUGINS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "joblib": (("hydra_plugins.hydra_joblib_launcher", "joblib"), ""),
+    "ray": (("hydra_plugins.hydra_ray_launcher", "ray"), "ray"),
+    "submitit_slurm": (("hydra_plugins.hydra_submitit_launcher", "submitit"), "slurm"),
+    "submitit_local": (("hydra_plugins.hydra_submitit_launcher", "submitit"), "slurm"),
+}
+"""By Hydra's name of a launcher, the packages that it needs and the extra of this project that installs them."""
+THREADS = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    *("NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
+)
+"""What joblib and Ray set in their processes: fewer threads would be another measurement than the one planned."""
+CARDS = "CUDA_VISIBLE_DEVICES"
+HERE = ("basic", "joblib", "ray", "submitit_local")
+ANSWER_SECONDS = 5.0
+
+
+def engine_of(launcher: str) -> str:
+    """Return Hydra's name of the launcher that a file of conf/launcher chooses, empty where it chooses none."""
+    defaults = content(CONF / "launcher" / f"{launcher}.yaml").get("defaults")
+    entries = [entry for entry in defaults if isinstance(entry, Mapping)] if isinstance(defaults, list) else []
+    chosen = [value for entry in entries for key, value in entry.items() if str(key).endswith("hydra/launcher")]
+    return str(chosen[-1]) if chosen else ""
+
+
+def check_launcher(launcher: str) -> None:
+    """Raise UserError where what a launcher needs is not on this machine."""
+    engine = engine_of(launcher)
+    modules, extra = PLUGINS.get(engine, ((), ""))
+    if not all(map(_is_installed, modules)):
+        python = Path(sys.executable)
+        extras = f"'.[{extra}]'" if extra else "."
+        raise UserError(
+            f"launcher={launcher}: its plugin is not installed; in the project's folder: "
+            f"{shown(python)} -m pip install -c constraints.txt -e {extras}"
+        )
+    if engine == "submitit_slurm" and shutil.which("sbatch") is None:
+        raise UserError(f"launcher={launcher}: no sbatch here; start it on a machine that submits jobs to Slurm")
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it would lie in
+        return False
+
+
+def machines_of(launcher: str, values: Mapping[str, object]) -> int:
+    """Return on how many machines a sweep may run, by its `launcher` keys as they were composed.
+
+    Raises UserError where no Ray cluster answers at the address that was asked for.
+    """
+    engine = engine_of(launcher)
+    if engine == "submitit_slurm":
+        asked = ["sinfo", "--noheader", "--Node", "--format=%N"]
+        partition = values.get("partition")
+        asked += [f"--partition={partition}"] if partition else []
+        answer = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if answer.returncode != 0:
+            why = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
+            raise UserError(f"launcher={launcher}: Slurm does not answer ({why}); start it on a machine of the cluster")
+        return max(1, len(set(answer.stdout.split())))
+    if engine == "ray" and values.get("address") not in (None, "local"):
+        return _nodes(launcher, str(values["address"]))
+    return 1
+
+
+def _nodes(launcher: str, address: str) -> int:
+    """Join a Ray cluster, which its launcher then uses, and return how many machines it has."""
+    import ray
+
+    try:
+        host, _, port = address.rpartition(":")
+        if port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host.rpartition("/")[2], int(port)), ANSWER_SECONDS).close()
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        return sum(bool(node["Alive"]) for node in ray.nodes())
+    except (OSError, RuntimeError, ValueError) as error:
+        why = (str(error).splitlines() or ["no answer"])[0]
+        raise UserError(
+            f"launcher.address={address}: no Ray cluster answers ({why}); `ray start --head` starts one, and "
+            "launcher.address=local runs on this machine"
+        ) from None
+
+
+def filled(settings: Settings) -> list[str]:
+    """Return the overrides of the keys of `launcher` that are null and that the plan knows.
+
+    As many cells run at once on this machine as it has cards to use and places for builds; a job on a GPU gets one card
+    and its share of the cores.
+    """
+    cards, cores = len(chosen_gpus(settings.device)), usable_cores()
+    known = {
+        "jobs": max(2, cards + max(1, cores // CORES_OF_A_BUILDER)),
+        "gpus": 1 if cards else None,
+        "cpus": max(1, cores // max(1, cards)) if settings.spans_machines else 1,
+    }
+    empty = [key for key, value in settings.launcher.items() if value is None and known.get(key) is not None]
+    return [f"launcher.{key}={known[key]}" for key in empty]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What a launcher runs for each cell: a task, in the environment that `bench run` was started in.
+
+    `variables` are those that launchers change, `held` the files by which a process on another machine knows that its
+    folders are shared, `process` the host and the number of the process of `bench run`.
+    """
+
+    task: Callable[[DictConfig], None]
+    variables: Mapping[str, str | None]
+    held: Sequence[Held]
+    process: tuple[str, int]
+
+    def __call__(self, config: DictConfig) -> None:
+        """Run the task. Raises UserError where this machine does not share the folders of the sweep."""
+        if (socket.gethostname(), os.getpid()) != self.process:
+            if multiprocessing.current_process().name.startswith("LokyProcess"):
+                die_with_parent()  # joblib would let the cell of a killed sweep go on
+            for held in self.held:
+                held.check()
+            for name, text in self.variables.items():
+                os.environ.pop(name, None)
+                if text is not None:
+                    os.environ[name] = text
+        self.task(config)
+
+
+def launched(task: Callable[[DictConfig], None], settings: Settings, held: Sequence[Held] = ()) -> Launched:
+    """Return a task as the processes of a launcher run it.
+
+    On a cluster CUDA_VISIBLE_DEVICES says which card a job was given, and stays. On this machine it stays what it was
+    for `bench run`: the lock of a card gives each job its own, while submitit without Slurm names GPU 0 to every job.
+    """
+    names = THREADS if settings.spans_machines else (*THREADS, CARDS)
+    variables = {name: os.environ.get(name) for name in names}
+    return Launched(task, variables, held, (socket.gethostname(), os.getpid()))
+
+
+def is_here(launcher: str, settings: Settings) -> bool:
+    """Say whether all jobs of a launcher run on this machine: what is to run alone then runs one by one, in order."""
+    return engine_of(launcher) in HERE and not settings.spans_machines

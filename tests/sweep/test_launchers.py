@@ -1,0 +1,187 @@
+"""Hydra's own launchers, each with its plugin: the same records, and nothing that they change for their jobs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hydra
+import pytest
+from omegaconf import DictConfig
+
+from bench.cli import main
+from bench.sweep import launchers
+from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched
+from bench.sweep.plan.compose import PRIMARY, compose
+from bench.sweep.plan.conf import CONF, names
+from bench.sweep.plan.request import parse
+from tests.sweep.conftest import Run, arguments
+
+
+def needs(plugin: str) -> pytest.MarkDecorator:
+    there = importlib.util.find_spec("hydra_plugins") and importlib.util.find_spec(f"hydra_plugins.{plugin}")
+    return pytest.mark.skipif(
+        not there, reason=f"{plugin} is not installed: pip install -c constraints.txt -e '.[dev]'"
+    )
+
+
+joblib, ray = needs("hydra_joblib_launcher"), needs("hydra_ray_launcher")
+submitit = needs("hydra_submitit_launcher")
+
+
+@pytest.fixture
+def cluster() -> Iterator[None]:
+    """End the Ray cluster that a test has started in this process."""
+    yield
+    import ray
+
+    ray.shutdown()
+
+
+def launch(task: Callable[[DictConfig], None], cache: Path, launcher: str, *more: str) -> None:
+    """Run a task once for each of two variants, as `bench run` does. Raises SystemExit where a job was lost."""
+    settings = compose(parse([f"launcher={launcher}", "device=cpu"]), "base", 0)
+    before = sys.argv
+    chosen = ["variant=base,q4", f"cache_dir={cache}", f"launcher={launcher}", *filled(settings), *more]
+    sys.argv = ["bench", "--multirun", *chosen]
+    try:
+        run = launched(task, settings)
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(run)()
+    finally:
+        sys.argv = before
+
+
+def note_environment(config: DictConfig) -> None:
+    """Write what a job sees of the variables that launchers change, into the cache."""
+    seen = {name: os.environ.get(name) for name in (*THREADS, CARDS)}
+    Path(config.cache_dir, f"{config.variant.name}.seen").write_text(json.dumps({**seen, "pid": os.getpid()}))
+
+
+def seen(cache: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in sorted(cache.glob("*.seen"))]
+
+
+def count_and_die(config: DictConfig) -> None:
+    """Leave a line for each start, and die as a job does that is out of memory."""
+    with Path(config.cache_dir, f"{config.variant.name}.started").open("a") as file:
+        file.write("started\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sizes(results: Path) -> dict[str, tuple[str, str, int]]:
+    records = [json.loads(path.read_text()) for path in results.glob("*/*/*.r*.json")]
+    return {r["variant"]: (r["status"], r["cell"], r["measures"]["size"]["size_bytes"]) for r in records}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path) -> dict[str, tuple[str, str, int]]:
+    """What `launcher=local` records."""
+    results = tmp_path_factory.mktemp("results")
+    assert main(sweep(tiny_model, results, cache, "local")) == 0
+    return sizes(results)
+
+
+def sweep(tiny_model: Path, results: Path, cache: Path, launcher: str) -> list[str]:
+    few = ("variant=base,q4", "suite.measures=[size]", "suite.once=[]", "device=cpu")
+    return arguments(tiny_model, results, cache, *few, f"launcher={launcher}")
+
+
+@joblib
+def test_joblib_records_what_local_records(
+    tiny_model: Path, tmp_path: Path, cache: Path, local: dict[str, tuple[str, str, int]]
+) -> None:
+    assert main(sweep(tiny_model, tmp_path, cache, "joblib")) == 0
+    assert sizes(tmp_path) == local
+
+
+@ray
+@pytest.mark.usefixtures("cluster")
+def test_a_local_ray_cluster_records_what_local_records_and_changes_no_threads(
+    tiny_model: Path, tmp_path: Path, cache: Path, local: dict[str, tuple[str, str, int]]
+) -> None:
+    assert main(sweep(tiny_model, tmp_path / "results", cache, "ray")) == 0
+    assert sizes(tmp_path / "results") == local
+    launch(note_environment, tmp_path, "ray")
+    assert [{name: one[name] for name in THREADS} for one in seen(tmp_path)] == [
+        {name: os.environ.get(name) for name in THREADS}
+    ] * 2
+
+
+@ray
+@pytest.mark.usefixtures("cluster")
+def test_ray_does_not_start_a_killed_job_again(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        launch(count_and_die, tmp_path, "ray", "launcher.jobs=1")
+    assert (tmp_path / "base.started").read_text() == "started\n"
+
+
+@joblib
+def test_joblib_changes_neither_threads_nor_cards(tmp_path: Path) -> None:
+    launch(note_environment, tmp_path, "joblib", "launcher.jobs=2")
+    both = seen(tmp_path)
+    assert os.getpid() not in {one.pop("pid") for one in both}
+    assert both == [{name: os.environ.get(name) for name in (*THREADS, CARDS)}] * 2
+
+
+@submitit
+def test_jobs_of_submitit_without_slurm_may_use_every_card_that_bench_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its local executor names GPU 0 to every job; the lock of a card then gives each job its own."""
+    monkeypatch.setenv(CARDS, "2,3")
+    launch(
+        note_environment, tmp_path, "local",
+        *("hydra/launcher=submitit_local", "hydra.launcher.gpus_per_node=1", "hydra.launcher.timeout_min=1"),
+    )  # fmt: skip
+    assert [one[CARDS] for one in seen(tmp_path)] == ["2,3", "2,3"]
+
+
+@pytest.mark.parametrize(("launcher", "extra"), [("joblib", "."), ("ray", "'.[ray]'"), ("slurm", "'.[slurm]'")])
+def test_a_launcher_without_its_plugin_is_one_line_with_the_command_that_installs_it(
+    launcher: str, extra: str, refused: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launchers, "_is_installed", lambda _: False)
+    line = refused(f"launcher={launcher}")
+    assert line.startswith(f"bench: launcher={launcher}: its plugin is not installed; in the project's folder: ")
+    assert line.endswith(f"-m pip install -c constraints.txt -e {extra}\n")
+    assert not (tmp_path / "cache").exists()
+
+
+@submitit
+def test_slurm_without_sbatch_is_one_line(monkeypatch: pytest.MonkeyPatch, refused: Run) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert refused("launcher=slurm").startswith("bench: launcher=slurm: no sbatch here; start it on a machine ")
+
+
+@ray
+def test_a_ray_cluster_that_does_not_answer_is_one_line(refused: Run) -> None:
+    line = refused("launcher=ray", "launcher.address=127.0.0.1:1")
+    assert line.startswith("bench: launcher.address=127.0.0.1:1: no Ray cluster answers (")
+
+
+def test_every_launcher_is_one_of_hydras_own_or_a_known_plugin() -> None:
+    engines = {name: engine_of(name) for name in names("launcher")}
+    assert engines == {"local": "basic", "joblib": "joblib", "ray": "ray", "slurm": "submitit_slurm"}
+    check_launcher("local")
+
+
+def test_a_job_on_a_gpu_gets_one_gpu_and_what_is_typed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def overrides(*typed: str) -> list[str]:
+        return filled(compose(parse(["launcher=ray", *typed]), "base", 0))
+
+    monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
+    monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ("card", "card"))
+    assert overrides() == ["launcher.jobs=4", "launcher.cpus=1", "launcher.gpus=1"]
+    assert overrides("launcher.gpus=0.5", "launcher.jobs=8") == ["launcher.cpus=1"]
+    assert "launcher.cpus=8" in overrides("launcher.address=auto")
+    monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ())
+    assert overrides() == ["launcher.jobs=2", "launcher.cpus=1"]
+
+
+def test_keys_of_a_launcher_move_no_number_and_leave_a_sweep_its_name() -> None:
+    assert parse(["launcher=ray", "launcher.address=auto"]).sweep == parse([]).sweep
