@@ -23,7 +23,8 @@ class JobState(Struct):
     """What a job does, how far it is, and how it ended.
 
     `began` and `ended` are seconds of the clock of the machine that it runs on. `recorded` says that the cell has its
-    record, `failed` that it is a failed one or will be. `built` and `measured` are the seconds of its parts.
+    record, `failed` that it is a failed one or will be. `deaths` counts the processes that died with this job before.
+    `built` and `measured` are the seconds of its parts.
     """
 
     began: float
@@ -32,6 +33,7 @@ class JobState(Struct):
     total: int = 1
     ended: float | None = None
     failed: bool = False
+    deaths: int = 0
     recorded: bool = False
     built: dict[str, float] = {}
     measured: float | None = None
@@ -48,6 +50,11 @@ def state_of(cell: Cell, pass_: Pass, run: str) -> JobState | None:
 def end_state(cell: Cell, pass_: Pass, run: str, state: JobState) -> None:
     """State that a job has ended, for one that could not do so itself."""
     state.ended = time.time()
+    write_state(cell, pass_, run, state)
+
+
+def write_state(cell: Cell, pass_: Pass, run: str, state: JobState) -> None:
+    """State where a job is, for one that has died."""
     _write(_path(cell, pass_, run), state)
 
 
@@ -61,7 +68,8 @@ class Reporter:
     """Writes where the job of a cell is."""
 
     def __init__(self, cell: Cell, pass_: Pass) -> None:
-        self.state = JobState(time.time())
+        before = state_of(cell, pass_, cell.settings.sweep_run)
+        self.state = JobState(time.time(), deaths=before.deaths if before else 0)
         self._path = _path(cell, pass_, cell.settings.sweep_run)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._written = float("-inf")

@@ -166,6 +166,18 @@ def launched(task: Callable[[DictConfig], None], settings: Settings, held: Seque
     return Launched(task, variables, held, (socket.gethostname(), os.getpid()))
 
 
+def shared_folders(launcher: str, settings: Settings) -> list[tuple[str, Path]]:
+    """List, with their keys, the folders that the processes of a launcher share; none where all runs in this one."""
+    if engine_of(launcher) == "basic":
+        return []
+    return [("cache_dir", settings.cache.root), ("results_dir", settings.results)]
+
+
 def is_here(launcher: str, settings: Settings) -> bool:
     """Say whether all jobs of a launcher run on this machine: what is to run alone then runs one by one, in order."""
     return engine_of(launcher) in HERE and not settings.spans_machines
+
+
+def is_of_launcher(error: Exception) -> bool:
+    """Say whether an error is a launcher's own, such as that a process of it died: no fault of this program."""
+    return type(error).__module__.partition(".")[0] in ("joblib", "ray", "submitit")

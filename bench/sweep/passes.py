@@ -6,8 +6,10 @@ and never the sweep: its record says so, and what has not run is started again.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -20,8 +22,8 @@ from bench.machine.lock import held
 from bench.machine.shared_disk import held_here
 from bench.measures.measure import Progress
 from bench.sweep import stage as stages
-from bench.sweep.job_state import end_state, reported, state_of
-from bench.sweep.launchers import filled, is_here, launched
+from bench.sweep.job_state import JobState, end_state, reported, state_of, write_state
+from bench.sweep.launchers import filled, is_here, is_of_launcher, launched, shared_folders
 from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.compose import PRIMARY, plain, register, sweep_overrides
 from bench.sweep.plan.conf import CONF
@@ -30,9 +32,13 @@ from bench.sweep.plan.request import setting
 from bench.sweep.plan.settings import settings_of
 from bench.sweep.record import died_record, write
 from bench.sweep.run import run_first, run_second
+from variants.errors import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+
+FULL_ERROR = "HYDRA_FULL_ERROR"
 
 
 def new_run() -> str:
@@ -43,11 +49,13 @@ def new_run() -> str:
 def run_pass(sweep: Sweep, cells: Sequence[Cell], pass_: Pass, run: str) -> None:
     """Run a pass of these cells; where that ends early, settle what died and start again what has not run."""
     while todo := [cell for cell in cells if is_wanted(cell, pass_, run)]:
-        ends = [_multirun(sweep, pass_, run, batch) for batch in batches(todo, pass_)]
+        again = [cell for cell in todo if (state := state_of(cell, pass_, run)) and state.deaths]
+        rest = [cell for cell in todo if not any(cell is one for one in again)]
+        alone_first = [*([cell] for cell in again), *(batches(rest, pass_) if rest else [])]
+        ends = [_multirun(sweep, pass_, run, batch) for batch in alone_first]
         if all(ends):
             return
-        settle(todo, pass_, run)
-        if len([cell for cell in todo if is_wanted(cell, pass_, run)]) == len(todo):
+        if not settle(todo, pass_, run) and all(is_wanted(cell, pass_, run) for cell in todo):
             terminal.console().print("the sweep stopped early; the same command goes on", style="red")
             return
 
@@ -87,18 +95,29 @@ def _alone(cell: Cell, report: Progress) -> AbstractContextManager[None]:
     return held(cell.cache.cell_lock(cell.key), lambda holder: report(f"waiting for the same cell: {holder}", 0, 1))
 
 
-def settle(cells: Sequence[Cell], pass_: Pass, run: str) -> None:
-    """Write a failed record for each cell whose job had begun and died; one that still runs is waited for."""
-    for cell in cells:
-        state = state_of(cell, pass_, run)
-        if state is None or state.ended:
+def settle(cells: Sequence[Cell], pass_: Pass, run: str) -> int:
+    """Settle the jobs that had begun and died, and return how many; one that still runs is waited for.
+
+    The cell of one that died has a failed record. Where several died at once, one of them may have taken the others
+    with it, as joblib kills all of its workers then: each gets one more try, by itself.
+    """
+    began = [cell for cell in cells if (state := state_of(cell, pass_, run)) and state.ended is None]
+    dead: list[tuple[Cell, JobState]] = []
+    for cell in began:
+        with _alone(cell, lambda *_: None):
+            state = state_of(cell, pass_, run)
+            if state and state.ended is None and cell.finished() is None:
+                dead.append((cell, state))
+    for cell, state in dead:
+        if len(dead) > 1 and not state.deaths:
+            state.deaths = 1
+            write_state(cell, pass_, run, state)
             continue
         with _alone(cell, lambda *_: None):
-            state = state_of(cell, pass_, run) or state
-            if state.ended is None and cell.finished() is None:
-                write(cell, died_record(cell, pass_, state.what))
-                state.failed = state.recorded = True
-                end_state(cell, pass_, run, state)
+            write(cell, died_record(cell, pass_, state.what))
+            state.failed = state.recorded = True
+            end_state(cell, pass_, run, state)
+    return len(dead)
 
 
 def batches(cells: Sequence[Cell], pass_: Pass) -> list[list[Cell]]:
@@ -148,17 +167,25 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     # Hydra's own folder lies in the cache, and Hydra takes a relative one to start at the current folder.
     own["cache_dir"] = str(cells[0].cache.root)
     own["sweep_anchor"] = sweep.variants[0]
-    before = sys.argv
+    before, full_error = sys.argv, os.environ.get(FULL_ERROR)
+    os.environ[FULL_ERROR] = "1"  # Hydra then raises what it else prints
     sys.argv = ["bench", "--multirun", *axes(cells, pass_), *typed, *(setting(*one).line for one in own.items())]
     try:
-        with held_here((("cache_dir", first.cache.root), ("results_dir", first.results))) as held_files:
+        with held_here(shared_folders(launcher, first)) as held_files:
             task = launched(job, first, held_files)
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(task)()
-    except SystemExit as stop:  # how Hydra ends where a job raised or a worker died
+    except SystemExit as stop:
         return stop.code in (None, 0)
-    except Exception as error:  # with HYDRA_FULL_ERROR it raises what it else prints
-        terminal.say(str(error), lead="problem ")
+    except UserError:  # a folder that a machine of the launcher does not share
+        raise
+    except Exception as error:
+        if is_of_launcher(error):
+            terminal.say((str(error).splitlines() or [type(error).__name__])[0], lead="problem ")
+        else:
+            traceback.print_exception(error)
         return False
     finally:
         sys.argv = before
+        os.environ.pop(FULL_ERROR)
+        os.environ.update({FULL_ERROR: full_error} if full_error is not None else {})
     return True

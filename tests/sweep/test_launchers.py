@@ -15,7 +15,7 @@ import pytest
 from omegaconf import DictConfig
 
 from bench.cli import main
-from bench.sweep import launchers
+from bench.sweep import launchers, passes
 from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched
 from bench.sweep.plan.compose import PRIMARY, compose
 from bench.sweep.plan.conf import CONF, names
@@ -32,15 +32,16 @@ def needs(plugin: str) -> pytest.MarkDecorator:
 
 joblib, ray = needs("hydra_joblib_launcher"), needs("hydra_ray_launcher")
 submitit = needs("hydra_submitit_launcher")
+Table = dict[str, tuple[str, str, int | None]]
+run_job = passes.job
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """End the Ray cluster that a test has started in this process."""
+    """End the Ray cluster that the tests have started in this process."""
     yield
-    import ray
-
-    ray.shutdown()
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
 
 
 def launch(task: Callable[[DictConfig], None], cache: Path, launcher: str, *more: str) -> None:
@@ -73,17 +74,25 @@ def count_and_die(config: DictConfig) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def sizes(results: Path) -> dict[str, tuple[str, str, int]]:
+def killed_in_the_middle(config: DictConfig) -> None:
+    """Run a job; that of q4 is killed whenever it has begun."""
+    if config.variant.name == "q4":
+        vars(passes)["run_first"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    run_job(config)
+
+
+def table(results: Path) -> Table:
+    """Return what the records of a sweep say: how it went, which cell it is, and its size."""
     records = [json.loads(path.read_text()) for path in results.glob("*/*/*.r*.json")]
-    return {r["variant"]: (r["status"], r["cell"], r["measures"]["size"]["size_bytes"]) for r in records}
+    return {r["variant"]: (r["status"], r["cell"], r["measures"].get("size", {}).get("size_bytes")) for r in records}
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path) -> dict[str, tuple[str, str, int]]:
+def local(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path) -> Table:
     """What `launcher=local` records."""
     results = tmp_path_factory.mktemp("results")
     assert main(sweep(tiny_model, results, cache, "local")) == 0
-    return sizes(results)
+    return table(results)
 
 
 def sweep(tiny_model: Path, results: Path, cache: Path, launcher: str) -> list[str]:
@@ -91,21 +100,27 @@ def sweep(tiny_model: Path, results: Path, cache: Path, launcher: str) -> list[s
     return arguments(tiny_model, results, cache, *few, f"launcher={launcher}")
 
 
-@joblib
-def test_joblib_records_what_local_records(
-    tiny_model: Path, tmp_path: Path, cache: Path, local: dict[str, tuple[str, str, int]]
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("launcher", [pytest.param("joblib", marks=joblib), pytest.param("ray", marks=ray)])
+def test_a_killed_process_is_one_failed_record_and_the_same_command_ends_with_the_table_of_local(
+    launcher: str, tiny_model: Path, tmp_path: Path, cache: Path, local: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(sweep(tiny_model, tmp_path, cache, "joblib")) == 0
-    assert sizes(tmp_path) == local
+    typed = sweep(tiny_model, tmp_path, cache, launcher)
+    with monkeypatch.context() as struck:
+        struck.setattr(passes, "job", killed_in_the_middle)
+        assert main(typed) == 1
+    by_variant = table(tmp_path)
+    assert by_variant["base"] == local["base"]
+    assert by_variant["q4"][0] == "failed"
+    (record,) = tmp_path.glob("*/*/q4*.json")
+    assert json.loads(record.read_text())["error"]["type"] == "WorkerDied"
+    assert main(typed) == 0
+    assert table(tmp_path) == local
 
 
 @ray
 @pytest.mark.usefixtures("cluster")
-def test_a_local_ray_cluster_records_what_local_records_and_changes_no_threads(
-    tiny_model: Path, tmp_path: Path, cache: Path, local: dict[str, tuple[str, str, int]]
-) -> None:
-    assert main(sweep(tiny_model, tmp_path / "results", cache, "ray")) == 0
-    assert sizes(tmp_path / "results") == local
+def test_ray_changes_no_threads(tmp_path: Path) -> None:
     launch(note_environment, tmp_path, "ray")
     assert [{name: one[name] for name in THREADS} for one in seen(tmp_path)] == [
         {name: os.environ.get(name) for name in THREADS}
