@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -95,7 +96,7 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
         say_command(error.reproduce, lead="       again  ")
     first = cells[0]
     results = first.settings.results
-    wanted = Wanted(first.commit.sha, first.machine.id, first.settings.sweep)
+    wanted = Wanted(first.commit.sha, _machine(first, [record for _, record in own if record]), first.settings.sweep)
     named = first.settings.suite.requirements
     report = render(results, None, wanted, typed=[(KEY, named)] if named else [], texts_of=texts_of)
     if report.page is None:
@@ -108,6 +109,18 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
     if report.advice is not None:
         say(sentence(report.advice), style="bold")
     return 1 if failed else 0
+
+
+def _machine(cell: Cell, records: Sequence[Record]) -> str:
+    """Return the machine that a report is about: this one, or that of a cluster which has most records, and say so."""
+    counted = Counter(record.machine.id for record in records)
+    if not cell.settings.spans_machines or not counted:
+        return cell.machine.id
+    (most, _), *others = counted.most_common()
+    if others:
+        names = ", ".join(name for name, _ in others)
+        say(f"the report is about {most}; `bench report --machine ID` shows one of the others: {names}", lead="note ")
+    return most
 
 
 def _show_outcome(report: Report) -> None:

@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
+import msgspec
 import pytest
 from omegaconf import DictConfig
 
@@ -19,6 +21,7 @@ from bench.sweep import launchers, passes
 from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched
 from bench.sweep.plan.compose import PRIMARY, compose
 from bench.sweep.plan.conf import CONF, names
+from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
 from tests.sweep.conftest import Run, arguments
 
@@ -200,3 +203,17 @@ def test_a_job_on_a_gpu_gets_one_gpu_and_what_is_typed_stays(monkeypatch: pytest
 
 def test_keys_of_a_launcher_move_no_number_and_leave_a_sweep_its_name() -> None:
     assert parse(["launcher=ray", "launcher.address=auto"]).sweep == parse([]).sweep
+
+
+def test_a_cell_is_finished_on_any_machine_of_a_cluster_and_on_no_other_machine(
+    tiny_model: Path, tmp_path: Path, cache: Path, local: Table
+) -> None:
+    assert main(sweep(tiny_model, tmp_path, cache, "local")) == 0
+    (here,) = (path for path in tmp_path.iterdir() if path.name != "report")
+    here.rename(tmp_path / "another-machine")
+    [*_, q4] = plan_sweep(parse(sweep(tiny_model, tmp_path, cache, "local")[1:])).cells
+    assert q4.finished() is None
+    on_cluster = replace(q4, settings=msgspec.structs.replace(q4.settings, launcher={"several_machines": True}))
+    finished = on_cluster.finished()
+    assert finished
+    assert (finished.cell, finished.status) == (q4.key, local["q4"][0])
