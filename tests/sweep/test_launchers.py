@@ -188,6 +188,7 @@ def test_every_launcher_is_one_of_hydras_own_or_a_known_plugin() -> None:
     check_launcher("local")
 
 
+@ray
 def test_a_job_on_a_gpu_gets_one_gpu_and_what_is_typed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     def overrides(*typed: str) -> list[str]:
         return filled(compose(parse(["launcher=ray", *typed]), "base", 0))
