@@ -14,16 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from bench.records import store
 from bench.records.schema import parse
 from bench.selftest.scratch import copy_project, git, make_tiny_model
 from bench.selftest.trial import Strike, Trial, any_strike, reaping
+from bench.sweep.stage import read
+from variants.cache import Cache
 from variants.paths import ROOT
 
 RUNS, BISECTIONS, FULL_DISKS = 170, 20, 10
 """How many strikes of each kind the self-test makes."""
 STRIKES = 6
 """After so many strikes a command is left to end, so that every trial also shows a whole resumption."""
+DETERMINISTIC = ("size", "accuracy")
 COLUMNS = ("struck", "of", "times", "lost or changed", "another result", "orphans", "stale locks", "left behind")
 FEW = ("latency.requests=4", "latency.warmup_requests=1", "latency.output_tokens=4", "accuracy.limit=6")
 
@@ -133,9 +138,25 @@ def sweep_trial(model: Path, place: Path, *more: str) -> Trial:
         ROOT,
         (results, cache),
         place / "log",
-        kept=lambda: {str(path): path.read_bytes() for path in results.glob("*/*/*.r*.json") if not _failed(path)},
+        kept=lambda: kept_of(results, cache),
         outcome=lambda: outcome(results),
     )
+
+
+def kept_of(results: Path, cache: Path) -> dict[str, bytes]:
+    """Return what no strike may take away: the `ok` records, and what the first pass has measured of each cell.
+
+    The latter is in the cache until the record of the cell has it.
+    """
+    files = [path for path in results.glob("*/*/*.r*.json") if not _failed(path)]
+    stages = {path.stem: read(path) for path in Cache(cache).stages()}
+    measured = {cell: stage.result.measures for cell, stage in stages.items() if stage and not stage.error}
+    measured |= {record.cell: record.measures for record in map(parse, files)}
+    kept = {str(path): path.read_bytes() for path in files}
+    for cell, measures in measured.items():
+        first = [msgspec.json.decode(measures[name]) for name in DETERMINISTIC if name in measures]
+        kept[f"first pass of {cell}"] = msgspec.json.encode(first)
+    return kept
 
 
 def _failed(record: Path) -> bool:
@@ -152,7 +173,7 @@ def outcome(results: Path) -> dict[str, object]:
         f"{record.variant} of round {record.round}": (
             record.status,
             record.artifact,
-            *(bytes(record.measures.get(name, b"")) for name in ("size", "accuracy")),
+            *(bytes(record.measures.get(name, b"")) for name in DETERMINISTIC),
         )
         for record in sound
     }

@@ -6,6 +6,7 @@ A kill then loses the stage that ran and no other, and what is deterministic is 
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -50,14 +51,19 @@ def kept(cell: Cell) -> Stage | None:
 
     It is stale where the artifact was built again since, and has other bytes.
     """
-    content = read_sealed(cell.cache.stage(cell.key))
-    try:
-        stage = msgspec.json.decode(content, type=Stage) if content else None
-    except msgspec.DecodeError:  # an older version kept it
-        return None
+    stage = read(cell.cache.stage(cell.key))
     if stage is None or (stage.error and stage.run != cell.settings.sweep_run):
         return None
     return stage if _bytes(stage.lineage) == _bytes(lineage(cell)) else None
+
+
+def read(path: Path) -> Stage | None:
+    """Read what is kept of a cell; None where there is nothing, it was changed, or another version kept it."""
+    content = read_sealed(path)
+    try:
+        return msgspec.json.decode(content, type=Stage) if content else None
+    except msgspec.DecodeError:
+        return None
 
 
 def drop(cell: Cell) -> None:

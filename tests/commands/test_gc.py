@@ -183,11 +183,16 @@ def test_gc_lists_and_removes_what_ended_and_killed_runs_left(cache: ScratchCach
     failed = records.failed("q8", 0)
     failed["error"]["log"] = ".cache/jobs/sweep/q8.r0.measure.0123abcd.log"
     failed["error"]["reproduce"] = "python -m bench.sweep.worker .cache/jobs/sweep/q8.r0.measure.0123abcd.job.json"
-    folder = records.write(cache.results, failed).parent
     jobs = cache.root / "jobs" / "sweep"
     jobs.mkdir(parents=True)
-    needed = [jobs / f"q8.r0.measure.0123abcd.{end}" for end in ("log", "job.json")]
+    stages = cache.root / "stages"
+    stages.mkdir()
+    needed = [*(jobs / f"q8.r0.measure.0123abcd.{end}" for end in ("log", "job.json")), stages / f"{64 * '8'}.sealed"]
+    failed["cell"] = 64 * "8"
+    folder = records.write(cache.results, failed).parent
     old = [
+        stages / f"{64 * '9'}.sealed",
+        jobs / "base.r0.timed.run18f3.4567abcd.state.json",
         *(jobs / f"base.r0.q4.4567abcd.{end}" for end in ("log", "job.json", "out.json")),
         *(cache.root / "jobs" / f"{64 * '7'}.{end}" for end in ("lock", "holder")),
         cache.root / "artifacts" / f"{64 * '6'}.lock",
@@ -199,7 +204,12 @@ def test_gc_lists_and_removes_what_ended_and_killed_runs_left(cache: ScratchCach
         path.write_text("x")
     assert cache.gc() == 0
     listed = capsys.readouterr().out
-    for line in ("4 bytes  job files      4 files", "2 bytes  locks          2 files", "cut-off writes 3 files"):
+    for line in (
+        "5 bytes  job files      5 files",
+        "1 bytes  first passes   1 file",
+        "2 bytes  locks          2 files",
+        "cut-off writes 3 files",
+    ):
         assert line in listed
     assert all(path.exists() for path in old)
     assert cache.gc("--yes") == 0

@@ -1,4 +1,4 @@
-"""A dozen strikes at random moments; `python -m bench.selftest kills` makes two hundred."""
+"""A dozen strikes at random moments of both passes; `python -m bench.selftest kills` makes two hundred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_strikes_of_a_sweep_lose_change_and_leave_nothing(tiny_model: Path, tmp_
     with reaping():
         strike_many(
             tallies,
-            lambda place: sweep_trial(tiny_model, place, "variant=base", "suite.measures=[size]"),
+            lambda place: sweep_trial(tiny_model, place, "variant=base", "suite.measures=[size,memory]"),
             tmp_path,
             12,
             seed=1,

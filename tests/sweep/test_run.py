@@ -52,6 +52,11 @@ def test_a_record_holds_identity_lineage_and_raw_samples(swept: tuple[Path, list
     assert q4["session"]["device"] in ("cpu", "cuda")
     assert None not in (q4["versions"]["torch"], q4["versions"]["llama-cpp-python"], q4["versions"]["lm-eval"])
     assert set(q4["canary"]) == {"before", "after"}
+    first, second = q4["company"]["deterministic"], q4["company"]["timed"]
+    assert (first["measures"], first["machine"]) == (["size", "accuracy"], "shared")
+    assert (second["measures"], second["machine"]) == (["latency", "memory"], "alone")
+    assert first["started_at"] <= second["started_at"] == q4["started_at"]
+    assert q4["seconds"]["measure"] == pytest.approx(q4["seconds"]["deterministic"] + q4["seconds"]["timed"], abs=0.02)
 
 
 def test_the_scores_are_those_of_lm_evals_own_model(swept: tuple[Path, list[str]], tiny_model: Path) -> None:

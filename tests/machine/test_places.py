@@ -1,0 +1,194 @@
+"""What a job takes of the machine: one job a GPU, few builds at a time, memory that fits, its share of the cores."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench.machine import lock as lock_module
+from bench.machine import places
+from bench.machine.lock import held, machine_held, machine_lock
+from bench.machine.places import Room, Taken, taken
+from tests.made_up_cards import MadeUpCard, install
+from variants.errors import UserError
+
+CARD, BUILDER, CPU = Room(place="card", device="cuda"), Room(place="builder"), Room()
+ALONE = Room(place="card", device="cuda", alone=True)
+
+
+def build(gigabytes: int) -> Room:
+    """Return what a build of so much memory needs."""
+    return Room(place="builder", memory_bytes=gigabytes * 10**9)
+
+
+class WaitedError(Exception):
+    """Raised by a test instead of waiting, with what would have been waited for."""
+
+
+def refuse(what: str) -> None:
+    raise WaitedError(what)
+
+
+def now(room: Room) -> AbstractContextManager[Taken]:
+    """Take what a job needs; raise WaitedError where that is not there now."""
+    return taken(room, refuse)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine of two GPUs and 16 cores whose locks lie in a folder of the test's own."""
+    tmp_path.chmod(0o1777)
+    monkeypatch.setattr(lock_module, "FOR_ALL_USERS", (tmp_path,))
+    monkeypatch.setattr(places, "usable_cores", lambda: 16)
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-a"), MadeUpCard("GPU-b", bus=1))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")  # a variable that is set is put back after the test
+    cores = os.sched_getaffinity(0)
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def in_its_own_process(room: Room) -> Iterator[Taken]:
+    """Take what a job needs; as in another process, the environment of this one stays."""
+    visible = os.environ["CUDA_VISIBLE_DEVICES"]
+    with now(room) as got:
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible
+        yield got
+
+
+def test_two_jobs_take_two_cards_and_a_third_one_waits_for_them() -> None:
+    with in_its_own_process(CARD) as one, in_its_own_process(CARD) as two:
+        assert {card.uuid for got in (one, two) for card in got.cards} == {"GPU-a", "GPU-b"}
+        with pytest.raises(WaitedError, match=r"^waiting for a GPU: process \d+ \("), now(CARD):
+            pass
+
+
+def test_a_job_sees_its_own_card_and_a_build_of_the_cpu_sees_none() -> None:
+    with now(CARD) as got:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == got.cards[0].uuid
+    with now(BUILDER) as got:
+        assert (got.cards, os.environ["CUDA_VISIBLE_DEVICES"]) == ((), "")
+
+
+def test_cards_that_the_user_hides_and_does_not_name_are_never_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    with in_its_own_process(CARD) as got:
+        assert [card.uuid for card in got.cards] == ["GPU-b"]
+        with pytest.raises(WaitedError), now(CARD):
+            pass
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match=r"no NVIDIA GPU"), now(CARD):
+        pass
+
+
+def test_a_model_that_is_split_takes_all_cards_and_a_named_one_takes_that() -> None:
+    with in_its_own_process(Room(place="card", device="cuda", split="layers")) as got:
+        assert [card.uuid for card in got.cards] == ["GPU-a", "GPU-b"]
+        with pytest.raises(WaitedError), now(CARD):
+            pass
+    with now(Room(place="card", device="cuda:1")) as got:
+        assert [card.uuid for card in got.cards] == ["GPU-b"]
+
+
+def test_builds_of_the_cpu_run_beside_gpu_work_two_at_a_time_on_16_cores() -> None:
+    with ExitStack() as running:
+        for room in (CARD, BUILDER, BUILDER):
+            running.enter_context(in_its_own_process(room))
+        with pytest.raises(WaitedError, match=r"^waiting for a place on the CPU: "), now(BUILDER):
+            pass
+
+
+def test_all_work_of_a_machine_without_a_gpu_takes_one_place_and_every_core() -> None:
+    cores = len(os.sched_getaffinity(0))
+    with now(CPU):
+        assert len(os.sched_getaffinity(0)) == cores
+        with pytest.raises(WaitedError), now(CPU):
+            pass
+
+
+def test_jobs_of_several_gpus_run_on_their_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[list[int]] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(5)))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: pinned.append(sorted(cores)))
+    with in_its_own_process(CARD), in_its_own_process(CARD):
+        assert pinned == [[0, 1], [2, 3]]  # of equal size, or threads and so scores would differ
+    pinned.clear()
+    with now(ALONE):
+        assert pinned == []
+
+
+def test_what_is_timed_alone_waits_for_all_and_takes_always_the_same_card() -> None:
+    with (
+        in_its_own_process(BUILDER),
+        pytest.raises(WaitedError, match=r"^waiting for the machine: process "),
+        now(ALONE),
+    ):
+        pass
+    for _ in range(2):
+        with in_its_own_process(ALONE) as got:
+            assert [card.uuid for card in got.cards] == ["GPU-a"]
+            with pytest.raises(WaitedError, match=r"^waiting for the machine: "), now(CARD):
+                pass
+
+
+def test_with_one_job_a_gpu_each_round_has_its_card() -> None:
+    rounds = [Room(place="card", device="cuda", turn=turn) for turn in range(3)]
+    with in_its_own_process(rounds[0]) as first, in_its_own_process(rounds[1]) as second:
+        assert [got.cards[0].uuid for got in (first, second)] == ["GPU-a", "GPU-b"]
+        with pytest.raises(WaitedError, match=r"^waiting for a GPU: "), now(rounds[2]):
+            pass
+
+
+def test_a_build_waits_for_memory_beside_others_and_never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "available_bytes", lambda: 10 * 10**9)
+    full = r"^waiting for memory: 8\.0 GB are needed, 0\.0 GB are free$"
+    with in_its_own_process(build(1000)), pytest.raises(WaitedError, match=full), now(build(8)):
+        pass
+    large = r"^waiting for memory: 12\.0 GB are needed, 10\.0 GB are free$"
+    with in_its_own_process(BUILDER):
+        with in_its_own_process(build(8)):
+            pass
+        with pytest.raises(WaitedError, match=large), now(build(12)):
+            pass
+
+
+def test_who_wants_the_machine_alone_is_not_kept_from_it_by_those_that_share_it() -> None:
+    order, waits, may_go = list[str](), threading.Event(), threading.Event()
+
+    def alone() -> None:
+        with machine_held(lambda _: waits.set(), shared=False):
+            order.append("alone")
+
+    def shared_later() -> None:
+        with machine_held(lambda _: may_go.set(), shared=True):
+            order.append("shared")
+
+    first, second = threading.Thread(target=alone), threading.Thread(target=shared_later)
+    with machine_held(refuse, shared=True), machine_held(refuse, shared=True):
+        first.start()
+        assert waits.wait(30)
+        second.start()
+        assert may_go.wait(30)  # it is behind the one that waits, although the lock itself could be shared
+        assert order == []
+    first.join()
+    second.join()
+    assert order == ["alone", "shared"]
+
+
+def test_the_file_of_a_shared_lock_names_those_that_still_hold_it() -> None:
+    lock, stated = machine_lock(), list[str]()
+    with ExitStack() as outer, held(lock, refuse, shared=True):
+        outer.enter_context(held(lock, refuse, shared=True))
+        stated.append(lock.read_text())
+    assert stated[0].startswith(f"process {os.getpid()} (")
+    with ExitStack() as longer:
+        longer.enter_context(held(lock, refuse, shared=True))
+        with held(lock, refuse, shared=True, pid=1):
+            pass
+        assert lock.read_text() == "processes that share it"
+    assert lock.read_text() == ""

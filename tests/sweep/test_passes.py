@@ -1,0 +1,180 @@
+"""Two passes: what each of them runs and keeps, in which order, and what a death in either of them costs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.cli import main
+from bench.machine.lock import held
+from bench.records.store import read
+from bench.records.types import CellError, Company, Record
+from bench.sweep import passes
+from bench.sweep.job_state import Reporter, end_state, state_of
+from bench.sweep.passes import axes, batches, is_wanted, launcher_of, run_pass, settle
+from bench.sweep.plan.cell import Cell, Pass
+from bench.sweep.plan.grid import Sweep, plan_sweep
+from bench.sweep.plan.request import Setting, parse
+from bench.sweep.show.overview import jobs_of
+from bench.sweep.stage import Stage, keep, kept
+from tests.sweep.conftest import arguments
+
+Capture = pytest.CaptureFixture[str]
+BOTH = ("suite.measures=[size,memory]", "suite.once=[size]", "suite.rounds=2", "variant=base,q4")
+
+
+@pytest.fixture
+def sweep(tiny_model: Path, tmp_path: Path, cache: Path) -> Sweep:
+    """Two variants in two rounds: size is measured once, memory in every round."""
+    return plan_sweep(parse(arguments(tiny_model, tmp_path / "results", cache, *BOTH)[1:]))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    """The name of a run that no other test has: all share a cache."""
+    return f"run-{tmp_path.name}"
+
+
+def of_run(sweep: Sweep, pass_: Pass, run: str) -> list[Cell]:
+    """Return the cells of a sweep as the jobs of a pass of a run see them."""
+    named = {"sweep_run": run, "sweep_pass": pass_}
+    settings = [msgspec.structs.replace(cell.settings, **named) for cell in sweep.cells]
+    return [replace(cell, settings=mine) for cell, mine in zip(sweep.cells, settings, strict=True)]
+
+
+def records(results: Path) -> list[Record]:
+    sound, left_out = read(results)
+    assert left_out == []
+    return sorted(sound, key=lambda record: (record.round, record.variant))
+
+
+def test_a_sweep_that_ends_between_its_passes_goes_on_with_the_second_one(
+    tiny_model: Path, tmp_path: Path, cache: Path, sweep: Sweep, run: str, capsys: Capture
+) -> None:
+    first = jobs_of(sweep.cells).cells["deterministic"]
+    assert [(cell.variant, cell.round) for cell in first] == [("base", 0), ("q4", 0)]
+    run_pass(sweep, first, "deterministic", run)
+    assert not (tmp_path / "results").exists()
+    measured = [kept(cell) for cell in first]
+    assert all(stage and not stage.error and set(stage.result.measures) == {"size"} for stage in measured)
+    check_a_failed_first_pass(first[0], of_run(sweep, "timed", run)[0])
+    assert main(arguments(tiny_model, tmp_path / "results", cache, *BOTH)) == 0
+    printed = capsys.readouterr().out
+    assert "pass 1     nothing to do" in printed
+    assert "pass 2     4 jobs: memory; each alone on the machine" in printed
+    base, q4, *later = records(tmp_path / "results")
+    for record, stage in zip((base, q4), measured, strict=True):
+        assert stage
+        assert msgspec.json.decode(record.measures["size"]) == msgspec.json.decode(stage.result.measures["size"])
+        assert record.company["deterministic"] == stage.company
+        assert record.canary
+    assert [set(record.measures) for record in later] == [{"memory"}, {"memory"}]
+    assert [kept(cell) for cell in first] == [None, None]  # a cell that has its record needs it no more
+    assert "state.json" not in " ".join(path.name for path in (cache / "jobs").rglob("*"))
+
+
+def check_a_failed_first_pass(cell: Cell, in_this_run: Cell) -> None:
+    """Check that another run measures it again, and that this run still measures what is timed."""
+    stage = kept(cell)
+    assert stage
+    keep(cell, replace_error(stage, CellError(stage="measure", message="accuracy failed")))
+    assert kept(cell) is None
+    assert kept(in_this_run)
+    keep(cell, replace_error(stage, None))
+
+
+def replace_error(stage: Stage, error: CellError | None) -> Stage:
+    stage.error = error
+    return stage
+
+
+def test_the_rounds_of_the_second_pass_alternate_between_the_variants(sweep: Sweep) -> None:
+    assert axes(sweep.cells, "timed") == ["round=0,1", "variant=base,q4"]
+    assert launcher_of(sweep, "timed") == "local"
+    assert batches(sweep.cells, "timed") == [sweep.cells]
+
+
+def test_what_is_to_run_alone_on_this_machine_runs_one_by_one_whatever_starts_the_first_pass(sweep: Sweep) -> None:
+    asked = replace(sweep.request, settings=(*sweep.request.settings, Setting("launcher", "launcher=joblib")))
+    own = replace(sweep, request=asked)
+    assert (launcher_of(own, "deterministic"), launcher_of(own, "timed")) == ("joblib", "local")
+
+
+def test_with_one_job_a_gpu_the_rounds_that_run_at_once_have_a_card_each(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = msgspec.structs.replace(sweep.cells[0].settings, timing="per_gpu")
+    cells = [replace(cell, settings=msgspec.structs.replace(settings, round=cell.round)) for cell in sweep.cells]
+    monkeypatch.setattr(passes, "chosen_gpus", lambda _: ("one", "two"))
+    assert [len(batch) for batch in batches(cells, "timed")] == [4]
+    assert axes(cells, "timed")[1] == "round=0,1"
+    monkeypatch.setattr(passes, "chosen_gpus", lambda _: ("one",))
+    assert [[cell.round for cell in batch] for batch in batches(cells, "timed")] == [[0, 0], [1, 1]]
+
+
+def test_a_job_that_died_is_a_failed_record_and_the_others_are_started_again(
+    sweep: Sweep, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, runs = of_run(sweep, "timed", run), list[list[str]]()
+
+    def dying(_: Sweep, pass_: Pass, run: str, todo: Sequence[Cell]) -> bool:
+        """Run as an engine whose first worker is killed, which then starts no other job."""
+        runs.append([cell.variant for cell in todo])
+        reporters = [Reporter(cell, pass_) for cell in todo]
+        reporters[0].report("latency", 10, 20)
+        if len(runs) == 1:
+            return False
+        for cell, reporter in zip(todo, reporters, strict=True):
+            end_state(cell, pass_, run, reporter.state)
+        return True
+
+    monkeypatch.setattr(passes, "_multirun", dying)
+    run_pass(sweep, cells[:2], "timed", run)
+    assert runs == [["base", "q4"], ["q4"]]
+    (record,) = records(tmp_path / "results")
+    assert (record.variant, record.status) == ("base", "failed")
+    assert record.error
+    assert record.error.type == "WorkerDied"
+    assert "died while it was latency" in record.error.message
+    assert not is_wanted(cells[0], "timed", run)
+    assert is_wanted(cells[0], "timed", "another")
+
+
+def test_an_engine_that_starts_nothing_is_not_asked_for_ever(
+    sweep: Sweep, run: str, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    asked: list[int] = []
+
+    def starts_nothing(_: Sweep, pass_: Pass, run: str, todo: Sequence[Cell]) -> bool:
+        asked.append(len(todo))
+        return False
+
+    monkeypatch.setattr(passes, "_multirun", starts_nothing)
+    run_pass(sweep, of_run(sweep, "timed", run), "timed", run)
+    assert asked == [4]
+    assert "the same command goes on" in capsys.readouterr().out
+
+
+def test_a_job_that_still_runs_when_its_engine_has_given_up_is_waited_for(
+    sweep: Sweep, run: str, tmp_path: Path
+) -> None:
+    cell = of_run(sweep, "timed", run)[0]
+    lock = cell.cache.cell_lock(cell.key)
+    with held(lock, lambda _: None):
+        reporter = Reporter(cell, "timed")
+        reporter.write()
+        settling = threading.Thread(target=settle, args=([cell], "timed", run))
+        settling.start()
+        assert state_of(cell, "timed", run)
+        end_state(cell, "timed", run, reporter.state)
+    settling.join()
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_record_says_in_which_company_it_was_measured_and_older_ones_load() -> None:
+    assert msgspec.json.decode(b"{}", type=Company) == Company(machine="alone")
