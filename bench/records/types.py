@@ -166,7 +166,8 @@ def _decoded(raw: msgspec.Raw, kind: type[T], place: str) -> T:
 class Company(Struct, frozen=True):
     """In which company a pass measured: `alone` on the machine, or it was `shared` with other jobs of this tool.
 
-    `cores` is how many the job could use, `cards` the UUIDs of its GPUs, `launcher` what had started it.
+    `cores` is how many the job could use, `cards` the UUIDs of its GPUs, `launcher` what had started it. One cell of a
+    sweep that is timed one job a GPU has `alone_e2e_ms`: its requests once more, alone on the machine.
     """
 
     measures: tuple[str, ...] = ()
@@ -175,6 +176,7 @@ class Company(Struct, frozen=True):
     cores: Count | None = None
     cards: tuple[Name, ...] = ()
     started_at: str = ""
+    alone_e2e_ms: tuple[float, ...] = ()
 
 
 class Record(Struct, frozen=True, kw_only=True, dict=True):

@@ -146,6 +146,7 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     own = {"sweep_run": run, "sweep_pass": pass_, "sweep_launcher": launcher}
     # Hydra's own folder lies in the cache, and Hydra takes a relative one to start at the current folder.
     own["cache_dir"] = str(cells[0].cache.root)
+    own["sweep_anchor"] = sweep.variants[0]
     before = sys.argv
     sys.argv = ["bench", "--multirun", *axes(cells, pass_), *typed, *(setting(*one).line for one in own.items())]
     try:

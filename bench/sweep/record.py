@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import traceback
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -55,6 +56,7 @@ def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
         warnings=(
             *(text for stage in passes for text in stage.warnings),
             *_warnings(made, passes),
+            *_company(last),
             *(f"it failed again: {error.message}" for error in errors[1:]),
             *moved(cell),
         ),
@@ -140,6 +142,19 @@ def _stated(cell: Cell) -> Config:
         overrides=at.overrides,
         questions=at.suite.questions,
     )
+
+
+def _company(last: Stage) -> list[str]:
+    """Warn that what is timed was not alone on the machine, and say what that does where it was measured."""
+    company = last.company
+    if last.name != "timed" or company is None or company.machine == "alone":
+        return []
+    measured = ""
+    if company.alone_e2e_ms and "latency" in last.result.measures:
+        shared = msgspec.json.decode(last.result.measures["latency"])["e2e_ms"]
+        ratio = statistics.median(shared) / statistics.median(company.alone_e2e_ms)
+        measured = f"; its requests took {ratio:.3f} times as long as alone (medians)"
+    return [f"timed one job a GPU at a time, on {company.cores} cores, and not alone on the machine{measured}"]
 
 
 def _warnings(lineage: tuple[Made, ...], passes: Sequence[Stage]) -> list[str]:

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from bench.files import remove_leftovers
 from bench.machine.lock import held
 from bench.machine.places import Room
@@ -40,21 +42,33 @@ def run_second(cell: Cell, progress: Progress) -> tuple[Stage, Record]:
     if record is not None:  # what the first pass had built is gone, and cannot be built again
         return first, record
     second = _run(cell, "timed", progress)
+    if cell.settings.is_anchor and second.company and second.error is None:
+        again = _run(cell, "timed", progress, alone=True)
+        second.company = msgspec.structs.replace(second.company, alone_e2e_ms=_e2e_ms(again))
     return second, write(cell, record_of(cell, [first, second]))
 
 
-def _run(cell: Cell, pass_: Pass, progress: Progress) -> Stage:
-    """Run one pass. A failure is a stage too: whatever it is, it costs this cell and not the sweep."""
+def _e2e_ms(stage: Stage) -> tuple[float, ...]:
+    raw = stage.result.measures.get("latency")
+    return tuple(msgspec.json.decode(raw)["e2e_ms"]) if raw is not None else ()
+
+
+def _run(cell: Cell, pass_: Pass, progress: Progress, *, alone: bool = False) -> Stage:
+    """Run one pass, `alone` on the machine whatever it is timed in. A failure is a stage too.
+
+    Whatever it is, it costs this cell and not the sweep.
+    """
     started = time.monotonic()
     stage = Stage(pass_, cell.settings.sweep_run, datetime.now(UTC).isoformat(timespec="seconds"))
-    names = cell.measures_of(pass_)
+    names, room = cell.measures_of(pass_), _room(cell, pass_, alone=alone)
     try:
         _prepare(cell)
         _build(cell, progress, stage)
         stage.lineage = stages.lineage(cell)
         if names:
             began = time.monotonic()
-            stage.result = run_child(cell, pass_, _measure_job(cell, pass_, names), None, progress)
+            label = "alone" if alone else pass_
+            stage.result = run_child(cell, label, _measure_job(cell, pass_, names, room, label), None, progress)
             stage.seconds[pass_] = round(time.monotonic() - began - stage.result.waited_seconds, 2)
             stage.warnings += memorized(cell, stage.result.measures)
     except StageError as failure:
@@ -65,7 +79,7 @@ def _run(cell: Cell, pass_: Pass, progress: Progress) -> Stage:
     if names and stage.is_built:
         stage.company = Company(
             measures=tuple(names),
-            machine="alone" if _room(cell, pass_).alone else "shared",
+            machine="alone" if room.alone else "shared",
             launcher=cell.settings.sweep_launcher,
             cores=stage.result.cores,
             cards=stage.result.cards,
@@ -121,7 +135,7 @@ def _build_one(cell: Cell, planned: Planned, parent: str | None, progress: Progr
         return waited + run_child(cell, planned.name, job, planned.name, progress).waited_seconds
 
 
-def _measure_job(cell: Cell, pass_: Pass, names: list[str]) -> MeasureJob:
+def _measure_job(cell: Cell, pass_: Pass, names: list[str], room: Room, label: str) -> MeasureJob:
     return MeasureJob(
         fingerprint=cell.fingerprint,
         references={
@@ -134,22 +148,21 @@ def _measure_job(cell: Cell, pass_: Pass, names: list[str]) -> MeasureJob:
         round=cell.round,
         device=cell.device,
         cache=str(cell.cache.root),
-        out=str(out_of(cell, pass_)),
-        room=_room(cell, pass_),
+        out=str(out_of(cell, label)),
+        room=room,
         canary=pass_ == "timed",
     )
 
 
-def _room(cell: Cell, pass_: Pass) -> Room:
+def _room(cell: Cell, pass_: Pass, *, alone: bool) -> Room:
     """Return what measuring takes of the machine. With one job a GPU, all variants of a round get the same card."""
     settings = cell.settings
-    split = str(settings.runtime[settings.variant.runtime].get("split", "none"))
-    per_gpu = pass_ == "timed" and settings.timing == "per_gpu"
+    per_gpu = pass_ == "timed" and settings.timing == "per_gpu" and not alone
     return Room(
         place="card" if cell.device == "cuda" else "cpu",
         alone=pass_ == "timed" and not per_gpu,
         device=settings.device,
-        split=split,
+        split=settings.spread,
         turn=cell.round if per_gpu else None,
     )
 

@@ -20,9 +20,10 @@ from bench.sweep.passes import axes, batches, is_wanted, launcher_of, run_pass, 
 from bench.sweep.plan.cell import Cell, Pass
 from bench.sweep.plan.grid import Sweep, plan_sweep
 from bench.sweep.plan.request import Setting, parse
+from bench.sweep.record import _company as of_company
 from bench.sweep.show.overview import jobs_of
 from bench.sweep.stage import Stage, keep, kept
-from tests.sweep.conftest import arguments
+from tests.sweep.conftest import Run, arguments
 
 Capture = pytest.CaptureFixture[str]
 BOTH = ("suite.measures=[size,memory]", "suite.once=[size]", "suite.rounds=2", "variant=base,q4")
@@ -178,3 +179,24 @@ def test_a_job_that_still_runs_when_its_engine_has_given_up_is_waited_for(
 
 def test_a_record_says_in_which_company_it_was_measured_and_older_ones_load() -> None:
     assert msgspec.json.decode(b"{}", type=Company) == Company(machine="alone")
+
+
+def test_what_one_job_a_gpu_does_to_latency_is_measured_once_and_said(sweep: Sweep) -> None:
+    stage = Stage("timed", "run", "now", company=Company(machine="shared", cores=8, alone_e2e_ms=(10.0, 10.0, 20.0)))
+    stage.result.measures["latency"] = msgspec.Raw(b'{"e2e_ms":[11.0,11.0,12.0]}')
+    (warning,) = of_company(stage)
+    assert warning.startswith("timed one job a GPU at a time, on 8 cores, and not alone on the machine; ")
+    assert "1.100 times as long as alone" in warning
+    stage.company = Company(machine="alone", cores=16)
+    assert of_company(stage) == []
+    named = {"timing": "per_gpu", "sweep_anchor": "base"}
+    assert [
+        (cell.variant, cell.round)
+        for cell in sweep.cells
+        if msgspec.structs.replace(cell.settings, **named).is_anchor
+    ] == [("base", 0)]
+
+
+def test_one_job_a_gpu_is_refused_on_a_cpu(refused: Run) -> None:
+    assert "timing: got 'per_gpu', allowed on a CPU: alone" in refused("timing=per_gpu", "device=cpu")
+    assert "timing: got 'both', allowed: alone, per_gpu" in refused("timing=both")

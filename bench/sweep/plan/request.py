@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NEUTRAL = ("variant", "launcher", "results_dir", "cache_dir", "suite.requirements")
 """Keys that choose what runs, where it is kept or what it is judged by, and move no number."""
-FILLED_IN = ("sweep", "sweep_suffix", "sweep_run", "sweep_pass", "sweep_launcher", "overrides")
+FILLED_IN = ("sweep", "sweep_suffix", "sweep_run", "sweep_pass", "sweep_launcher", "sweep_anchor", "overrides")
 """Keys that `bench run` sets itself."""
 OWN_NAMES = ("variant.name", "suite.name")
 QUOTES = ("'", '"')

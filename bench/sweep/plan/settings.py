@@ -66,6 +66,7 @@ class Settings(Struct, frozen=True):
     sweep_run: str
     sweep_pass: Literal["", "deterministic", "timed"]
     sweep_launcher: str
+    sweep_anchor: str
     overrides: tuple[str, ...]
     steps: dict[str, Fields]
     runtime: dict[str, Fields]
@@ -80,6 +81,11 @@ class Settings(Struct, frozen=True):
     def cache(self) -> Cache:
         """Where artifacts, locks, job files and logs lie."""
         return Cache(resolve(self.cache_dir))
+
+    @property
+    def is_anchor(self) -> bool:
+        """Say whether this cell shows what company does to its latency: it is then timed once more, alone."""
+        return self.timing == "per_gpu" and self.round == 0 and self.variant.name == self.sweep_anchor
 
     @property
     def spread(self) -> str:
