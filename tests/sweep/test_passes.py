@@ -191,9 +191,7 @@ def test_what_one_job_a_gpu_does_to_latency_is_measured_once_and_said(sweep: Swe
     assert of_company(stage) == []
     named = {"timing": "per_gpu", "sweep_anchor": "base"}
     assert [
-        (cell.variant, cell.round)
-        for cell in sweep.cells
-        if msgspec.structs.replace(cell.settings, **named).is_anchor
+        (cell.variant, cell.round) for cell in sweep.cells if msgspec.structs.replace(cell.settings, **named).is_anchor
     ] == [("base", 0)]
 
 

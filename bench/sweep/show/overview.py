@@ -35,8 +35,8 @@ def jobs_of(cells: Sequence[Cell]) -> Jobs:
     }
     by_records, own = learned(records_of(cells[0]) if todo else (), costs), Paces()
     work = {
-        "deterministic": {label_of(c, "deterministic"): parts_of(c, "deterministic", new[c.key], costs) for c in first},
-        "timed": {label_of(c, "timed"): parts_of(c, "timed", (), costs) for c in by_pass["timed"]},
+        "deterministic": {label_of(c): parts_of(c, "deterministic", new[c.key], costs) for c in first},
+        "timed": {label_of(c): parts_of(c, "timed", (), costs) for c in by_pass["timed"]},
     }
     return Jobs(by_pass, {pass_: SweepTime(work[pass_], by_records, own=own) for pass_ in PASSES}, costs)
 
@@ -103,7 +103,6 @@ def about(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds >= 90 else f"about {seconds:.0f} s"
 
 
-def label_of(cell: Cell, pass_: Pass | None = None) -> str:
+def label_of(cell: Cell) -> str:
     """Return a cell's name on the screen; rounds are counted from 1 there, and from 0 in files."""
-    what = f" ({TITLES[pass_]})" if pass_ else ""
-    return f"{cell.variant}, round {cell.round + 1} of {cell.settings.suite.rounds}{what}"
+    return f"{cell.variant}, round {cell.round + 1} of {cell.settings.suite.rounds}"

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from bench.sweep.job_state import JobState, drop_states, state_of
 from bench.sweep.plan.cell import PASSES, Cell, Pass
-from bench.sweep.show.overview import Jobs, about, label_of
+from bench.sweep.show.overview import TITLES, Jobs, about, label_of
 from bench.sweep.show.time_left import Part, measure_part, step_part
 from bench.terminal import console, printable, say
 
@@ -58,7 +58,7 @@ class Job:
 
     def __init__(self, cell: Cell, pass_: Pass) -> None:
         self.cell, self.pass_ = cell, pass_
-        self.label = label_of(cell, pass_)
+        self.label = label_of(cell)
         self.stage = Stage()
         self.line = ""
         self.waits = ""
@@ -67,7 +67,7 @@ class Job:
 
     def take(self, state: JobState) -> bool:
         """Take what the file says now; return whether the job has begun to wait for something."""
-        self.line = f"{self.label}: {self.stage.report(state.what, state.done, state.total)}"
+        self.line = f"{TITLES[self.pass_]}, {self.label}: {self.stage.report(state.what, state.done, state.total)}"
         waits = state.what if state.what.startswith("waiting") else ""
         before, self.waits = self.waits, waits
         return waits not in ("", before)
@@ -117,22 +117,23 @@ class Watch:
             times.begin(job.label)  # waiting is no work: it sets no pace
         if not self._out.is_terminal and (begins_to_wait or now - job.logged >= LOG_SECONDS):
             job.logged = now
-            say(f"{job.line}{self._text_left()}")
+            left = self.seconds_left()
+            say(job.line + (f"; sweep {about(left)} left" if left else ""))
 
     def _print_outcome(self, job: Job, state: JobState, seconds: float) -> None:
         self._counts[job.pass_] += 1
         count = f"{self._counts[job.pass_]}/{len(self._jobs.cells[job.pass_])} "
-        outcome = Text.assemble(f"{count}{job.label:<36} ", ("failed", "bold red") if state.failed else ("ok", ""))
-        self._out.print(outcome.append(f" {seconds:6.1f} s{self._text_left()}"), soft_wrap=True)
+        outcome = Text.assemble(
+            f"{count}{job.label:<30} {TITLES[job.pass_]} ", ("failed", "bold red") if state.failed else ("ok", "")
+        )
+        left = self.seconds_left()
+        outcome.append(f" {seconds:6.1f} s" + (f"; {about(left)} left" if left else ""))
+        self._out.print(outcome, soft_wrap=True)
 
     def seconds_left(self) -> float | None:
         """Return the seconds that both passes still take, None where that is not known yet."""
         left = [times.left() for times in self._jobs.times.values()]
         return None if None in left else sum(seconds for seconds in left if seconds is not None)
-
-    def _text_left(self) -> str:
-        left = self.seconds_left()
-        return f"; sweep {about(left)} left" if left else ""
 
     def draw(self) -> RenderableType:
         """Return the lines as they are now: each running job, and a bar for the whole sweep."""
