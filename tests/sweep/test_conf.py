@@ -16,7 +16,7 @@ from variants.data.rows import read_rows
 from variants.paths import resolve
 
 VARIANTS = {
-    "base", "q8", "q6", "q5", "q4", "q3", "q2",
+    "f32", "base", "q8", "q6", "q5", "q4", "q3", "q2",
     "finetuned", "finetuned-q8", "finetuned-q5", "finetuned-q4", "finetuned-q3", "finetuned-q2",
     "qlora", "qlora-q4", "base-torch", "finetuned-torch", "nf4", "int8",
 }  # fmt: skip

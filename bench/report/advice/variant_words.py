@@ -25,7 +25,7 @@ def variant_in_words(row: Row) -> str:
         elif role == "other":
             parts.append(step)
     if not parts:
-        parts = ["as it came"]
+        parts = ["as it came, 32-bit" if _converted(record) == "32-bit" else "as it came"]
     elif parts == ["fine-tuned"] and (stored := _converted(record)):
         parts = [f"fine-tuned, {stored}"]
     text = ", then ".join(parts)
