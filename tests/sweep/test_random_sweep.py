@@ -37,7 +37,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     places = [f"results_dir={folder / 'results'}", f"cache_dir={folder / 'cache'}"]
     with pytest.MonkeyPatch.context() as patch:
         printed: list[str] = []
-        for module in ("bench.sweep.plan.random_model", "bench.sweep.progress", "bench.commands.run"):
+        for module in ("bench.sweep.plan.random_model", "bench.sweep.show.overview", "bench.commands.run"):
             patch.setattr(f"{module}.say", lambda text="", **_: printed.append(str(text)))
         assert main(["run", "suite=speed", *SHAPE, *FEW, *places, "variant=base,q4"]) == 0
     return folder, "\n".join(printed)
@@ -111,7 +111,7 @@ def test_f32_is_left_out_where_the_memory_is_too_small_for_it(
     ("typed", "complaint"),
     [
         ("model.shape.layers=many", "model.shape.layers: got 'many', allowed: a whole number"),
-        ("model.shape.kv_heads=3", "model.shape.kv_heads: got 3, allowed: a divisor of heads (12)"),
+        ("model.shape.kv_heads=5", "model.shape.kv_heads: got 5, allowed: a divisor of heads (12)"),
         ("model.shape.width=1", "model.shape.width: unknown key"),
         ("model.path=variants/reference", "model.path: got variants/reference, allowed: null"),
     ],
