@@ -80,11 +80,6 @@ class Model(Struct, frozen=True):
     revision: str | None = None
     shape: Fields | None = None
 
-    @property
-    def random(self) -> bool:
-        """Say whether the weights are random, so that what the model answers means nothing."""
-        return self.shape is not None
-
 
 class Variant(Struct, frozen=True):
     """A list of steps and a runtime; `roles` says what each step does. It is empty in older records."""

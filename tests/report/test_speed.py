@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from bench.advise.advice import advise
+from bench.advise.requirements import requirements_of
 from bench.advise.roofline import roofline_of
 from bench.records.questions import Claimed, Options, Questions
 from bench.records.store import read
+from bench.report.advice.chips import chips
 from bench.report.grid import NOT_MEASURED
 from bench.report.speed.answer import speed_screen
 from bench.report.speed.tables import roofline_grids, speed_grid
@@ -127,6 +130,12 @@ def test_of_one_round_no_speed_is_said_to_be_shown(tmp_path: Path) -> None:
     assert screen is not None
     assert "a request is not shown to be faster or slower (" in screen.heading
     assert screen.heading.endswith("times, one round)")
+
+
+def test_limits_on_accuracy_are_open_for_random_weights_and_the_first_screen_says_why(tmp_path: Path) -> None:
+    advice = advise(summary_of(tmp_path), requirements_of({"quality": {"hr": {"at_least": 0.5}}}), "mine")
+    assert advice.exit_code == 2
+    assert chips(advice)[0].text == "Accuracy: not measured (random weights)"
 
 
 def test_a_sweep_that_asked_a_task_has_no_such_screen(tmp_path: Path) -> None:

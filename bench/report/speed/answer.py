@@ -16,8 +16,8 @@ UNASKED = "not measured, nothing was asked: this says what is small and fast, an
 
 
 def speed_screen(summary: Summary) -> FirstScreen | None:
-    """Return what a sweep without any task comes to; None for one that asked a task."""
-    if summary.tasks or not summary.rows:
+    """Return what a sweep without any task comes to; None for one that asked a task, or measured nothing."""
+    if summary.tasks or not any(summary.measured(name) for name in ("size_bytes", REQUEST)):
         return None
     before, after = _ends(summary)
     reference = next((row for row in summary.rows if row.is_reference), None)

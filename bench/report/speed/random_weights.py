@@ -11,12 +11,12 @@ UNTRAINED = "not measured (random weights)"
 
 def is_random(records: Sequence[Record]) -> bool:
     """Say whether the weights are random in all of these records."""
-    return bool(records) and all(record.config.model.random for record in records)
+    return bool(records) and all(record.config.model.shape for record in records)
 
 
 def random_shapes(records: Sequence[Record]) -> Iterator[str]:
     """Yield for each model of random weights whose shape it has, and what its numbers can show."""
-    models = {record.config.model.name: record.config.model.shape for record in records if record.config.model.random}
+    models = {record.config.model.name: record.config.model.shape for record in records if record.config.model.shape}
     for name, shape in models.items():
         like = (shape or {}).get("like")
         text = f"size, memory and speed are those of any model of this shape; accuracy: {UNTRAINED}"

@@ -167,7 +167,7 @@ def make_cell(settings: Settings) -> Cell:
                 raise UserError(f"suite.{key}: unknown measure {name!r}; {nearest(name, settings.measures)}")
     chosen = [name for name in suite.measures if settings.round == 0 or name not in suite.once]
     configured: dict[str, Measure] = {name: configure(settings.measures[name], name) for name in chosen}
-    left_out = {name for name, one in configured.items() if settings.model.random and needs_training(one)}
+    left_out = {name for name, one in configured.items() if settings.model.shape and needs_training(one)}
     measures = {name: measure for name, measure in configured.items() if name not in left_out}
     for measure in measures.values():
         if isinstance(measure, Checks):
