@@ -9,6 +9,7 @@ import pytest
 
 from bench.cli import main
 from bench.machine import hardware
+from bench.measures.token_reads import TokenReads, token_reads
 from bench.records.store import read
 from bench.sweep.garbage import find_garbage
 from bench.sweep.plan import card_room
@@ -32,14 +33,14 @@ FEW = [
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The results of one sweep of the base and of Q4, and what it printed."""
+    """The results and the cache of one sweep of Q4, and what it printed."""
     folder = tmp_path_factory.mktemp("random")
     places = [f"results_dir={folder / 'results'}", f"cache_dir={folder / 'cache'}"]
     with pytest.MonkeyPatch.context() as patch:
         printed: list[str] = []
         for module in ("bench.sweep.plan.random_model", "bench.sweep.show.overview", "bench.commands.run"):
             patch.setattr(f"{module}.say", lambda text="", **_: printed.append(str(text)))
-        assert main(["run", "suite=speed", *SHAPE, *FEW, *places, "variant=base,q4"]) == 0
+        assert main(["run", "suite=speed", *SHAPE, *FEW, *places, "variant=q4"]) == 0
     return folder, "\n".join(printed)
 
 
@@ -47,7 +48,7 @@ def test_it_is_built_and_timed_and_what_it_answers_is_not_measured(swept: tuple[
     folder, printed = swept
     records, unsound = read(folder / "results")
     assert not unsound
-    assert sorted(record.variant for record in records) == ["base", "q4"]
+    assert [record.variant for record in records] == ["q4"]
     for record in records:
         assert record.config.model.shape is not None
         assert record.config.model.shape["hidden"] == 256
@@ -61,19 +62,22 @@ def test_it_is_built_and_timed_and_what_it_answers_is_not_measured(swept: tuple[
     assert "random-125m: random weights, 0.00 B parameters" in printed
     page = next((folder / "results/report").glob("*/report.md")).read_text()
     assert "⚠ Accuracy: not measured (random weights)" in page
-    assert "q4 against base (16 bits): " in page.splitlines()[0]
+    assert page.splitlines()[0] == "# q4 alone was measured: nothing to compare it with"
 
 
 def test_what_a_token_reads_is_all_tensors_where_the_output_layer_is_the_embedding_table(
     swept: tuple[Path, str],
 ) -> None:
-    records = {record.variant: record for record in read(swept[0] / "results")[0]}
-    size = records["base"].size
-    assert size is not None
+    [record] = read(swept[0] / "results")[0]
+    converted = Cache(swept[0] / "cache").open(record.lineage[1].fingerprint)
+    reads = token_reads(converted.gguf())
+    assert reads is not None
     n_norms = 3 * 256
     n_matrices = 2300 * 256 + 256 * (2 * 256 + 2 * 128) + 3 * 256 * 256
-    assert size.read_bytes == 2 * n_matrices + 4 * n_norms
-    assert size.kv_values == 2 * 128
+    assert reads == TokenReads(weight_bytes=2 * n_matrices + 4 * n_norms, kv_values=2 * 128)
+    assert record.size is not None
+    assert record.size.kv_values == 2 * 128
+    assert 0.3 * reads.weight_bytes < (record.size.read_bytes or 0) < 0.6 * reads.weight_bytes
 
 
 def test_a_model_that_is_there_is_not_made_again_and_goes_when_no_record_names_it(
