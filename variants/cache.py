@@ -24,7 +24,7 @@ TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
 # See https://bford.info/cachedir/
 """
 OWN = re.compile(
-    r"artifacts(\.lock)?|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json"
+    r"artifacts(\.lock)?|models|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json"
     r"|\.?checksums\.json(\..{8})?"
 )
 """The names directly in a cache."""
@@ -95,6 +95,10 @@ class Cache:
     def artifact(self, fingerprint: str) -> Path:
         """Return where the artifact of this fingerprint is or will be."""
         return self.artifacts / fingerprint
+
+    def model(self, digest: str) -> Path:
+        """Return where the model of random weights is or will be that this digest describes."""
+        return self.root / "models" / digest
 
     def artifact_lock(self, fingerprint: str) -> Path:
         """Return the lock that a build of this artifact holds."""
@@ -211,11 +215,11 @@ class Cache:
         return self.root / "artifacts.lock"
 
     def removable(self) -> list[Path]:
-        """List the folders of artifacts, finished or not, and then those of kept scores, each in order of names.
+        """List the folders of artifacts, finished or not, of kept scores and of random models, each in order of names.
 
         What has another name than this tool gives is not among them, nor a link, nor scores with something between.
         """
-        folders = [path for kind in ("artifacts", "scores") for path in _folders(self.root / kind)]
+        folders = [path for kind in ("artifacts", "scores", "models") for path in _folders(self.root / kind)]
         return [path for path in folders if self._is_own(path)]
 
     def _is_own(self, folder: Path) -> bool:
@@ -226,6 +230,10 @@ class Cache:
     def holds_scores(self, folder: Path) -> bool:
         """Return whether one of the `removable` folders has scores in it, and not an artifact."""
         return folder.parent.name == "scores"
+
+    def holds_model(self, folder: Path) -> bool:
+        """Return whether one of the `removable` folders is a random model, which is made again in seconds."""
+        return folder.parent.name == "models"
 
     def lock_of(self, folder: Path) -> Path:
         """Return the lock of the artifact that one of the `removable` folders is, is to become, or has scores of."""

@@ -108,6 +108,8 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
         say(why)
     if report.advice is not None:
         say(sentence(report.advice), style="bold")
+    elif report.answer:
+        say(f"{report.answer}.", style="bold")
     return 1 if failed else 0
 
 

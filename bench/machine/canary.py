@@ -5,9 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from bench.machine.gpu_bandwidth import gpu_bandwidth
 
-def canary() -> dict[str, float]:
-    """Time a copy and a matrix product of fixed size, the best of a few: memory bandwidth and arithmetic right now."""
+
+def canary(device: str = "cpu") -> dict[str, float]:
+    """Time a copy and a matrix product of fixed size, the best of a few: memory bandwidth and arithmetic right now.
+
+    On `cuda` the bandwidth of the card's own memory is measured too; its key is absent where that failed.
+    """
+    on_card = gpu_bandwidth() if device == "cuda" else None
+    return {**_of_cpu(), **({} if on_card is None else {"device_copy_gb_s": on_card})}
+
+
+def _of_cpu() -> dict[str, float]:
     import numpy as np
 
     source = np.ones(8_000_000)

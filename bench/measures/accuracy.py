@@ -42,6 +42,7 @@ class Accuracy:
     tools: ClassVar[tuple[str, ...]] = ("lm-eval", "datasets", "transformers")
     timed: ClassVar[bool] = False
     expected_cost: ClassVar[float] = 3.0
+    of_answers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_least(self, limit=1, limit_per_subject=1, num_fewshot=0)

@@ -46,6 +46,7 @@ class Divergence:
     name: ClassVar[str] = "divergence"
     tools: ClassVar[tuple[str, ...]] = ("lm-eval",)
     timed: ClassVar[bool] = False
+    of_answers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_least(self, tokens=1, window=2)

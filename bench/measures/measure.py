@@ -91,6 +91,11 @@ class Compares(Protocol):
         ...
 
 
+def needs_training(measure: Measure) -> bool:
+    """Say whether a measure is of what a model has learned: of random weights it would show chance alone."""
+    return bool(getattr(measure, "of_answers", False))
+
+
 def cost_of(measure: Measure) -> float:
     """Return about how long a measure takes, in units of one measured round: for the time left, never for a result."""
     return float(getattr(measure, "expected_cost", 0.0))

@@ -10,6 +10,8 @@ from bench.records.types import Record
 
 BANDWIDTH = "copy_gb_s"
 """The reading that latencies are compared with: decoding is as fast as memory can be read."""
+DEVICE_BANDWIDTH = "device_copy_gb_s"
+"""The same of a card's own memory; only cells that ran on a GPU have it."""
 
 
 def readings(records: Records) -> Iterator[tuple[Record, str, float]]:

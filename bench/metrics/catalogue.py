@@ -10,7 +10,7 @@ from importlib import import_module
 import bench.metrics
 from bench.metrics.metric import Metric, Records
 
-ORDER = ("cell_seconds", "size", "latency", "memory", "accuracy", "divergence")
+ORDER = ("size", "latency", "prefill", "memory", "accuracy", "divergence")
 """The files whose metrics come first, in reading order; all others follow by name."""
 
 

@@ -1,4 +1,4 @@
-"""What an artifact takes on disk."""
+"""What an artifact takes: seconds to build and to measure, which are shown and never judged, and bytes on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ def _first(records: Records, name: str) -> Estimate | None:
     return next((Estimate(value) for value in values if value is not None), None)
 
 
+def _seconds(records: Records, stage: str) -> Estimate | None:
+    values = [record.seconds[stage] for record in records if stage in record.seconds]
+    return Estimate(sum(values)) if values else None
+
+
 METRICS = (
+    *(
+        Metric(f"{stage}_seconds", title, "s", "", partial(_seconds, stage=stage), identity.machine)
+        for stage, title in (("build", "Time to build"), ("measure", "Time to measure"))
+    ),
     Metric(
         "size_bytes", "Size", "byte", "size", partial(_first, name="size_bytes"), identity.model,
         limit=0.001, test="exact", column="Size", beside_base="Smaller than base",

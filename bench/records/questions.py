@@ -59,13 +59,14 @@ class Claimed(Struct, frozen=True, forbid_unknown_fields=True):
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """A row per option: size, latency, accuracy on the domain task and cost, and below it what is claimed for it.
 
-    What is claimed for an option is compared with what is claimed for the first. `claimed_by` names who claims it.
+    What is claimed for an option is compared with what is claimed for the first. `claimed_by` names who claims it. A
+    suite without a domain task has no rows, and `claims` alone.
     `kept` stands in older records, and is read no more.
     """
 
     title: Text
     says: str
-    rows: Annotated[tuple[Option, ...], Meta(min_length=1)]
+    rows: tuple[Option, ...] = ()
     claimed_by: Text = "Claimed"
     claims: tuple[Claimed, ...] = ()
     kept: dict[str, str] | None = None
@@ -109,8 +110,10 @@ class Questions(Struct, frozen=True, forbid_unknown_fields=True):
     changes: Changes | None = None
 
     def __post_init__(self) -> None:
-        if self.options and not self.domain_task:
-            raise ValueError("options needs a domain_task, on which the options are compared")
+        if self.options and self.options.rows and not self.domain_task:
+            raise ValueError("options.rows needs a domain_task, on which the options are compared")
+        if self.options and not (self.options.rows or self.options.claims):
+            raise ValueError("options has neither rows nor claims")
 
     def variants(self) -> dict[str, str]:
         """Return the names of the variants that are asked about, by their keys in the YAML."""

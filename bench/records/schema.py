@@ -16,7 +16,7 @@ def parse(path: Path) -> Record:
     """Read one record file in full. Raises OSError, or ValueError for what is no sound record."""
     record = decode(content_of(path))
     _check_place(path, record)
-    _ = record.size, record.latency, record.memory, record.answers, record.divergence
+    _ = record.size, record.latency, record.prefill, record.memory, record.answers, record.divergence
     return record
 
 

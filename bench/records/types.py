@@ -23,6 +23,7 @@ from bench.records.values import (
     Memory,
     Name,
     Positive,
+    Prefill,
     Seconds,
     Size,
 )
@@ -71,12 +72,13 @@ class Card(Struct, frozen=True):
 
 
 class Model(Struct, frozen=True):
-    """The model that the variants start from, as configured."""
+    """The model that the variants start from, as configured; one with a `shape` has random weights."""
 
     name: str | None = None
     path: str | None = None
     id: str | None = None
     revision: str | None = None
+    shape: Fields | None = None
 
 
 class Variant(Struct, frozen=True):
@@ -231,6 +233,11 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     def latency(self) -> Latency | None:
         """Return the latencies of the requests."""
         return self.measured("latency", Latency)
+
+    @cached_property
+    def prefill(self) -> Prefill | None:
+        """Return how long prompts of stated lengths took."""
+        return self.measured("prefill", Prefill)
 
     @cached_property
     def memory(self) -> Memory | None:

@@ -46,13 +46,19 @@ LATENCIES = ("ttft_ms", "tpot_ms", "e2e_ms")
 
 
 class Size(Struct, frozen=True):
-    """Bytes on disk of all that serving needs; `tensor_types` counts the tensors stored in each type."""
+    """Bytes on disk of all that serving needs; `tensor_types` counts the tensors stored in each type.
+
+    `read_bytes` are those of the weights that one token reads, `kv_values` how many numbers of the cache are read for
+    each token before it; both are None where they are not known, and in older records.
+    """
 
     size_bytes: Bytes | None = None
     weight_bytes: Bytes | None = None
     n_parameters: Bytes | None = None
     bits_per_weight: Positive | None = None
     tensor_types: dict[str, Count] = {}
+    read_bytes: Bytes | None = None
+    kv_values: Bytes | None = None
 
     def __post_init__(self) -> None:
         if self.size_bytes and self.weight_bytes and self.size_bytes < self.weight_bytes:
@@ -107,6 +113,20 @@ class Latency(Struct, frozen=True):
         _check_alike("requests", self.ttft_ms, self.tpot_ms, self.e2e_ms, *counted)
         if any(whole < first for whole, first in zip(self.e2e_ms, self.ttft_ms, strict=True)):
             raise ValueError("`e2e_ms`: a request ends before its first token, which `ttft_ms` has")
+
+
+class Prefill(Struct, frozen=True):
+    """One value per prompt, in the order sent: its tokens, and the seconds until its first token."""
+
+    prompt_tokens: list[Bytes]
+    evaluated_tokens: list[Count]
+    seconds: list[Positive]
+    warmup_prompts: Count | None = None
+
+    def __post_init__(self) -> None:
+        _check_alike("prompts", self.prompt_tokens, self.evaluated_tokens, self.seconds)
+        if self.prompt_tokens != self.evaluated_tokens:
+            raise ValueError("`evaluated_tokens` is not `prompt_tokens`: a prompt cache was at work")
 
 
 class Memory(Struct, frozen=True):

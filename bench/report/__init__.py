@@ -31,8 +31,8 @@ DRAWN = ("html", "svg")
 class Report:
     """What was written and from which records; `selection` is None, and nothing written, where there are none.
 
-    `outcome` is the short table that a sweep ends with; `advice` is None where no limits were stated. `not_drawn` says
-    which charts failed, and why.
+    `outcome` is the short table that a sweep ends with; `advice` is None where no limits were stated. `answer` is what
+    the report says first. `not_drawn` says which charts failed, and why.
     """
 
     files: tuple[Path, ...]
@@ -41,6 +41,7 @@ class Report:
     left_out: tuple[str, ...]
     outcome: Grid | None = None
     advice: Advice | None = None
+    answer: str = ""
     not_drawn: tuple[str, ...] = ()
 
     @property
@@ -93,7 +94,9 @@ def render(
     files = _files(content, summary, drawn.charts, formats)
     entry = about(selection, "report", content.heading, len(summary.rows))
     written = write_pages(results, out, "index", files, entry, set(formats) == set(FORMATS))
-    return Report(written, selection, tuple(known), tuple(left_out), outcome_grid(summary), advice, drawn.failed)
+    return Report(
+        written, selection, tuple(known), tuple(left_out), outcome_grid(summary), advice, content.heading, drawn.failed
+    )
 
 
 def _advice(selection: Selection, summary: Summary, typed: Typed) -> Advice | None:

@@ -17,6 +17,8 @@ from bench.report.advice.rule import rule
 from bench.report.charts.chart import Chart
 from bench.report.findings import Finding
 from bench.report.grid import Grid, without_constants
+from bench.report.speed.answer import speed_screen
+from bench.report.speed.tables import roofline_grids, speed_grid
 from bench.report.tables.accuracy import task_grids
 from bench.report.tables.claims import claims_grids, options_grids
 from bench.report.tables.decision import decision_grid
@@ -81,7 +83,8 @@ def contents(
 
     `texts` are those of the questions, as far as they are known.
     """
-    screen = first_screen(advice) if advice else None
+    speed = None if advice else speed_screen(summary)
+    screen = first_screen(advice) if advice else speed
     return Contents(
         heading=screen.heading if screen else "Not decided: this sweep has no limits to be judged by",
         evidence=screen.evidence if screen else (NO_LIMITS,),
@@ -89,10 +92,15 @@ def contents(
         context=context(selection),
         banner=_banner(summary),
         problems=tuple(finding for finding in findings if finding.level == "bad"),
-        decision=decision_grid(summary, advice),
-        sections=tuple(map(without_constants, trade_off_grids(summary))),
+        decision=speed_grid(summary) if speed else decision_grid(summary, advice),
+        sections=tuple(map(without_constants, _sections(summary, speed is not None))),
         folds=tuple(_trimmed(fold) for fold in _folds(selection, summary, advice, findings, texts) if _holds(fold)),
     )
+
+
+def _sections(summary: Summary, only_speed: bool) -> list[Grid]:
+    """Return what stands open on the page: of a sweep that asked nothing the claims on size and speed."""
+    return [*claims_grids(summary), *roofline_grids(summary)] if only_speed else trade_off_grids(summary)
 
 
 def _banner(summary: Summary) -> str:
@@ -120,7 +128,9 @@ def _folds(
         yield Fold("next", "What to measure next", lines=tuple(("", step) for step in next_steps(advice)))
         yield Fold("rule", "The rule it is decided by", lines=tuple(("", line) for line in rule(advice)))
     options, claims = options_grids(summary), claims_grids(summary)
-    yield Fold("claimed", "Claimed against measured" if claims else "The options", (*options, *claims))
+    if advice or summary.tasks:  # else they stand open
+        yield Fold("claimed", "Claimed against measured" if claims else "The options", (*options, *claims))
+        yield Fold("roofline", "How near the bandwidth of the memory", tuple(roofline_grids(summary)))
     yield Fold("all", "Every variant, every number", (overview_grid(summary),), charts="accuracy-size")
     yield Fold("tests", "Tests between variants", tuple(grid for grid in tasks if grid not in subjects))
     if advice and advice.quantizing:

@@ -14,6 +14,7 @@ from bench.records.selection import Selection
 from bench.records.types import Record
 from bench.records.values import Answers
 from bench.report.numbers import percent, plural, share
+from bench.report.speed.random_weights import random_shapes
 from bench.stats.estimates import Estimate
 from bench.summary import parity
 from bench.summary.rows import Failure, Row, Summary
@@ -54,6 +55,7 @@ def findings(
         *_failures(rows),
         *_requests(selection.records),
         *_one_sweep(selection),
+        *(Finding("note", "Random weights", line) for line in random_shapes(selection.records)),
         *_scoring(summary),
         *_canary(selection.records),
         *(Finding("note", "Left out", line) for line in left_out),
@@ -96,7 +98,7 @@ def _suspects(rows: Sequence[Row], *variants: str) -> str:
 
 def _runtime_controls(rows: Sequence[Row]) -> Iterable[Finding]:
     compared = controls(rows)
-    if not compared:
+    if not compared and any(row.answers for row in rows):
         text = "no model was scored in two runtimes, so an error of one of them would not show"
         yield Finding("note", "Runtime control", f"Not measured: {text}. Add a control, such as the base in another.")
     pairs: dict[tuple[str, str], list[Control]] = {}

@@ -87,6 +87,16 @@ DEFINITIONS = (
         "output tokens a second after the first, of one request at a time: 1,000 / the median TPOT in ms.",
     ),
     (
+        "Prefill",
+        "tokens of a prompt evaluated in a second: its length ÷ the median time to its first token, of prompts of "
+        "random tokens, no two alike, after a warm-up. The interval is of order statistics, as with P50.",
+    ),
+    (
+        "Share of bandwidth, roofline",
+        "bytes that one output token reads × tokens a second ÷ the memory bandwidth that was measured beside the cell. "
+        "Near 100 %, fewer bytes make it faster; far below, the time goes elsewhere.",
+    ),
+    (
         "Verdict, undecided, runner-up",
         "a variant qualifies where the whole 95 % interval is inside every limit and fails where the whole of one is "
         "outside; between the two it is undecided. The rule is printed in full on this page.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.compare.verdict import VERDICTS, VerdictLine
 from bench.report.entries import Column, columns_of, value_entry
 from bench.report.findings import Finding
 from bench.report.grid import NOT_MEASURED, Entry, Grid, Line
+from bench.report.speed.tables import speed_grid
 from bench.report.tables.accuracy import score_of
 from bench.report.tables.comparison import COLUMNS, ONE_SIDED, STYLES, cells_of
 from bench.report.tables.fitted import fits, fitted
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
 
 
 def outcome_grid(summary: Summary) -> Grid:
-    """Make the short table: what is compared with a base, every task's number, and prompts that were cut, if any."""
+    """Make the short table: what is compared with a base, every task's number, and prompts that were cut, if any.
+
+    Of a sweep that asked nothing it is the table of size and speed.
+    """
+    if not summary.tasks:
+        return without_small_print(speed_grid(summary))
     columns = [column for column in columns_of(summary) if column.entry is value_entry and _is_short(column)]
     scores = [metric for task in summary.tasks if (metric := score_of(summary, task))]
     columns += [Column(metric.task, (metric,), value_entry) for metric in scores]
@@ -39,6 +46,12 @@ def outcome_grid(summary: Summary) -> Grid:
     ]
     titles = ("Variant", *(column.title for column in columns), *(["Cut prompts"] if any_cut else []))
     return Grid("outcome", "Outcome", "", titles, tuple(lines))
+
+
+def without_small_print(grid: Grid) -> Grid:
+    """Return a table with nothing below its numbers: a terminal has no room for it."""
+    lines = [replace(line, entries=tuple(replace(one, sub="") for one in line.entries)) for line in grid.lines]
+    return replace(grid, lines=tuple(lines))
 
 
 def _is_short(column: Column) -> bool:

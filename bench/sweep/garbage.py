@@ -83,7 +83,10 @@ def find_garbage(cache: Cache, results: Path) -> list[Garbage]:
     return [
         _garbage(cache, path)
         for path in folders
-        if cache.holds_scores(path) or UNFINISHED.fullmatch(path.name) or _manifest(path).fingerprint == path.name
+        if cache.holds_scores(path)
+        or cache.holds_model(path)
+        or UNFINISHED.fullmatch(path.name)
+        or _manifest(path).fingerprint == path.name
     ]
 
 
@@ -177,6 +180,8 @@ def _garbage(cache: Cache, path: Path) -> Garbage:
         step = "scores"
     elif path.name.startswith("."):
         step = "unfinished"
+    elif cache.holds_model(path):
+        step = "random model"
     else:
         step = _manifest(path).step.name
     return Garbage(path, step, size_bytes, len(_lineage(cache, path.name)), _is_held(cache.lock_of(path)))

@@ -54,6 +54,7 @@ def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
         canary=last.result.canary,
         company={stage.name: stage.company for stage in passes if stage.company},
         warnings=(
+            *cell.not_measured,
             *(text for stage in passes for text in stage.warnings),
             *_warnings(made, passes),
             *_company(last),

@@ -74,7 +74,7 @@ def _measure(job: MeasureJob, result: Result) -> None:
     artifact = cache.open(job.fingerprint)
     measures: dict[str, Measure] = {name: configure(node, name) for name, node in job.measures.items()}
     runtime: Runtime = configure(job.runtime, "runtime")
-    before = canary() if job.canary else None
+    before = canary(job.device) if job.canary else None
     reset_peak_resident()  # the canary's arrays are not the model's memory
     started = time.monotonic()
     progress("opening", 0, 1)
@@ -87,7 +87,7 @@ def _measure(job: MeasureJob, result: Result) -> None:
         with suppress(OSError):  # it is for a kill in the next measure; a full disk need not end this one
             _save(job, result)
     if job.canary:
-        result.canary = {"before": before, "after": canary()}
+        result.canary = {"before": before, "after": canary(job.device)}
 
 
 def _finite(name: str, values: Mapping[str, object]) -> msgspec.Raw:

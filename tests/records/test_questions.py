@@ -50,7 +50,7 @@ def test_questions_of_a_record_are_those_of_its_suite_and_name_their_variants_by
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"domain_task": None}, "options needs a domain_task, on which the options are compared"),
+        ({"domain_task": None}, "options.rows needs a domain_task, on which the options are compared"),
         (
             {"options": {**STATED["options"], "claims": [{**STATED["options"]["claims"][0], "times": [8, 7]}]}},
             "times: got [8.0, 7.0], allowed: the smaller number first - at `$.config.questions.options.claims[0]`",
@@ -60,7 +60,7 @@ def test_questions_of_a_record_are_those_of_its_suite_and_name_their_variants_by
             "Expected `array`, got `int` - at `$.config.questions.options.claims[0].times`",
         ),
         ({"opinions": {}}, "unknown field `opinions`"),
-        ({"options": {**STATED["options"], "rows": []}}, "length >= 1 - at `$.config.questions.options.rows`"),
+        ({"options": {**STATED["options"], "rows": [], "claims": []}}, "options has neither rows nor claims"),
         ({"options": {**STATED["options"], "title": ""}}, "length >= 1 - at `$.config.questions.options.title`"),
         ({"order": {"title": "t", "says": "s", "variants": ["q4"]}}, "missing required field `anchor`"),
         ({"changes": 4}, "got `int` - at `$.config.questions.changes`"),

@@ -16,7 +16,7 @@ from variants.data.rows import read_rows
 from variants.paths import resolve
 
 VARIANTS = {
-    "base", "q8", "q6", "q5", "q4", "q3", "q2",
+    "f32", "base", "q8", "q6", "q5", "q4", "q3", "q2",
     "finetuned", "finetuned-q8", "finetuned-q5", "finetuned-q4", "finetuned-q3", "finetuned-q2",
     "qlora", "qlora-q4", "base-torch", "finetuned-torch", "nf4", "int8",
 }  # fmt: skip
@@ -56,6 +56,16 @@ def test_the_mmlu_suite_asks_five_shot_in_a_context_that_holds_it_and_its_latenc
     assert all(runtime["n_ctx"] >= 4096 for runtime in settings.runtime.values())
     prompts = [latency["prompt"].format(question=row.question) for row in read_rows(resolve(latency["prompts"]))]
     assert max(map(len, prompts)) + latency["output_tokens"] < 512 - 1
+
+
+def test_the_speed_suite_times_enough_requests_for_a_p99_and_its_longest_prompts_fit_its_context() -> None:
+    settings = compose(parse(["suite=speed"]), "base", 0)
+    assert settings.suite.rounds * settings.measures["latency"]["requests"] >= 368
+    assert max(settings.measures["prefill"]["lengths"]) < settings.runtime["llamacpp"]["n_ctx"]
+    asked = settings.suite.questions
+    assert asked is not None
+    assert asked.options is not None
+    assert {name for claim in asked.options.claims for name in (claim.before, claim.after)} <= {"f32", "base", "q4"}
 
 
 def test_what_the_questions_are_and_how_many_names_a_sweep_but_not_where_they_lie(tmp_path: Path) -> None:

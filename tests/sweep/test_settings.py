@@ -24,7 +24,7 @@ def composed(*arguments: str) -> Settings:
         ("suite.measures=size", "suite.measures: got 'size', allowed: a list"),
         ("variant.steps=[source,8]", "variant.steps[1]: got 8, allowed: text"),
         ("suite.questions=4", "suite.questions: got 4, allowed: keys with values"),
-        ("suite.questions.domain_task=null", "suite.questions: options needs a domain_task, "),
+        ("suite.questions.domain_task=null", "suite.questions: options.rows needs a domain_task, "),
         (
             "suite.questions.order.anchor=bass",
             "suite.questions.order.anchor: no 'bass' in conf/variant; ",

@@ -11,6 +11,7 @@ from bench.metrics.chance import chance_level
 from bench.report.advice.words import listed
 from bench.report.findings import controls
 from bench.report.numbers import plural
+from bench.report.speed.random_weights import UNTRAINED, is_random
 from bench.stats.proportions import Paired
 from bench.summary.rows import UNSTEADY, Row, rounds_apart
 from bench.terminal import printable
@@ -42,6 +43,8 @@ def _accuracy(advice: Advice) -> Chip:
         return Chip("bad", text)
     tasks = sorted(advice.summary.right_or_wrong, key=lambda task: task != advice.task)
     counts = {task: max(_asked(one.row, task) for one in advice.variants) for task in tasks if advice.variants}
+    if not counts and is_random([record for one in advice.judged for record in one.row.records]):
+        return Chip("bad", f"Accuracy: {UNTRAINED}")
     if not counts:
         return Chip("bad", "Accuracy: not measured; add accuracy to suite.measures")
     asked = "Accuracy: " + ", ".join(f"{n:,} questions of {task}" for task, n in counts.items())

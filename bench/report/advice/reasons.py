@@ -183,7 +183,7 @@ def _roofline(advice: Advice) -> Iterator[Reason]:
 def _reading(name: str, line: Roofline | None) -> str:
     if line is None:
         return "not measured (it takes a size, a time per token and the memory bandwidth of the device)."
-    read = f"reading {sized(line.size_bytes)} at the measured {digits(line.bandwidth_gb_s)} GB/s takes"
+    read = f"reading {sized(line.read_bytes)} at the measured {digits(line.bandwidth_gb_s)} GB/s takes"
     text = f"{read} {digits(line.reading_ms)} ms; a token of {name} takes {digits(line.token_ms)} ms"
     if line.launch_bound:
         return f"{text}: launch-bound, so that fewer bytes make it no faster."

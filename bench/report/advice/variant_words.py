@@ -10,7 +10,8 @@ from bench.summary.rows import Row
 from bench.terminal import printable
 
 BITS = re.compile(r"^\D*(\d+)")
-CONVERTED = ("f16", "bf16", "f32")
+CONVERTED = re.compile(r"b?f(\d+)")
+"""The types of weights that nothing quantized, as a step states them."""
 
 
 def variant_in_words(row: Row) -> str:
@@ -25,7 +26,7 @@ def variant_in_words(row: Row) -> str:
         elif role == "other":
             parts.append(step)
     if not parts:
-        parts = ["as it came"]
+        parts = ["as it came, 32-bit" if _converted(record) == "32-bit" else "as it came"]
     elif parts == ["fine-tuned"] and (stored := _converted(record)):
         parts = [f"fine-tuned, {stored}"]
     text = ", then ".join(parts)
@@ -45,5 +46,5 @@ def _bits(record: Record, step: str) -> str:
 def _converted(record: Record) -> str:
     """Return in how many bits a model is kept that nothing quantized, empty where no step states it."""
     types = [str(record.config.steps.get(step, {}).get("type", "")) for step in record.steps]
-    kept = [kind for kind in types if kind in CONVERTED]
-    return f"{kept[-1].lstrip('bf')}-bit" if kept else ""
+    kept = [bits[1] for kind in types if (bits := CONVERTED.fullmatch(kind))]
+    return f"{kept[-1]}-bit" if kept else ""

@@ -18,7 +18,7 @@ HOLDS = {True: "yes", False: "no", None: "not shown"}
 def options_grids(summary: Summary) -> list[Grid]:
     """Make the table of the options that the suite names, on the domain task; none where it names none."""
     asked = summary.questions
-    if not asked or not asked.options or not asked.domain_task:
+    if not asked or not asked.options or not asked.options.rows or not asked.domain_task:
         return []
     return [_options_grid(summary, asked.options, asked.domain_task)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,29 @@ def _lacking(
     if not serving.fits(cards if cell.settings.spread == "layers" else smallest):
         return serving
     return training if training and not training.fits(smallest) else None
+
+
+def too_large(cells: Sequence[Cell], optional: Collection[str]) -> dict[str, str]:
+    """Return, by variant, why the memory is too small for those that a suite measures only where they fit.
+
+    It counts as `check_cards` does, on a CPU against all memory of the machine.
+    """
+    asked = {cell.variant: cell for cell in cells if cell.variant in optional}
+    if not asked:
+        return {}
+    stored, cards = tensors(cells[0].settings.model_folder), chosen_gpus(cells[0].settings.device)
+    smallest = cards and (min(cards, key=lambda gpu: gpu.total_bytes),)
+    reasons = {}
+    for name, cell in asked.items():
+        need = served(cell, stored, cell.device)
+        on = cards if cell.settings.spread == "layers" else smallest
+        there = " and ".join(f"{gpu.name} has {_gb(gpu.total_bytes)}" for gpu in on)
+        if cards and not need.fits(on):
+            reasons[name] = f"it needs {_gb(need.n_bytes + MARGIN_BYTES)} of GPU memory, and {there}"
+        elif not cards and need.n_bytes + MARGIN_BYTES > machine().memory_bytes:
+            memory = _gb(machine().memory_bytes)
+            reasons[name] = f"it needs {_gb(need.n_bytes + MARGIN_BYTES)} of memory, and this machine has {memory}"
+    return reasons
 
 
 def served(cell: Cell, stored: Sequence[Tensor], device: str) -> Need:

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from bench.machine.hardware import commit, machine, resolve_device, versions
-from bench.measures.measure import Checks, Compares, Measure, ReadsData, Reference
+from bench.measures.measure import Checks, Compares, Measure, ReadsData, Reference, needs_training
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
 from bench.runtimes.session import Runtime
@@ -35,7 +35,8 @@ PASSES: tuple[Pass, ...] = ("deterministic", "timed")
 class Cell:
     """What to build and what to measure, and where the record goes; `key` identifies all of it.
 
-    `references` are, by measure and name, the steps that make what the measure compares with.
+    `references` are, by measure and name, the steps that make what the measure compares with. `untrained` names the
+    measures of the suite that are left out because the weights are random.
     """
 
     settings: Settings
@@ -47,6 +48,7 @@ class Cell:
     commit: Commit
     machine: Machine
     key: str
+    untrained: tuple[str, ...] = ()
 
     @property
     def variant(self) -> str:
@@ -57,6 +59,11 @@ class Cell:
     def round(self) -> int:
         """The number of the round, from 0."""
         return self.settings.round
+
+    @property
+    def not_measured(self) -> tuple[str, ...]:
+        """What the suite asks for and this cell does not measure, with the reason."""
+        return tuple(f"{name}: not measured (random weights)" for name in self.untrained)
 
     @property
     def cache(self) -> Cache:
@@ -168,7 +175,9 @@ def make_cell(settings: Settings) -> Cell:
             if name not in settings.measures:
                 raise UserError(f"suite.{key}: unknown measure {name!r}; {nearest(name, settings.measures)}")
     chosen = [name for name in suite.measures if settings.round == 0 or name not in suite.once]
-    measures: dict[str, Measure] = {name: configure(settings.measures[name], name) for name in chosen}
+    configured: dict[str, Measure] = {name: configure(settings.measures[name], name) for name in chosen}
+    left_out = {name for name, one in configured.items() if settings.model.shape and needs_training(one)}
+    measures = {name: measure for name, measure in configured.items() if name not in left_out}
     for measure in measures.values():
         if isinstance(measure, Checks):
             measure.check(settings.model_folder)
@@ -185,7 +194,7 @@ def make_cell(settings: Settings) -> Cell:
     ]
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
     here = msgspec.convert(asdict(machine()), Machine)
-    return Cell(settings, runtime, chain, references, device, measures, checkout, here, key)
+    return Cell(settings, runtime, chain, references, device, measures, checkout, here, key, tuple(sorted(left_out)))
 
 
 class _Asked(msgspec.Struct):

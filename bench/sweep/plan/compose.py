@@ -160,6 +160,7 @@ def sweep_overrides(request: RunRequest) -> list[str]:
     """Return the Hydra overrides that all cells share."""
     return [
         *request.overrides,
+        *(place.line for place in request.places),
         setting("sweep", request.sweep).line,
         setting("sweep_suffix", request.suffix).line,
         f"overrides=[{','.join(quoted(escaped(line)) for line in request.overrides)}]",

@@ -14,10 +14,11 @@ from bench import terminal
 from bench.machine.shared_disk import check_shared
 from bench.measures.measure import Fetches
 from bench.sweep.launchers import check_launcher, machines_of
-from bench.sweep.plan.card_room import check_cards
+from bench.sweep.plan.card_room import check_cards, too_large
 from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.conf import check_name
+from bench.sweep.plan.random_model import with_random_folder
 from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
 from variants.build import check_disk
@@ -45,7 +46,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     check_launcher(request.launcher)
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
     check_places(first, machines_of(request.launcher, first.launcher))
-    request = with_hub_folder(request, first)
+    request = with_random_folder(with_hub_folder(request, first), first)
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
     for name, times in Counter(variants).items():
@@ -56,6 +57,8 @@ def plan_sweep(request: RunRequest) -> Sweep:
     settings = [_same(first, name) or compose(request, name, 0, check=True) for name in variants]
     # A round repeats the one before it: no value may refer to its number (conf.check_references).
     cells = [make_cell(msgspec.structs.replace(one, round=round_)) for round_ in rounds for one in settings]
+    cells = cells if request.variants else _that_fit(cells)
+    variants = tuple(dict.fromkeys(cell.variant for cell in cells))
     if any(isinstance(measure, Fetches) for measure in cells[0].measures.values()):
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
@@ -65,9 +68,19 @@ def plan_sweep(request: RunRequest) -> Sweep:
     return Sweep(request, variants, len(rounds), cells)
 
 
+def _that_fit(cells: list[Cell]) -> list[Cell]:
+    """Leave out the variants that the suite measures only where they fit and that do not, and say so."""
+    left_out = too_large(cells, cells[0].settings.suite.if_it_fits)
+    for name, why in left_out.items():
+        terminal.say(f"{name} is left out: {why}", lead="note ")
+    if fitting := [cell for cell in cells if cell.variant not in left_out]:
+        return fitting
+    raise UserError(f"suite.variants: none fits: {'; '.join(left_out.values())}")
+
+
 def _same(composed: Settings, variant: str) -> Settings | None:
-    """Return composed settings, None where they are of another variant or the model was fetched since."""
-    return composed if composed.variant.name == variant and not composed.model.id else None
+    """Return composed settings, None where they are of another variant or the model was fetched or made since."""
+    return composed if composed.variant.name == variant and not (composed.model.id or composed.model.shape) else None
 
 
 def with_hub_folder(request: RunRequest, settings: Settings) -> RunRequest:

@@ -52,7 +52,8 @@ class RunRequest:
     """A checked request: the variants asked for (empty: the suite's), the overrides, and the sweep's name.
 
     `suffix` is empty for the stock sweep: committed defaults and nothing overridden that moves a number. `suite` and
-    `model` are the names of their files in `conf/`.
+    `model` are the names of their files in `conf/`. `places` are overrides of what is made again on any machine: Hydra
+    gets them, and no record names them.
     """
 
     variants: tuple[str, ...]
@@ -61,6 +62,7 @@ class RunRequest:
     suffix: str
     suite: str = "embedded"
     model: str = "reference"
+    places: tuple[Setting, ...] = ()
 
     @property
     def launcher(self) -> str:
@@ -76,6 +78,10 @@ class RunRequest:
         """Return this request with more of the model's keys set: `path`, `revision`."""
         more = (setting(f"model.{key}", value) for key, value in values.items())
         return replace(self, settings=(*self.settings, *more))
+
+    def made(self, path: str) -> RunRequest:
+        """Return this request with the folder of a model that a run makes itself."""
+        return replace(self, places=(setting("model.path", path),))
 
 
 def parse(arguments: Sequence[str]) -> RunRequest:

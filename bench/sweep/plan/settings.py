@@ -33,7 +33,8 @@ _EXPECTED = re.compile(r"Expected `(?P<type>\w+)[^`]*`(?P<limit>(?: of length)? 
 class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     """Which variants are measured, by what, in how many rounds, and which questions the report answers.
 
-    `once` lists the measures of the first round alone. `requirements` names the limits that the variants are judged by
+    `once` lists the measures of the first round alone. `if_it_fits` lists the variants that are left out where the
+    memory of the device is too small for them. `requirements` names the limits that the variants are judged by
     (conf/requirements); they move no number.
     """
 
@@ -42,6 +43,7 @@ class Suite(Struct, frozen=True, forbid_unknown_fields=True):
     rounds: Annotated[int, Meta(ge=1, le=MOST_ROUNDS)]
     measures: Annotated[tuple[str, ...], Meta(min_length=1)]
     once: tuple[str, ...] = ()
+    if_it_fits: tuple[str, ...] = ()
     questions: Questions | None = None
     requirements: str | None = None
 
@@ -112,7 +114,7 @@ def settings_of(config: Mapping[str, object]) -> Settings:
     try:
         settings = msgspec.convert(node, Settings)
     except msgspec.ValidationError as error:
-        raise UserError(_complaint(str(error), node)) from None
+        raise UserError(complaint(str(error), node)) from None
     for key, named in (("variant", settings.variant), ("suite", settings.suite), ("model", settings.model)):
         if named.name is not None:
             check_text(named.name, f"{key}.name")
@@ -131,7 +133,7 @@ def settings_of(config: Mapping[str, object]) -> Settings:
     return settings
 
 
-def _complaint(message: str, node: object) -> str:
+def complaint(message: str, node: object) -> str:
     """Turn an error of msgspec into a line of this tool: the key, what it got, what is allowed."""
     parts = _TROUBLE.match(message)
     assert parts is not None  # each part of the pattern may be empty

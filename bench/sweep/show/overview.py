@@ -68,6 +68,8 @@ def show_plan(cells: Sequence[Cell], jobs: Jobs, needed_bytes: int, launchers: M
     say(f" on {first.machine.id}, device {first.device}", lead=first.settings.sweep)
     say(f"  variants   {', '.join(variants)}", under=UNDER)
     say(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run", under=UNDER)
+    for line in first.not_measured:
+        say(f"  left out   {line}", under=UNDER)
     disk = f", about {needed_bytes / 1e6:,.0f} MB of disk" if missing else ""
     there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
     say(f"  artifacts  {there}{len(missing)} to build{disk}", under=UNDER)

@@ -1,0 +1,23 @@
+"""What is said of a model whose weights are random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.records.types import Record
+
+UNTRAINED = "not measured (random weights)"
+
+
+def is_random(records: Sequence[Record]) -> bool:
+    """Say whether the weights are random in all of these records."""
+    return bool(records) and all(record.config.model.shape for record in records)
+
+
+def random_shapes(records: Sequence[Record]) -> Iterator[str]:
+    """Yield for each model of random weights whose shape it has, and what its numbers can show."""
+    models = {record.config.model.name: record.config.model.shape for record in records if record.config.model.shape}
+    for name, shape in models.items():
+        like = (shape or {}).get("like")
+        text = f"size, memory and speed are those of any model of this shape; accuracy: {UNTRAINED}"
+        yield f"{name} has random weights in the shape of {like}: its {text}."

@@ -1,0 +1,123 @@
+"""A sweep of a model of random weights: made before the plan, measured like any other, and never scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.cli import main
+from bench.machine import hardware
+from bench.measures.token_reads import TokenReads, token_reads
+from bench.records.store import read
+from bench.sweep.garbage import find_garbage
+from bench.sweep.plan import card_room
+from bench.sweep.plan.card_room import too_large
+from bench.sweep.plan.cell import make_cell
+from bench.sweep.plan.compose import compose
+from bench.sweep.plan.random_model import with_random_folder
+from bench.sweep.plan.request import parse
+from tests.sweep.conftest import Run
+from variants.cache import Cache
+
+SHAPE = [
+    "model=random-125m", "model.shape.layers=1", "model.shape.hidden=256", "model.shape.heads=4",
+    "model.shape.kv_heads=2", "model.shape.ffn=256", "model.shape.vocabulary=2300", "device=cpu",
+]  # fmt: skip
+FEW = [
+    "suite.measures=[size,latency,memory,prefill,accuracy,divergence]", "suite.rounds=1", "latency.requests=3",
+    "latency.warmup_requests=1", "latency.output_tokens=4", "prefill.lengths=[16,32]", "prefill.times=2",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The results and the cache of one sweep of Q4, and what it printed."""
+    folder = tmp_path_factory.mktemp("random")
+    places = [f"results_dir={folder / 'results'}", f"cache_dir={folder / 'cache'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        printed: list[str] = []
+        for module in ("bench.sweep.plan.random_model", "bench.sweep.show.overview", "bench.commands.run"):
+            patch.setattr(f"{module}.say", lambda text="", **_: printed.append(str(text)))
+        assert main(["run", "suite=speed", *SHAPE, *FEW, *places, "variant=q4"]) == 0
+    return folder, "\n".join(printed)
+
+
+def test_it_is_built_and_timed_and_what_it_answers_is_not_measured(swept: tuple[Path, str]) -> None:
+    folder, printed = swept
+    records, unsound = read(folder / "results")
+    assert not unsound
+    assert [record.variant for record in records] == ["q4"]
+    for record in records:
+        assert record.config.model.shape is not None
+        assert record.config.model.shape["hidden"] == 256
+        assert sorted(record.measures) == ["latency", "memory", "prefill", "size"]
+        assert "accuracy: not measured (random weights)" in record.warnings
+        assert "divergence: not measured (random weights)" in record.warnings
+        assert record.prefill is not None
+        assert record.prefill.prompt_tokens == [16, 32, 16, 32]
+        assert not [line for line in record.config.overrides if line.startswith("model.path")]
+    assert "accuracy: not measured (random weights)" in printed
+    assert "random-125m: random weights, 0.00 B parameters" in printed
+    page = next((folder / "results/report").glob("*/report.md")).read_text()
+    assert "⚠ Accuracy: not measured (random weights)" in page
+    assert page.splitlines()[0] == "# q4 alone was measured: nothing to compare it with"
+
+
+def test_what_a_token_reads_is_all_tensors_where_the_output_layer_is_the_embedding_table(
+    swept: tuple[Path, str],
+) -> None:
+    [record] = read(swept[0] / "results")[0]
+    converted = Cache(swept[0] / "cache").open(record.lineage[1].fingerprint)
+    reads = token_reads(converted.gguf())
+    assert reads is not None
+    n_norms = 3 * 256
+    n_matrices = 2300 * 256 + 256 * (2 * 256 + 2 * 128) + 3 * 256 * 256
+    assert reads == TokenReads(weight_bytes=2 * n_matrices + 4 * n_norms, kv_values=2 * 128)
+    assert record.size is not None
+    assert record.size.kv_values == 2 * 128
+    assert 0.3 * reads.weight_bytes < (record.size.read_bytes or 0) < 0.6 * reads.weight_bytes
+
+
+def test_a_model_that_is_there_is_not_made_again_and_goes_when_no_record_names_it(
+    swept: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder = swept[0]
+    request = parse(["suite=speed", *SHAPE, f"cache_dir={folder / 'cache'}"])
+    [made] = (folder / "cache" / "models").iterdir()
+    before = made.stat().st_mtime_ns
+    placed = with_random_folder(request, compose(request, "base", 0))
+    assert compose(placed, "base", 0).model.path == str(made)
+    assert made.stat().st_mtime_ns == before
+    cache = Cache(folder / "cache")
+    assert find_garbage(cache, folder / "results") == []
+    (tmp_path / "results").mkdir()
+    assert ("random model", made) in [(one.step, one.path) for one in find_garbage(cache, tmp_path / "results")]
+
+
+def test_f32_is_left_out_where_the_memory_is_too_small_for_it(
+    swept: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = parse(["suite=speed", *SHAPE, f"cache_dir={swept[0] / 'cache'}"])
+    request = with_random_folder(request, compose(request, "base", 0))
+    cells = [make_cell(compose(request, name, 0)) for name in ("f32", "base")]
+    assert cells[0].settings.suite.if_it_fits == ("f32",)
+    assert too_large(cells, ["f32"]) == {}
+    small = replace(hardware.machine(), memory_bytes=card_room.MARGIN_BYTES + 2_000_000)
+    monkeypatch.setattr(card_room, "machine", lambda: small)
+    assert list(too_large(cells, ["f32"])) == ["f32"]
+    assert too_large(cells, []) == {}
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        ("model.shape.layers=many", "model.shape.layers: got 'many', allowed: a whole number"),
+        ("model.shape.kv_heads=5", "model.shape.kv_heads: got 5, allowed: a divisor of heads (12)"),
+        ("model.shape.width=1", "model.shape.width: unknown key"),
+        ("model.path=variants/reference", "model.path: got variants/reference, allowed: null"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused_in_one_line(typed: str, complaint: str, refused: Run) -> None:
+    assert refused("suite=speed", typed, model="random-125m").startswith(f"bench: {complaint}")
