@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 COLUMNS = ("cost", "unit", "of", "beside", "ratio", "wanted")
 MODEL, SMALL = ("random-3b",), ("random-1b", "model.shape.layers=4")
 """Shapes of 3.2 and of 0.5 billion parameters."""
-VARIANTS = ("base-torch", "base", "q4", "finetuned")
+VARIANTS = ("base-torch", "base", "q4", "finetuned-torch")
 SHOTS, SUBJECTS, QUESTIONS, WHOLE_SUBJECTS, ALL_QUESTIONS = 5, 57, 20, 6, 14_042
 BATCHES = (16, 32, 64)
 """Batches of HFLM; the fastest on the questions of a few subjects counts."""
@@ -54,7 +54,7 @@ def rows() -> Iterator[list[str]]:
         return
     with tempfile.TemporaryDirectory() as place:
         made = _build(Path(place) / "large", MODEL, VARIANTS)
-        yield from _merging(made["finetuned"][0])
+        yield from _merging(made["finetuned-torch"][0])
         yield from _decoding("3 B", made, "at least 0.98")
         mmlu = Path(os.environ.get("MMLU_DIR", "")).expanduser().absolute()
         if (mmlu / "test").is_dir():
