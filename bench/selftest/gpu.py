@@ -71,7 +71,7 @@ def _build(place: Path, model: Sequence[str], variants: Sequence[str]) -> dict[s
     short = ["suite.measures=[size]", "suite.rounds=1", "suite.requirements=null", "steps.lora.epochs=1"]
     places = [f"cache_dir={place / 'cache'}", f"results_dir={place / 'results'}"]
     command = [sys.executable, "-m", "bench.cli", "run", *asked, *short, *places]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
     made = {}
     for file in (place / "results").rglob("*.r0.json"):
         record = record_file.read(file)
