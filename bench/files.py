@@ -53,6 +53,20 @@ def read_sealed(path: Path) -> bytes | None:
     return content if hashlib.sha256(content).digest() == digest else None
 
 
+@contextmanager
+def scratch(path: Path) -> Iterator[tuple[int, Path]]:
+    """Yield handle and path of an empty file with a temporary name beside `path`, locked where that works.
+
+    It is gone in the end; after a kill it is one of the `leftovers`.
+    """
+    handle, temporary = _temporary(path)
+    try:
+        yield handle, temporary
+    finally:
+        os.close(handle)
+        temporary.unlink(missing_ok=True)
+
+
 def leftovers(folder: Path) -> list[Path]:
     """List the temporary files directly in a folder that no process is writing: what a kill left behind."""
     try:

@@ -12,6 +12,7 @@ from reprlib import repr as shortened
 
 from variants.errors import UserError
 from variants.safety.files import read_json, regular_file
+from variants.storage.gguf_file import stored_tensors
 
 NF4 = ".quant_state.bitsandbytes__nf4"
 NF4_SCALES = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4)
@@ -94,12 +95,9 @@ def gguf_header(path: Path) -> list[Tensor]:
 
     Raises UserError for a broken or truncated file.
     """
-    from gguf import GGUFReader
-
     try:
-        reader = GGUFReader(path)
-        return [Tensor(t.name, t.tensor_type.name, int(t.n_elements)) for t in reader.tensors]
-    except (ValueError, IndexError, KeyError, OverflowError, OSError) as error:
+        return [Tensor(stored.name, stored.type, stored.n_elements) for stored in stored_tensors(path)]
+    except (ValueError, KeyError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path}: not a complete GGUF file, broken or cut short ({reason})") from None
 

@@ -19,6 +19,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.files import remove_leftovers, scratch
+from variants.child import start
 from variants.errors import UserError
 
 MOUNTS = Path("/proc/self/mounts")
@@ -98,16 +100,15 @@ def why_not_locked(folder: Path) -> str:
     A child tries to take the lock that this process holds, and a file is renamed onto another.
     """
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".locks-") as scratch:
-            first, second = Path(scratch) / "first", Path(scratch) / "second"
-            second.write_text("old")
-            first.write_text("new")
+        remove_leftovers(folder)  # of a run that was killed just here
+        with scratch(folder / "locks") as (handle, first), scratch(folder / "locks") as (_, second):
+            os.write(handle, b"new")
             first.replace(second)
-            if first.exists() or second.read_text() != "new":
+            if first.exists() or second.read_bytes() != b"new":
                 return "does not replace a file by another"
-            with second.open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                tried = subprocess.run([sys.executable, "-I", "-S", "-c", CHILD, str(second)], capture_output=True)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            child = [sys.executable, "-I", "-S", "-c", CHILD, str(second)]
+            tried = subprocess.run(child, capture_output=True, **start())
     except OSError as error:
         return f"does not lock files ({error.strerror})"
     return "" if tried.returncode == 0 else "gives one lock to two processes"

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from variants.storage.gguf_file import stored_tensors
+
 TABLE, OUTPUT = "token_embd.weight", "output.weight"
 KEYS_AND_VALUES = re.compile(r"blk\.\d+\.attn_[kv]\.weight")
 EXPERTS = "_exps."
@@ -25,14 +27,12 @@ def token_reads(gguf: Path) -> TokenReads | None:
     All weights are read once, but of the embedding table one row, unless the output layer is that table (tied): then
     it is read for the logits. A layer reads as many keys and values as its projections give.
     """
-    from gguf import GGUFReader
-
-    tensors = {tensor.name: tensor for tensor in GGUFReader(gguf).tensors}
+    tensors = {tensor.name: tensor for tensor in stored_tensors(gguf)}
     attention = [tensor for name, tensor in tensors.items() if KEYS_AND_VALUES.fullmatch(name)]
     if TABLE not in tensors or not attention or any(EXPERTS in name for name in tensors):
         return None
-    n_bytes = sum(int(tensor.n_bytes) for tensor in tensors.values())
+    n_bytes = sum(tensor.n_bytes for tensor in tensors.values())
     if OUTPUT in tensors:
         table = tensors[TABLE]
-        n_bytes -= int(table.n_bytes) - int(table.n_bytes) // int(table.shape[1])
-    return TokenReads(n_bytes, sum(int(tensor.shape[1]) for tensor in attention))
+        n_bytes -= table.n_bytes - table.n_bytes // table.shape[1]
+    return TokenReads(n_bytes, sum(tensor.shape[1] for tensor in attention))

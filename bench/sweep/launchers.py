@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import multiprocessing
 import os
 import shutil
@@ -20,6 +21,7 @@ from bench.machine.shared_disk import Held
 from bench.sweep.plan.conf import CONF, content
 from bench.sweep.plan.settings import Settings
 from bench.terminal import shown
+from variants.child import start
 from variants.errors import UserError
 from variants.process import die_with_parent, usable_cores
 
@@ -83,7 +85,7 @@ def machines_of(launcher: str, values: Mapping[str, object]) -> int:
         asked = ["sinfo", "--noheader", "--Node", "--format=%N"]
         partition = values.get("partition")
         asked += [f"--partition={partition}"] if partition else []
-        answer = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        answer = subprocess.run(asked, capture_output=True, text=True, **start())
         if answer.returncode != 0:
             why = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
             raise UserError(f"launcher={launcher}: Slurm does not answer ({why}); start it on a machine of the cluster")
@@ -102,8 +104,8 @@ def _nodes(launcher: str, address: str) -> int:
         if port.isdigit():  # Ray itself would try for minutes
             socket.create_connection((host.rpartition("/")[2], int(port)), ANSWER_SECONDS).close()
         if not ray.is_initialized():
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        return sum(bool(node["Alive"]) for node in ray.nodes())
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
     except (OSError, RuntimeError, ValueError) as error:
         why = (str(error).splitlines() or ["no answer"])[0]
         raise UserError(

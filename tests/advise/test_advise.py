@@ -229,7 +229,7 @@ def test_a_sweep_ends_with_the_answer_by_the_limits_of_its_run_as_its_report_doe
 
     first = read(results)[0][0]
     suite = SimpleNamespace(requirements="batch")  # the file of the suite names another
-    settings = SimpleNamespace(results=results, sweep=first.sweep, suite=suite)
+    settings = SimpleNamespace(results=results, sweep=first.sweep, suite=suite, spans_machines=False)
     commit = SimpleNamespace(sha=first.sha)
     cell = SimpleNamespace(key=first.cell, settings=settings, commit=commit, machine=first.machine)
     assert conclude([cell], [first]) == 0  # type: ignore[list-item]

@@ -105,7 +105,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def stop(*_: object, **__: object) -> None:
         raise Planned
 
-    for what in ("bench.commands.run.fetch_data", "bench.commands.run.multirun", "bench.commands.bisect.worktree"):
+    for what in ("bench.commands.run.fetch_data", "bench.commands.run.run_pass", "bench.commands.bisect.worktree"):
         monkeypatch.setattr(what, stop)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "results").mkdir()
@@ -119,7 +119,7 @@ def conf(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     folder = tmp_path_factory.mktemp("checkout") / "conf"
     shutil.copytree(ROOT / "conf", folder)
     for module in ("conf", "compose", "grid", "cell"):
-        monkeypatch.setattr(f"bench.sweep.{module}.CONF", folder)
+        monkeypatch.setattr(f"bench.sweep.plan.{module}.CONF", folder)
     monkeypatch.setattr("bench.commands.list.CONF", folder)
     monkeypatch.setattr("bench.advise.named.FOLDER", folder / "requirements")
     monkeypatch.setattr("bench.advise.named.SUITES", folder / "suite")

@@ -28,9 +28,9 @@ def cells_of(folder: Path, *variants: str, device: str = "cuda", split: str = "n
     """Plan variants of the embedded model for the CPU, and say that a GPU was asked for."""
     request = parse([f"cache_dir={folder}", f"results_dir={folder}/results", "device=cpu"])
     cells = [make_cell(compose(request, name, 0)) for name in variants]
-    return [
-        replace(cell, settings=msgspec.structs.replace(cell.settings, device=device, split=split)) for cell in cells
-    ]
+    runtimes = {name: {**node, "split": split} for name, node in cells[0].settings.runtime.items()}
+    asked = {"device": device, "split": split, "runtime": runtimes}
+    return [replace(cell, settings=msgspec.structs.replace(cell.settings, **asked)) for cell in cells]
 
 
 def install_cards(monkeypatch: pytest.MonkeyPatch, folder: Path, *n_bytes: int) -> None:

@@ -16,6 +16,7 @@ Catalogue = Mapping[str, Mapping[str, object]]
 ROLES: dict[str, Role] = {
     "source": "source",
     "gguf": "convert",
+    "f32": "convert",
     **dict.fromkeys(("q8", "q6", "q5", "q4", "q3", "q2", "nf4", "int8"), "quantize"),
     "lora": "finetune",
     "merge": "merge",
