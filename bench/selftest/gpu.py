@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 COLUMNS = ("cost", "unit", "of", "beside", "ratio", "wanted")
 MODEL, SMALL = ("random-3b",), ("random-1b", "model.shape.layers=4")
 """Shapes of 3.2 and of 0.5 billion parameters."""
-VARIANTS = ("base-torch", "base", "q4", "finetuned-torch")
+VARIANTS = ("base-torch", "base", "q4")
 SHOTS, SUBJECTS, QUESTIONS, WHOLE_SUBJECTS, ALL_QUESTIONS = 5, 57, 20, 6, 14_042
 BATCHES = (16, 32, 64)
 """Batches of HFLM; the fastest on the questions of a few subjects counts."""
@@ -54,13 +54,13 @@ def rows() -> Iterator[list[str]]:
         return
     with tempfile.TemporaryDirectory() as place:
         made = _build(Path(place) / "large", MODEL, VARIANTS)
-        yield from _merging(made["finetuned-torch"][0])
         yield from _decoding("3 B", made, "at least 0.98")
         mmlu = Path(os.environ.get("MMLU_DIR", "")).expanduser().absolute()
         if (mmlu / "test").is_dir():
             yield from _scoring(made, mmlu)
         else:
             yield _not_measured("scoring", "set MMLU_DIR to the folder of MMLU's CSVs")
+        yield from _merging(_build(Path(place) / "large", MODEL, ("finetuned-torch",))["finetuned-torch"][0])
         shutil.rmtree(Path(place) / "large")
         yield from _decoding("0.5 B", _build(Path(place) / "small", SMALL, ("base", "q4")), "at least 0.95")
 
@@ -69,7 +69,7 @@ def _build(place: Path, model: Sequence[str], variants: Sequence[str]) -> dict[s
     """Build variants of a random model as `bench run` does; return their records and artifacts, by variant."""
     asked = [f"model={model[0]}", *model[1:], "suite=hr-chatbot", f"variant={','.join(variants)}"]
     short = ["suite.measures=[size]", "suite.rounds=1", "suite.requirements=null", "steps.lora.epochs=1"]
-    places = [f"cache_dir={place / 'cache'}", f"results_dir={place / 'results'}"]
+    places = [f"cache_dir={place / 'cache'}", f"results_dir={place / 'results'}", "launcher=joblib"]
     command = [sys.executable, "-m", "bench.cli", "run", *asked, *short, *places]
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
     made = {}
