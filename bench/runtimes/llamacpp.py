@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -189,6 +190,10 @@ class LlamaCppSession:
             raise RuntimeError(f"llama_tokenize needs {-count} tokens for {len(data)} bytes")
         tokens: list[int] = buffer[:count].tolist()
         return self.vocabulary.framing.framed(text, tokens) if bos else tokens
+
+    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+        with ThreadPoolExecutor(usable_cores()) as pool:  # llama.cpp leaves Python's lock while it tokenizes
+            return list(pool.map(lambda asked: self.tokenize(*asked), texts))
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         array = (llama_cpp.llama_token * len(tokens))(*tokens)

@@ -116,6 +116,10 @@ class Session(Protocol):
         """Return the tokens of a text; with `bos` behind what the tokenizer puts before it (`Framing.framed`)."""
         ...
 
+    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+        """Return what `tokenize` gives for each pair of a text and `bos`, on all cores."""
+        ...
+
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of some tokens, special tokens left out."""
         ...

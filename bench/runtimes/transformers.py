@@ -22,7 +22,7 @@ from variants.errors import UserError
 from variants.load import load_model
 from variants.process import usable_cores
 from variants.steps.model_checks import longest_text, text_config
-from variants.tokenizer.framing import bare_tokens, framing_of
+from variants.tokenizer.framing import all_bare_tokens, bare_tokens, framing_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,6 +136,11 @@ class TransformersSession:
     def tokenize(self, text: str, bos: bool) -> list[int]:
         tokens = bare_tokens(self._tokenizer, text)
         return self.vocabulary.framing.framed(text, tokens) if bos else tokens
+
+    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+        bare, framing = all_bare_tokens(self._tokenizer, [text for text, _ in texts]), self.vocabulary.framing
+        both = zip(texts, bare, strict=True)
+        return [framing.framed(text, tokens) if bos else tokens for (text, bos), tokens in both]
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))

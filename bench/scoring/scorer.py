@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypedDict
 
@@ -19,7 +18,6 @@ from bench.runtimes.forest import CHUNK_TOKENS, Chunk, Forest, Limits, Request
 from bench.runtimes.session import Session
 from variants.artifact import Artifact
 from variants.cache import Cache
-from variants.process import usable_cores
 
 VERSION = "forest-1"
 """Raise it with any change that moves a score, if only by its last bit: kept scores are never mixed with others."""
@@ -142,9 +140,7 @@ class Scorer:
 
     def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
         """Return the tokens of each text, behind the beginning-of-text token where the second of the pair says so."""
-        with ThreadPoolExecutor(usable_cores()) as pool:  # both engines leave Python's lock while they tokenize
-            tokenized = pool.map(lambda asked: self.session.tokenize(*asked), texts)
-            return [np.array(tokens, dtype=np.int32) for tokens in tokenized]
+        return [np.array(tokens, dtype=np.int32) for tokens in self.session.tokenize_all(texts)]
 
 
 def load(file: Path, n_reads: int) -> NDArray[np.float64] | None:

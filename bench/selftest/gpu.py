@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ MODEL, SMALL = ("random-3b",), ("random-1b", "model.shape.layers=4")
 """Shapes of 3.2 and of 0.5 billion parameters."""
 VARIANTS = ("base-torch", "base", "q4")
 SHOTS, SUBJECTS, QUESTIONS, WHOLE_SUBJECTS, ALL_QUESTIONS = 5, 57, 20, 6, 14_042
-BATCHES = (16, 32, 64)
+BATCHES = (4, 8, 16, 32)
 """Batches of HFLM; the fastest on the questions of a few subjects counts."""
 BLOCK_TOKENS, PROMPT_TOKENS, OUTPUT_TOKENS, TURNS = 2048, 512, 128, 5
 Job = dict[str, Any]
@@ -205,14 +206,18 @@ def _hflm(job: Job) -> Job:
 
 def _batch(job: Job) -> Job:
     """Find the fastest batch of lm-eval's own model, warmed."""
+    import torch
+
     some = _questions(job, WHOLE_SUBJECTS, QUESTIONS)
     seconds = {}
+    model = _lm_evals_own(job["artifact"], BATCHES[0])
     for batch in BATCHES:
-        model = _lm_evals_own(job["artifact"], batch)
-        model.loglikelihood(some[:64], disable_tqdm=True)
-        start = time.perf_counter()
-        model.loglikelihood(some, disable_tqdm=True)
-        seconds[batch] = time.perf_counter() - start
+        model.batch_size_per_gpu = batch
+        with suppress(torch.OutOfMemoryError):  # it holds the logits of all tokens of a batch
+            model.loglikelihood(some[:64], disable_tqdm=True)
+            start = time.perf_counter()
+            model.loglikelihood(some, disable_tqdm=True)
+            seconds[batch] = time.perf_counter() - start
     return {"batch": min(seconds, key=lambda one: seconds[one])}
 
 

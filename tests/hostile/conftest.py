@@ -118,8 +118,8 @@ def conf(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """A copy of conf/ that the commands read in its stead."""
     folder = tmp_path_factory.mktemp("checkout") / "conf"
     shutil.copytree(ROOT / "conf", folder)
-    for module in ("conf", "compose", "grid", "cell"):
-        monkeypatch.setattr(f"bench.sweep.plan.{module}.CONF", folder)
+    for module in ("plan.conf", "plan.compose", "plan.cell", "passes", "launchers"):
+        monkeypatch.setattr(f"bench.sweep.{module}.CONF", folder)
     monkeypatch.setattr("bench.commands.list.CONF", folder)
     monkeypatch.setattr("bench.advise.named.FOLDER", folder / "requirements")
     monkeypatch.setattr("bench.advise.named.SUITES", folder / "suite")
