@@ -14,7 +14,7 @@ from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
 from variants.paths import ROOT
 
-SHIPPED = "3ca79ccd3b94"
+SHIPPED = "bbbc5e0111d2"
 
 
 @pytest.fixture(scope="module")
