@@ -25,7 +25,7 @@ TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
 """
 OWN = re.compile(
     r"artifacts(\.lock)?|models|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json"
-    r"|\.?checksums\.json(\..{8})?"
+    r"|\.?checksums\.json(\..{8}(\.tmp)?)?|\.sweep\..{8}\.tmp"
 )
 """The names directly in a cache."""
 UNFINISHED = re.compile(rf"\.({FINGERPRINT.pattern})\.(\d+|gc)")

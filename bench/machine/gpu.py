@@ -75,6 +75,8 @@ def usable_gpus() -> tuple[Gpu, ...]:
     stated, cards = os.environ.get(VISIBLE), gpus()
     if stated is None or not cards:
         return cards
+    if not stated.strip() or stated.lstrip().startswith("-"):
+        return ()
     by_uuid = stated.lstrip().startswith(("GPU-", "MIG-"))
     if not by_uuid and len({gpu.name for gpu in cards}) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         raise UserError(

@@ -17,7 +17,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bench.machine.gpu import Gpu, chosen_gpus, leave_only
-from bench.machine.lock import any_held, held, holder_of, machine_held, machine_lock
+from bench.machine.lock import any_held, held, machine_held, machine_lock
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
 
@@ -128,9 +128,8 @@ def _cpu_place(room: Room, waiting: Waiting, pid: int | None) -> Iterator[None]:
         place = stack.enter_context(
             any_held(locks, lambda other: waiting(f"waiting for a place on the CPU: {other}"), pid)
         )
-        if room.memory_bytes:
-            others = [lock for lock in locks if lock != place]
-            stack.enter_context(_memory(room.memory_bytes, place, others, waiting))
+        others = [lock for lock in locks if lock != place]
+        stack.enter_context(_memory(room.memory_bytes, place, others, waiting))
         yield
 
 
@@ -146,7 +145,7 @@ def _memory(n_bytes: int, place: Path, others: list[Path], waiting: Waiting) -> 
             with held(_lock("memory"), lambda other: None):
                 promised = sum(_still_to_take(other) for other in others)
                 free = available_bytes() - promised
-                if n_bytes <= free or not any(holder_of(other) for other in others):
+                if not n_bytes or n_bytes <= free or not any(_granted(other) for other in others):
                     _write(mine, f"{os.getpid()} {n_bytes}")
                     break
             waiting(f"waiting for memory: {n_bytes / 1e9:,.1f} GB are needed, {max(0, free) / 1e9:,.1f} GB are free")
@@ -156,13 +155,22 @@ def _memory(n_bytes: int, place: Path, others: list[Path], waiting: Waiting) -> 
         _write(mine, "")
 
 
-def _still_to_take(place: Path) -> int:
-    """Return the bytes that the build in a place will need and has not taken yet, 0 where nobody is there."""
+def _granted(place: Path) -> tuple[int, int] | None:
+    """Return what the build in a place may take and has taken, in bytes; None where none runs that was let in.
+
+    A place may also be held by a build that waits for memory itself, and its lock may name a process that was killed.
+    """
     with suppress(OSError, ValueError):
         pid, n_bytes = map(int, _memory_file(place).read_text().split())
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return max(0, n_bytes - pages * os.sysconf("SC_PAGE_SIZE"))
-    return 0
+        return n_bytes, pages * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _still_to_take(place: Path) -> int:
+    """Return the bytes that the build in a place will need and has not taken yet, 0 where nobody is there."""
+    n_bytes, taken = _granted(place) or (0, 0)
+    return max(0, n_bytes - taken)
 
 
 def _write(file: Path, text: str) -> None:

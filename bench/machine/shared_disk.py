@@ -41,7 +41,7 @@ LOCAL_LOCKS = (
 """By kind of file system, the mount options that keep its locks to one machine."""
 CHILD = """
 import fcntl, sys
-with open(sys.argv[1]) as file:
+with open(sys.argv[1], "r+") as file:  # NFS locks only what may be written
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -49,6 +49,10 @@ with open(sys.argv[1]) as file:
 sys.exit(1)
 """
 """Ends with 0 where another process holds the lock of a file, with 1 where it could take it."""
+
+
+class NotSharedError(UserError):
+    """A job's machine does not share a folder with `bench run`: no job of the sweep can be believed."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def held_here(folders: Sequence[tuple[str, Path]]) -> Iterator[tuple[Held, ...]]
         held = []
         for key, folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            file = open_files.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".sweep-", suffix=".lock"))
+            file = open_files.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=".sweep.", suffix=".tmp"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             held.append(Held(key, Path(file.name), socket.gethostname()))
         yield tuple(held)
@@ -156,14 +160,16 @@ class Held:
         here, folder = socket.gethostname(), self.file.parent
         cure = f"choose a folder of a file system that {self.host} and {here} share as {self.key}=…"
         try:
-            handle = os.open(self.file, os.O_RDONLY)
+            handle = os.open(self.file, os.O_RDWR)  # NFS locks only what may be written
         except OSError as error:
-            raise UserError(
+            raise NotSharedError(
                 f"{self.key}={folder}: {here} does not see what {self.host} writes there ({error.strerror}); {cure}"
             ) from None
         try:
             with suppress(BlockingIOError):
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                raise UserError(f"{self.key}={folder}: {here} could take a lock that {self.host} holds; {cure}")
+                raise NotSharedError(f"{self.key}={folder}: {here} could take a lock that {self.host} holds; {cure}")
+        except OSError as error:
+            raise NotSharedError(f"{self.key}={folder}: {here} cannot lock there ({error.strerror}); {cure}") from None
         finally:
             os.close(handle)

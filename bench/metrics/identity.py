@@ -38,8 +38,13 @@ def machine(record: Record) -> dict[str, str]:
 
 def timed(record: Record) -> Identity:
     """Name what `serving` does, and the cards; older records do not state them, and then they are not compared."""
-    cards = ", ".join(f"{card.name} ({card.uuid})".strip() for card in record.cards)
-    return {**serving(record), **({CARD: cards} if cards else {})}
+    return {**serving(record), **cards(record)}
+
+
+def cards(record: Record) -> Identity:
+    """Name the cards that a record was timed on; nothing where it does not state them."""
+    named = ", ".join(f"{card.name} ({card.uuid})".strip() for card in record.cards)
+    return {CARD: named} if named else {}
 
 
 def memory(record: Record) -> Identity:

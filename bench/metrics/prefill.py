@@ -47,9 +47,9 @@ def _rounds(records: Records, task: str = "") -> Rounds | None:
 
 
 def _identity(record: Record, task: str = "") -> Identity:
-    """Name the machine and the prompts: which tokens they are of."""
+    """Name the machine, its cards and the prompts: which tokens they are of."""
     asked = record.config.measures.get(MEASURE) or {}
-    return {**identity.machine(record), f"{MEASURE}.seed": identity.stated(asked.get("seed"))}
+    return {**identity.machine(record), **identity.cards(record), f"{MEASURE}.seed": identity.stated(asked.get("seed"))}
 
 
 METRICS = (

@@ -207,7 +207,7 @@ class TransformersSession:
         forest = Forest([Request(path.tolist(), [0]) for path in paths])
         limits = Limits(min(self._score_tokens, max(1, length // 3)), len(paths), len(paths))
         trunk = Trunk(self._model, length + limits.tokens)
-        worst = 0.0
+        differences = []
         try:
             with without_outliers(self._model):
                 for block in forest.blocks(next(forest.chunks()), limits):
@@ -216,13 +216,13 @@ class TransformersSession:
                         tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
                         logits = self._forward(tokens, logits_to_keep=1, use_cache=False)
                         alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
-                        worst = max(worst, float((alone - shared[row]).abs().mean()))
+                        differences.append(float((alone - shared[row]).abs().mean()))
         except torch.OutOfMemoryError:
             raise
         except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
             raise RuntimeError(f"{NOT_SHARED} ({(str(error).splitlines() or [type(error).__name__])[0]})") from error
-        if not worst <= self._sharing_bound:
-            raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worst:.2g} nats in the mean")
+        if worse := [one for one in differences if not one <= self._sharing_bound]:  # also what is no number
+            raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worse[0]:.2g} nats in the mean")
 
     def _kv_type(self) -> str:
         return str(self._model.dtype).removeprefix("torch.")

@@ -123,7 +123,7 @@ def filled(settings: Settings) -> list[str]:
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
     known = {
         "jobs": max(2, cards + max(1, cores // CORES_OF_A_BUILDER)),
-        "gpus": 1 if cards else None,
+        "gpus": (cards if settings.spread == "layers" else 1) if cards else None,
         "cpus": max(1, cores // max(1, cards)) if settings.spans_machines else 1,
     }
     empty = [key for key, value in settings.launcher.items() if value is None and known.get(key) is not None]

@@ -19,7 +19,7 @@ from filelock import FileLock
 from bench import terminal
 from bench.machine.gpu import chosen_gpus
 from bench.machine.lock import held
-from bench.machine.shared_disk import held_here
+from bench.machine.shared_disk import NotSharedError, held_here
 from bench.measures.measure import Progress
 from bench.sweep import stage as stages
 from bench.sweep.job_state import JobState, end_state, reported, state_of, write_state
@@ -176,10 +176,10 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
             hydra.main(version_base="1.3", config_path=str(CONF), config_name=PRIMARY)(task)()
     except SystemExit as stop:
         return stop.code in (None, 0)
-    except UserError:  # a folder that a machine of the launcher does not share
+    except NotSharedError:
         raise
     except Exception as error:
-        if is_of_launcher(error):
+        if is_of_launcher(error) or isinstance(error, UserError):
             terminal.say((str(error).splitlines() or [type(error).__name__])[0], lead="problem ")
         else:
             traceback.print_exception(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -155,6 +156,17 @@ def test_a_build_waits_for_memory_beside_others_and_never_alone(monkeypatch: pyt
             pass
         with pytest.raises(WaitedError, match=large), now(build(12)):
             pass
+
+
+def test_a_build_that_was_killed_keeps_no_other_waiting_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "available_bytes", lambda: 10 * 10**9)
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    place = machine_lock().with_name("variantbench.builder-1.lock")
+    place.write_text(f"process {killed.pid} (bench), since 00:00")
+    place.with_suffix(".bytes").write_text(f"{killed.pid} {12 * 10**9}")
+    with now(build(12)):
+        pass
 
 
 def test_who_wants_the_machine_alone_is_not_kept_from_it_by_those_that_share_it() -> None:

@@ -104,10 +104,13 @@ def keep(file: Path) -> None:
     content = msgspec.json.encode([_Kept(device, look, digest) for (device, look), digest in _known.items()])
     with suppress(OSError):
         if content != (file.read_bytes() if file.is_file() else b"[]") and len(content) <= LARGEST_KEPT:
-            handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-            Path(name).replace(file)
+            handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(content)
+                Path(name).replace(file)
+            finally:
+                Path(name).unlink(missing_ok=True)
 
 
 def _key(path: Path) -> tuple[int, Look]:

@@ -59,6 +59,8 @@ def plan_sweep(request: RunRequest) -> Sweep:
     cells = [make_cell(msgspec.structs.replace(one, round=round_)) for round_ in rounds for one in settings]
     cells = cells if request.variants else _that_fit(cells)
     variants = tuple(dict.fromkeys(cell.variant for cell in cells))
+    if first.timing == "per_gpu" and request.launcher == "local":
+        raise UserError("timing=per_gpu: launcher=local runs one job at a time; add launcher=joblib")
     if any(isinstance(measure, Fetches) for measure in cells[0].measures.values()):
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
