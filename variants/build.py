@@ -22,8 +22,8 @@ def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) 
     """Return the artifact of one planned step, building it unless it is there.
 
     Two processes that want the same artifact build it once: the second waits for the first. The payload is written
-    under a temporary name, read back, and renamed, so that a killed build leaves nothing that looks finished. A damaged
-    artifact is removed and built again.
+    under a temporary name, hashed while it is written or read back, and renamed, so that a killed build leaves nothing
+    that looks finished. A damaged artifact is removed and built again.
 
     Raises UserError where the disk of the cache is full.
     """

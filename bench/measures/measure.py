@@ -26,7 +26,7 @@ class Measure(Protocol):
     """A frozen dataclass; its fields are its configuration, `tools` the packages whose version moves its values.
 
     What is `timed` depends on what else the machine does, and is measured while nothing else runs; the rest gives the
-    same values in any company.
+    same values whatever else runs.
 
     A measure may also have what `Checks`, `ReadsData`, `Fetches` and `Compares` describe, and an `expected_cost`.
     """

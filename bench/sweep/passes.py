@@ -1,4 +1,4 @@
-"""The two passes of a sweep, each a Hydra multirun: first what any company leaves as it is, then what needs quiet.
+"""The two passes of a sweep, each a Hydra multirun: first what is the same whatever else runs, then what needs quiet.
 
 Jobs run where the launcher puts them: in this process, in others, on other machines. A job that dies costs its cell,
 and never the sweep: its record says so, and what has not run is started again.

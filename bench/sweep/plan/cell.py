@@ -27,7 +27,7 @@ from variants.step import Planned, Trains, fields_of, plan
 from variants.storage.checksum import recall
 
 Pass = Literal["deterministic", "timed"]
-"""The first pass builds and measures what any company leaves as it is; the second one measures what needs quiet."""
+"""The first pass builds, and measures what is the same whatever else runs; the second measures what needs quiet."""
 PASSES: tuple[Pass, ...] = ("deterministic", "timed")
 
 
