@@ -43,30 +43,6 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, *cards: MadeUpCard, d
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     all_cards = [part for card in cards for part in (card, *(card.slices or ()))]
 
-    def mig_mode(card: MadeUpCard) -> list[int]:
-        if card.slices is None:
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return [1, 1]
-
-    def slice_of(card: MadeUpCard, i: int) -> MadeUpCard:
-        if i >= len(card.slices or ()):
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
-        return (card.slices or [])[i]
-
-    def memory(card: MadeUpCard, version: int | None = None) -> SimpleNamespace:
-        return SimpleNamespace(
-            total=card.total_bytes, used=card.used_bytes, free=card.total_bytes - card.used_bytes, version=version
-        )
-
-    def field_values(card: MadeUpCard, ids: list[int]) -> list[SimpleNamespace]:
-        return [
-            SimpleNamespace(
-                nvmlReturn=pynvml.NVML_SUCCESS if one in card.slowed_ns else pynvml.NVML_ERROR_NOT_SUPPORTED,
-                value=SimpleNamespace(ullVal=card.slowed_ns.get(one, 0)),
-            )
-            for one in ids
-        ]
-
     answers = {
         "nvmlInit": lambda: None,
         "nvmlShutdown": lambda: None,
@@ -77,13 +53,13 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, *cards: MadeUpCard, d
         "nvmlDeviceGetPciInfo_v3": lambda card: SimpleNamespace(domain=0, bus=card.bus, device=0),
         "nvmlDeviceGetUUID": lambda card: card.uuid,
         "nvmlDeviceGetName": lambda card: card.name,
-        "nvmlDeviceGetMigMode": mig_mode,
+        "nvmlDeviceGetMigMode": _mig_mode,
         "nvmlDeviceGetMaxMigDeviceCount": lambda card: 7,
-        "nvmlDeviceGetMigDeviceHandleByIndex": slice_of,
+        "nvmlDeviceGetMigDeviceHandleByIndex": _slice_of,
         "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": lambda part: next(
             card for card in cards if part in (card.slices or ())
         ),
-        "nvmlDeviceGetMemoryInfo": memory,
+        "nvmlDeviceGetMemoryInfo": _memory,
         "nvmlDeviceGetComputeRunningProcesses_v3": lambda card: [
             SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in card.processes.items()
         ],
@@ -91,7 +67,35 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, *cards: MadeUpCard, d
         "nvmlDeviceGetTemperature": lambda card, _: card.celsius,
         "nvmlDeviceGetPowerUsage": lambda card: card.milliwatts,
         "nvmlDeviceGetCurrentClocksEventReasons": lambda card: card.reasons,
-        "nvmlDeviceGetFieldValues": field_values,
+        "nvmlDeviceGetFieldValues": _field_values,
     }
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, answer)
+
+
+def _mig_mode(card: MadeUpCard) -> list[int]:
+    if card.slices is None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    return [1, 1]
+
+
+def _slice_of(card: MadeUpCard, i: int) -> MadeUpCard:
+    if i >= len(card.slices or ()):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+    return (card.slices or [])[i]
+
+
+def _memory(card: MadeUpCard, version: int | None = None) -> SimpleNamespace:
+    return SimpleNamespace(
+        total=card.total_bytes, used=card.used_bytes, free=card.total_bytes - card.used_bytes, version=version
+    )
+
+
+def _field_values(card: MadeUpCard, ids: list[int]) -> list[SimpleNamespace]:
+    return [
+        SimpleNamespace(
+            nvmlReturn=pynvml.NVML_SUCCESS if one in card.slowed_ns else pynvml.NVML_ERROR_NOT_SUPPORTED,
+            value=SimpleNamespace(ullVal=card.slowed_ns.get(one, 0)),
+        )
+        for one in ids
+    ]

@@ -183,8 +183,8 @@ class Cache:
 
     def stages(self) -> list[Path]:
         """List what is kept of all cells."""
-        found = sorted((self.root / "stages").glob("*.sealed"))
-        return [path for path in found if STAGE.fullmatch(path.name) and path.is_file() and not path.is_symlink()]
+        files = sorted((self.root / "stages").glob("*.sealed"))
+        return [path for path in files if STAGE.fullmatch(path.name) and path.is_file() and not path.is_symlink()]
 
     def jobs(self, sweep: str) -> Path:
         """Return the folder of a sweep's job files and logs."""

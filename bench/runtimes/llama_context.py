@@ -213,7 +213,7 @@ class Context:
         return int(token)
 
     def _logits(self, n_rows: int) -> NDArray[np.float32]:
-        """Wait for the rows that were asked for; return a view of them, made anew only where they lie elsewhere."""
+        """Wait for the rows of logits that were asked for; return llama.cpp's own memory, as an array."""
         if not n_rows:
             return self._view[:0]
         pointer = llama_cpp.llama_get_logits(self._ctx)

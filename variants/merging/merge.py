@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from variants.errors import UserError
 from variants.merging.adapter import Adapter, InPiecesError
-from variants.merging.base import PACKED, Weight, weights
 from variants.merging.names import Names
+from variants.merging.unmerged import PACKED, Weight, weights
 from variants.safety.code import fetch_no_kernels
 from variants.safety.files import copy, read_json
 from variants.steps.model_checks import without_weights

@@ -1,7 +1,7 @@
 """Make a model of random weights: `python -m variants.random_model.make SHAPE.JSON FOLDER DEVICE`.
 
-It is a process of its own: the process that plans a sweep has llama.cpp in it, and some builds do not survive torch
-beside it.
+It is a process of its own: the process that plans a sweep has loaded llama.cpp, and some builds crash in one process
+with torch.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def place(file: Path, target: Path, *, may_link: bool) -> tuple[Placed, str]:
 def copied_bytes(file: Path, folder: Path) -> int:
     """Return how many bytes of a file `place` would write for a target in a folder: none where it can be shared.
 
-    The folder need not be there: the nearest one that is tells.
+    Where the folder is not there yet, the nearest one above it says on which disk it will be.
     """
     original, there = file.resolve(), next(path for path in (folder, *folder.parents) if path.is_dir())
     one_disk = original.stat().st_dev == there.stat().st_dev

@@ -102,11 +102,11 @@ def stored_in(file: Path) -> list[Stored]:
         length = int.from_bytes(stream.read(LENGTH_BYTES), "little")
         header: dict[str, Any] = json.loads(stream.read(length))
     tensors = []
-    for name, said in header.items():
+    for name, stated in header.items():
         if name != "__metadata__":
-            start, end = said["data_offsets"]
-            shape = tuple(said["shape"])
-            tensors.append(Stored(file, name, said["dtype"], shape, LENGTH_BYTES + length + start, end - start))
+            start, end = stated["data_offsets"]
+            shape = tuple(stated["shape"])
+            tensors.append(Stored(file, name, stated["dtype"], shape, LENGTH_BYTES + length + start, end - start))
     return tensors
 
 

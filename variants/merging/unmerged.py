@@ -46,14 +46,14 @@ def weights(folder: Path) -> dict[str, Weight]:
     tensors = stored(folder)
     packed = {name.removesuffix(NF4) for name in tensors if name.endswith(NF4)}
     scales = {name: tuple(tensors[name + end] for end in NF4_SCALES if name + end in tensors) for name in packed}
-    beside = {one.name for several in scales.values() for one in several}
-    found = {}
+    of_others = {one.name for several in scales.values() for one in several}
+    by_name = {}
     for name, tensor in tensors.items():
         if name in packed:
-            found[name] = Weight(tensor, PACKED, tuple(_quant_state(tensor, scales[name]).shape), scales[name])
-        elif name not in beside:
-            found[name] = Weight(tensor, tensor.type, tensor.shape)
-    return found
+            by_name[name] = Weight(tensor, PACKED, tuple(_quant_state(tensor, scales[name]).shape), scales[name])
+        elif name not in of_others:
+            by_name[name] = Weight(tensor, tensor.type, tensor.shape)
+    return by_name
 
 
 def _quant_state(tensor: Stored, scales: tuple[Stored, ...]) -> Any:
