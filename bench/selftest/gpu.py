@@ -82,11 +82,21 @@ def _build(place: Path, model: Sequence[str], variants: Sequence[str]) -> dict[s
 
 
 def _merging(record: Record) -> Iterator[list[str]]:
-    """Yield the peak of memory of a merge beside its weights, and its speed."""
+    """Yield the peak of memory of a merge beside its weights, and its speed: both of the step as a whole.
+
+    After writing, the step compares the merged model with its adapter, which holds one model in memory.
+    """
     merged = next(made for made in record.lineage if made.step == "merge")
     size_gb, peak_gb = merged.size_bytes / 1e9, (merged.build_peak_bytes or 0) / 1e9
-    yield ["merge 3 B: peak of memory, weights", "GB", *_beside(peak_gb, size_gb), "3 GB + largest tensor"]
-    yield ["merge 3 B: written", "GB/s", f"{size_gb / (merged.build_seconds or 1):.2f}", "", "", "at least 0.5"]
+    yield ["merge 3 B and compare: peak of memory, weights", "GB", *_beside(peak_gb, size_gb), "3 GB + largest tensor"]
+    yield [
+        "merge 3 B and compare: written",
+        "GB/s",
+        f"{size_gb / (merged.build_seconds or 1):.2f}",
+        "",
+        "",
+        "at least 0.5",
+    ]
 
 
 def _decoding(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str) -> Iterator[list[str]]:
@@ -108,17 +118,20 @@ def _scoring(made: Mapping[str, tuple[Record, Path]], mmlu: Path) -> Iterator[li
     source = made["base-torch"][1]
     batch = _measured("batch", source, mmlu=str(mmlu))["batch"]
     theirs = _measured("hflm", source, mmlu=str(mmlu), batch=batch)
-    for variant, wanted, whole in (("base-torch", "at least 4", "at least 6"), ("base", "at least 3", "")):
+    for variant, *wanted in (
+        ("base-torch", "at least 4", "at least 60,000", "at least 6"),
+        ("base", "at least 3", "", ""),
+    ):
         record, artifact = made[variant]
         ours = _measured("score", artifact, record, mmlu=str(mmlu))
         name = f"{SUBJECTS} × {QUESTIONS} questions, HFLM batch {batch} / {record.runtime}"
-        yield [name, "s", *_beside(theirs["seconds"], ours["seconds"]), wanted]
-        yield [f"… of {ours['tokens']:,} tokens, warm", "tokens/s", f"{ours['rate']:,.0f}", "", "", "at least 60,000"]
+        yield [name, "s", *_beside(theirs["seconds"], ours["seconds"]), wanted[0]]
+        yield [f"… of {ours['tokens']:,} tokens, warm", "tokens/s", f"{ours['rate']:,.0f}", "", "", wanted[1]]
         if record.runtime == "llamacpp" and (block := _llama_bench(artifact, BLOCK_TOKENS)):
             name = f"… beside llama-bench, {BLOCK_TOKENS} tokens"
             yield [name, "tokens/s", *_beside(ours["rate"], block["prompt"]), "at least 0.8"]
         name = f"all of MMLU, extrapolated from {WHOLE_SUBJECTS} whole subjects"
-        yield [name, "s", *_beside(theirs["whole"], ours["whole"]), whole]
+        yield [name, "s", *_beside(theirs["whole"], ours["whole"]), wanted[2]]
 
 
 def _beside(of: float, beside: float) -> list[str]:

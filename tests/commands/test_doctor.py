@@ -151,3 +151,13 @@ def test_doctor_itself_loads_no_engine() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_random_model_is_named_with_its_size_and_not_made() -> None:
+    from bench.commands.doctor.fits import fits
+
+    (check,) = fits(["suite=speed", "model=random-8b", "device=cpu"])
+    assert (check.level, check.text) == (
+        "note",
+        "random-8b, 16.1 GB in 16 bits: `bench run` makes it, doctor does not",
+    )

@@ -12,6 +12,7 @@ from bench.sweep.plan.card_room import MARGIN_BYTES, check_cards, served
 from bench.sweep.plan.cell import Cell, make_cell
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.grid import with_hub_folder
+from bench.sweep.plan.random_model import shape_of
 from bench.sweep.plan.request import parse
 from variants.errors import UserError
 from variants.process import available_bytes
@@ -31,6 +32,9 @@ def fits(overrides: Sequence[str]) -> list[Check]:
     """Compose what `bench run` would; return a line for each place where its models may lie, or why it cannot run."""
     request = parse(overrides)
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
+    if first.model.shape is not None:
+        size = gigabytes(shape_of(first.model.shape).n_bytes)
+        return [Check("plan", f"{first.model.name}, {size} in 16 bits: `bench run` makes it, doctor does not", "note")]
     try:
         request = with_hub_folder(request, first)
     except UserError:
