@@ -16,6 +16,8 @@ CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 PR_SET_PDEATHSIG = 1
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+"""The bytes of one unit of ru_maxrss (getrusage(2))."""
 LIBC = ctypes.CDLL(None)
 """Opened before any fork: a lock that another thread held would stay locked in the child."""
 
@@ -28,16 +30,18 @@ def usable_cores() -> int:
 
 
 def peak_resident_bytes() -> int:
-    """Return the largest resident set of this process, or of a child it has waited for if that was larger, in bytes.
+    """Return the largest resident set of this process, or of a child it has waited for if that was larger, in bytes."""
+    return max(own_peak_resident_bytes(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * RSS_UNIT)
+
+
+def own_peak_resident_bytes() -> int:
+    """Return the largest resident set of this process alone, in bytes.
 
     VmHWM where there is one, because Linux lets ru_maxrss of a fresh process start at what its parent had.
     """
-    unit = 1 if sys.platform == "darwin" else 1024
-    children_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
     peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
-    own_bytes = peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return max(own_bytes, children_bytes)
+    return peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
 
 
 def reset_peak_resident() -> None:

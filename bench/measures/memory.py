@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from bench.machine.gpu import process_bytes, usable_gpus, used_bytes
 from bench.measures.measure import Subject
 from bench.scoring.scorer import Progress
-from variants.process import peak_resident_bytes
+from variants.process import own_peak_resident_bytes
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Memory:
     timed: ClassVar[bool] = True
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
-        """Return peak_resident_bytes of this process and peak_device_bytes (None on a CPU), and whose that memory is.
+        """Return peak_resident_bytes of this process alone, peak_device_bytes (None on a CPU), and whose they are.
 
         `device_memory_of` is `process`, or `card` where the driver names no process, as in many containers.
         """
         if subject.session.facts["device"] != "cuda":
-            return {"peak_resident_bytes": peak_resident_bytes(), "peak_device_bytes": None}
+            return {"peak_resident_bytes": own_peak_resident_bytes(), "peak_device_bytes": None}
         n_bytes, owner = device_bytes()
         return {
-            "peak_resident_bytes": peak_resident_bytes(),
+            "peak_resident_bytes": own_peak_resident_bytes(),
             "peak_device_bytes": n_bytes,
             "device_memory_of": owner,
         }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from variants import process
+from variants.paths import ROOT
 
 
 def test_a_container_has_no_more_memory_than_its_own_limit_leaves_pages_of_files_not_counted(
@@ -22,3 +25,14 @@ def test_a_container_has_no_more_memory_than_its_own_limit_leaves_pages_of_files
     assert process.available_bytes() == 600_000
     (tmp_path / "memory.max").write_text("max\n")
     assert process.available_bytes() == 5000 * 1024
+
+
+def test_a_child_counts_for_a_build_and_not_for_the_process_that_serves() -> None:
+    script = """
+import subprocess, sys
+from variants.process import own_peak_resident_bytes, peak_resident_bytes
+subprocess.run([sys.executable, "-c", "bytearray(b'1') * 300_000_000"], check=True)
+print(own_peak_resident_bytes() < 200_000_000 < peak_resident_bytes())
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
