@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,10 +136,12 @@ class Forest:
         return Chunk(first, last, tokens, np.array(numbers, dtype=np.int32), digest.hexdigest())
 
     def blocks(self, chunk: Chunk, limits: Limits) -> Iterator[Block]:
-        """Cut a chunk into blocks; their reads, one block after another, are the chunk's in its order."""
+        """Cut a chunk into blocks of about one size; their reads, one after another, are the chunk's in its order."""
+        evaluated = chunk.tokens + self.shared[chunk.first]
+        even = replace(limits, tokens=_ratio_up(evaluated, _ratio_up(evaluated, limits.tokens)))
         i, depth = chunk.first, 0
         while i < chunk.last:
-            parts, (i_next, depth_next) = self._take(i, depth, chunk.last, limits)
+            parts, (i_next, depth_next) = self._take(i, depth, chunk.last, even)
             yield self._block(parts, depth, depth_next)
             i, depth = i_next, depth_next
 
@@ -210,6 +212,10 @@ def _input_keys(requests: Sequence[Request]) -> list[bytes]:
             context = contexts[id(request.context)] = np.asarray(request.context, dtype=">u4").tobytes()
         keys.append(context + np.asarray(request.continuation[:-1], dtype=">u4").tobytes())
     return keys
+
+
+def _ratio_up(of: int, parts: int) -> int:
+    return -(-of // parts)
 
 
 def _common(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> int:

@@ -51,6 +51,7 @@ class ScoringRoom(TypedDict):
     sequences: NotRequired[int]
     kv_bytes: NotRequired[int]
     attention: NotRequired[str]
+    fused: NotRequired[str]
 
 
 @dataclass(frozen=True)

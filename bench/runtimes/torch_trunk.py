@@ -6,7 +6,7 @@ That is by a mask, or on a GPU, where the model allows it, without one (path_att
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from bench.runtimes.forest import Block
+from bench.runtimes.fused import Fused, kernels
 from bench.runtimes.path_attention import NAME, PathAttention, can_attend
 from bench.runtimes.transfer import indexes
 
@@ -75,12 +76,20 @@ class Trunk:
         self._model = model
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
-        self._attention = attention or (PathAttention() if can_attend(model) else None)
+        on_gpu = can_attend(model)
+        self._attention = attention or (PathAttention() if on_gpu else None)
+        one_pass = kernels() if on_gpu else None
+        self._fused = None if one_pass is None else Fused(model, one_pass)
 
     @property
     def attention(self) -> str:
         """What keeps the paths of a block apart, in words."""
         return "FlashAttention over paths" if self._attention else "masks"
+
+    @property
+    def fused(self) -> str:
+        """Which parts of the model are computed in one pass over memory, in words."""
+        return ", ".join(self._fused.parts if self._fused else ()) or "nothing"
 
     @torch.inference_mode()
     def evaluate(self, block: Block, forward: Forward) -> Tensor:
@@ -91,7 +100,7 @@ class Trunk:
         positions = indexes(block.positions, device)
         # An empty choice of rows means all of them to transformers.
         rows = block.rows if len(block.rows) else np.zeros(1, dtype=np.int64)
-        with self._attending(block) as mask:
+        with self._attending(block) as mask, self._fused.at_work() if self._fused else nullcontext():
             logits = forward(
                 indexes(block.tokens, device)[None],
                 attention_mask=mask,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -19,7 +19,7 @@ from bench.runtimes.session import Session
 from variants.artifact import Artifact
 from variants.cache import Cache
 
-VERSION = "forest-1"
+VERSION = "forest-2"
 """Raise it with any change that moves a score, if only by its last bit: kept scores are never mixed with others."""
 OWN_TOOLS = ("numpy",)
 """Packages whose version moves a score in the scorer itself, beside those of the session's runtime."""
@@ -46,6 +46,7 @@ class Scoring(TypedDict, total=False):
     sequences: int
     kv_bytes: int
     attention: str
+    fused: str
 
 
 class Scorer:
@@ -70,15 +71,20 @@ class Scorer:
         picked = np.full(int(forest.starts[-1]), np.nan)
         greedy = np.zeros(len(picked), dtype=bool)
         answered = np.zeros(len(picked), dtype=bool)
-        done = 0
+        asked: list[tuple[Chunk, Path]] = []
         for chunk in forest.chunks(max(CHUNK_TOKENS, BLOCKS * limits.tokens)):
             file = self._kept / f"{self._key(chosen, chunk.key)}.sealed"
-            scored = load(file, len(chunk.reads))
+            kept = load(file, len(chunk.reads))
+            if kept is None:
+                asked.append((chunk, file))
+            else:
+                picked[chunk.reads], greedy[chunk.reads], answered[chunk.reads] = kept[0], kept[1] != 0, True
+        done = forest.distinct_tokens - sum(chunk.tokens for chunk, _ in asked)
+        evaluated = self._evaluate(forest, [chunk for chunk, _ in asked], limits)
+        for (chunk, file), scored in zip(asked, evaluated, strict=True):
+            save(file, scored)
             done += chunk.tokens
-            if scored is None:
-                scored = self._evaluate(forest, chunk, limits)
-                save(file, scored)
-                self.progress("scoring tokens", done, forest.distinct_tokens)  # kept scores set no pace
+            self.progress("scoring tokens", done, forest.distinct_tokens)  # kept scores set no pace
             picked[chunk.reads], greedy[chunk.reads], answered[chunk.reads] = scored[0], scored[1] != 0, True
         assert answered.all(), "a request was left without an answer"
         spans = zip(forest.starts[:-1], forest.starts[1:], strict=True)
@@ -92,10 +98,18 @@ class Scorer:
         }
         return scores, scoring
 
-    def _evaluate(self, forest: Forest, chunk: Chunk, limits: Limits) -> NDArray[np.float64]:
-        """Return log-probability and greediness of a chunk's reads, shape (2, reads)."""
-        values = [np.stack(read) for read in self.session.evaluate(forest.blocks(chunk, limits))]
-        return np.concatenate(values, axis=1)
+    def _evaluate(self, forest: Forest, chunks: Sequence[Chunk], limits: Limits) -> Iterator[NDArray[np.float64]]:
+        """Yield log-probability and greediness of each chunk's reads, shape (2, reads).
+
+        All blocks are one stream: a GPU does not wait between two chunks.
+        """
+        blocks = (block for chunk in chunks for block in forest.blocks(chunk, limits))
+        evaluated = self.session.evaluate(blocks)
+        for chunk in chunks:
+            parts: list[NDArray[np.float64]] = []
+            while sum(part.shape[1] for part in parts) < len(chunk.reads):
+                parts.append(np.stack(next(evaluated)))
+            yield np.concatenate(parts, axis=1)
 
     def check_sharing(self) -> None:
         """Check once that this artifact can be scored behind shared prefixes; the cache keeps that it can.

@@ -114,7 +114,7 @@ def _decoding(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str) -
 
 
 def _scoring(made: Mapping[str, tuple[Record, Path]], mmlu: Path) -> Iterator[list[str]]:
-    """Yield seconds of the same questions, opening and checks included, beside lm-eval's own model."""
+    """Yield seconds of the same questions from a cold start, opening and checks included, beside lm-eval's own model."""
     source = made["base-torch"][1]
     batch = _measured("batch", source, mmlu=str(mmlu))["batch"]
     theirs = _measured("hflm", source, mmlu=str(mmlu), batch=batch)
@@ -126,6 +126,8 @@ def _scoring(made: Mapping[str, tuple[Record, Path]], mmlu: Path) -> Iterator[li
         ours = _measured("score", artifact, record, mmlu=str(mmlu))
         name = f"{SUBJECTS} × {QUESTIONS} questions, HFLM batch {batch} / {record.runtime}"
         yield [name, "s", *_beside(theirs["seconds"], ours["seconds"]), wanted[0]]
+        both = (one["seconds"] + one["imports_s"] for one in (theirs, ours))
+        yield ["… and Python's imports", "s", *_beside(*both), ""]
         yield [f"… of {ours['tokens']:,} tokens, warm", "tokens/s", f"{ours['rate']:,.0f}", "", "", wanted[1]]
         if record.runtime == "llamacpp" and (block := _llama_bench(artifact, BLOCK_TOKENS)):
             name = f"… beside llama-bench, {BLOCK_TOKENS} tokens"
@@ -194,8 +196,9 @@ def _decode(job: Job) -> Job:
 
 
 def _score(job: Job) -> Job:
-    """Score the questions from a cold start, again for the pace, and a few subjects whole."""
+    """Score the questions from opening on, again for the pace, and a few subjects whole."""
     some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
+    imports_s = _imports_s()
     start = time.perf_counter()
     opened = _opened(job)
     opened.lm.loglikelihood(some, disable_tqdm=True)
@@ -205,16 +208,33 @@ def _score(job: Job) -> Job:
     opened.lm.loglikelihood(some, disable_tqdm=True)
     tokens = opened.lm.scoring["evaluated_tokens"]
     rate = tokens / opened.score.seconds
-    return {"seconds": seconds, "tokens": tokens, "rate": rate, "whole": _all_of_mmlu(opened.lm, whole)}
+    paces = {"tokens": tokens, "rate": rate, "whole": _all_of_mmlu(opened.lm, whole)}
+    return {"seconds": seconds, "imports_s": imports_s, **paces}
 
 
 def _hflm(job: Job) -> Job:
-    """Score the same by lm-eval's own model from a cold start, and the subjects whole."""
+    """Score the same by lm-eval's own model, from opening on, and the subjects whole."""
     some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
+    imports_s = _imports_s()
     start = time.perf_counter()
     model = _lm_evals_own(job["artifact"], job["batch"])
     model.loglikelihood(some, disable_tqdm=True)
-    return {"seconds": time.perf_counter() - start, "whole": _all_of_mmlu(model, whole)}
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "imports_s": imports_s, "whole": _all_of_mmlu(model, whole)}
+
+
+def _imports_s() -> float:
+    """Import what both sides open a model with, and start the card; return the seconds."""
+    start = time.perf_counter()
+    import lm_eval.models.huggingface
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    assert lm_eval.models.huggingface
+    assert AutoModelForCausalLM
+    assert AutoTokenizer
+    torch.zeros(1, device="cuda")
+    return time.perf_counter() - start
 
 
 def _batch(job: Job) -> Job:

@@ -37,7 +37,8 @@ def test_scores_along_paths_are_those_of_float32_within_the_stated_bound(cache: 
     assert "without cuDNN" in session.facts["attention"]
     session.check_sharing()
     along = np.array(scored(session, questions()))
-    assert session.start_scoring(200)[1]["attention"] == "FlashAttention over paths"
+    room = session.start_scoring(200)[1]
+    assert (room["attention"], room["fused"]) == ("FlashAttention over paths", "norms, rotations, gates")
     assert np.abs(along - exact).mean() < SHARING_BOUND["bfloat16"]
 
 
@@ -78,3 +79,23 @@ def test_layers_on_two_cards_score_as_on_one(cache: Path, catalogue: Catalogue) 
     two.check_sharing()
     assert scored(two, questions()) == pytest.approx(scored(one, questions()), abs=0.1)
     assert list(two.generate([1, 20, 30], 4)) == list(one.generate([1, 20, 30], 4))
+
+
+def test_norms_rotations_and_gates_round_as_the_models_own_code_does() -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from bench.runtimes.fused import Fused, kernels
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"vocab_size": 64, "hidden_size": 320, "intermediate_size": 640, "num_hidden_layers": 1}
+    config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, head_dim=80)
+    model: Any = LlamaForCausalLM(config)
+    model.to(device="cuda", dtype=torch.bfloat16).eval()
+    one_pass = kernels()
+    assert one_pass is not None
+    with torch.inference_mode(), Fused(model, one_pass).at_work():
+        ours = model(torch.arange(64, device="cuda")[None]).logits
+    with torch.inference_mode():
+        own = model(torch.arange(64, device="cuda")[None]).logits
+    assert (ours == own).float().mean() > 0.99
