@@ -114,7 +114,7 @@ def _decoding(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str) -
 
 
 def _scoring(made: Mapping[str, tuple[Record, Path]], mmlu: Path) -> Iterator[list[str]]:
-    """Yield seconds of the same questions from a cold start, opening and checks included, beside lm-eval's own model."""
+    """Yield seconds of the same questions, opening and checks included, beside lm-eval's own model."""
     source = made["base-torch"][1]
     batch = _measured("batch", source, mmlu=str(mmlu))["batch"]
     theirs = _measured("hflm", source, mmlu=str(mmlu), batch=batch)
@@ -226,13 +226,16 @@ def _hflm(job: Job) -> Job:
 def _imports_s() -> float:
     """Import what both sides open a model with, and start the card; return the seconds."""
     start = time.perf_counter()
-    import lm_eval.models.huggingface
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers
+    from lm_eval.models import huggingface
 
-    assert lm_eval.models.huggingface
-    assert AutoModelForCausalLM
-    assert AutoTokenizer
+    for module, name in (
+        (transformers, "AutoModelForCausalLM"),
+        (transformers, "AutoTokenizer"),
+        (huggingface, "HFLM"),
+    ):
+        getattr(module, name)  # transformers imports a name when it is first asked for
     torch.zeros(1, device="cuda")
     return time.perf_counter() - start
 
