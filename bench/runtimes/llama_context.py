@@ -157,11 +157,8 @@ class Context:
         # It counts one token as generation (n_eval), several as prompt (n_p_eval), and neither as less than one.
         return int(counted.n_p_eval if sent > 1 else counted.n_eval)
 
-    def evaluate(self, block: Block) -> NDArray[np.float32]:
-        """Evaluate a block behind its trunk and keep the next one's; return the logits of its rows (rows, vocabulary).
-
-        The array is llama.cpp's own memory: read it before the next evaluation.
-        """
+    def start_block(self, block: Block) -> None:
+        """Evaluate a block behind its trunk and keep the next one's; a GPU may still be at work on it afterwards."""
         if block.trunk == 0:
             llama_cpp.llama_memory_clear(self._memory, True)
             self._held[:] = 0
@@ -171,7 +168,6 @@ class Context:
         self._batch.fill(block.tokens, block.positions, block.rows, block.first_path + np.int32(1), counts)
         self._decode()
         self._keep_next_trunk(block)  # before the logits are awaited: a GPU computes meanwhile
-        return self._logits(len(block.rows))
 
     def _hold(self, sequence: int, n_tokens: int) -> None:
         """Let a path's sequence hold the trunk's first tokens. It mostly does: each one added costs a search."""
@@ -206,14 +202,17 @@ class Context:
     def _top(self) -> int:
         """Wait for the one row that was asked for; return its top token."""
         if not self._sampler:
-            return int(self._logits(1).argmax())
+            return int(self.logits(1).argmax())
         token = llama_cpp.llama_get_sampled_token_ith(self._ctx, -1)
         if token < 0:
             raise RuntimeError("sampling_cuda=device: llama.cpp took no token on this card; set it to host")
         return int(token)
 
-    def _logits(self, n_rows: int) -> NDArray[np.float32]:
-        """Wait for the rows of logits that were asked for; return llama.cpp's own memory, as an array."""
+    def logits(self, n_rows: int) -> NDArray[np.float32]:
+        """Wait for the rows of logits that were asked for; return them (rows, vocabulary).
+
+        The array is llama.cpp's own memory: read it before the next evaluation.
+        """
         if not n_rows:
             return self._view[:0]
         pointer = llama_cpp.llama_get_logits(self._ctx)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
 from bench.runtimes.llama_context import CELLS, Context, Shape
-from bench.runtimes.logits import LogitsReader
+from bench.runtimes.logits import Logits, LogitsReader
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.configure import check_least
@@ -86,9 +86,7 @@ class LlamaCpp:
         if device == "cuda":
             self.check_cuda()
         elif self.split != "none":
-            raise UserError(
-                f"split: got {self.split} on a CPU, allowed: none; layers are split over cards (device=cuda)"
-            )
+            raise UserError(f"split: got {self.split} on a CPU, allowed: none; layers are split over GPUs")
         return LlamaCppSession(self, artifact, device)
 
 
@@ -182,18 +180,21 @@ class LlamaCppSession:
         return self._context
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
-        data = text.encode()
-        buffer = np.empty(len(data) + 2, dtype=np.int32)
-        pointer = ctypes.cast(buffer.ctypes.data, ctypes.POINTER(llama_cpp.llama_token))
-        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), pointer, len(buffer), False, True)
+        return list(map(int, self._tokens(text, bos)))
+
+    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
+        with ThreadPoolExecutor(usable_cores()) as pool:  # llama.cpp leaves Python's lock while it tokenizes
+            return list(pool.map(lambda asked: self._tokens(*asked), texts))
+
+    def _tokens(self, text: str, bos: bool) -> NDArray[np.int32]:
+        before, data = self.vocabulary.framing.before(text) if bos else (), text.encode()
+        tokens = np.empty(len(before) + len(data) + 2, dtype=np.int32)
+        tokens[: len(before)] = before
+        place = ctypes.cast(tokens[len(before) :].ctypes.data, ctypes.POINTER(llama_cpp.llama_token))
+        count = llama_cpp.llama_tokenize(self._vocab, data, len(data), place, len(data) + 2, False, True)
         if count < 0:
             raise RuntimeError(f"llama_tokenize needs {-count} tokens for {len(data)} bytes")
-        tokens: list[int] = buffer[:count].tolist()
-        return self.vocabulary.framing.framed(text, tokens) if bos else tokens
-
-    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
-        with ThreadPoolExecutor(usable_cores()) as pool:  # llama.cpp leaves Python's lock while it tokenizes
-            return list(pool.map(lambda asked: self.tokenize(*asked), texts))
+        return tokens[: len(before) + count].copy()
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         array = (llama_cpp.llama_token * len(tokens))(*tokens)
@@ -241,9 +242,7 @@ class LlamaCppSession:
             shape = self._shape(n_ctx, tokens, 1 + paths, min(tokens, max(rows, 1 + paths)), serves=False)
             try:
                 if short and n_ctx > short:
-                    raise MemoryError(
-                        f"behind {longest:,} tokens LongRoPE's limit of {short:,} has no room for a block"
-                    )
+                    raise MemoryError(f"LongRoPE's limit of {short:,} has no room for a block behind {longest:,}")
                 is_made = self._context is not None and self._context.shape == shape
                 if not is_made and not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
                     raise MemoryError(f"a cache of {n_ctx:,} tokens takes more memory than there is")
@@ -285,15 +284,17 @@ class LlamaCppSession:
         """Do nothing: llama.cpp keeps its sequences apart in every model that it can score."""
 
     def evaluate(self, blocks: Iterable[Block]) -> Iterator[Read]:
-        yield from map(self._evaluate, blocks)
+        return self._logits.reads(self._evaluated(iter(blocks)), meanwhile=self._on_gpu)
 
-    def _evaluate(self, block: Block) -> Read:
+    def _evaluated(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, Logits]]:
+        """Yield each block with its rows' logits; a GPU works on it while the next block is made."""
         assert self._context is not None
-        logits = self._context.evaluate(block)
-        tops, sums = self._logits.top_and_log_sum_exp(logits)
-        picked = logits[block.read_rows, block.targets].astype(np.float64) - sums[block.read_rows]
-        return picked, tops[block.read_rows] == block.targets
+        following = next(blocks, None)
+        while following is not None:
+            block = following
+            self._context.start_block(block)
+            following = next(blocks, None)
+            yield block, self._context.logits(len(block.rows))
 
     def log_probabilities(self, block: Block) -> NDArray[np.float32]:
-        assert self._context is not None
-        return self._logits.log_probabilities(self._context.evaluate(block))
+        return self._logits.log_probabilities(next(self._evaluated(iter([block])))[1])

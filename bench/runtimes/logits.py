@@ -1,13 +1,16 @@
-"""Log-probabilities from raw logits, in the engine's own memory: rows are read in parallel, none is copied whole."""
+"""Log-probabilities from raw logits, rows in parallel: in the engine's own memory, or while it goes on from a copy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.runtimes.forest import Block
+from bench.runtimes.session import Read
 
 ROWS_BYTES = 2**21
 """Logits that one thread reads at once: few enough to stay in its core's cache, enough to pay for the hand-over."""
@@ -32,6 +35,29 @@ class LogitsReader:
 
         self._each(logits, read)
         return tops, sums
+
+    def reads(self, evaluated: Iterable[tuple[Block, Logits]], meanwhile: bool) -> Iterator[Read]:
+        """Yield what each block asks of its rows' logits; with `meanwhile` a copy is read while the next is evaluated.
+
+        That is for GPUs: the cores of a CPU are all at work in the engine.
+        """
+        if not meanwhile:
+            yield from (self._read(block, logits) for block, logits in evaluated)
+            return
+        with ThreadPoolExecutor(1, "reads") as pool:
+            pending: Future[Read] | None = None
+            for block, logits in evaluated:
+                started = pool.submit(self._read, block, logits.copy())
+                if pending is not None:
+                    yield pending.result()
+                pending = started
+            if pending is not None:
+                yield pending.result()
+
+    def _read(self, block: Block, logits: Logits) -> Read:
+        tops, sums = self.top_and_log_sum_exp(logits)
+        picked = logits[block.read_rows, block.targets].astype(np.float64) - sums[block.read_rows]
+        return picked, tops[block.read_rows] == block.targets
 
     def log_probabilities(self, logits: Logits) -> Logits:
         """Return the log-probabilities of all tokens, shape (rows, vocabulary)."""

@@ -117,7 +117,7 @@ class Session(Protocol):
         """Return the tokens of a text; with `bos` behind what the tokenizer puts before it (`Framing.framed`)."""
         ...
 
-    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
         """Return what `tokenize` gives for each pair of a text and `bos`, on all cores."""
         ...
 

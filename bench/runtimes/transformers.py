@@ -139,10 +139,10 @@ class TransformersSession:
         tokens = bare_tokens(self._tokenizer, text)
         return self.vocabulary.framing.framed(text, tokens) if bos else tokens
 
-    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[list[int]]:
+    def tokenize_all(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
         bare, framing = all_bare_tokens(self._tokenizer, [text for text, _ in texts]), self.vocabulary.framing
-        both = zip(texts, bare, strict=True)
-        return [framing.framed(text, tokens) if bos else tokens for (text, bos), tokens in both]
+        before = ([*framing.before(text)] if bos else [] for text, bos in texts)
+        return [np.array(start + tokens, dtype=np.int32) for start, tokens in zip(before, bare, strict=True)]
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))

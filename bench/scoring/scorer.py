@@ -154,7 +154,7 @@ class Scorer:
 
     def tokenize(self, texts: Sequence[tuple[str, bool]]) -> list[NDArray[np.int32]]:
         """Return the tokens of each text, behind the beginning-of-text token where the second of the pair says so."""
-        return [np.array(tokens, dtype=np.int32) for tokens in self.session.tokenize_all(texts)]
+        return self.session.tokenize_all(texts)
 
 
 def load(file: Path, n_reads: int) -> NDArray[np.float64] | None:

@@ -47,7 +47,7 @@ def test_scoring_stays_on_the_side_of_longropes_limit_that_serving_is_on(gguf: A
     assert session.start_scoring(400)[1]["cache_tokens"] == 512
     limits, chosen = session.start_scoring(490)
     assert (limits.tokens, chosen["cache_tokens"]) == (16, 512)  # 618 with a block of 128
-    with pytest.raises(RuntimeError, match="behind 510 tokens LongRoPE's limit of 600 has no room for a block: lower"):
+    with pytest.raises(RuntimeError, match="LongRoPE's limit of 600 has no room for a block behind 510: lower"):
         session.start_scoring(510)
     session._short_rope = 300
     assert session.start_scoring(100)[1]["cache_tokens"] == 512  # serving at 512 takes the long ones

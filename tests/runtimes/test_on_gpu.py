@@ -83,19 +83,22 @@ def test_layers_on_two_cards_score_as_on_one(cache: Path, catalogue: Catalogue) 
 
 def test_norms_rotations_and_gates_round_as_the_models_own_code_does() -> None:
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-    from bench.runtimes.fused import Fused, kernels
+    from bench.runtimes import kernels
 
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {"vocab_size": 64, "hidden_size": 320, "intermediate_size": 640, "num_hidden_layers": 1}
-    config = LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2, head_dim=80)
-    model: Any = LlamaForCausalLM(config)
-    model.to(device="cuda", dtype=torch.bfloat16).eval()
-    one_pass = kernels()
-    assert one_pass is not None
-    with torch.inference_mode(), Fused(model, one_pass).at_work():
-        ours = model(torch.arange(64, device="cuda")[None]).logits
-    with torch.inference_mode():
-        own = model(torch.arange(64, device="cuda")[None]).logits
-    assert (ours == own).float().mean() > 0.99
+
+    def drawn(*shape: int) -> Any:
+        return torch.randn(*shape).to("cuda", torch.bfloat16)
+
+    def same(ours: Any, own: Any) -> float:
+        return float((ours == own).float().mean())
+
+    tokens, heads, angles, own = drawn(1, 64, 320), drawn(1, 4, 64, 80), drawn(1, 64, 80), LlamaRMSNorm(320)
+    own.weight.data = drawn(320)
+    assert same(kernels.norm(tokens, own.weight, own.variance_epsilon), own(tokens)) > 0.999
+    turned = apply_rotary_pos_emb(heads, heads, angles.cos(), angles.sin())[0]
+    assert same(kernels.rotated(heads, angles.cos(), angles.sin()), turned) > 0.999
+    gate, up = drawn(1, 64, 640), drawn(1, 64, 640)
+    assert same(kernels.gated(gate, up), torch.nn.functional.silu(gate) * up) > 0.999

@@ -36,9 +36,13 @@ class Framing:
         """The token before a text without context, as lm-eval has it: beginning-of-text, else end-of-text."""
         return self.end if self.bos is None else self.bos
 
+    def before(self, text: str) -> tuple[int, ...]:
+        """Return what goes before a text: `start`, and nothing where the text has it written out."""
+        return () if self.written and text.startswith(self.written) else self.start
+
     def framed(self, text: str, tokens: Sequence[int]) -> list[int]:
-        """Return the tokens of a text behind `start`; a text that has it written out gets no second."""
-        return list(tokens) if self.written and text.startswith(self.written) else [*self.start, *tokens]
+        """Return the tokens of a text behind what goes before it."""
+        return [*self.before(text), *tokens]
 
     def ended(self, tokens: Sequence[int]) -> list[int]:
         """Return the tokens of a whole answer: end-of-text is its last, where the model has one."""
