@@ -17,6 +17,7 @@ from bench.records import unplaced
 from bench.records.types import SCHEMA, Card, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass
+from bench.sweep.plan.random_model import recorded
 from bench.sweep.stage import Stage
 from bench.terminal import say
 from variants.errors import UserError
@@ -131,7 +132,7 @@ def _seconds(passes: Sequence[Stage]) -> dict[str, float]:
 
 def _stated(cell: Cell) -> Config:
     """Return the resolved configuration that moved this cell's numbers, and the questions of its suite."""
-    at = cell.settings
+    at = recorded(cell.settings)
     return Config(
         variant=msgspec.structs.replace(at.variant, roles=tuple(planned.step.role for planned in cell.chain)),
         suite=at.suite.name,
