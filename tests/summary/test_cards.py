@@ -14,10 +14,17 @@ from tests.report.conftest import findings_of
 N = 20
 
 
-def write(results: Path, name: str, uuid: str, number: int = 0, slowed: tuple[int, ...] = ()) -> None:
+def write(
+    results: Path, name: str, uuid: str, number: int = 0, slowed: tuple[int, ...] = (), prompts: tuple[int, ...] = ()
+) -> None:
     content = records.record(name, number, requests=N)
     content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100", "driver": "580.1"}]
     content["measures"]["latency"]["cards"] = [load(uuid, slowed)]
+    if prompts:
+        content["measures"]["prefill"] = {
+            "prompt_tokens": [512] * N, "evaluated_tokens": [512] * N, "seconds": [0.1] * N, "warmup_prompts": 1,
+            "cards": [load(uuid, prompts)],
+        }  # fmt: skip
     records.write(results, content)
 
 
@@ -41,12 +48,15 @@ def test_a_variant_on_another_card_than_its_base_is_marked_and_has_no_ratio_of_l
     assert rows["q4"].paired("accuracy hr") is not None
 
 
-def test_requests_that_ran_on_a_slowed_card_are_counted_over_all_rounds_and_named(tmp_path: Path) -> None:
+def test_requests_and_prompts_that_ran_on_a_slowed_card_are_counted_over_all_rounds_and_named(tmp_path: Path) -> None:
     write(tmp_path, "base", "GPU-1a2b", 0, slowed=(3, 4))
     write(tmp_path, "base", "GPU-1a2b", 1, slowed=(19,))
-    write(tmp_path, "q4", "GPU-1a2b")
-    text = "latency: 3 of 40 requests ran while the card was slowed by: SW power cap"
-    assert [(one.level, one.title) for one in findings_of(tmp_path) if one.text == text] == [("note", "base")]
+    write(tmp_path, "q4", "GPU-1a2b", prompts=(0, 5))
+    found = [(one.level, one.title, one.text) for one in findings_of(tmp_path) if "slowed by" in one.text]
+    assert found == [
+        ("note", "base", "latency: 3 of 40 requests ran while the card was slowed by: SW power cap"),
+        ("note", "q4", "prefill: 2 of 20 prompts ran while the card was slowed by: SW power cap"),
+    ]
 
 
 def test_the_report_names_cards_driver_and_what_the_cards_did(tmp_path: Path) -> None:

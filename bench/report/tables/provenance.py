@@ -62,7 +62,8 @@ def machine_grid(selection: Selection, summary: Summary) -> Grid:
 def cards_of(records: Sequence[Record]) -> dict[str, str]:
     """Return which cards were measured on, by which driver, and what they did meanwhile; nothing for the CPU."""
     cards = dict.fromkeys(card for record in records for card in record.cards)
-    loads = [load for record in records if record.latency for load in record.latency.cards]
+    timed = [one for record in records for one in (record.latency, record.prefill) if one]
+    loads = [load for one in timed for load in one.cards]
     return {
         **({"Cards": "; ".join(map(_card, cards))} if cards else {}),
         **({"During timed requests": "; ".join(_loaded(loads))} if loads else {}),
