@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from bench.machine.canary import ON_CARD
 from bench.machine.git import state
 from bench.machine.gpu import driver_version, gpus
 from bench.machine.hardware import versions
@@ -167,6 +168,9 @@ def _warnings(lineage: tuple[Made, ...], passes: Sequence[Stage]) -> list[str]:
     on_gpu, layers = session.get("gpu_layers"), session.get("layers")
     if session.get("device") == "cuda" and isinstance(on_gpu, int) and isinstance(layers, int) and on_gpu < layers:
         warnings.append(f"only {on_gpu} of {layers} layers are on the GPU")
+    for when, reading in (passes[-1].result.canary or {}).items():
+        if session.get("device") == "cuda" and ON_CARD not in (reading or {}):
+            warnings.append(f"machine check {when}: {ON_CARD} was not measured; the log of the cell says why")
     for key in OPENED_ALIKE if len(sessions) > 1 else ():
         values = [one.get(key) for one in sessions]
         if values[0] != values[1]:

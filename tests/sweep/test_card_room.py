@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from bench.machine import gpu
-from bench.records.types import Card
+from bench.records.types import Card, CellError
+from bench.sweep.jobs import Result
 from bench.sweep.plan import card_room
 from bench.sweep.plan.card_room import MARGIN_BYTES, Dimensions, cache_bytes, check_cards, weight_bytes
 from bench.sweep.plan.cell import Cell, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
-from bench.sweep.record import cards_of
+from bench.sweep.record import cards_of, record_of
+from bench.sweep.stage import Stage
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 from variants.paths import ROOT
@@ -102,6 +104,21 @@ def test_a_record_names_the_cards_that_its_job_was_given(monkeypatch: pytest.Mon
     monkeypatch.setattr("bench.sweep.record.gpus", gpu.gpus)
     assert cards_of(["GPU-1"]) == (Card("GPU-1", "H100", "580.1"),)
     assert cards_of([]) == ()
+
+
+def test_a_record_says_where_the_bandwidth_of_its_card_is_missing(tmp_path: Path) -> None:
+    readings: dict[str, dict[str, float] | None] = {
+        "before": {"copy_gb_s": 9.0, "device_copy_gb_s": 3000.0},
+        "after": {"copy_gb_s": 9.0},
+    }
+    failed = CellError(stage="timed", message="made up")
+    (cell,) = cells_of(tmp_path, "base")
+    for device, n in (("cuda", 1), ("cpu", 0)):
+        result = Result(session={"device": device}, canary=readings)
+        record = record_of(cell, [Stage("timed", "run", "2026-01-01T00:00:00+00:00", result=result, error=failed)])
+        assert [line for line in record.warnings if line.startswith("machine check after: device_copy_gb_s")] == n * [
+            "machine check after: device_copy_gb_s was not measured; the log of the cell says why"
+        ]
 
 
 def test_a_card_by_number_makes_the_same_artifacts_and_cells_as_any_card(
