@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bench.records.selection import Wanted, find
 from bench.records.store import read
-from bench.report.tables.provenance import cards_of
+from bench.report.tables.provenance import cards_of, context
 from bench.selftest import records
 from bench.summary.summarize import summarize
 from tests.report.conftest import findings_of
@@ -57,6 +60,28 @@ def test_requests_and_prompts_that_ran_on_a_slowed_card_are_counted_over_all_rou
         ("note", "base", "latency: 3 of 40 requests ran while the card was slowed by: SW power cap"),
         ("note", "q4", "prefill: 2 of 20 prompts ran while the card was slowed by: SW power cap"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("device", "uuids", "named"),
+    [
+        ("cuda", ("GPU-3c4d",), "NVIDIA H100"),
+        ("cuda", ("GPU-1a2b", "GPU-3c4d"), "2 × NVIDIA H100"),
+        ("cuda", (), "NVIDIA A10 or NVIDIA H100"),
+        ("cpu", (), "2-core Test CPU"),
+    ],
+)
+def test_the_header_of_a_report_names_what_its_records_ran_on_and_not_what_else_the_machine_has(
+    device: str, uuids: tuple[str, ...], named: str, tmp_path: Path
+) -> None:
+    content = records.record("base", 0, requests=N)
+    content["machine"]["gpus"] = ["NVIDIA A10", "NVIDIA H100", "NVIDIA H100"]
+    content["session"]["device"] = device
+    content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100"} for uuid in uuids]
+    records.write(tmp_path, content)
+    selection, _ = find(tmp_path, Wanted())
+    assert selection is not None
+    assert context(selection)[1] == named
 
 
 def test_the_report_names_cards_driver_and_what_the_cards_did(tmp_path: Path) -> None:
