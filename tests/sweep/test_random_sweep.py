@@ -161,8 +161,8 @@ def test_the_disk_is_compared_with_the_model_and_all_that_is_built_of_it_before_
 ) -> None:
     monkeypatch.setattr("bench.sweep.plan.random_model.shutil.disk_usage", lambda _: SimpleNamespace(free=60 * 10**9))
     line = refused("suite=speed", "variant=base,q4", "device=cpu", model="random-13b")
-    n = 13_015_864_320
-    assert f"the plan needs {1.1 * (2 * n + 2 * n + int(n * 4.89 / 8)) / 1e6:,.1f} MB of disk" in line
+    assert "the plan needs 66,021.3 MB of disk, 60,000.0 MB are free (the largest: " in line
+    assert "(the largest: random-13b 26,031.7, gguf 26,031.7, q4 7,955.9)" in line
     assert not (tmp_path / "cache").exists()
 
 

@@ -150,13 +150,14 @@ def check_model(cells: Sequence[Cell], new: Mapping[str, Planned]) -> None:
     check_steps(new.values(), first.chain[0].fingerprint, first.settings.model_folder, first.device)
 
 
-def needed_bytes(cells: Sequence[Cell]) -> int:
-    """Estimate the disk that the artifacts to build will take."""
+def needed_bytes(cells: Sequence[Cell]) -> Counter[str]:
+    """Estimate the disk that the artifacts to build will take, by step."""
     from variants.weights import tensors
 
     n_parameters = sum(t.n_elements for t in tensors(cells[0].settings.model_folder))
-    steps = [planned.step for planned in to_build(cells).values()]
-    return sum(
-        step.written_bytes(cells[0].cache.root) if isinstance(step, SharesFiles) else step.expected_bytes(n_parameters)
-        for step in steps
-    )
+    cache, needed = cells[0].cache.root, Counter[str]()
+    for planned in to_build(cells).values():
+        step = planned.step
+        written = step.written_bytes(cache) if isinstance(step, SharesFiles) else step.expected_bytes(n_parameters)
+        needed[planned.name] += written
+    return needed

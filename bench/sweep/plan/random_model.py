@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -78,10 +79,13 @@ class RandomModel:
         tensors = [Tensor(name, "BF16", prod(dimensions)) for name, dimensions in self.shape.tensors]
         return Dimensions(tensors, self.shape.config())
 
-    def needed_bytes(self, new: Mapping[str, Planned]) -> int:
-        """Return the disk that it and the artifacts of some steps take; a source shares its files."""
-        steps = [planned.step for planned in new.values() if not isinstance(planned.step, SharesFiles)]
-        return self.shape.n_bytes + sum(step.expected_bytes(self.shape.n_parameters) for step in steps)
+    def needed_bytes(self, new: Mapping[str, Planned]) -> Counter[str]:
+        """Return the disk that it and the artifacts of some steps take, by name; a source shares its files."""
+        needed = Counter({self.name: self.shape.n_bytes})
+        for planned in new.values():
+            if not isinstance(planned.step, SharesFiles):
+                needed[planned.name] += planned.step.expected_bytes(self.shape.n_parameters)
+        return needed
 
 
 def random_model(settings: Settings) -> RandomModel | None:
