@@ -70,10 +70,9 @@ class Need:
 def check_cards(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Planned]) -> None:
     """Raise UserError for the first variant that a card has too little memory for, with what would fit.
 
-    `new` are, by fingerprint, the steps that a run of these cells builds.
-
-    It counts weights, the keys and values of a full context, and a margin; of training the weights alone. So what
-    passes may still be too large. Without a split every card has to have the room, because any of them may be given.
+    `new` are, by fingerprint, the steps that a run of these cells builds. It counts weights, the keys and values of a
+    full context, and a margin; of training the weights alone. So what passes may still be too large. Without a split
+    every card has to have the room, because any of them may be given.
     """
     cards = chosen_gpus(cells[0].settings.device)
     todo = list({cell.variant: cell for cell in cells if cell.finished() is None}.values())

@@ -152,9 +152,7 @@ def check_model(cells: Sequence[Cell], new: Mapping[str, Planned]) -> None:
 
 def needed_bytes(cells: Sequence[Cell]) -> Counter[str]:
     """Estimate the disk that the artifacts to build will take, by step."""
-    from variants.weights import tensors
-
-    n_parameters = sum(t.n_elements for t in tensors(cells[0].settings.model_folder))
+    n_parameters = Dimensions.of(cells[0].settings.model_folder).n_parameters
     cache, needed = cells[0].cache.root, Counter[str]()
     for planned in to_build(cells).values():
         step = planned.step
