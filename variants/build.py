@@ -17,6 +17,9 @@ from variants.step import Planned, fingerprint, identity
 from variants.storage.checksum import read_sha256
 from variants.weights import Tensor, histogram, tensors
 
+NAMED = 4
+"""How many of the largest parts of a plan are named where the disk is too small."""
+
 
 def build(cache: Cache, planned: Planned, parent: Artifact | None, device: str) -> Artifact:
     """Return the artifact of one planned step, building it unless it is there.
@@ -112,10 +115,16 @@ def _count(kind: Kind, tensors: list[Tensor], parent: Artifact | None) -> int:
     return stored + parent.n_parameters if kind == "adapter" and parent else stored
 
 
-def check_disk(needed_bytes: int, free_bytes: int, cache: Path) -> None:
-    """Raise UserError where the plan needs more than there is, with a tenth to spare."""
-    if needed_bytes * 1.1 > free_bytes:
+def check_disk(needed_bytes: Mapping[str, int], free_bytes: int, cache: Path) -> None:
+    """Raise UserError where the plan needs more than there is, with a tenth to spare.
+
+    `needed_bytes` are those of each step and of a model that is made; the error names the largest.
+    """
+    all_bytes = sum(needed_bytes.values()) * 1.1
+    if all_bytes > free_bytes:
+        largest = sorted(needed_bytes, key=lambda name: -needed_bytes[name])[:NAMED]
+        parts = ", ".join(f"{name} {needed_bytes[name] / 1e6:,.1f}" for name in largest)
         raise UserError(
-            f"cache_dir={cache}: the plan needs {needed_bytes * 1.1 / 1e6:,.1f} MB of disk, {free_bytes / 1e6:,.1f} MB "
-            "are free; free some, choose another cache_dir=…, or fewer variants"
+            f"cache_dir={cache}: the plan needs {all_bytes / 1e6:,.1f} MB of disk, {free_bytes / 1e6:,.1f} MB are free "
+            f"(the largest: {parts}); free some, choose another cache_dir=…, or fewer variants"
         )

@@ -130,5 +130,10 @@ def copy_tokenizer(folder: Path, out: Path) -> None:
     `AutoTokenizer.save_pretrained` leaves `tokenizer.model` out; without it the GGUF converter finds no merge scores,
     and llama.cpp cuts every text into other tokens than the model was trained on.
     """
-    for file in _matching(folder, TOKENIZER):
+    for file in tokenizer_files(folder):
         copy(file, out / file.name)
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """List the files of a folder that its tokenizer consists of."""
+    return sorted(_matching(folder, TOKENIZER))

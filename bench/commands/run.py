@@ -41,7 +41,8 @@ def run(arguments: Sequence[str], open_report: bool = False, verify: bool = Fals
     _move_records(sweep.cells[0])
     _show_damage(sweep.cells, in_full=verify)
     jobs = jobs_of(sweep.cells)
-    show_plan(sweep.cells, jobs, needed_bytes(sweep.cells), {pass_: launcher_of(sweep, pass_) for pass_ in PASSES})
+    launchers = {pass_: launcher_of(sweep, pass_) for pass_ in PASSES}
+    show_plan(sweep.cells, jobs, needed_bytes(sweep.cells).total(), launchers)
     if any(jobs.cells.values()):
         fetch_data(sweep.cells)
         _tidy(sweep.cells)

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from bench.machine.gpu_bandwidth import gpu_bandwidth
 
+ON_CARD = "device_copy_gb_s"
+"""The bandwidth of the card's own memory."""
+
 
 def canary(device: str = "cpu") -> dict[str, float]:
     """Time a copy and a matrix product of fixed size, the best of a few: memory bandwidth and arithmetic right now.
@@ -14,7 +17,7 @@ def canary(device: str = "cpu") -> dict[str, float]:
     On `cuda` the bandwidth of the card's own memory is measured too; its key is absent where that failed.
     """
     on_card = gpu_bandwidth() if device == "cuda" else None
-    return {**_of_cpu(), **({} if on_card is None else {"device_copy_gb_s": on_card})}
+    return {**_of_cpu(), **({} if on_card is None else {ON_CARD: on_card})}
 
 
 def _of_cpu() -> dict[str, float]:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypedDict
 
-from bench.machine.gpu import usable_gpus
 from bench.machine.gpu_load import CardColumns, watching
-from bench.measures.measure import Progress, Subject
+from bench.measures.measure import Progress, Subject, cards_of
 from bench.runtimes.session import Session
 from variants.configure import check_least
 from variants.data.rows import QUESTION, read_rows
@@ -100,7 +99,7 @@ class Latency:
         prompts = [row.asked(self.prompt) for row in rows]
         warm, rest = prompts[: self.warmup_requests], prompts[self.warmup_requests :]
         session = subject.session
-        cards = usable_gpus() if session.facts["device"] == "cuda" else ()
+        cards = cards_of(session)
         with watching(cards) as watch:
             clock, silent = time.perf_counter, lambda *_: None
             warmup = time_requests(session, warm, self.output_tokens, clock, silent, watch.read)["e2e_ms"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
+from bench.machine.gpu import Gpu, usable_gpus
 from bench.runtimes.session import Session
 from bench.scoring.scorer import Progress as Progress
 from variants.artifact import Artifact
@@ -89,6 +90,11 @@ class Compares(Protocol):
     def references(self, chain: Sequence[Planned], runtime: str, node: Mapping[str, object]) -> Mapping[str, Reference]:
         """Return, by name, what has to be built first for a variant; `node` is the configuration of its runtime."""
         ...
+
+
+def cards_of(session: Session) -> tuple[Gpu, ...]:
+    """Return the cards that a session computes on, to be watched while it is timed; none on a CPU."""
+    return usable_gpus() if session.facts["device"] == "cuda" else ()
 
 
 def needs_training(measure: Measure) -> bool:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypedDict
 
-from bench.measures.measure import Progress, Subject
+from bench.machine.gpu_load import CardColumns, watching
+from bench.measures.measure import Progress, Subject, cards_of
 from bench.runtimes.session import Session
 from variants.configure import check_least
 from variants.errors import UserError
@@ -17,13 +18,24 @@ from variants.errors import UserError
 Clock = Callable[[], float]
 
 
-class Samples(TypedDict):
-    """One value per prompt, in the order sent, and how many went before, for each length."""
+class Prompts(TypedDict):
+    """One value per prompt, in the order sent."""
 
     prompt_tokens: list[int]
     evaluated_tokens: list[int]
     seconds: list[float]
+
+
+class Samples(Prompts):
+    """The prompts of one round, and how many went before, for each length."""
+
     warmup_prompts: int
+
+
+class SamplesOnCards(Samples):
+    """The prompts of one round on GPUs, and what each card did during every prompt."""
+
+    cards: list[CardColumns]
 
 
 @dataclass(frozen=True)
@@ -61,11 +73,13 @@ class Prefill:
         lengths = self.lengths * (self.warmup_prompts + self.times)
         prompts = [random_prompt(draw, length, session) for length in lengths]
         warmup = len(self.lengths) * self.warmup_prompts
-        time_prompts(session, prompts[:warmup], time.perf_counter, lambda *_: None)
-        return {
-            "warmup_prompts": self.warmup_prompts,
-            **time_prompts(session, prompts[warmup:], time.perf_counter, progress),
-        }
+        cards = cards_of(session)
+        with watching(cards) as watch:
+            time_prompts(session, prompts[:warmup], time.perf_counter, lambda *_: None, watch.read)
+            watch.restart()
+            timed = time_prompts(session, prompts[warmup:], time.perf_counter, progress, watch.read)
+        samples: Samples = {"warmup_prompts": self.warmup_prompts, **timed}
+        return SamplesOnCards(**samples, cards=watch.columns()) if cards else samples
 
 
 def random_prompt(draw: random.Random, n_tokens: int, session: Session) -> list[int]:
@@ -74,18 +88,20 @@ def random_prompt(draw: random.Random, n_tokens: int, session: Session) -> list[
     return [*start, *(draw.randrange(session.vocabulary.n_tokens) for _ in range(n_tokens - len(start)))]
 
 
-class _Timed(TypedDict):
-    prompt_tokens: list[int]
-    evaluated_tokens: list[int]
-    seconds: list[float]
-
-
-def time_prompts(session: Session, prompts: Sequence[Sequence[int]], clock: Clock, progress: Progress) -> _Timed:
+def time_prompts(
+    session: Session,
+    prompts: Sequence[Sequence[int]],
+    clock: Clock,
+    progress: Progress,
+    between: Callable[[], None] = lambda: None,
+) -> Prompts:
     """Evaluate the prompts one after another; return tokens and seconds of each.
+
+    `between` is called after each prompt, while no clock runs.
 
     Raises RuntimeError where the engine evaluated fewer tokens than were sent: it answered from a cache.
     """
-    timed = _Timed(prompt_tokens=[], evaluated_tokens=[], seconds=[])
+    timed = Prompts(prompt_tokens=[], evaluated_tokens=[], seconds=[])
     gc.collect()
     gc.disable()
     try:
@@ -104,6 +120,7 @@ def time_prompts(session: Session, prompts: Sequence[Sequence[int]], clock: Cloc
             timed["prompt_tokens"].append(len(prompt))
             timed["evaluated_tokens"].append(prefill.evaluated_tokens)
             timed["seconds"].append(round(seconds, 7))
+            between()
             progress("prefill", i + 1, len(prompts))
     finally:
         gc.enable()

@@ -72,10 +72,10 @@ class Size(Struct, frozen=True):
 
 
 class CardLoad(Struct, frozen=True):
-    """What one card did, read once after each request: clocks in MHz, temperature in °C, power in W.
+    """What one card did, read once after each request or prompt: clocks in MHz, temperature in °C, power in W.
 
-    `slowed_by` names what slowed the card during the request, `other_reasons` what else set its clock. None is what
-    the driver did not say.
+    `slowed_by` names what slowed the card meanwhile, `other_reasons` what else set its clock. None is what the driver
+    did not say.
     """
 
     uuid: Name
@@ -85,6 +85,11 @@ class CardLoad(Struct, frozen=True):
     power_w: list[Watts | None] = []
     slowed_by: list[list[Name]] = []
     other_reasons: list[list[Name]] = []
+
+    @property
+    def columns(self) -> tuple[Sequence[object], ...]:
+        """Return its columns, which have a value per reading."""
+        return self.sm_mhz, self.memory_mhz, self.temperature_c, self.power_w, self.slowed_by, self.other_reasons
 
 
 class Latency(Struct, frozen=True):
@@ -107,8 +112,7 @@ class Latency(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for card in self.cards:
-            read = (card.sm_mhz, card.memory_mhz, card.temperature_c, card.power_w, card.slowed_by, card.other_reasons)
-            _check_alike("requests", self.ttft_ms, *read)
+            _check_alike("requests", self.ttft_ms, *card.columns)
         counted = [column for column in (self.prompt_tokens, self.evaluated_tokens) if column]
         _check_alike("requests", self.ttft_ms, self.tpot_ms, self.e2e_ms, *counted)
         if any(whole < first for whole, first in zip(self.e2e_ms, self.ttft_ms, strict=True)):
@@ -116,14 +120,20 @@ class Latency(Struct, frozen=True):
 
 
 class Prefill(Struct, frozen=True):
-    """One value per prompt, in the order sent: its tokens, and the seconds until its first token."""
+    """One value per prompt, in the order sent: its tokens, and the seconds until its first token.
+
+    `cards` has what each card did; it is empty on a CPU and in older records.
+    """
 
     prompt_tokens: list[Bytes]
     evaluated_tokens: list[Count]
     seconds: list[Positive]
     warmup_prompts: Count | None = None
+    cards: list[CardLoad] = []
 
     def __post_init__(self) -> None:
+        for card in self.cards:
+            _check_alike("prompts", self.seconds, *card.columns)
         _check_alike("prompts", self.prompt_tokens, self.evaluated_tokens, self.seconds)
         if self.prompt_tokens != self.evaluated_tokens:
             raise ValueError("`evaluated_tokens` is not `prompt_tokens`: a prompt cache was at work")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.metrics.divergence import not_finite
 from bench.records.types import Record
+from bench.records.values import CardLoad
 
 DERIVED = ("accuracy ", "divergence: ", "runtime parity: ")
 """How older records begin the warnings that are now computed on read."""
@@ -17,19 +18,24 @@ def of_steps(record: Record) -> list[str]:
 
 
 def slowed(records: Sequence[Record]) -> list[str]:
-    """Return a warning where a card was slowed while requests of a variant were timed, by what, and how many."""
-    timed = [latency for record in records if (latency := record.latency) and latency.cards]
-    n = sum(len(latency.ttft_ms) for latency in timed)
-    by_request = [
+    """Return warnings where a card was slowed while a variant was timed: by what, and during how much of it."""
+    requests = [latency.cards for record in records if (latency := record.latency)]
+    prompts = [prefill.cards for record in records if (prefill := record.prefill)]
+    return [*_slowed("latency", "requests", requests), *_slowed("prefill", "prompts", prompts)]
+
+
+def _slowed(measure: str, turns: str, rounds: Sequence[Sequence[CardLoad]]) -> list[str]:
+    """Count the turns of a measure in which any of its cards was slowed; `rounds` have the cards of each round."""
+    by_turn = [
         [reason for reasons in several for reason in reasons]
-        for latency in timed
-        for several in zip(*(card.slowed_by for card in latency.cards), strict=True)
+        for cards in rounds
+        for several in zip(*(card.slowed_by for card in cards), strict=True)
     ]
-    many = sum(map(bool, by_request))
+    many = sum(map(bool, by_turn))
     if not many:
         return []
-    reasons = ", ".join(dict.fromkeys(reason for reasons in by_request for reason in reasons))
-    return [f"latency: {many:,} of {n:,} requests ran while the card was slowed by: {reasons}"]
+    reasons = ", ".join(dict.fromkeys(reason for reasons in by_turn for reason in reasons))
+    return [f"{measure}: {many:,} of {len(by_turn):,} {turns} ran while the card was slowed by: {reasons}"]
 
 
 def _divergence(record: Record) -> list[str]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from bench.machine.canary import ON_CARD
 from bench.machine.git import state
 from bench.machine.gpu import driver_version, gpus
 from bench.machine.hardware import versions
@@ -17,6 +18,7 @@ from bench.records import unplaced
 from bench.records.types import SCHEMA, Card, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass
+from bench.sweep.plan.random_model import recorded
 from bench.sweep.stage import Stage
 from bench.terminal import say
 from variants.errors import UserError
@@ -131,7 +133,7 @@ def _seconds(passes: Sequence[Stage]) -> dict[str, float]:
 
 def _stated(cell: Cell) -> Config:
     """Return the resolved configuration that moved this cell's numbers, and the questions of its suite."""
-    at = cell.settings
+    at = recorded(cell.settings)
     return Config(
         variant=msgspec.structs.replace(at.variant, roles=tuple(planned.step.role for planned in cell.chain)),
         suite=at.suite.name,
@@ -166,6 +168,9 @@ def _warnings(lineage: tuple[Made, ...], passes: Sequence[Stage]) -> list[str]:
     on_gpu, layers = session.get("gpu_layers"), session.get("layers")
     if session.get("device") == "cuda" and isinstance(on_gpu, int) and isinstance(layers, int) and on_gpu < layers:
         warnings.append(f"only {on_gpu} of {layers} layers are on the GPU")
+    for when, reading in (passes[-1].result.canary or {}).items():
+        if session.get("device") == "cuda" and ON_CARD not in (reading or {}):
+            warnings.append(f"machine check {when}: {ON_CARD} was not measured; the log of the cell says why")
     for key in OPENED_ALIKE if len(sessions) > 1 else ():
         values = [one.get(key) for one in sessions]
         if values[0] != values[1]:

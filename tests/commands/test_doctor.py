@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pynvml
 import pytest
@@ -14,7 +15,7 @@ from bench.commands.doctor import checks, doctor, engines
 from bench.commands.doctor.cards import cards
 from bench.commands.doctor.check import Check
 from bench.commands.doctor.engines import why
-from bench.commands.doctor.fits import Place, compared
+from bench.commands.doctor.fits import Place, compared, fits
 from bench.machine.gpu import gpus, usable_gpus
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
@@ -153,11 +154,24 @@ def test_doctor_itself_loads_no_engine() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_random_model_is_named_with_its_size_and_not_made() -> None:
-    from bench.commands.doctor.fits import fits
-
-    (check,) = fits(["suite=speed", "model=random-8b", "device=cpu"])
-    assert (check.level, check.text) == (
-        "note",
-        "random-8b, 16.1 GB in 16 bits: `bench run` makes it, doctor does not",
-    )
+def test_of_a_random_model_that_is_not_made_doctor_says_which_variants_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-a", "H100", total_bytes=40 * 10**9, used_bytes=30 * 10**9))
+    monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
+    monkeypatch.setattr("bench.sweep.plan.random_model.shutil.disk_usage", lambda _: SimpleNamespace(free=10**12))
+    typed = ["suite=speed", "model=random-13b", "device=cuda", f"cache_dir={tmp_path / 'cache'}"]
+    assert list(fits(typed)) == [
+        Check("plan", "random-13b, 26.0 GB in 16 bits: `bench run` makes it, doctor does not", "note"),
+        Check("plan", "`bench run` leaves f32 out: it needs 56.4 GB of GPU memory, and H100 has 40.0 GB", "note"),
+        Check(
+            "plan",
+            "on cuda:0, 9.0 GB free, fit: q2 8.5 GB; do not fit what is free now: base 29.4 GB, q8 17.2 GB, "
+            "q5 12.6 GB, q4 11.3 GB",
+            "note",
+        ),
+    ]
+    _, refused, compared = fits([*typed, "variant=f32,q4"])
+    assert refused.level == compared.level == "bad"
+    assert refused.text.startswith("variant f32: needs 56.4 GB of GPU memory")
+    assert not (tmp_path / "cache").exists()

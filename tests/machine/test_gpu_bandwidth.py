@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from bench.machine.canary import canary
 from bench.machine.gpu import gpu_names
-from bench.machine.gpu_bandwidth import gpu_bandwidth
+from bench.machine.gpu_bandwidth import BUFFER_BYTES, OUT_OF_MEMORY, bandwidth_of, gpu_bandwidth
+
+
+class MadeUpDriver:
+    """A card with so much free memory, on which every eight copies take a millisecond."""
+
+    def __init__(self, free_bytes: int) -> None:
+        self.free_bytes = free_bytes
+        self.copied: set[int] = set()
+
+    def __getattr__(self, name: str) -> Callable[..., int]:
+        return lambda *_: 0
+
+    def cuMemAlloc_v2(self, _: object, n_bytes: ctypes.c_size_t) -> int:  # noqa: N802 - the driver's name
+        self.free_bytes -= n_bytes.value
+        return OUT_OF_MEMORY if self.free_bytes < 0 else 0
+
+    def cuMemcpyDtoDAsync_v2(self, target: object, source: object, n_bytes: ctypes.c_size_t, stream: object) -> int:  # noqa: N802
+        self.copied.add(n_bytes.value)
+        return 0
+
+    def cuEventElapsedTime(self, milliseconds: Any, *_: object) -> int:  # noqa: N802
+        milliseconds._obj.value = 1.0
+        return 0
+
+
+def test_a_reading_is_of_one_size_whatever_is_free_or_there_is_none() -> None:
+    for free_bytes in (80 * 10**9, 2 * BUFFER_BYTES):
+        driver = MadeUpDriver(free_bytes)
+        assert bandwidth_of(driver) == pytest.approx(2 * BUFFER_BYTES * 8 / 1e6)
+        assert driver.copied == {BUFFER_BYTES}
+    with pytest.raises(SystemExit, match=r"^less than 536,870,912 bytes are free$"):
+        bandwidth_of(MadeUpDriver(2 * BUFFER_BYTES - 1))
 
 
 @pytest.mark.skipif(bool(gpu_names()), reason="this machine has a GPU")

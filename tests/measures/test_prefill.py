@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import msgspec
+import pynvml
 import pytest
 
 from bench.measures.measure import Subject
 from bench.measures.prefill import Prefill, time_prompts
+from bench.records import values as records
 from bench.runtimes import session
 from bench.runtimes.session import Session
+from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 
 
 class ToySession:
     """Takes a second for each token of a prompt, by a clock of its own; keeps `cached` of them to itself."""
 
-    def __init__(self, cached: int = 0, n_ctx: int = 64) -> None:
+    def __init__(self, cached: int = 0, n_ctx: int = 64, device: str = "cpu") -> None:
         self.now = 0.0
         self.cached = cached
         self.n_ctx = n_ctx
-        self.facts = {"runtime": "toy"}
+        self.facts = {"runtime": "toy", "device": device}
         self.vocabulary = SimpleNamespace(n_tokens=1000, framing=SimpleNamespace(start=(7,)))
         self.last_prefill = session.Prefill(0, 0)
         self.prompts: list[list[int]] = []
@@ -43,6 +48,27 @@ def test_a_prompt_takes_the_time_to_its_first_token() -> None:
     toy = ToySession()
     timed = time_prompts(cast(Session, toy), [[1] * 4, [2] * 9], lambda: toy.now, lambda *_: None)
     assert timed == {"prompt_tokens": [4, 9], "evaluated_tokens": [4, 9], "seconds": [4.0, 9.0]}
+
+
+def test_cards_are_read_between_prompts_and_never_while_one_is_timed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = MadeUpCard("GPU-a")
+    install(monkeypatch, tmp_path, card)
+    toy = ToySession(device="cuda")
+    monkeypatch.setattr("bench.measures.prefill.time.perf_counter", lambda: toy.now)
+
+    def slow_reading(_: object) -> int:
+        toy.now += 100.0
+        card.sm_mhz -= 1
+        return len(toy.prompts) % 2 and 0x04
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCurrentClocksEventReasons", slow_reading)
+    values = measured(toy, Prefill([4, 9], times=1, warmup_prompts=1, seed=0))
+    assert values["seconds"] == [4.0, 9.0]
+    (read,) = msgspec.convert(values, records.Prefill).cards
+    assert (read.uuid, read.sm_mhz, read.slowed_by) == ("GPU-a", [1977, 1976], [["SW power cap"], []])
+    assert "cards" not in measured(ToySession(), Prefill([4], times=1, warmup_prompts=0, seed=0))
 
 
 def test_lengths_take_turns_behind_a_warm_up_of_each_that_does_not_count() -> None:

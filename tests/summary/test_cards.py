@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from bench.records.selection import Wanted, find
 from bench.records.store import read
-from bench.report.tables.provenance import cards_of
+from bench.report.tables.provenance import cards_of, context
 from bench.selftest import records
 from bench.summary.summarize import summarize
 from tests.report.conftest import findings_of
@@ -14,10 +17,17 @@ from tests.report.conftest import findings_of
 N = 20
 
 
-def write(results: Path, name: str, uuid: str, number: int = 0, slowed: tuple[int, ...] = ()) -> None:
+def write(
+    results: Path, name: str, uuid: str, number: int = 0, slowed: tuple[int, ...] = (), prompts: tuple[int, ...] = ()
+) -> None:
     content = records.record(name, number, requests=N)
     content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100", "driver": "580.1"}]
     content["measures"]["latency"]["cards"] = [load(uuid, slowed)]
+    if prompts:
+        content["measures"]["prefill"] = {
+            "prompt_tokens": [512] * N, "evaluated_tokens": [512] * N, "seconds": [0.1] * N, "warmup_prompts": 1,
+            "cards": [load(uuid, prompts)],
+        }  # fmt: skip
     records.write(results, content)
 
 
@@ -41,12 +51,37 @@ def test_a_variant_on_another_card_than_its_base_is_marked_and_has_no_ratio_of_l
     assert rows["q4"].paired("accuracy hr") is not None
 
 
-def test_requests_that_ran_on_a_slowed_card_are_counted_over_all_rounds_and_named(tmp_path: Path) -> None:
+def test_requests_and_prompts_that_ran_on_a_slowed_card_are_counted_over_all_rounds_and_named(tmp_path: Path) -> None:
     write(tmp_path, "base", "GPU-1a2b", 0, slowed=(3, 4))
     write(tmp_path, "base", "GPU-1a2b", 1, slowed=(19,))
-    write(tmp_path, "q4", "GPU-1a2b")
-    text = "latency: 3 of 40 requests ran while the card was slowed by: SW power cap"
-    assert [(one.level, one.title) for one in findings_of(tmp_path) if one.text == text] == [("note", "base")]
+    write(tmp_path, "q4", "GPU-1a2b", prompts=(0, 5))
+    found = [(one.level, one.title, one.text) for one in findings_of(tmp_path) if "slowed by" in one.text]
+    assert found == [
+        ("note", "base", "latency: 3 of 40 requests ran while the card was slowed by: SW power cap"),
+        ("note", "q4", "prefill: 2 of 20 prompts ran while the card was slowed by: SW power cap"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("device", "uuids", "named"),
+    [
+        ("cuda", ("GPU-3c4d",), "NVIDIA H100"),
+        ("cuda", ("GPU-1a2b", "GPU-3c4d"), "2 × NVIDIA H100"),
+        ("cuda", (), "NVIDIA A10 or NVIDIA H100"),
+        ("cpu", (), "2-core Test CPU"),
+    ],
+)
+def test_the_header_of_a_report_names_what_its_records_ran_on_and_not_what_else_the_machine_has(
+    device: str, uuids: tuple[str, ...], named: str, tmp_path: Path
+) -> None:
+    content = records.record("base", 0, requests=N)
+    content["machine"]["gpus"] = ["NVIDIA A10", "NVIDIA H100", "NVIDIA H100"]
+    content["session"]["device"] = device
+    content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100"} for uuid in uuids]
+    records.write(tmp_path, content)
+    selection, _ = find(tmp_path, Wanted())
+    assert selection is not None
+    assert context(selection)[1] == named
 
 
 def test_the_report_names_cards_driver_and_what_the_cards_did(tmp_path: Path) -> None:

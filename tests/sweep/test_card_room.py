@@ -9,19 +9,20 @@ import msgspec
 import pytest
 
 from bench.machine import gpu
-from bench.records.types import Card
+from bench.records.types import Card, CellError
+from bench.sweep.jobs import Result
 from bench.sweep.plan import card_room
-from bench.sweep.plan.card_room import MARGIN_BYTES, cache_bytes, check_cards, weight_bytes
-from bench.sweep.plan.cell import Cell, make_cell
+from bench.sweep.plan.card_room import MARGIN_BYTES, Dimensions, cache_bytes, check_cards, weight_bytes
+from bench.sweep.plan.cell import Cell, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
-from bench.sweep.record import cards_of
+from bench.sweep.record import cards_of, record_of
+from bench.sweep.stage import Stage
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 from variants.paths import ROOT
-from variants.weights import tensors
 
-REFERENCE = ROOT / "variants" / "reference"
+MODEL = Dimensions.of(ROOT / "variants" / "reference")
 
 
 def cells_of(folder: Path, *variants: str, device: str = "cuda", split: str = "none") -> list[Cell]:
@@ -33,14 +34,17 @@ def cells_of(folder: Path, *variants: str, device: str = "cuda", split: str = "n
     return [replace(cell, settings=msgspec.structs.replace(cell.settings, **asked)) for cell in cells]
 
 
+def check(cells: list[Cell]) -> None:
+    check_cards(cells, MODEL, to_build(cells))
+
+
 def install_cards(monkeypatch: pytest.MonkeyPatch, folder: Path, *n_bytes: int) -> None:
     cards = [MadeUpCard(f"GPU-{i}", "H100", bus=i, total_bytes=MARGIN_BYTES + n) for i, n in enumerate(n_bytes)]
     install(monkeypatch, folder, *cards)
 
 
 def test_weights_are_counted_in_the_format_that_the_runtime_holds_them_in(tmp_path: Path) -> None:
-    stored = tensors(REFERENCE)
-    n = sum(tensor.n_elements for tensor in stored)
+    stored, n = MODEL.tensors, MODEL.n_parameters
     names = ("base-torch", "nf4", "qlora", "base", "q4")
     chains = {cell.variant: cell.chain for cell in cells_of(tmp_path, *names)}
     size = {name: weight_bytes(chain, stored, "bfloat16") for name, chain in chains.items()}
@@ -51,49 +55,48 @@ def test_weights_are_counted_in_the_format_that_the_runtime_holds_them_in(tmp_pa
     assert size["qlora"] > size["nf4"]
 
 
-def test_keys_and_values_are_those_of_the_context_that_is_asked_for_and_that_the_model_has(tmp_path: Path) -> None:
-    config = '{"num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, %s}'
-    (tmp_path / "config.json").write_text(config % '"max_position_embeddings": 100')
-    assert cache_bytes(tmp_path, 50, "f16") == 2 * 3 * 2 * 16 * 50 * 2
-    assert cache_bytes(tmp_path, 500, "float32") == 2 * 3 * 2 * 16 * 100 * 4
-    (tmp_path / "config.json").write_text('{"text_config": {"num_hidden_layers": 3}}')
-    assert cache_bytes(tmp_path, 50, "f16") == 0
+def test_keys_and_values_are_those_of_the_context_that_is_asked_for_and_that_the_model_has() -> None:
+    config = {"num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config["max_position_embeddings"] = 100
+    assert cache_bytes(config, 50, "f16") == 2 * 3 * 2 * 16 * 50 * 2
+    assert cache_bytes(config, 500, "float32") == 2 * 3 * 2 * 16 * 100 * 4
+    assert cache_bytes({"text_config": {"num_hidden_layers": 3}}, 50, "f16") == 0
 
 
 def test_a_variant_larger_than_the_card_is_named_with_what_would_fit(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cells = cells_of(tmp_path, "base", "q8", "q4")
-    need = card_room.served(cells[0], tensors(REFERENCE), "cuda")
+    need = card_room.served(cells[0], MODEL, "cuda")
     install_cards(monkeypatch, tmp_path, need.n_bytes - 1, need.n_bytes - 1)
     monkeypatch.setattr(card_room, "_gb", lambda n_bytes: f"{n_bytes} B")
     with pytest.raises(UserError) as refused:
-        check_cards(cells)
+        check(cells)
     assert str(refused.value) == (
         f"variant base: needs {need.n_bytes + MARGIN_BYTES} B of GPU memory (weights {need.weight_bytes} B, keys and "
         f"values of a full context {need.cache_bytes} B, and {MARGIN_BYTES} B a card for CUDA); there is H100 with "
         f"{need.n_bytes - 1 + MARGIN_BYTES} B. What fits: variant=q8,q4; split=layers on 2 cards; device=cpu"
     )
-    check_cards(cells[1:])
-    check_cards(cells_of(tmp_path, "base", split="layers"))
+    check(cells[1:])
+    check(cells_of(tmp_path, "base", split="layers"))
     monkeypatch.setenv(gpu.VISIBLE, "1")
     with pytest.raises(UserError, match=r"What fits: variant=q8,q4; device=cpu$"):
-        check_cards(cells)
+        check(cells)
 
 
 def test_training_counts_the_weights_alone_on_one_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cells = cells_of(tmp_path, "finetuned-q4", "q4")
-    served = card_room.served(cells[0], tensors(REFERENCE), "cuda")
+    served = card_room.served(cells[0], MODEL, "cuda")
     install_cards(monkeypatch, tmp_path, served.n_bytes)
     with pytest.raises(UserError, match=r"^step lora of variant finetuned-q4: needs .* alone, .*variant=q4; device="):
-        check_cards(cells)
-    install_cards(monkeypatch, tmp_path, 2 * sum(tensor.n_elements for tensor in tensors(REFERENCE)))
-    check_cards(cells)
+        check(cells)
+    install_cards(monkeypatch, tmp_path, 2 * MODEL.n_parameters)
+    check(cells)
 
 
 def test_a_plan_for_the_cpu_is_bounded_by_no_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install_cards(monkeypatch, tmp_path, 1)
-    check_cards(cells_of(tmp_path, "base", device="cpu"))
+    check(cells_of(tmp_path, "base", device="cpu"))
 
 
 def test_a_record_names_the_cards_that_its_job_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -101,6 +104,21 @@ def test_a_record_names_the_cards_that_its_job_was_given(monkeypatch: pytest.Mon
     monkeypatch.setattr("bench.sweep.record.gpus", gpu.gpus)
     assert cards_of(["GPU-1"]) == (Card("GPU-1", "H100", "580.1"),)
     assert cards_of([]) == ()
+
+
+def test_a_record_says_where_the_bandwidth_of_its_card_is_missing(tmp_path: Path) -> None:
+    readings: dict[str, dict[str, float] | None] = {
+        "before": {"copy_gb_s": 9.0, "device_copy_gb_s": 3000.0},
+        "after": {"copy_gb_s": 9.0},
+    }
+    failed = CellError(stage="timed", message="made up")
+    (cell,) = cells_of(tmp_path, "base")
+    for device, n in (("cuda", 1), ("cpu", 0)):
+        result = Result(session={"device": device}, canary=readings)
+        record = record_of(cell, [Stage("timed", "run", "2026-01-01T00:00:00+00:00", result=result, error=failed)])
+        assert [line for line in record.warnings if line.startswith("machine check after: device_copy_gb_s")] == n * [
+            "machine check after: device_copy_gb_s was not measured; the log of the cell says why"
+        ]
 
 
 def test_a_card_by_number_makes_the_same_artifacts_and_cells_as_any_card(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,13 +14,17 @@ from bench.measures.token_reads import TokenReads, token_reads
 from bench.records.store import read
 from bench.sweep.garbage import find_garbage
 from bench.sweep.plan import card_room
-from bench.sweep.plan.card_room import too_large
+from bench.sweep.plan.card_room import Dimensions, too_large
 from bench.sweep.plan.cell import make_cell
 from bench.sweep.plan.compose import compose
-from bench.sweep.plan.random_model import with_random_folder
+from bench.sweep.plan.random_model import random_model, with_random_folder
 from bench.sweep.plan.request import parse
+from tests.made_up_cards import MadeUpCard, install
 from tests.sweep.conftest import Run
 from variants.cache import Cache
+from variants.errors import UserError
+from variants.model_folder import copy_tokenizer
+from variants.random_model.make import REFERENCE
 
 SHAPE = [
     "model=random-125m", "model.shape.layers=1", "model.shape.hidden=256", "model.shape.heads=4",
@@ -57,7 +62,10 @@ def test_it_is_built_and_timed_and_what_it_answers_is_not_measured(swept: tuple[
         assert "divergence: not measured (random weights)" in record.warnings
         assert record.prefill is not None
         assert record.prefill.prompt_tokens == [16, 32, 16, 32]
-        assert not [line for line in record.config.overrides if line.startswith("model.path")]
+        assert record.config.model.path is None
+        assert record.config.steps["source"]["path"] == "random-125m"
+        assert (folder / "cache/models" / str(record.config.model.revision)).is_dir()
+        assert str(folder) not in Path(next((folder / "results").glob("*/*/*.json"))).read_text()
     assert "accuracy: not measured (random weights)" in printed
     assert "random-125m: random weights, 0.00 B parameters" in printed
     page = next((folder / "results/report").glob("*/report.md")).read_text()
@@ -103,11 +111,59 @@ def test_f32_is_left_out_where_the_memory_is_too_small_for_it(
     request = with_random_folder(request, compose(request, "base", 0))
     cells = [make_cell(compose(request, name, 0)) for name in ("f32", "base")]
     assert cells[0].settings.suite.if_it_fits == ("f32",)
-    assert too_large(cells, ["f32"]) == {}
+    model = Dimensions.of(cells[0].settings.model_folder)
+    assert too_large(cells, model, ["f32"]) == {}
     small = replace(hardware.machine(), memory_bytes=card_room.MARGIN_BYTES + 2_000_000)
     monkeypatch.setattr(card_room, "machine", lambda: small)
-    assert list(too_large(cells, ["f32"])) == ["f32"]
-    assert too_large(cells, []) == {}
+    assert list(too_large(cells, model, ["f32"])) == ["f32"]
+    assert too_large(cells, model, []) == {}
+    with pytest.raises(UserError, match=r"^suite\.variants: none fits: it needs 1\.0 GB of memory"):
+        too_large(cells[:1], model, ["f32"])
+
+
+def test_the_dimensions_of_a_shape_are_those_of_the_model_that_is_made_of_it(swept: tuple[Path, str]) -> None:
+    request = parse(["suite=speed", *SHAPE, f"cache_dir={swept[0] / 'cache'}"])
+    model = random_model(compose(request, "base", 0))
+    assert model is not None
+    assert model.is_made
+    made = Dimensions.of(model.folder)
+    assert made.config == model.dimensions.config
+    assert sorted(made.tensors, key=str) == sorted(model.dimensions.tensors, key=str)
+
+
+def test_another_tokenizer_makes_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = compose(parse(["suite=speed", *SHAPE, f"cache_dir={tmp_path}"]), "base", 0)
+    copy_tokenizer(REFERENCE, tmp_path)
+    monkeypatch.setattr("bench.sweep.plan.random_model.REFERENCE", tmp_path)
+    digests = []
+    for content in (None, "{}"):
+        if content is not None:
+            (tmp_path / "tokenizer_config.json").write_text(content)
+        model = random_model(settings)
+        assert model is not None
+        digests.append(model.digest)
+    assert digests[0] != digests[1]
+
+
+def test_a_card_that_is_too_small_is_known_before_a_byte_of_the_model_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Run
+) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-a", "H100", total_bytes=40 * 10**9))
+    monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
+    line = refused("suite=speed", "device=cuda", model="random-70b")
+    assert line.startswith("bench: variant base: needs 143.4 GB of GPU memory (weights 141.1 GB, keys and values of a")
+    assert "; there is H100 with 40.0 GB. What fits: variant=q2" in line
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_disk_is_compared_with_the_model_and_all_that_is_built_of_it_before_a_byte_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Run
+) -> None:
+    monkeypatch.setattr("bench.sweep.plan.random_model.shutil.disk_usage", lambda _: SimpleNamespace(free=60 * 10**9))
+    line = refused("suite=speed", "variant=base,q4", "device=cpu", model="random-13b")
+    assert "the plan needs 66,021.3 MB of disk, 60,000.0 MB are free (the largest: " in line
+    assert "(the largest: random-13b 26,031.7, gguf 26,031.7, q4 7,955.9)" in line
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(

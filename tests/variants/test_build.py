@@ -201,9 +201,13 @@ def test_two_processes_that_want_one_artifact_build_it_once(tiny_model: Path, tm
 
 
 def test_a_plan_that_outgrows_the_disk_is_refused() -> None:
-    check_disk(900, 1000, Path("cache"))
-    with pytest.raises(UserError, match=r"cache_dir=cache: the plan needs 11,000\.0 MB of disk, 1,000\.0 MB are free"):
-        check_disk(10_000_000_000, 1_000_000_000, Path("cache"))
+    check_disk({"gguf": 500, "q4": 400}, 1000, Path("cache"))
+    with pytest.raises(UserError) as refused:
+        check_disk({"q4": 2_000_000_000, "f32": 8_000_000_000}, 1_000_000_000, Path("cache"))
+    assert str(refused.value) == (
+        "cache_dir=cache: the plan needs 11,000.0 MB of disk, 1,000.0 MB are free (the largest: f32 8,000.0, q4 "
+        "2,000.0); free some, choose another cache_dir=…, or fewer variants"
+    )
 
 
 def test_scales_of_packed_weights_are_not_counted_as_tensors() -> None:

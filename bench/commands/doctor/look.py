@@ -112,7 +112,7 @@ def main(names: Sequence[str], overrides: Sequence[str]) -> None:
         if name == "plan":
             from bench.commands.doctor.fits import fits
 
-            checks = fits(overrides)
+            checks = list(fits(overrides))
         else:
             checks = LOOKS[name]()
         out.write(msgspec.json.encode(checks) + b"\n")

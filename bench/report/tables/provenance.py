@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -17,22 +18,35 @@ from bench.terminal import printable
 
 
 def context(selection: Selection) -> tuple[str, ...]:
-    """Return model, machine, date and commit in a few words."""
+    """Return model, what it ran on, date and commit in a few words."""
     newest = selection.newest
-    machine = newest.machine
     day = datetime.fromisoformat(newest.started_at)
-    cores = f"{machine.cores}-core " if machine.cores else ""
     return tuple(
         map(
             printable,
             (
                 model_of(newest),
-                machine.gpus[0] if machine.gpus else f"{cores}{machine.cpu or machine.id}",
+                _ran_on(selection),
                 f"{day.day} {day:%b %Y}",
                 f"{selection.sha[:12]}{', with uncommitted changes' if selection.dirty else ''}",
             ),
         )
     )
+
+
+def _ran_on(selection: Selection) -> str:
+    """Name the cards that the records state, each kind once; without any the CPU.
+
+    Older records of a GPU name no card: then it was one of the machine's.
+    """
+    cards = {card.uuid: card.name or "GPU" for record in selection.records for card in record.cards}
+    if counted := Counter(cards.values()):
+        return ", ".join(f"{n} × {name}" if n > 1 else name for name, n in counted.items())
+    machine = selection.newest.machine
+    if any((record.session or {}).get("device") == "cuda" for record in selection.records):
+        return " or ".join(dict.fromkeys(machine.gpus)) or "GPU"
+    cores = f"{machine.cores}-core " if machine.cores else ""
+    return f"{cores}{machine.cpu or machine.id}"
 
 
 def machine_grid(selection: Selection, summary: Summary) -> Grid:
@@ -62,7 +76,8 @@ def machine_grid(selection: Selection, summary: Summary) -> Grid:
 def cards_of(records: Sequence[Record]) -> dict[str, str]:
     """Return which cards were measured on, by which driver, and what they did meanwhile; nothing for the CPU."""
     cards = dict.fromkeys(card for record in records for card in record.cards)
-    loads = [load for record in records if record.latency for load in record.latency.cards]
+    timed = [one for record in records for one in (record.latency, record.prefill) if one]
+    loads = [load for one in timed for load in one.cards]
     return {
         **({"Cards": "; ".join(map(_card, cards))} if cards else {}),
         **({"During timed requests": "; ".join(_loaded(loads))} if loads else {}),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.machine.gpu import Gpu, chosen_gpus, usable_gpus
 from bench.machine.hardware import machine
-from bench.sweep.plan.cell import Cell, to_build
+from bench.sweep.plan.cell import Cell
 from variants.errors import UserError
 from variants.safety.files import read_json
 from variants.step import Planned
@@ -23,6 +23,24 @@ PACKED_BITS = {"nf4": 4.13, "int8": 8.0}
 """The bits of a weight that is packed, scales included; tables of tokens stay in 16 bits or more."""
 TABLE = re.compile(r"embed|lm_head|\bwte\b|\bwpe\b")
 TRAINING_FORMAT: Mapping[str, str] = {"cuda": "bfloat16", "cpu": "float32"}
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """What the memory of a model depends on: its tensors and its config.json. They are known before a model is made."""
+
+    tensors: Sequence[Tensor]
+    config: Mapping[str, object]
+
+    @classmethod
+    def of(cls, folder: Path) -> Dimensions:
+        """Read them from a model folder: the headers of its weights, and its configuration."""
+        return cls(tensors(folder), read_json(folder / "config.json"))
+
+    @property
+    def n_parameters(self) -> int:
+        """Return the number of weights."""
+        return sum(tensor.n_elements for tensor in self.tensors)
 
 
 @dataclass(frozen=True)
@@ -49,50 +67,49 @@ class Need:
         return f"{self.what}: {sum_} (weights {_gb(self.weight_bytes)}{cache}, and {_gb(MARGIN_BYTES)} a card for CUDA)"
 
 
-def check_cards(cells: Sequence[Cell]) -> None:
+def check_cards(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Planned]) -> None:
     """Raise UserError for the first variant that a card has too little memory for, with what would fit.
 
-    It counts weights, the keys and values of a full context, and a margin; of training the weights alone. So what
-    passes may still be too large. Without a split every card has to have the room, because any of them may be given.
+    `new` are, by fingerprint, the steps that a run of these cells builds. It counts weights, the keys and values of a
+    full context, and a margin; of training the weights alone. So what passes may still be too large. Without a split
+    every card has to have the room, because any of them may be given.
     """
     cards = chosen_gpus(cells[0].settings.device)
     todo = list({cell.variant: cell for cell in cells if cell.finished() is None}.values())
     if not cards or not todo:
         return
-    stored, new = tensors(cells[0].settings.model_folder), to_build(todo)
     smallest = (min(cards, key=lambda gpu: gpu.total_bytes),)
-    lacking = {cell.variant: _lacking(cell, stored, new, cards, smallest) for cell in todo}
+    lacking = {cell.variant: _lacking(cell, model, new, cards, smallest) for cell in todo}
     fitting = [name for name, need in lacking.items() if need is None]
     for cell in todo:
         if need := lacking[cell.variant]:
             on = cards if cell.settings.spread == "layers" and need.is_served else smallest
             there = " and ".join(f"{gpu.name} with {_gb(gpu.total_bytes)}" for gpu in on)
-            raise UserError(f"{need}; there is {there}. What fits: {_alternatives(cell, need, stored, fitting)}")
+            raise UserError(f"{need}; there is {there}. What fits: {_alternatives(cell, need, model, new, fitting)}")
 
 
 def _lacking(
-    cell: Cell, stored: Sequence[Tensor], new: Mapping[str, Planned], cards: Sequence[Gpu], smallest: Sequence[Gpu]
+    cell: Cell, model: Dimensions, new: Mapping[str, Planned], cards: Sequence[Gpu], smallest: Sequence[Gpu]
 ) -> Need | None:
     """Return what a cell needs and does not get: for serving, or else for a training that is still to run."""
-    serving, training = served(cell, stored, "cuda"), trained(cell, stored, "cuda", new)
+    serving, training = served(cell, model, "cuda"), trained(cell, model, "cuda", new)
     if not serving.fits(cards if cell.settings.spread == "layers" else smallest):
         return serving
     return training if training and not training.fits(smallest) else None
 
 
-def too_large(cells: Sequence[Cell], optional: Collection[str]) -> dict[str, str]:
+def too_large(cells: Sequence[Cell], model: Dimensions, optional: Collection[str]) -> dict[str, str]:
     """Return, by variant, why the memory is too small for those that a suite measures only where they fit.
 
-    It counts as `check_cards` does, on a CPU against all memory of the machine.
+    It counts as `check_cards` does, on a CPU against all memory of the machine. Raises UserError where no variant is
+    left.
     """
     asked = {cell.variant: cell for cell in cells if cell.variant in optional}
-    if not asked:
-        return {}
-    stored, cards = tensors(cells[0].settings.model_folder), chosen_gpus(cells[0].settings.device)
+    cards = chosen_gpus(cells[0].settings.device)
     smallest = cards and (min(cards, key=lambda gpu: gpu.total_bytes),)
     reasons = {}
     for name, cell in asked.items():
-        need = served(cell, stored, cell.device)
+        need = served(cell, model, cell.device)
         on = cards if cell.settings.spread == "layers" else smallest
         there = " and ".join(f"{gpu.name} has {_gb(gpu.total_bytes)}" for gpu in on)
         if cards and not need.fits(on):
@@ -100,26 +117,28 @@ def too_large(cells: Sequence[Cell], optional: Collection[str]) -> dict[str, str
         elif not cards and need.n_bytes + MARGIN_BYTES > machine().memory_bytes:
             memory = _gb(machine().memory_bytes)
             reasons[name] = f"it needs {_gb(need.n_bytes + MARGIN_BYTES)} of memory, and this machine has {memory}"
+    if all(cell.variant in reasons for cell in cells):
+        raise UserError(f"suite.variants: none fits: {'; '.join(reasons.values())}")
     return reasons
 
 
-def served(cell: Cell, stored: Sequence[Tensor], device: str) -> Need:
+def served(cell: Cell, model: Dimensions, device: str) -> Need:
     """Return what serving a variant takes: its weights in the runtime's format, keys and values of a context."""
     fields = cell.settings.runtime[cell.settings.variant.runtime]
     computes_in = str(fields.get(f"dtype_{device}", "f16"))
     return Need(
         f"variant {cell.variant}",
-        weight_bytes(cell.chain, stored, computes_in),
-        cache_bytes(cell.settings.model_folder, int(fields.get("n_ctx", 0)), str(fields.get("kv_type", computes_in))),
+        weight_bytes(cell.chain, model.tensors, computes_in),
+        cache_bytes(model.config, int(fields.get("n_ctx", 0)), str(fields.get("kv_type", computes_in))),
         is_served=True,
     )
 
 
-def trained(cell: Cell, stored: Sequence[Tensor], device: str, new: Mapping[str, Planned]) -> Need | None:
+def trained(cell: Cell, model: Dimensions, device: str, new: Mapping[str, Planned]) -> Need | None:
     """Return the weights that training of a variant holds, a lower bound; None where nothing is to be trained."""
     for place, planned in enumerate(cell.chain):
         if planned.step.role == "finetune" and planned.fingerprint in new:
-            n_bytes = weight_bytes(cell.chain[:place], stored, TRAINING_FORMAT[device])
+            n_bytes = weight_bytes(cell.chain[:place], model.tensors, TRAINING_FORMAT[device])
             return Need(f"step {planned.name} of variant {cell.variant}", n_bytes)
     return None
 
@@ -137,9 +156,8 @@ def weight_bytes(chain: Sequence[Planned], stored: Sequence[Tensor], computes_in
     return n_parameters * each if kind == "hf" else step.expected_bytes(n_parameters)
 
 
-def cache_bytes(folder: Path, n_ctx: int, kept_in: str) -> int:
+def cache_bytes(config: Mapping[str, object], n_ctx: int, kept_in: str) -> int:
     """Return the bytes of the keys and values of a context; 0 where the model's configuration does not say."""
-    config = read_json(folder / "config.json")
     text = config.get("text_config")
     stated = text if isinstance(text, dict) else config
 
@@ -153,12 +171,12 @@ def cache_bytes(folder: Path, n_ctx: int, kept_in: str) -> int:
     return n_values * min(n_ctx, number("max_position_embeddings", n_ctx)) * FORMAT_BYTES.get(kept_in, 2)
 
 
-def _alternatives(cell: Cell, need: Need, stored: Sequence[Tensor], fitting: Sequence[str]) -> str:
+def _alternatives(cell: Cell, need: Need, model: Dimensions, new: Mapping[str, Planned], fitting: Sequence[str]) -> str:
     """Return in words what would fit in place of a variant; `fitting` are the variants of the plan that do."""
     usable = usable_gpus()
     together = cell.settings.spread == "none" and need.is_served and len(usable) > 1 and need.fits(usable)
     here = machine().memory_bytes
-    on_cpu = served(cell, stored, "cpu"), trained(cell, stored, "cpu", to_build([cell]))
+    on_cpu = served(cell, model, "cpu"), trained(cell, model, "cpu", new)
     ways = [
         f"variant={','.join(fitting)}" if fitting else "",
         f"split=layers on {len(usable)} cards" if together and not any(gpu.is_mig for gpu in usable) else "",

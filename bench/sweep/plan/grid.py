@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from bench import terminal
 from bench.machine.shared_disk import check_shared
 from bench.measures.measure import Fetches
 from bench.sweep.launchers import check_launcher, machines_of
-from bench.sweep.plan.card_room import check_cards, too_large
+from bench.sweep.plan.card_room import Dimensions, check_cards, too_large
 from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.conf import check_name
@@ -24,7 +24,7 @@ from bench.sweep.plan.settings import Settings
 from variants.build import check_disk
 from variants.errors import UserError
 from variants.paths import hub_cache, why_not_writable
-from variants.step import SharesFiles
+from variants.step import Planned, SharesFiles
 from variants.steps.check_process import check_steps
 
 
@@ -46,38 +46,38 @@ def plan_sweep(request: RunRequest) -> Sweep:
     check_launcher(request.launcher)
     first = compose(request, request.variants[0] if request.variants else "base", 0, check=True)
     check_places(first, machines_of(request.launcher, first.launcher))
-    request = with_random_folder(with_hub_folder(request, first), first)
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
     for name, times in Counter(variants).items():
         check_name("variant", name, key)
         if times > 1:
             raise UserError(f"{key}: {name!r} is named twice")
+    request = with_random_folder(with_hub_folder(request, first), first)
     rounds = range(first.suite.rounds)
     settings = [_same(first, name) or compose(request, name, 0, check=True) for name in variants]
     # A round repeats the one before it: no value may refer to its number (conf.check_references).
     cells = [make_cell(msgspec.structs.replace(one, round=round_)) for round_ in rounds for one in settings]
-    cells = cells if request.variants else _that_fit(cells)
+    model = Dimensions.of(cells[0].settings.model_folder)
+    cells = cells if request.variants else _that_fit(cells, model)
     variants = tuple(dict.fromkeys(cell.variant for cell in cells))
     if first.timing == "per_gpu" and request.launcher == "local":
         raise UserError("timing=per_gpu: launcher=local runs one job at a time; add launcher=joblib")
     if any(isinstance(measure, Fetches) for measure in cells[0].measures.values()):
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
-    check_cards(cells)
+    new = to_build(cells)
+    check_cards(cells, model, new)
     check_records(cells)
-    check_model(cells)
+    check_model(cells, new)
     return Sweep(request, variants, len(rounds), cells)
 
 
-def _that_fit(cells: list[Cell]) -> list[Cell]:
+def _that_fit(cells: list[Cell], model: Dimensions) -> list[Cell]:
     """Leave out the variants that the suite measures only where they fit and that do not, and say so."""
-    left_out = too_large(cells, cells[0].settings.suite.if_it_fits)
+    left_out = too_large(cells, model, cells[0].settings.suite.if_it_fits)
     for name, why in left_out.items():
         terminal.say(f"{name} is left out: {why}", lead="note ")
-    if fitting := [cell for cell in cells if cell.variant not in left_out]:
-        return fitting
-    raise UserError(f"suite.variants: none fits: {'; '.join(left_out.values())}")
+    return [cell for cell in cells if cell.variant not in left_out]
 
 
 def _same(composed: Settings, variant: str) -> Settings | None:
@@ -144,19 +144,18 @@ def check_room(cells: Sequence[Cell]) -> None:
     check_disk(needed_bytes(cells), shutil.disk_usage(there).free, cache)
 
 
-def check_model(cells: Sequence[Cell]) -> None:
+def check_model(cells: Sequence[Cell], new: Mapping[str, Planned]) -> None:
     """Raise UserError where a step that is still to run cannot use the model."""
     first = cells[0]
-    check_steps(to_build(cells).values(), first.chain[0].fingerprint, first.settings.model_folder, first.device)
+    check_steps(new.values(), first.chain[0].fingerprint, first.settings.model_folder, first.device)
 
 
-def needed_bytes(cells: Sequence[Cell]) -> int:
-    """Estimate the disk that the artifacts to build will take."""
-    from variants.weights import tensors
-
-    n_parameters = sum(t.n_elements for t in tensors(cells[0].settings.model_folder))
-    steps = [planned.step for planned in to_build(cells).values()]
-    return sum(
-        step.written_bytes(cells[0].cache.root) if isinstance(step, SharesFiles) else step.expected_bytes(n_parameters)
-        for step in steps
-    )
+def needed_bytes(cells: Sequence[Cell]) -> Counter[str]:
+    """Estimate the disk that the artifacts to build will take, by step."""
+    n_parameters = Dimensions.of(cells[0].settings.model_folder).n_parameters
+    cache, needed = cells[0].cache.root, Counter[str]()
+    for planned in to_build(cells).values():
+        step = planned.step
+        written = step.written_bytes(cache) if isinstance(step, SharesFiles) else step.expected_bytes(n_parameters)
+        needed[planned.name] += written
+    return needed
