@@ -19,6 +19,7 @@ from bench.machine.gpu import chosen_gpus
 from bench.machine.places import CORES_OF_A_BUILDER
 from bench.machine.shared_disk import Held
 from bench.sweep.plan.conf import CONF, content
+from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
 from bench.terminal import shown
 from variants.child import start
@@ -73,6 +74,15 @@ def _is_installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package that it would lie in
         return False
+
+
+def with_launcher(request: RunRequest, settings: Settings) -> RunRequest:
+    """Return a request with the launcher that `auto` stands for: joblib where the device is a GPU, else local."""
+    if request.launcher != "auto":
+        return request
+    name = "joblib" if chosen_gpus(settings.device, settings.spread) else "local"
+    check_launcher(name)
+    return request.launched_by(name)
 
 
 def machines_of(launcher: str, values: Mapping[str, object]) -> int:

@@ -18,11 +18,15 @@ from omegaconf import DictConfig
 
 from bench.cli import main
 from bench.sweep import launchers, passes
-from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched
+from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched, with_launcher
+from bench.sweep.passes import launcher_of
+from bench.sweep.plan.cell import PASSES
 from bench.sweep.plan.compose import PRIMARY, compose
 from bench.sweep.plan.conf import CONF, names
 from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
+from bench.sweep.show.overview import jobs_of, show_plan
+from tests.made_up_cards import MadeUpCard, install
 from tests.sweep.conftest import Run, arguments
 
 
@@ -184,8 +188,30 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line(refused: Run) -> None:
 
 def test_every_launcher_is_one_of_hydras_own_or_a_known_plugin() -> None:
     engines = {name: engine_of(name) for name in names("launcher")}
-    assert engines == {"local": "basic", "joblib": "joblib", "ray": "ray", "slurm": "submitit_slurm"}
+    assert engines == {"auto": "basic", "local": "basic", "joblib": "joblib", "ray": "ray", "slurm": "submitit_slurm"}
     check_launcher("local")
+
+
+@joblib
+def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launcher_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chosen(*typed: str) -> str:
+        request = parse(typed)
+        return with_launcher(request, compose(request, "base", 0)).launcher
+
+    assert chosen() == "local"
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-0"))
+    assert chosen("launcher=auto", "device=cuda:0") == "joblib"
+    assert chosen("launcher=local") == chosen("device=cpu") == "local"
+    monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
+    monkeypatch.setattr("bench.sweep.plan.grid.check_model", lambda _: None)
+    monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
+    places = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
+    planned = plan_sweep(parse(["suite=smoke", "variant=base", "timing=per_gpu", *places]))
+    show_plan(planned.cells, jobs_of(planned.cells), 0, {pass_: launcher_of(planned, pass_) for pass_ in PASSES})
+    assert "launcher=joblib; " in " ".join(capsys.readouterr().out.split())
+    assert filled(planned.cells[0].settings) == ["launcher.jobs=3"]  # a card, and two places for builds on 16 cores
 
 
 @ray

@@ -19,7 +19,7 @@ from bench.sweep.job_state import Reporter, end_state, state_of
 from bench.sweep.passes import axes, batches, is_wanted, launcher_of, run_pass, settle
 from bench.sweep.plan.cell import Cell, Pass
 from bench.sweep.plan.grid import Sweep, plan_sweep
-from bench.sweep.plan.request import Setting, parse
+from bench.sweep.plan.request import parse
 from bench.sweep.record import _company as of_company
 from bench.sweep.show.overview import jobs_of
 from bench.sweep.stage import Stage, keep, kept
@@ -102,8 +102,7 @@ def test_the_rounds_of_the_second_pass_alternate_between_the_variants(sweep: Swe
 
 
 def test_what_is_to_run_alone_on_this_machine_runs_one_by_one_whatever_starts_the_first_pass(sweep: Sweep) -> None:
-    asked = replace(sweep.request, settings=(*sweep.request.settings, Setting("launcher", "launcher=joblib")))
-    own = replace(sweep, request=asked)
+    own = replace(sweep, request=replace(sweep.request, places=()).launched_by("joblib"))
     assert (launcher_of(own, "deterministic"), launcher_of(own, "timed")) == ("joblib", "local")
 
 
