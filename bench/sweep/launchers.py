@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from bench.machine.gpu import chosen_gpus
 from bench.machine.places import CORES_OF_A_BUILDER
 from bench.machine.shared_disk import Held
+from bench.sweep.plan.cell import Pass
 from bench.sweep.plan.conf import CONF, content
 from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
@@ -124,17 +125,20 @@ def _nodes(launcher: str, address: str) -> int:
         ) from None
 
 
-def filled(settings: Settings) -> list[str]:
+def filled(settings: Settings, pass_: Pass) -> list[str]:
     """Return the overrides of the keys of `launcher` that are null and that the plan knows.
 
-    As many cells run at once on this machine as it has cards to use and places for builds; a job on a GPU gets one card
-    and its share of the cores.
+    As many cells run at once on this machine as it has cards to use and places for builds, and the locks of its cards
+    divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray take
+    turns on a card, so that one builds on the CPU meanwhile.
     """
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
+    turns = 2 if pass_ == "deterministic" and "address" in settings.launcher and settings.spread == "none" else 1
+    of_a_cluster = cards if settings.spread == "layers" else 1 if turns == 1 else 1 / turns
     known = {
         "jobs": max(2, cards + max(1, cores // CORES_OF_A_BUILDER)),
-        "gpus": (cards if settings.spread == "layers" else 1) if cards else None,
-        "cpus": max(1, cores // max(1, cards)) if settings.spans_machines else 1,
+        "gpus": (of_a_cluster if settings.spans_machines else 0) if cards else None,
+        "cpus": max(1, cores // max(1, cards * turns)) if settings.spans_machines else 1,
     }
     empty = [key for key, value in settings.launcher.items() if value is None and known.get(key) is not None]
     return [f"launcher.{key}={known[key]}" for key in empty]
