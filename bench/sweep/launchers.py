@@ -96,7 +96,9 @@ def machines_of(launcher: str, values: Mapping[str, object]) -> int:
         asked = ["sinfo", "--noheader", "--Node", "--format=%N"]
         partition = values.get("partition")
         asked += [f"--partition={partition}"] if partition else []
-        answer = subprocess.run(asked, capture_output=True, text=True, **start())
+        as_child = start()
+        as_child["env"] |= {name: text for name, text in os.environ.items() if name.startswith("SLURM_")}  # which Slurm
+        answer = subprocess.run(asked, capture_output=True, text=True, **as_child)
         if answer.returncode != 0:
             why = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
             raise UserError(f"launcher={launcher}: Slurm does not answer ({why}); start it on a machine of the cluster")
