@@ -18,7 +18,7 @@ from bench.records.types import CellError, Company, Record
 from bench.sweep import passes
 from bench.sweep.job_state import Reporter, end_state, state_of
 from bench.sweep.passes import axes, batches, is_wanted, launcher_of, run_pass, settle
-from bench.sweep.plan.cell import Cell, Pass
+from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.grid import Sweep, plan_sweep
 from bench.sweep.plan.request import parse
 from bench.sweep.plan.settings import Settings
@@ -189,7 +189,7 @@ def without_its_data(config: DictConfig) -> None:
 def test_a_mistake_that_shows_in_a_job_is_the_one_line_of_its_failed_record(
     launcher: str, sweep: Sweep, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(passes, "make_cell", passes.make_cell)  # so that it is restored in this process
+    monkeypatch.setattr(passes, "make_cell", make_cell)  # so that it is restored in this process
     monkeypatch.setattr(passes, "job", without_its_data)
     request = replace(sweep.request, places=()).launched_by(launcher)
     launched = plan_sweep(request)
