@@ -182,14 +182,16 @@ def without_its_data(config: DictConfig) -> None:
         raise UserError(f"latency.prompts: no such file, says {settings.variant.name}")
 
     vars(passes)["make_cell"] = refuse
-    run_job(config)
+    try:
+        run_job(config)
+    finally:
+        vars(passes)["make_cell"] = make_cell  # joblib keeps its processes for the next test
 
 
 @pytest.mark.parametrize("launcher", ["local", pytest.param("joblib", marks=joblib)])
 def test_a_mistake_that_shows_in_a_job_is_the_one_line_of_its_failed_record(
     launcher: str, sweep: Sweep, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(passes, "make_cell", make_cell)  # so that it is restored in this process
     monkeypatch.setattr(passes, "job", without_its_data)
     request = replace(sweep.request, places=()).launched_by(launcher)
     launched = plan_sweep(request)
