@@ -49,18 +49,21 @@ def title() -> str:
 
 
 def rows(asked: Sequence[str] = ()) -> Iterator[list[str]]:
-    """Yield COLUMNS of what is asked for, by default what shares its builds, or why it was not measured.
+    """Yield COLUMNS of what is asked for, by default of ROWS, or why it was not measured.
 
     Everything lies in a temporary folder: TMPDIR chooses the disk. Raises UserError for an unknown name.
     """
-    if unknown := [name for name in asked if name not in ROWS]:
-        raise UserError(f"selftest gpu: got {unknown[0]!r}, allowed: {', '.join(ROWS)}")
+    from bench.selftest import gpu_sweep  # not in the children, whose imports are timed
+
+    named = {**ROWS, "sweep": gpu_sweep.rows, "cards": gpu_sweep.rows_of_cards}
+    if unknown := [name for name in asked if name not in named]:
+        raise UserError(f"selftest gpu: got {unknown[0]!r}, allowed: {', '.join(named)}")
     if not usable_gpus():
         yield _not_measured("all", "no GPU on this machine")
         return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
-        for name in asked or SHARING:
-            yield from ROWS[name](Path(place))
+        for name in asked or ROWS:
+            yield from named[name](Path(place))
 
 
 def _build(place: Path, model: Sequence[str], variants: Sequence[str]) -> dict[str, tuple[Record, Path]]:
@@ -142,18 +145,6 @@ def _scoring(place: Path) -> Iterator[list[str]]:
             yield [name, "tokens/s", *_beside(ours["rate"], block["prompt"]), "at least 0.8"]
         name = f"all of MMLU, extrapolated from {WHOLE_SUBJECTS} whole subjects"
         yield [name, "s", *_beside(theirs["whole"], ours["whole"]), wanted[2]]
-
-
-def _sweep(place: Path) -> Iterator[list[str]]:
-    from bench.selftest import gpu_sweep  # what a timed child does not need is not imported there
-
-    return gpu_sweep.rows(place / "sweep")
-
-
-def _cards(place: Path) -> Iterator[list[str]]:
-    from bench.selftest import gpu_sweep
-
-    return gpu_sweep.rows_of_cards(place / "cards")
 
 
 def _beside(of: float, beside: float) -> list[str]:
@@ -295,11 +286,7 @@ ROWS: Mapping[str, Callable[[Path], Iterator[list[str]]]] = {
     "scoring": _scoring,
     "decoding": _decoding,
     "merging": _merging,
-    "sweep": _sweep,
-    "cards": _cards,
 }
-SHARING = ("scoring", "decoding", "merging")
-"""The rows whose builds have parts in common; the others need the disk for themselves."""
 PARTS = {"decode": _decode, "score": _score, "hflm": _hflm, "batch": _batch}
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Took:
 
 def rows(place: Path) -> Iterator[list[str]]:
     """Yield what both passes take on one card, whose cache is empty."""
-    sweep, (first, second) = _swept(place, "cuda:0", PASSES)
+    sweep, (first, second) = _swept(place / "swept", "cuda:0", PASSES)
     records = [record for cell in sweep.cells if (record := cell.finished())]
     if len(records) < len(sweep.cells):
         raise RuntimeError("a variant has failed: see the lines above")
@@ -61,6 +61,7 @@ def rows(place: Path) -> Iterator[list[str]]:
     whole = ROUNDS * (second.seconds + more)
     yield [f"… {ROUNDS} rounds of {REQUESTS} requests, extrapolated", "s", f"{whole:,.1f}", "", "", ""]
     yield ["both passes, extrapolated", "s", f"{first.seconds + whole:,.1f}", "", "", "half of before"]
+    shutil.rmtree(place / "swept")
 
 
 def rows_of_cards(place: Path) -> Iterator[list[str]]:
