@@ -47,12 +47,15 @@ def state_of(cell: Cell, pass_: Pass, run: str) -> JobState | None:
 
 
 def state_error(settings: Settings, pass_: Pass, error: CellError) -> None:
-    """State that a job has ended in an error before its cell could be made, or beside its stages."""
+    """State that a job has ended in an error before its cell could be made, or beside its stages.
+
+    Raises OSError where that cannot be written: an error is not lost.
+    """
     path = _path(settings, pass_, settings.sweep_run)
     state = _read(path) or JobState(time.time())
     state.ended, state.failed, state.error = time.time(), True, error
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, state)
+    write_at_once(path, msgspec.json.encode(state))
 
 
 def end_state(cell: Cell, pass_: Pass, run: str, state: JobState) -> None:
