@@ -32,6 +32,7 @@ class MadeUpCard:
     milliwatts: int = 300_000
     reasons: int = 0
     slowed_ns: dict[int, int] = field(default_factory=dict)
+    busy_percent: int = 0
 
 
 def install(monkeypatch: pytest.MonkeyPatch, folder: Path, *cards: MadeUpCard, driver: str = "580.1") -> None:
@@ -68,6 +69,7 @@ def install(monkeypatch: pytest.MonkeyPatch, folder: Path, *cards: MadeUpCard, d
         "nvmlDeviceGetPowerUsage": lambda card: card.milliwatts,
         "nvmlDeviceGetCurrentClocksEventReasons": lambda card: card.reasons,
         "nvmlDeviceGetFieldValues": _field_values,
+        "nvmlDeviceGetUtilizationRates": lambda card: SimpleNamespace(gpu=card.busy_percent, memory=0),
     }
     for name, answer in answers.items():
         monkeypatch.setattr(pynvml, name, answer)

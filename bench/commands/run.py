@@ -93,7 +93,8 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
         error = (record.error if record else None) or NO_RECORD
         where = " ".join(filter(None, (error.stage, error.step)))
         say(f"{label_of(cell)} at {where}: {error.message}", lead="failed ", under="       ")
-        say(f"       log    {error.log}")
+        if error.log:
+            say(f"       log    {error.log}")
         say_command(error.reproduce, lead="       again  ")
     first = cells[0]
     results = first.settings.results

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Slurm on this machine alone, to try launcher=slurm. As root on Debian, after `apt-get install slurm-wlm munge`:
 #   bench/examples/slurm_single_node.sh .venv/bin/bench run suite=smoke launcher=slurm
+#   bench/examples/slurm_single_node.sh .venv/bin/python -m pytest tests/sweep/test_launchers.py -k slurm   kills jobs of it
 # It starts munged, slurmctld and slurmd with a configuration in a folder of its own, runs the command and ends them.
 set -eu
 
@@ -50,7 +51,20 @@ ReturnToService=2
 NodeName=$node NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO State=UP
 CONF
-export SLURM_CONF="$folder/slurm.conf"
+# Accounts need a database. Of jobs that ended within five minutes the controller knows what launcher=slurm asks of sacct.
+mkdir "$folder/bin"
+cat > "$folder/bin/sacct" << 'SACCT'
+#!/bin/sh
+echo "JobID|State|NodeList"
+scontrol --oneliner show job | awk '{
+    for (i = 1; i <= NF; i++) { at = index($i, "="); value[substr($i, 1, at - 1)] = substr($i, at + 1) }
+    name = value["ArrayJobId"] ? value["ArrayJobId"] "_" value["ArrayTaskId"] : value["JobId"]
+    print name "|" value["JobState"] "|" value["NodeList"]
+    split("", value)
+}'
+SACCT
+chmod 755 "$folder/bin/sacct"
+export PATH="$folder/bin:$PATH" SLURM_CONF="$folder/slurm.conf"
 slurmctld -f "$SLURM_CONF"
 slurmd -f "$SLURM_CONF"
 tries=0

@@ -1,4 +1,4 @@
-"""What cards do while requests are timed: clocks, temperature, power, and what slowed them.
+"""What cards do: clocks, temperature, power and what slowed them while requests are timed; how busy they are.
 
 A reading takes milliseconds, so that it belongs between two requests and never inside one.
 """
@@ -82,6 +82,18 @@ def watching(cards: Sequence[Gpu]) -> Iterator[Watch]:
         return
     with driver():
         yield Watch(cards)
+
+
+def busy_share(gpu: Gpu) -> float | None:
+    """Return in which share of the last moment a card ran kernels, None where its driver does not say.
+
+    The moment is of 1/6 s to 1 s, by the card (nvmlUtilization_t). The driver is open.
+    """
+    import pynvml
+
+    handle = _whole(gpu)
+    percent = _stated(lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    return None if percent is None else percent / 100
 
 
 def _whole(gpu: Gpu) -> Handle:

@@ -1,9 +1,10 @@
-"""Measure the tool itself: `python -m bench.selftest [costs|scoring|store|verdicts|gpu|kills]`.
+"""Measure the tool itself: `python -m bench.selftest [costs|scoring|store|verdicts|kills|gpu]`.
 
 `costs` are ratios of commands timed in turn; `scoring` compares with lm-eval's own model; `store` reads many records;
 `verdicts` counts wrong and right verdicts over simulated pairs of commits. Two run only where they are named: `gpu`
 compares with lm-eval and llama.cpp's own bench on a GPU, and `kills` kills sweeps and bisections at random moments and
-counts what that loses.
+counts what that loses. `gpu` comes last, and may name its rows: `gpu [scoring|decoding|merging|sweep|cards]`. `sweep`
+and `cards` time whole sweeps, on one card and on all, and run only where they are named.
 """
 
 from __future__ import annotations
@@ -38,14 +39,17 @@ def main(asked: Sequence[str] = ()) -> int:
     """
     from bench.selftest import gpu, kills, store
 
-    where = machine().id
+    where, of_gpu = machine().id, list[str]()
+    if "gpu" in asked:
+        at = asked.index("gpu") + 1
+        asked, of_gpu = asked[:at], list(asked[at:])
     tables: dict[str, Callable[[], None]] = {
         "costs": lambda: _print(COST_COLUMNS, f"{where}, P50 of runs taken in turn", [_help(), _report(), *_decode()]),
         "scoring": lambda: _print(scoring.COLUMNS, f"{where}, runs taken in turn", scoring.rows()),
         "store": lambda: _print(store.COLUMNS, f"{where}, each command once over made-up records", store.rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
-        "gpu": lambda: _print(gpu.COLUMNS, gpu.title(), gpu.rows()),
         "kills": lambda: _print(kills.COLUMNS, f"{where}, struck at random moments, then run to the end", kills.rows()),
+        "gpu": lambda: _print(gpu.COLUMNS, gpu.title(), gpu.rows(of_gpu)),
     }
     if unknown := [name for name in asked if name not in tables]:
         raise UserError(f"selftest: got {unknown[0]!r}, allowed: {', '.join(tables)}")

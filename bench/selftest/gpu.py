@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from bench.records.types import Record
 from bench.selftest import scoring
 from bench.stats.estimates import percentile
 from variants.cache import Cache
+from variants.errors import UserError
 from variants.paths import ROOT
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 COLUMNS = ("cost", "unit", "of", "beside", "ratio", "wanted")
 MODEL, SMALL = ("random-3b",), ("random-1b", "model.shape.layers=4")
 """Shapes of 3.2 and of 0.5 billion parameters."""
-VARIANTS = ("base-torch", "base", "q4")
 SHOTS, SUBJECTS, QUESTIONS, WHOLE_SUBJECTS, ALL_QUESTIONS = 5, 57, 20, 6, 14_042
 BATCHES = (4, 8, 16, 32)
 """Batches of HFLM; the fastest on the questions of a few subjects counts."""
@@ -48,29 +48,29 @@ def title() -> str:
     return f"{card}; " + ", ".join(f"{name} {version}" for name, version in tools.items())
 
 
-def rows() -> Iterator[list[str]]:
-    """Yield COLUMNS of building, decoding and scoring, or why they were not measured."""
+def rows(asked: Sequence[str] = ()) -> Iterator[list[str]]:
+    """Yield COLUMNS of what is asked for, by default of ROWS, or why it was not measured.
+
+    Everything lies in a temporary folder: TMPDIR chooses the disk. Raises UserError for an unknown name.
+    """
+    from bench.selftest import gpu_sweep  # not in the children, whose imports are timed
+
+    named = {**ROWS, "sweep": gpu_sweep.rows, "cards": gpu_sweep.rows_of_cards}
+    if unknown := [name for name in asked if name not in named]:
+        raise UserError(f"selftest gpu: got {unknown[0]!r}, allowed: {', '.join(named)}")
     if not usable_gpus():
         yield _not_measured("all", "no GPU on this machine")
         return
-    with tempfile.TemporaryDirectory() as place:
-        made = _build(Path(place) / "large", MODEL, VARIANTS)
-        yield from _decoding("3 B", made, "at least 0.98")
-        mmlu = Path(os.environ.get("MMLU_DIR", "")).expanduser().absolute()
-        if (mmlu / "test").is_dir():
-            yield from _scoring(made, mmlu)
-        else:
-            yield _not_measured("scoring", "set MMLU_DIR to the folder of MMLU's CSVs")
-        yield from _merging(_build(Path(place) / "large", MODEL, ("finetuned-torch",))["finetuned-torch"][0])
-        shutil.rmtree(Path(place) / "large")
-        yield from _decoding("0.5 B", _build(Path(place) / "small", SMALL, ("base", "q4")), "at least 0.95")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
+        for name in asked or ROWS:
+            yield from named[name](Path(place))
 
 
 def _build(place: Path, model: Sequence[str], variants: Sequence[str]) -> dict[str, tuple[Record, Path]]:
     """Build variants of a random model as `bench run` does; return their records and artifacts, by variant."""
     asked = [f"model={model[0]}", *model[1:], "suite=hr-chatbot", f"variant={','.join(variants)}"]
     short = ["suite.measures=[size]", "suite.rounds=1", "suite.requirements=null", "steps.lora.epochs=1"]
-    places = [f"cache_dir={place / 'cache'}", f"results_dir={place / 'results'}", "launcher=joblib"]
+    places = [f"cache_dir={place / 'cache'}", f"results_dir={place / 'results'}"]
     command = [sys.executable, "-m", "bench.cli", "run", *asked, *short, *places]
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
     made = {}
@@ -81,11 +81,12 @@ def _build(place: Path, model: Sequence[str], variants: Sequence[str]) -> dict[s
     return made
 
 
-def _merging(record: Record) -> Iterator[list[str]]:
+def _merging(place: Path) -> Iterator[list[str]]:
     """Yield the peak of memory of a merge beside its weights, and its speed: both of the step as a whole.
 
     After writing, the step compares the merged model with its adapter, which holds one model in memory.
     """
+    record = _build(place / "large", MODEL, ("finetuned-torch",))["finetuned-torch"][0]
     merged = next(made for made in record.lineage if made.step == "merge")
     size_gb, peak_gb = merged.size_bytes / 1e9, (merged.build_peak_bytes or 0) / 1e9
     yield ["merge 3 B and compare: peak of memory, weights", "GB", *_beside(peak_gb, size_gb), "3 GB + largest tensor"]
@@ -99,7 +100,12 @@ def _merging(record: Record) -> Iterator[list[str]]:
     ]
 
 
-def _decoding(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str) -> Iterator[list[str]]:
+def _decoding(place: Path) -> Iterator[list[str]]:
+    yield from _decoding_of("3 B", _build(place / "large", MODEL, ("base", "q4")), "at least 0.98")
+    yield from _decoding_of("0.5 B", _build(place / "small", SMALL, ("base", "q4")), "at least 0.95")
+
+
+def _decoding_of(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str) -> Iterator[list[str]]:
     """Yield tokens a second beside llama-bench's, and the first token beside its prefill, on the same files."""
     for variant in ("base", "q4"):
         names = f"decode {size} {variant}", f"TTFT {size} {variant}, {PROMPT_TOKENS} tokens"
@@ -113,8 +119,13 @@ def _decoding(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str) -
         yield [names[1], "ms", *_beside(ours["ttft_ms"], 1e3 * PROMPT_TOKENS / theirs["prompt"]), "at most 1.15"]
 
 
-def _scoring(made: Mapping[str, tuple[Record, Path]], mmlu: Path) -> Iterator[list[str]]:
+def _scoring(place: Path) -> Iterator[list[str]]:
     """Yield seconds of the same questions, opening and checks included, beside lm-eval's own model."""
+    mmlu = Path(os.environ.get("MMLU_DIR", "")).expanduser().absolute()
+    if not (mmlu / "test").is_dir():
+        yield _not_measured("scoring", "set MMLU_DIR to the folder of MMLU's CSVs")
+        return
+    made = _build(place / "large", MODEL, ("base-torch", "base"))
     source = made["base-torch"][1]
     batch = _measured("batch", source, mmlu=str(mmlu))["batch"]
     theirs = _measured("hflm", source, mmlu=str(mmlu), batch=batch)
@@ -271,6 +282,11 @@ def _all_of_mmlu(model: Any, questions: Sequence[Instance]) -> float:
     return (time.perf_counter() - start) * ALL_QUESTIONS / n_questions
 
 
+ROWS: Mapping[str, Callable[[Path], Iterator[list[str]]]] = {
+    "scoring": _scoring,
+    "decoding": _decoding,
+    "merging": _merging,
+}
 PARTS = {"decode": _decode, "score": _score, "hflm": _hflm, "batch": _batch}
 
 if __name__ == "__main__":

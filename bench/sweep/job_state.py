@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from bench.files import write_at_once
-from bench.records.types import Record
+from bench.records.types import CellError, Record
 from bench.sweep.plan.cell import PASSES, Cell, Pass
+from bench.sweep.plan.settings import Settings
 from bench.sweep.stage import Stage
 
 WRITE_SECONDS = 1.0
@@ -23,8 +24,8 @@ class JobState(Struct):
     """What a job does, how far it is, and how it ended.
 
     `began` and `ended` are seconds of the clock of the machine that it runs on. `recorded` says that the cell has its
-    record, `failed` that it is a failed one or will be. `deaths` counts the processes that died with this job before.
-    `built` and `measured` are the seconds of its parts.
+    record, `failed` that it is a failed one or will be, `error` why where no stage of it can say so. `deaths` counts
+    the processes that died with this job before. `built` and `measured` are the seconds of its parts.
     """
 
     began: float
@@ -33,6 +34,7 @@ class JobState(Struct):
     total: int = 1
     ended: float | None = None
     failed: bool = False
+    error: CellError | None = None
     deaths: int = 0
     recorded: bool = False
     built: dict[str, float] = {}
@@ -41,10 +43,19 @@ class JobState(Struct):
 
 def state_of(cell: Cell, pass_: Pass, run: str) -> JobState | None:
     """Return where the job of a cell is in a pass of a run, None where it has not begun, or its file is gone."""
-    try:
-        return msgspec.json.decode(_path(cell, pass_, run).read_bytes(), type=JobState)
-    except (OSError, msgspec.DecodeError):
-        return None
+    return _read(_path(cell.settings, pass_, run))
+
+
+def state_error(settings: Settings, pass_: Pass, error: CellError) -> None:
+    """State that a job has ended in an error before its cell could be made, or beside its stages.
+
+    Raises OSError where that cannot be written: an error is not lost.
+    """
+    path = _path(settings, pass_, settings.sweep_run)
+    state = _read(path) or JobState(time.time())
+    state.ended, state.failed, state.error = time.time(), True, error
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_at_once(path, msgspec.json.encode(state))
 
 
 def end_state(cell: Cell, pass_: Pass, run: str, state: JobState) -> None:
@@ -55,13 +66,13 @@ def end_state(cell: Cell, pass_: Pass, run: str, state: JobState) -> None:
 
 def write_state(cell: Cell, pass_: Pass, run: str, state: JobState) -> None:
     """State where a job is, for one that has died."""
-    _write(_path(cell, pass_, run), state)
+    _write(_path(cell.settings, pass_, run), state)
 
 
 def drop_states(cell: Cell, run: str) -> None:
     """Remove the states of a run that has ended."""
     for pass_ in PASSES:
-        _path(cell, pass_, run).unlink(missing_ok=True)
+        _path(cell.settings, pass_, run).unlink(missing_ok=True)
 
 
 class Reporter:
@@ -70,7 +81,7 @@ class Reporter:
     def __init__(self, cell: Cell, pass_: Pass) -> None:
         before = state_of(cell, pass_, cell.settings.sweep_run)
         self.state = JobState(time.time(), deaths=before.deaths if before else 0)
-        self._path = _path(cell, pass_, cell.settings.sweep_run)
+        self._path = _path(cell.settings, pass_, cell.settings.sweep_run)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._written = float("-inf")
 
@@ -113,12 +124,18 @@ def reported(cell: Cell, pass_: Pass) -> Iterator[Reporter]:
         reporter.write()
 
 
+def _read(path: Path) -> JobState | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=JobState)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
 def _write(path: Path, state: JobState) -> None:
     with suppress(OSError):  # a full disk: the job goes on, and nobody sees how far it is
         write_at_once(path, msgspec.json.encode(state))
 
 
-def _path(cell: Cell, pass_: Pass, run: str) -> Path:
-    return (
-        cell.cache.jobs(cell.settings.sweep) / f"{cell.variant}.r{cell.round}.{pass_}.{run}.{cell.key[:8]}.state.json"
-    )
+def _path(settings: Settings, pass_: Pass, run: str) -> Path:
+    name = f"{settings.variant.name}.r{settings.round}.{pass_}.{run}.state.json"
+    return settings.cache.jobs(settings.sweep) / name

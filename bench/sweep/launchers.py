@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 from bench.machine.gpu import chosen_gpus
 from bench.machine.places import CORES_OF_A_BUILDER
 from bench.machine.shared_disk import Held
+from bench.sweep.plan.cell import Pass
 from bench.sweep.plan.conf import CONF, content
+from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
 from bench.terminal import shown
 from variants.child import start
@@ -75,6 +77,15 @@ def _is_installed(module: str) -> bool:
         return False
 
 
+def with_launcher(request: RunRequest, settings: Settings) -> RunRequest:
+    """Return a request with the launcher that `auto` stands for: joblib where the device is a GPU, else local."""
+    if request.launcher != "auto":
+        return request
+    name = "joblib" if chosen_gpus(settings.device, settings.spread) else "local"
+    check_launcher(name)
+    return request.launched_by(name)
+
+
 def machines_of(launcher: str, values: Mapping[str, object]) -> int:
     """Return on how many machines a sweep may run, by its `launcher` keys as they were composed.
 
@@ -85,7 +96,9 @@ def machines_of(launcher: str, values: Mapping[str, object]) -> int:
         asked = ["sinfo", "--noheader", "--Node", "--format=%N"]
         partition = values.get("partition")
         asked += [f"--partition={partition}"] if partition else []
-        answer = subprocess.run(asked, capture_output=True, text=True, **start())
+        as_child = start()
+        as_child["env"] |= {name: text for name, text in os.environ.items() if name.startswith("SLURM_")}  # which Slurm
+        answer = subprocess.run(asked, capture_output=True, text=True, **as_child)
         if answer.returncode != 0:
             why = (answer.stderr.strip().splitlines() or ["no answer"])[-1]
             raise UserError(f"launcher={launcher}: Slurm does not answer ({why}); start it on a machine of the cluster")
@@ -114,17 +127,20 @@ def _nodes(launcher: str, address: str) -> int:
         ) from None
 
 
-def filled(settings: Settings) -> list[str]:
+def filled(settings: Settings, pass_: Pass) -> list[str]:
     """Return the overrides of the keys of `launcher` that are null and that the plan knows.
 
-    As many cells run at once on this machine as it has cards to use and places for builds; a job on a GPU gets one card
-    and its share of the cores.
+    As many cells run at once on this machine as it has cards to use and places for builds, and the locks of its cards
+    divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray take
+    turns on a card, so that one builds on the CPU meanwhile.
     """
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
+    turns = 2 if pass_ == "deterministic" and "address" in settings.launcher and settings.spread == "none" else 1
+    of_a_cluster = cards if settings.spread == "layers" else 1 if turns == 1 else 1 / turns
     known = {
         "jobs": max(2, cards + max(1, cores // CORES_OF_A_BUILDER)),
-        "gpus": (cards if settings.spread == "layers" else 1) if cards else None,
-        "cpus": max(1, cores // max(1, cards)) if settings.spans_machines else 1,
+        "gpus": (of_a_cluster if settings.spans_machines else 0) if cards else None,
+        "cpus": max(1, cores // max(1, cards * turns)) if settings.spans_machines else 1,
     }
     empty = [key for key, value in settings.launcher.items() if value is None and known.get(key) is not None]
     return [f"launcher.{key}={known[key]}" for key in empty]

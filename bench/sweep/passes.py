@@ -22,15 +22,15 @@ from bench.machine.lock import held
 from bench.machine.shared_disk import NotSharedError, held_here
 from bench.measures.measure import Progress
 from bench.sweep import stage as stages
-from bench.sweep.job_state import JobState, end_state, reported, state_of, write_state
+from bench.sweep.job_state import JobState, end_state, reported, state_error, state_of, write_state
 from bench.sweep.launchers import filled, is_here, is_of_launcher, launched, shared_folders
 from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.compose import PRIMARY, plain, register, sweep_overrides
 from bench.sweep.plan.conf import CONF
 from bench.sweep.plan.grid import Sweep
 from bench.sweep.plan.request import setting
-from bench.sweep.plan.settings import settings_of
-from bench.sweep.record import died_record, write
+from bench.sweep.plan.settings import Settings, settings_of
+from bench.sweep.record import death, failed_record, unforeseen, write
 from bench.sweep.run import run_first, run_second
 from variants.errors import UserError
 
@@ -53,6 +53,7 @@ def run_pass(sweep: Sweep, cells: Sequence[Cell], pass_: Pass, run: str) -> None
         rest = [cell for cell in todo if not any(cell is one for one in again)]
         alone_first = [*([cell] for cell in again), *(batches(rest, pass_) if rest else [])]
         ends = [_multirun(sweep, pass_, run, batch) for batch in alone_first]
+        record_errors(todo, pass_, run)
         if all(ends):
             return
         if not settle(todo, pass_, run) and all(is_wanted(cell, pass_, run) for cell in todo):
@@ -73,10 +74,17 @@ def is_wanted(cell: Cell, pass_: Pass, run: str) -> bool:
 
 
 def job(config: DictConfig) -> None:
-    """Run one pass of one cell, unless that has nothing to do."""
+    """Run one pass of one cell, unless that has nothing to do. Whatever fails costs this cell, and is stated."""
     settings = settings_of(plain(config, resolve=True))
-    cell, pass_ = make_cell(settings), settings.sweep_pass
-    assert pass_ != ""
+    assert settings.sweep_pass != ""
+    try:
+        _run_job(settings, settings.sweep_pass)
+    except Exception as error:  # Hydra would raise the first one of a pass, and not say whose it is
+        state_error(settings, settings.sweep_pass, unforeseen(settings.cache, error))
+
+
+def _run_job(settings: Settings, pass_: Pass) -> None:
+    cell = make_cell(settings)
     if not is_wanted(cell, pass_, settings.sweep_run):
         return
     cell.cache.cell_lock(cell.key).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +107,8 @@ def settle(cells: Sequence[Cell], pass_: Pass, run: str) -> int:
     """Settle the jobs that had begun and died, and return how many; one that still runs is waited for.
 
     The cell of one that died has a failed record. Where several died at once, one of them may have taken the others
-    with it, as joblib kills all of its workers then: each gets one more try, by itself.
+    with it, as joblib kills all of its workers then: each gets one more try, by itself. So no job runs more than twice
+    in a pass of a run.
     """
     began = [cell for cell in cells if (state := state_of(cell, pass_, run)) and state.ended is None]
     dead: list[tuple[Cell, JobState]] = []
@@ -114,10 +123,20 @@ def settle(cells: Sequence[Cell], pass_: Pass, run: str) -> int:
             write_state(cell, pass_, run, state)
             continue
         with _alone(cell, lambda *_: None):
-            write(cell, died_record(cell, pass_, state.what))
+            write(cell, failed_record(cell, pass_, death(state.what)))
             state.failed = state.recorded = True
             end_state(cell, pass_, run, state)
     return len(dead)
+
+
+def record_errors(cells: Sequence[Cell], pass_: Pass, run: str) -> None:
+    """Write the failed records of the jobs that ended in an error beside their stages."""
+    for cell in cells:
+        state = state_of(cell, pass_, run)
+        if state and state.error and not state.recorded and cell.finished() is None:
+            write(cell, failed_record(cell, pass_, state.error))
+            state.recorded = True
+            write_state(cell, pass_, run, state)
 
 
 def batches(cells: Sequence[Cell], pass_: Pass) -> list[list[Cell]]:
@@ -160,7 +179,7 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     launcher = launcher_of(sweep, pass_)
     typed = sweep_overrides(sweep.request)
     if launcher == sweep.request.launcher:
-        typed += filled(first)
+        typed += filled(first, pass_)
     else:
         typed = [line for line in typed if not line.startswith(("launcher=", "launcher."))]
     own = {"sweep_run": run, "sweep_pass": pass_, "sweep_launcher": launcher}

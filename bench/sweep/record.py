@@ -21,11 +21,14 @@ from bench.sweep.plan.cell import PASSES, Cell, Pass
 from bench.sweep.plan.random_model import recorded
 from bench.sweep.stage import Stage
 from bench.terminal import say
+from variants.cache import Cache
 from variants.errors import UserError
 from variants.paths import ROOT
 
 OPENED_ALIKE = ("device", "dtype", "gpu_layers", "layers", "attention", "flash_attention", "system")
 """Facts of a session that both passes share: else they measured two things."""
+AGAIN = "bench run, with the same overrides"
+"""How what failed outside of the children is tried again."""
 
 
 def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
@@ -77,7 +80,7 @@ def write(cell: Cell, record: Record) -> Record:
     try:
         note = unplaced.write(record, cell.record_path, cell.kept_path)
     except ValueError as bad:  # a number that JSON cannot express: the cell failed, and that is a record too
-        record = msgspec.structs.replace(record, status="failed", error=unforeseen(cell, bad), measures={})
+        record = msgspec.structs.replace(record, status="failed", error=unforeseen(cell.cache, bad), measures={})
         note = unplaced.write(record, cell.record_path, cell.kept_path)
     if note:
         say(note, lead="note ")
@@ -86,26 +89,25 @@ def write(cell: Cell, record: Record) -> Record:
     return record
 
 
-def died_record(cell: Cell, pass_: Pass, what: str) -> Record:
-    """Return the failed record of a cell whose job died with the process that ran it, with all that was kept."""
-    message = f"the process that ran this job died while it was {what}; perhaps out of memory"
-    error = CellError(stage="sweep", message=message, type="WorkerDied", reproduce="bench run, with the same overrides")
+def failed_record(cell: Cell, pass_: Pass, error: CellError) -> Record:
+    """Return the record of a cell whose job ended beside its stages, as by a death, with all that was kept."""
     first = stages.kept(cell) if pass_ == "timed" else None
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    dead = Stage(pass_, cell.settings.sweep_run, now, lineage=stages.lineage(cell), error=error)
-    return record_of(cell, [first, dead] if first else [dead])
+    last = Stage(pass_, cell.settings.sweep_run, now, lineage=stages.lineage(cell), error=error)
+    return record_of(cell, [first, last] if first else [last])
 
 
-def unforeseen(cell: Cell, error: Exception) -> CellError:
-    """Return what a record keeps of an error outside of the children."""
-    message = cell.cache.no_room(error) or (str(error).splitlines() or [""])[0] or type(error).__name__
-    return CellError(
-        stage="sweep",
-        message=message,
-        type=type(error).__name__,
-        traceback=traceback.format_exc(),
-        reproduce="bench run, with the same overrides",
-    )
+def death(what: str) -> CellError:
+    """Return what a record keeps of a job whose process died while it was at something."""
+    message = f"the process that ran this job died while it was {what}; perhaps out of memory"
+    return CellError(stage="sweep", message=message, type="WorkerDied", reproduce=AGAIN)
+
+
+def unforeseen(cache: Cache, error: Exception) -> CellError:
+    """Return what a record keeps of an error outside of the children; a mistake of the user's has no traceback."""
+    message = cache.no_room(error) or (str(error).splitlines() or [""])[0] or type(error).__name__
+    trace = "" if isinstance(error, UserError) else traceback.format_exc()
+    return CellError(stage="sweep", message=message, type=type(error).__name__, traceback=trace, reproduce=AGAIN)
 
 
 def moved(cell: Cell) -> list[str]:

@@ -76,7 +76,7 @@ def _run(cell: Cell, pass_: Pass, progress: Progress, *, alone: bool = False) ->
     except StageError as failure:
         stage.result, stage.error = failure.partial, failure.error
     except Exception as error:
-        stage.error = unforeseen(cell, error)
+        stage.error = unforeseen(cell.cache, error)
     stage.seconds["total"] = round(time.monotonic() - started, 2)
     if names and stage.is_built:
         stage.company = Company(

@@ -8,7 +8,7 @@ import pynvml
 import pytest
 
 from bench.machine import gpu
-from bench.machine.gpu_load import COUNTERS, OTHER, SLOWING, watching
+from bench.machine.gpu_load import COUNTERS, OTHER, SLOWING, busy_share, watching
 from tests.made_up_cards import MadeUpCard, install
 
 HAS_GPU = bool(gpu.gpus())
@@ -30,6 +30,19 @@ def test_a_reading_has_every_card_and_names_what_slowed_it(monkeypatch: pytest.M
         "slowed_by": [["SW power cap", "HW thermal slowdown"]], "other_reasons": [[]],
     }  # fmt: skip
     assert (idle["slowed_by"], idle["other_reasons"]) == ([[]], [["idle", "application clocks"]])
+
+
+def test_how_busy_a_card_is_is_read_and_none_where_its_driver_does_not_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuses(_: object) -> int:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-a", busy_percent=62))
+    (card,) = gpu.gpus()
+    assert busy_share(card) == 0.62
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUtilizationRates", refuses)
+    assert busy_share(card) is None
 
 
 def test_a_card_that_was_slowed_since_the_last_reading_is_named_though_it_is_no_longer(

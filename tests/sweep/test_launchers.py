@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import os
 import signal
 import sys
@@ -18,11 +19,15 @@ from omegaconf import DictConfig
 
 from bench.cli import main
 from bench.sweep import launchers, passes
-from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched
+from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched, with_launcher
+from bench.sweep.passes import launcher_of
+from bench.sweep.plan.cell import PASSES, Pass
 from bench.sweep.plan.compose import PRIMARY, compose
 from bench.sweep.plan.conf import CONF, names
 from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
+from bench.sweep.show.overview import jobs_of, show_plan
+from tests.made_up_cards import MadeUpCard, install
 from tests.sweep.conftest import Run, arguments
 
 
@@ -35,23 +40,34 @@ def needs(plugin: str) -> pytest.MarkDecorator:
 
 joblib, ray = needs("hydra_joblib_launcher"), needs("hydra_ray_launcher")
 submitit = needs("hydra_submitit_launcher")
+slurm = pytest.mark.skipif(
+    "SLURM_CONF" not in os.environ, reason="no Slurm: as root, bench/examples/slurm_single_node.sh COMMAND starts one"
+)
 Table = dict[str, tuple[str, str, int | None]]
 run_job = passes.job
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """End the Ray cluster that the tests have started in this process."""
+    """A Ray cluster of this machine alone, which the launcher finds and joins."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
-    if "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
+    ray.shutdown()
 
 
 def launch(task: Callable[[DictConfig], None], cache: Path, launcher: str, *more: str) -> None:
     """Run a task once for each of two variants, as `bench run` does. Raises SystemExit where a job was lost."""
     settings = compose(parse([f"launcher={launcher}", "device=cpu"]), "base", 0)
     before = sys.argv
-    chosen = ["variant=base,q4", f"cache_dir={cache}", f"launcher={launcher}", *filled(settings), *more]
+    chosen = [
+        "variant=base,q4",
+        f"cache_dir={cache}",
+        f"launcher={launcher}",
+        *filled(settings, "deterministic"),
+        *more,
+    ]
     sys.argv = ["bench", "--multirun", *chosen]
     try:
         run = launched(task, settings)
@@ -77,10 +93,17 @@ def count_and_die(config: DictConfig) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed_in_the_middle(config: DictConfig) -> None:
+def killed_in_pass_one(config: DictConfig) -> None:
     """Run a job; that of q4 is killed whenever it has begun."""
     if config.variant.name == "q4":
         vars(passes)["run_first"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    run_job(config)
+
+
+def killed_in_pass_two(config: DictConfig) -> None:
+    """Run a job; that of q4 is killed in the second pass."""
+    if config.variant.name == "q4":
+        vars(passes)["run_second"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
     run_job(config)
 
 
@@ -103,22 +126,49 @@ def sweep(tiny_model: Path, results: Path, cache: Path, launcher: str) -> list[s
     return arguments(tiny_model, results, cache, *few, f"launcher={launcher}")
 
 
-@pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize("launcher", [pytest.param("joblib", marks=joblib), pytest.param("ray", marks=ray)])
-def test_a_killed_process_is_one_failed_record_and_the_same_command_ends_with_the_table_of_local(
-    launcher: str, tiny_model: Path, tmp_path: Path, cache: Path, local: Table, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed = sweep(tiny_model, tmp_path, cache, launcher)
-    with monkeypatch.context() as struck:
-        struck.setattr(passes, "job", killed_in_the_middle)
+def check_struck(struck: Callable[[DictConfig], None], typed: list[str], monkeypatch: pytest.MonkeyPatch) -> Table:
+    """Run a sweep whose q4 is killed, check that this is one failed record, and return what the records say."""
+    with monkeypatch.context() as patched:
+        patched.setattr(passes, "job", struck)
         assert main(typed) == 1
-    by_variant = table(tmp_path)
-    assert by_variant["base"] == local["base"]
-    assert by_variant["q4"][0] == "failed"
-    (record,) = tmp_path.glob("*/*/q4*.json")
+    (results,) = (Path(one.partition("=")[2]) for one in typed if one.startswith("results_dir="))
+    (record,) = results.glob("*/*/q4*.json")
     assert json.loads(record.read_text())["error"]["type"] == "WorkerDied"
+    return table(results)
+
+
+@joblib
+def test_a_process_of_joblib_that_is_killed_is_one_failed_record_and_the_same_command_ends_with_the_table_of_local(
+    tiny_model: Path, tmp_path: Path, cache: Path, local: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = sweep(tiny_model, tmp_path, cache, "joblib")
+    assert check_struck(killed_in_pass_one, typed, monkeypatch)["base"] == local["base"]
     assert main(typed) == 0
     assert table(tmp_path) == local
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(("launcher=ray", "launcher.address=auto"), marks=ray, id="ray"),
+        pytest.param(("launcher=slurm", "launcher.cpus=1"), marks=(submitit, slurm), id="slurm"),
+    ],
+)
+def test_a_kill_in_either_pass_of_a_cluster_is_one_failed_record_and_the_same_command_ends_with_the_whole_table(
+    more: tuple[str, ...], tiny_model: Path, cache: Path, local: Table, request: pytest.FixtureRequest
+) -> None:
+    """Ray on this machine alone leaves the second pass to local, as joblib does."""
+    if more[0] == "launcher=ray":
+        request.getfixturevalue("cluster")
+    tmp_path, monkeypatch = request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch")
+    typed = [*sweep(tiny_model, tmp_path, cache, "local")[:-1], "suite.measures=[size,memory]", *more]
+    planned = plan_sweep(parse(typed[1:]))
+    assert f"launcher={launcher_of(planned, 'timed')}" == more[0]
+    whole = {cell.variant: ("ok", cell.key, local[cell.variant][2]) for cell in planned.cells}
+    for struck in (killed_in_pass_one, killed_in_pass_two):
+        assert check_struck(struck, typed, monkeypatch)["base"] == whole["base"]
+    assert main(typed) == 0
+    assert table(tmp_path) == whole
 
 
 @ray
@@ -184,20 +234,48 @@ def test_a_ray_cluster_that_does_not_answer_is_one_line(refused: Run) -> None:
 
 def test_every_launcher_is_one_of_hydras_own_or_a_known_plugin() -> None:
     engines = {name: engine_of(name) for name in names("launcher")}
-    assert engines == {"local": "basic", "joblib": "joblib", "ray": "ray", "slurm": "submitit_slurm"}
+    assert engines == {"auto": "basic", "local": "basic", "joblib": "joblib", "ray": "ray", "slurm": "submitit_slurm"}
     check_launcher("local")
 
 
+@joblib
+def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launcher_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chosen(*typed: str) -> str:
+        request = parse(typed)
+        return with_launcher(request, compose(request, "base", 0)).launcher
+
+    assert chosen() == "local"
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-0"))
+    assert chosen("launcher=auto", "device=cuda:0") == "joblib"
+    assert chosen("launcher=local") == chosen("device=cpu") == "local"
+    monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
+    monkeypatch.setattr("bench.sweep.plan.grid.check_model", lambda _: None)
+    monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
+    places = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
+    planned = plan_sweep(parse(["suite=smoke", "variant=base", "timing=per_gpu", *places]))
+    show_plan(planned.cells, jobs_of(planned.cells), 0, {pass_: launcher_of(planned, pass_) for pass_ in PASSES})
+    assert "launcher=joblib; " in " ".join(capsys.readouterr().out.split())
+    assert filled(planned.cells[0].settings, "deterministic") == [
+        "launcher.jobs=3"
+    ]  # a card, and two places for builds on 16 cores
+
+
 @ray
-def test_a_job_on_a_gpu_gets_one_gpu_and_what_is_typed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    def overrides(*typed: str) -> list[str]:
-        return filled(compose(parse(["launcher=ray", *typed]), "base", 0))
+def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_builds_beside_the_work_of_its_cards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def overrides(*typed: str, pass_: Pass = "deterministic") -> list[str]:
+        return filled(compose(parse(["launcher=ray", *typed]), "base", 0), pass_)
 
     monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
     monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ("card", "card"))
-    assert overrides() == ["launcher.jobs=4", "launcher.cpus=1", "launcher.gpus=1"]
+    assert overrides() == ["launcher.jobs=4", "launcher.cpus=1", "launcher.gpus=0"]
     assert overrides("launcher.gpus=0.5", "launcher.jobs=8") == ["launcher.cpus=1"]
-    assert "launcher.cpus=8" in overrides("launcher.address=auto")
+    assert overrides("launcher.address=auto")[1:] == ["launcher.cpus=4", "launcher.gpus=0.5"]
+    assert overrides("launcher.address=auto", pass_="timed")[1:] == ["launcher.cpus=8", "launcher.gpus=1"]
+    assert overrides("launcher.address=auto", "split=layers")[1:] == ["launcher.cpus=8", "launcher.gpus=2"]
     monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ())
     assert overrides() == ["launcher.jobs=2", "launcher.cpus=1"]
 

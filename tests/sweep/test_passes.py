@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from omegaconf import DictConfig
 
 from bench.cli import main
 from bench.machine.lock import held
@@ -17,13 +18,16 @@ from bench.records.types import CellError, Company, Record
 from bench.sweep import passes
 from bench.sweep.job_state import Reporter, end_state, state_of
 from bench.sweep.passes import axes, batches, is_wanted, launcher_of, run_pass, settle
-from bench.sweep.plan.cell import Cell, Pass
+from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.grid import Sweep, plan_sweep
-from bench.sweep.plan.request import Setting, parse
+from bench.sweep.plan.request import parse
+from bench.sweep.plan.settings import Settings
 from bench.sweep.record import _company as of_company
 from bench.sweep.show.overview import jobs_of
 from bench.sweep.stage import Stage, keep, kept
 from tests.sweep.conftest import Run, arguments
+from tests.sweep.test_launchers import joblib, run_job
+from variants.errors import UserError
 
 Capture = pytest.CaptureFixture[str]
 BOTH = ("suite.measures=[size,memory]", "suite.once=[size]", "suite.rounds=2", "variant=base,q4")
@@ -101,10 +105,13 @@ def test_the_rounds_of_the_second_pass_alternate_between_the_variants(sweep: Swe
     assert batches(sweep.cells, "timed") == [sweep.cells]
 
 
-def test_what_is_to_run_alone_on_this_machine_runs_one_by_one_whatever_starts_the_first_pass(sweep: Sweep) -> None:
-    asked = replace(sweep.request, settings=(*sweep.request.settings, Setting("launcher", "launcher=joblib")))
-    own = replace(sweep, request=asked)
-    assert (launcher_of(own, "deterministic"), launcher_of(own, "timed")) == ("joblib", "local")
+@pytest.mark.parametrize("launcher", ["joblib", "ray"])
+def test_what_is_to_run_alone_on_this_machine_runs_one_by_one_whatever_starts_the_first_pass(
+    sweep: Sweep, launcher: str
+) -> None:
+    """A kill in the second pass is then one of `local`, see tests/selftest/test_kills.py."""
+    own = replace(sweep, request=replace(sweep.request, places=()).launched_by(launcher))
+    assert (launcher_of(own, "deterministic"), launcher_of(own, "timed")) == (launcher, "local")
 
 
 def test_with_one_job_a_gpu_the_rounds_that_run_at_once_have_a_card_each(
@@ -145,6 +152,55 @@ def test_a_job_that_died_is_a_failed_record_and_the_others_are_started_again(
     assert "died while it was latency" in record.error.message
     assert not is_wanted(cells[0], "timed", run)
     assert is_wanted(cells[0], "timed", "another")
+
+
+def test_a_job_that_takes_others_with_it_runs_twice_and_they_each_once_more(
+    sweep: Sweep, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, runs = of_run(sweep, "timed", run), list[list[str]]()
+
+    def killing(_: Sweep, pass_: Pass, run: str, todo: Sequence[Cell]) -> bool:
+        """Run as joblib does where q4 of the first round is out of memory: all of its workers are killed."""
+        runs.append([f"{cell.variant} {cell.round}" for cell in todo])
+        reporters = [Reporter(cell, pass_) for cell in todo]
+        for cell, reporter in zip(todo, reporters, strict=True):
+            reporter.write()
+            if "q4 0" not in runs[-1]:
+                end_state(cell, pass_, run, reporter.state)
+        return "q4 0" not in runs[-1]
+
+    monkeypatch.setattr(passes, "_multirun", killing)
+    run_pass(sweep, cells, "timed", run)
+    assert runs == [["base 0", "q4 0", "base 1", "q4 1"], ["base 0"], ["q4 0"], ["base 1"], ["q4 1"]]
+    assert [(record.variant, record.round) for record in records(tmp_path / "results")] == [("q4", 0)]
+
+
+def without_its_data(config: DictConfig) -> None:
+    """Run a job where something is gone that the plan had found."""
+
+    def refuse(settings: Settings) -> Cell:
+        raise UserError(f"latency.prompts: no such file, says {settings.variant.name}")
+
+    vars(passes)["make_cell"] = refuse
+    try:
+        run_job(config)
+    finally:
+        vars(passes)["make_cell"] = make_cell  # joblib keeps its processes for the next test
+
+
+@pytest.mark.parametrize("launcher", ["local", pytest.param("joblib", marks=joblib)])
+def test_a_mistake_that_shows_in_a_job_is_the_one_line_of_its_failed_record(
+    launcher: str, sweep: Sweep, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(passes, "job", without_its_data)
+    request = replace(sweep.request, places=()).launched_by(launcher)
+    launched = plan_sweep(request)
+    run_pass(launched, launched.cells[:2], "deterministic", run)
+    errors = [record.error for record in records(tmp_path / "results")]
+    assert [(error.type, error.message, error.traceback) for error in errors if error] == [
+        ("UserError", f"latency.prompts: no such file, says {name}", "") for name in ("base", "q4")
+    ]
+    assert "problem" not in capsys.readouterr().out
 
 
 def test_an_engine_that_starts_nothing_is_not_asked_for_ever(

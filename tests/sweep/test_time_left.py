@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -138,11 +139,30 @@ def test_waiting_for_another_sweep_sets_no_pace() -> None:
     paces.add(part("a"), 10.0)
     left = SweepTime({"1": [part("a")], "2": [part("a")]}, paces, clock)
     left.begin("1")
+    left.wait("1")
     clock.now = 600.0  # another sweep held the machine
     left.begin("1")
     clock.now = 610.0
     left.finish("1", ())
     assert left.left() == 10.0
+
+
+def test_jobs_that_wait_for_one_card_do_not_count_as_work_that_is_done_at_once() -> None:
+    clock, paces = Clock(), Paces()
+    paces.add(part("card"), 10.0)
+    paces.add(part("build"), 10.0)
+    on_card, build = replace(part("card"), on_card=True), part("build")
+    jobs = {name: [build, on_card] for name in "123"}
+    for cards, seconds in ((1, 30.0), (2, 20.0)):  # three of them need a card for 10 s each; three work, 60 s in all
+        left = SweepTime(jobs, paces, clock, cards=cards)
+        for name in jobs:
+            left.begin(name)
+        assert left.left() == seconds
+    left.wait("2")
+    left.wait("3")
+    assert left.left() == 60.0  # one works; no clock says when the others will
+    left.begin("2")
+    assert left.left() == 30.0
 
 
 def test_records_of_other_settings_teach_no_pace() -> None:

@@ -52,8 +52,8 @@ class RunRequest:
     """A checked request: the variants asked for (empty: the suite's), the overrides, and the sweep's name.
 
     `suffix` is empty for the stock sweep: committed defaults and nothing overridden that moves a number. `suite` and
-    `model` are the names of their files in `conf/`. `places` are overrides of what is made again on any machine: Hydra
-    gets them, and no record names them.
+    `model` are the names of their files in `conf/`. `places` are overrides that a plan adds on each machine anew, as
+    the folder of a model that it makes: Hydra gets them, and no record names them.
     """
 
     variants: tuple[str, ...]
@@ -66,8 +66,9 @@ class RunRequest:
 
     @property
     def launcher(self) -> str:
-        """The name of what starts the jobs, a file of `conf/launcher`."""
-        return next((one.line.partition("=")[2] for one in self.settings if one.key == "launcher"), "local")
+        """The name of what starts the jobs, a file of `conf/launcher`; `auto` until a plan has chosen."""
+        both = (*self.places, *self.settings)
+        return next((one.line.partition("=")[2] for one in both if one.key == "launcher"), "auto")
 
     @property
     def overrides(self) -> tuple[str, ...]:
@@ -81,7 +82,11 @@ class RunRequest:
 
     def made(self, path: str) -> RunRequest:
         """Return this request with the folder of a model that a run makes itself."""
-        return replace(self, places=(setting("model.path", path),))
+        return replace(self, places=(*self.places, setting("model.path", path)))
+
+    def launched_by(self, name: str) -> RunRequest:
+        """Return this request with the launcher that a plan has chosen."""
+        return replace(self, places=(*self.places, setting("launcher", name)))
 
 
 def parse(arguments: Sequence[str]) -> RunRequest:

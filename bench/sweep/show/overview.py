@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.machine.gpu import chosen_gpus
 from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass, to_build
 from bench.sweep.show.time_left import Costs, Paces, SweepTime, costs_of, learned, parts_of, records_of
@@ -38,7 +39,15 @@ def jobs_of(cells: Sequence[Cell]) -> Jobs:
         "deterministic": {label_of(c): parts_of(c, "deterministic", new[c.key], costs) for c in first},
         "timed": {label_of(c): parts_of(c, "timed", (), costs) for c in by_pass["timed"]},
     }
-    return Jobs(by_pass, {pass_: SweepTime(work[pass_], by_records, own=own) for pass_ in PASSES}, costs)
+    cards = _cards(cells[0])
+    times = {pass_: SweepTime(work[pass_], by_records, own=own, cards=cards) for pass_ in PASSES}
+    return Jobs(by_pass, times, costs)
+
+
+def _cards(cell: Cell) -> int:
+    """Return how many jobs can use a GPU at once on this machine."""
+    at = cell.settings
+    return 1 if at.spread == "layers" else len(chosen_gpus(at.device))
 
 
 def _has_first(cell: Cell) -> bool:

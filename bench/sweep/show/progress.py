@@ -114,7 +114,9 @@ class Watch:
             return
         begins_to_wait, now = job.take(state), time.monotonic()
         if job.waits:
-            times.begin(job.label)  # waiting is no work: it sets no pace
+            times.wait(job.label)
+        else:
+            times.begin(job.label)
         if not self._out.is_terminal and (begins_to_wait or now - job.logged >= LOG_SECONDS):
             job.logged = now
             left = self.seconds_left()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.measures.measure import cost_of
 from bench.records.listing import folders, stored
@@ -24,10 +24,11 @@ Costs = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a cell's work: its weight, and what its pace is known by, the most specific first."""
+    """A piece of a cell's work: its weight, what its pace is known by (the most specific first), if it needs a GPU."""
 
     weight: float
     known_by: tuple[tuple[str, ...], ...]
+    on_card: bool = False
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Paces:
 class SweepTime:
     """The time of one pass: what is done, what is left. Each job is named by its label; several may run at once.
 
-    `own` are the paces of this run, which its passes share.
+    `own` are the paces of this run, which its passes share; `cards` is how many jobs can use a GPU at once.
     """
 
     def __init__(
@@ -60,16 +61,21 @@ class SweepTime:
         learned: Paces,
         clock: Callable[[], float] = time.monotonic,
         own: Paces | None = None,
+        cards: int = 1,
     ) -> None:
         self._todo, self._learned, self._clock = dict(todo), learned, clock
         self._own = Paces() if own is None else own
-        self._began = clock()
+        self._began, self._cards = clock(), cards
         self._running: dict[str, float] = {}
         self._spent = self._expected = 0.0
 
     def begin(self, label: str) -> None:
-        """Take that a job runs from now on."""
-        self._running[label] = self._clock()
+        """Take that a job works from now on, unless it does already."""
+        self._running.setdefault(label, self._clock())
+
+    def wait(self, label: str) -> None:
+        """Take that a job waits for what another one holds: waiting is no work, and sets no pace."""
+        self._running.pop(label, None)
 
     def finish(self, label: str, measured: Iterable[tuple[Part, float]]) -> None:
         """Take that a job has ended, and the seconds of its parts, as far as they are known."""
@@ -83,16 +89,22 @@ class SweepTime:
             self._own.add(part, seconds)
 
     def left(self) -> float | None:
-        """Return the seconds that the rest will take with as many jobs at once as now; None if nothing is known yet."""
+        """Return the seconds that the rest will take, None if nothing is known yet.
+
+        As many jobs as now work at once, but what needs a GPU takes turns on the cards.
+        """
         # The machine may be slower today than when its records were made, or busier.
         factor = self._spent / self._expected if self._expected else 1.0
-        left = 0.0
+        left = on_cards = 0.0
         for label, parts in self._todo.items():
             if (expected := self._seconds(parts)) is None:
                 return None
             elapsed = self._clock() - self._running.get(label, self._clock())
-            left += max(0.0, factor * expected[0] + expected[1] - elapsed)
-        return left / max(1, len(self._running))
+            job = max(0.0, factor * expected[0] + expected[1] - elapsed)
+            by_records, by_run = self._seconds(part for part in parts if part.on_card) or (0.0, 0.0)
+            left += job
+            on_cards += min(job, factor * by_records + by_run)
+        return max(left / max(1, len(self._running)), on_cards / max(1, self._cards))
 
     def share(self) -> float | None:
         """Return which share of this run's time has passed, None where it is not known yet."""
@@ -127,9 +139,10 @@ def costs_of(cells: Iterable[Cell]) -> Costs:
 
 def parts_of(cell: Cell, pass_: Pass, new: Iterable[Planned], costs: Costs) -> list[Part]:
     """Return the work of a pass of a cell that builds the steps `new`."""
-    names = cell.measures_of(pass_)
+    names, on_gpu = cell.measures_of(pass_), cell.device == "cuda"
+    steps = [replace(step_part(one.name, costs), on_card=on_gpu and one.step.on_device) for one in new]
     measuring = [measure_part(cell.variant, cell.settings.variant.runtime, names, costs)] if names else []
-    return [*(step_part(planned.name, costs) for planned in new), *measuring]
+    return [*steps, *(replace(part, on_card=on_gpu) for part in measuring)]
 
 
 def measure_part(variant: str, runtime: str, measures: Iterable[str], costs: Costs) -> Part:
