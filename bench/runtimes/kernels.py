@@ -35,8 +35,10 @@ def rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     _, n_tokens, n_heads, size = by_token.shape
     half = size // 2
     sizes = {"size": size, "half": half, "block": triton.next_power_of_2(half)}
+    # A fused multiply-add would leave out the rounding of a product.
+    built = {"num_warps": 1, "enable_fp_fusion": False}
     with torch.cuda.device(heads.device):
-        _rotate[(n_tokens,)](by_token, cos.contiguous(), sin.contiguous(), made, n_heads, **sizes, num_warps=1)
+        _rotate[(n_tokens,)](by_token, cos.contiguous(), sin.contiguous(), made, n_heads, **sizes, **built)
     return made.transpose(1, 2)
 
 

@@ -135,7 +135,7 @@ def _scoring(place: Path) -> Iterator[list[str]]:
     ):
         record, artifact = made[variant]
         ours = _measured("score", artifact, record, mmlu=str(mmlu))
-        name = f"{SUBJECTS} × {QUESTIONS} questions, HFLM batch {batch} / {record.runtime}"
+        name = f"{SUBJECTS} × {QUESTIONS} questions, HFLM batch {theirs['batch']} / {record.runtime}"
         yield [name, "s", *_beside(theirs["seconds"], ours["seconds"]), wanted[0]]
         both = (one["seconds"] + one["imports_s"] for one in (theirs, ours))
         yield ["… and Python's imports", "s", *_beside(*both), ""]
@@ -224,14 +224,22 @@ def _score(job: Job) -> Job:
 
 
 def _hflm(job: Job) -> Job:
-    """Score the same by lm-eval's own model, from opening on, and the subjects whole."""
+    """Score the same by lm-eval's own model, from opening on, and the subjects whole, with half the batch if need be."""
     some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
-    imports_s = _imports_s()
-    start = time.perf_counter()
-    model = _lm_evals_own(job["artifact"], job["batch"])
-    model.loglikelihood(some, disable_tqdm=True)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "imports_s": imports_s, "whole": _all_of_mmlu(model, whole)}
+    imports_s, batch = _imports_s(), job["batch"]
+    import torch
+
+    while True:
+        try:
+            start = time.perf_counter()
+            model = _lm_evals_own(job["artifact"], batch)
+            model.loglikelihood(some, disable_tqdm=True)
+            seconds = time.perf_counter() - start
+            return {"batch": batch, "seconds": seconds, "imports_s": imports_s, "whole": _all_of_mmlu(model, whole)}
+        except torch.OutOfMemoryError:  # the batch was found on fewer questions
+            del model
+            torch.cuda.empty_cache()
+            batch //= 2
 
 
 def _imports_s() -> float:
