@@ -139,6 +139,14 @@ class Prefill(Struct, frozen=True):
             raise ValueError("`evaluated_tokens` is not `prompt_tokens`: a prompt cache was at work")
 
 
+class AnchorTimes(Struct, frozen=True):
+    """What was timed of another variant, the anchor of its sweep, on the cards of a cell and right after it."""
+
+    variant: Name
+    latency: Latency | None = None
+    prefill: Prefill | None = None
+
+
 class Memory(Struct, frozen=True):
     """The peak of the process that served, and of the device where it has memory of its own.
 

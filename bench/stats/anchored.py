@@ -1,7 +1,7 @@
 """Compare variants that were timed on different cards, each beside one variant, the anchor, that ran on all of them.
 
-Cards of one model differ by several per cent. What a card does to the anchor it is taken to do to every variant, so that
-a variant's time divided by the anchor's on the same card can be compared with such a ratio of another card.
+Cards of one model differ by several per cent. What a card does to the anchor, it is taken to do to every variant. So a
+variant's time divided by the anchor's on the same card can be compared with such a ratio of another card.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ class Anchored:
             if card in self._of_anchor
             for block in rounds
         ]
+
+    def rounds(self, name: str) -> tuple[float, ...]:
+        """Return the percentile of each round beside the anchor's."""
+        return tuple(percentile(block, self.q) for block in self.relative(name))
 
     def compare(self, before: str, after: str) -> RoundsChange:
         """Return the change from one variant to another; the anchor must have run on all cards of both.

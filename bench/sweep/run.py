@@ -14,14 +14,19 @@ from bench.machine.lock import held
 from bench.machine.places import Room
 from bench.measures.measure import Progress
 from bench.records.types import Company, Record
+from bench.records.values import AnchorTimes
 from bench.sweep import stage as stages
 from bench.sweep.child import StageError, folder_of, out_of, run_child
 from bench.sweep.jobs import BuildJob, MeasureJob
-from bench.sweep.plan.cell import Cell, Pass, memorized
-from bench.sweep.record import record_of, unforeseen, write
+from bench.sweep.plan.cell import Cell, Pass, memorized, stated_variant
+from bench.sweep.record import has_anchor, record_of, unforeseen, write
 from bench.sweep.stage import Stage
-from variants.step import Planned
+from variants.errors import UserError
+from variants.step import Planned, plan
 from variants.weights import tensors
+
+ANCHORED = ("latency", "prefill")
+"""The measures that a card moves."""
 
 
 def run_first(cell: Cell, progress: Progress) -> tuple[Stage, Record | None]:
@@ -47,7 +52,37 @@ def run_second(cell: Cell, progress: Progress) -> tuple[Stage, Record]:
         second.company = msgspec.structs.replace(second.company, alone_e2e_ms=_e2e_ms(again))
         if again.error is not None:
             second.warnings += [f"how much the jobs of other GPUs disturb was not measured: {again.error.message}"]
+    if cell.settings.needs_anchor and cell.device == "cuda":
+        time_anchor(cell, second, progress)
     return second, write(cell, record_of(cell, [first, second]))
+
+
+def time_anchor(cell: Cell, stage: Stage, progress: Progress) -> None:
+    """Time the anchor of the sweep on the cards that a cell was timed on, unless that was done in this round.
+
+    Variants that a cluster gives different cards are compared beside it (`bench/stats/anchored.py`).
+    """
+    name, names = cell.settings.sweep_anchor, [one for one in cell.measures_of("timed") if one in ANCHORED]
+    if stage.error or not names or has_anchor(cell, name, stage.result.cards):
+        return
+    try:
+        variant = stated_variant(name)
+        job = _measure_job(cell, "timed", names, _room(cell, "timed", alone=False), "anchor")
+        job = msgspec.structs.replace(
+            job,
+            fingerprint=plan(name, variant.steps, cell.settings.steps, cell.device)[-1].fingerprint,
+            runtime=cell.settings.runtime[variant.runtime],
+            canary=False,
+        )
+        result = run_child(cell, "anchor", job, None, progress)
+    except (StageError, UserError) as error:
+        stage.warnings.append(f"the anchor {name} was not timed on the same cards: {error}")
+        return
+    if result.cards != stage.result.cards:
+        stage.warnings.append(f"the anchor {name} was timed on other cards, and that is not kept")
+        return
+    content = {"variant": name, **{one: msgspec.json.decode(raw) for one, raw in result.measures.items()}}
+    stage.anchor = msgspec.convert(content, AnchorTimes)
 
 
 def _e2e_ms(stage: Stage) -> tuple[float, ...]:

@@ -73,6 +73,8 @@ def _speed(faster: BesideBase) -> str:
         between = faster.why or "no interval"
     else:
         between = f"{digits(ratio.low)} to {digits(ratio.high)}"
+    if faster.anchor:
+        between += f", beside the anchor {faster.anchor}: they ran on different cards"
     if not faster.shown:
         return f"a request is not shown to be faster or slower ({digits(ratio.value)} times, {between})"
     return f"a request is {digits(ratio.value)} times as fast ({between})"

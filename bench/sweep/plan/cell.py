@@ -246,14 +246,19 @@ def _steps_of(asked: Reference, runtime: str) -> tuple[str, ...]:
     if asked.variant not in names("variant"):
         hint = nearest(asked.variant, names("variant"))
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant; {hint}")
-    file = CONF / "variant" / f"{asked.variant}.yaml"
-    try:
-        base = msgspec.convert(content(file), Variant)
-    except msgspec.ValidationError as error:
-        raise UserError(f"conf/variant/{file.name}: {error}") from None
+    base = stated_variant(asked.variant)
     if base.runtime != runtime:
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant that runs in {runtime}")
     return base.steps
+
+
+def stated_variant(name: str) -> Variant:
+    """Return a variant as its file in `conf/variant` states it. Raises UserError where that is none."""
+    file = CONF / "variant" / f"{name}.yaml"
+    try:
+        return msgspec.convert(content(file), Variant)
+    except msgspec.ValidationError as error:
+        raise UserError(f"conf/variant/{file.name}: {error}") from None
 
 
 def _measure_identity(measure: Measure) -> dict[str, object]:
