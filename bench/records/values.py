@@ -28,6 +28,8 @@ Choice = Annotated[int, Meta(ge=-100, le=1_000_000)]
 """The number of a choice, from 0; lm-eval writes -100 for an answer that is none of them."""
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 """A name no longer than that of a file may be."""
+UNTRAINED = "not measured (random weights)"
+"""What stands in place of a score of weights that have learned nothing."""
 if TYPE_CHECKING:
     Fields = dict[str, Any]
 else:

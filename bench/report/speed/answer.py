@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bench.metrics.metric import Metric
+from bench.records.values import UNTRAINED
 from bench.report.advice.chips import Chip
 from bench.report.advice.first_screen import FirstScreen
 from bench.report.numbers import digits
-from bench.report.speed.random_weights import UNTRAINED, is_random
+from bench.report.speed.random_weights import is_random
 from bench.summary import pairs
 from bench.summary.rows import BesideBase, Row, Summary
 from bench.terminal import printable

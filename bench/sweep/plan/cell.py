@@ -16,6 +16,7 @@ from bench.machine.hardware import commit, machine, resolve_device, versions
 from bench.measures.measure import Checks, Compares, Measure, ReadsData, Reference, needs_training
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
+from bench.records.values import UNTRAINED
 from bench.runtimes.session import Runtime
 from bench.sweep.plan.conf import CONF, content, names
 from bench.sweep.plan.settings import Settings
@@ -63,7 +64,7 @@ class Cell:
     @property
     def not_measured(self) -> tuple[str, ...]:
         """What the suite asks for and this cell does not measure, with the reason."""
-        return tuple(f"{name}: not measured (random weights)" for name in self.untrained)
+        return tuple(f"{name}: {UNTRAINED}" for name in self.untrained)
 
     @property
     def cache(self) -> Cache:
