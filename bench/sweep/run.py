@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -60,29 +61,26 @@ def run_second(cell: Cell, progress: Progress) -> tuple[Stage, Record]:
 def time_anchor(cell: Cell, stage: Stage, progress: Progress) -> None:
     """Time the anchor of the sweep on the cards that a cell was timed on, unless that was done in this round.
 
-    Variants that a cluster gives different cards are compared beside it (`bench/stats/anchored.py`).
+    Variants that a cluster gives different cards are compared beside it (`bench/stats/anchored.py`). A failure is a
+    warning: what the cell itself measured stays.
     """
     name, names = cell.settings.sweep_anchor, [one for one in cell.measures_of("timed") if one in ANCHORED]
     if stage.error or not names or has_anchor(cell, name, stage.result.cards):
         return
     try:
         variant = stated_variant(name)
+        chain = plan(name, variant.steps, cell.settings.steps, cell.device)
+        _build_chain(cell, chain, progress, stage)
         job = _measure_job(cell, "timed", names, _room(cell, "timed", alone=False), "anchor")
-        job = msgspec.structs.replace(
-            job,
-            fingerprint=plan(name, variant.steps, cell.settings.steps, cell.device)[-1].fingerprint,
-            runtime=cell.settings.runtime[variant.runtime],
-            canary=False,
-        )
+        runtime = cell.settings.runtime[variant.runtime]
+        job = msgspec.structs.replace(job, fingerprint=chain[-1].fingerprint, runtime=runtime, canary=False)
         result = run_child(cell, "anchor", job, None, progress)
-    except (StageError, UserError) as error:
+        if result.cards != stage.result.cards:
+            raise UserError(f"it got {', '.join(result.cards)}")
+        content = {measure: msgspec.json.decode(raw) for measure, raw in result.measures.items()}
+        stage.anchor = msgspec.convert({"variant": name, **content}, AnchorTimes)
+    except Exception as error:
         stage.warnings.append(f"the anchor {name} was not timed on the same cards: {error}")
-        return
-    if result.cards != stage.result.cards:
-        stage.warnings.append(f"the anchor {name} was timed on other cards, and that is not kept")
-        return
-    content = {"variant": name, **{one: msgspec.json.decode(raw) for one, raw in result.measures.items()}}
-    stage.anchor = msgspec.convert(content, AnchorTimes)
 
 
 def _e2e_ms(stage: Stage) -> tuple[float, ...]:
@@ -137,12 +135,18 @@ def _build(cell: Cell, progress: Progress, stage: Stage) -> None:
     """Build what is missing; the stage warns of what is built again because its files were changed."""
     began, waited = time.monotonic(), 0.0
     for chain in cell.chains:
-        parent: str | None = None
-        for planned in chain:
-            if cell.cache.why_to_build(planned.fingerprint) is not None:
-                waited += _build_one(cell, planned, parent, progress, stage)
-            parent = planned.fingerprint
+        waited += _build_chain(cell, chain, progress, stage)
     stage.seconds["build"] = round(time.monotonic() - began - waited, 2)
+
+
+def _build_chain(cell: Cell, chain: Sequence[Planned], progress: Progress, stage: Stage) -> float:
+    """Build what is missing of an artifact and its parents; return the seconds that were spent waiting."""
+    parent, waited = None, 0.0
+    for planned in chain:
+        if cell.cache.why_to_build(planned.fingerprint) is not None:
+            waited += _build_one(cell, planned, parent, progress, stage)
+        parent = planned.fingerprint
+    return waited
 
 
 def _build_one(cell: Cell, planned: Planned, parent: str | None, progress: Progress, stage: Stage) -> float:

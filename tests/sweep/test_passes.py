@@ -266,7 +266,7 @@ def test_on_a_cluster_the_anchor_is_timed_beside_the_others_once_a_round_on_each
     sweep = plan_sweep(parse(arguments(tiny_model, tmp_path / "results", cache, *few)[1:]))
     base, q4 = (on_a_cluster(cell) for cell in of_run(sweep, "deterministic", run))
     assert (base.settings.needs_anchor, q4.settings.needs_anchor) == (False, True)
-    run_pass(sweep, of_run(sweep, "deterministic", run), "deterministic", run)
+    run_pass(sweep, of_run(sweep, "deterministic", run)[1:], "deterministic", run)
     stage = Stage("timed", run, "now", lineage=lineage(q4))
     time_anchor(q4, stage, lambda *_: None)
     assert stage.warnings == []
