@@ -16,6 +16,8 @@ CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 PR_SET_PDEATHSIG = 1
+SPLITS = ("none", "layers")
+"""How a model lies on the cards of a process: whole on one, or its layers in turn on all of them."""
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """The bytes of one unit of ru_maxrss (getrusage(2))."""
 LIBC = ctypes.CDLL(None)

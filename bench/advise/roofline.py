@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from bench.metrics.canary import BANDWIDTH, DEVICE_BANDWIDTH, medians
+from bench.metrics.canary import bandwidth_of, medians
 from bench.records.types import Record
 from bench.summary.rows import Row
 
@@ -56,10 +56,9 @@ def roofline_of(row: Row) -> Roofline | None:
 
     The bandwidth is that of the memory which the variant ran from: the CPU's, or the GPU's own.
     """
-    devices = {str((record.session or {}).get("device")) for record in row.records if not record.failed}
+    readings = {bandwidth_of(record) for record in row.records if not record.failed}
     size, token = row.value("size_bytes"), row.value("tpot_p50_ms")
-    reading = {"cpu": BANDWIDTH, "cuda": DEVICE_BANDWIDTH}.get(next(iter(devices), "")) if len(devices) == 1 else None
-    bandwidth = medians(row.records).get(reading or "")
+    bandwidth = medians(row.records).get(readings.pop()) if len(readings) == 1 else None
     if not size or not token or not bandwidth:
         return None
     weights = next((one.size.read_bytes for one in row.records if one.size and one.size.read_bytes), None)

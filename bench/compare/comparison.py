@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def compare(
     drift = _drift(sides[0].records, sides[1].records)
     notes = [*before.notes, *after.notes]
     if normalize:
-        asked, note = _normalized(asked, drift)
+        asked, note = _normalized(asked, sides[0].records, sides[1].records)
         notes.append(note)
     broken = _left_out(before, after, asked)
     kept = [[record for record in side.records if record.variant not in broken] for side in sides]
@@ -139,10 +139,20 @@ def _drift(before: Records, after: Records) -> tuple[Drift, ...]:
     return tuple(Drift(name, sides[0][name], sides[1][name]) for name in sides[0] if name in sides[1])
 
 
-def _normalized(asked: Asked, drift: Sequence[Drift]) -> tuple[Asked, str]:
-    """Make the head's latencies be divided by how much slower the machine itself was."""
-    bandwidth = next((reading for reading in drift if reading.name == canary.BANDWIDTH), None)
-    if bandwidth is None:
-        raise UserError(f"--normalize: no {canary.BANDWIDTH} beside the records of both sides")
-    slowdown = bandwidth.base / bandwidth.head
-    return replace(asked, slowdown=slowdown), f"normalized: latencies of the head are divided by {slowdown:.3f}"
+def _normalized(asked: Asked, before: Records, after: Records) -> tuple[Asked, str]:
+    """Make the head's latencies be divided by how much slower the memory was that the models were read from.
+
+    Raises UserError where the canary did not measure that beside the timed records of both sides.
+    """
+    slowdown: dict[str, float] = {}
+    for name in dict.fromkeys(canary.bandwidth_of(record) for record in (*before, *after) if record.latency):
+        beside = [[one for one in side if one.latency and canary.bandwidth_of(one) == name] for side in (before, after)]
+        drift = next((reading for reading in _drift(beside[0], beside[1]) if reading.name == name), None)
+        if drift is None:
+            of_card = " (the bandwidth of the GPU itself)" if name == canary.DEVICE_BANDWIDTH else ""
+            raise UserError(
+                f"--normalize: no {name}{of_card} beside the records of both sides; measure both again, or leave it out"
+            )
+        slowdown[name] = drift.base / drift.head
+    by = " and ".join(f"{value:.3f} ({name})" for name, value in slowdown.items())
+    return replace(asked, slowdown=slowdown), f"normalized: latencies of the head are divided by {by or 'nothing'}"

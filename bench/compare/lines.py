@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from bench.compare import comparable
 from bench.compare.effects import Effect, effect_of, rounds_effect
 from bench.compare.verdict import ArtifactState, Verdict, VerdictLine, holm_by_family, judge, judge_exact, needed_n
+from bench.metrics.canary import bandwidth_of
 from bench.metrics.catalogue import metrics_of, templates
 from bench.metrics.metric import Metric, Records, Rounds
 from bench.stats import rounds
@@ -25,13 +26,14 @@ OF_FAILURES: frozenset[Verdict] = frozenset({"now fails", "fixed"})
 class Asked:
     """What to compare: variants and metrics (empty: all), limits by kind, and what the head's latencies are divided by.
 
+    `slowdown` has that by the reading of the canary that a variant's device is judged by; empty divides nothing.
     A metric is chosen by its name, its kind or its measure: `accuracy` is that of all tasks, `latency` all percentiles.
     """
 
     variants: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
-    slowdown: float = 1.0
+    slowdown: Mapping[str, float] = field(default_factory=dict)
 
     def wants(self, *names: str) -> bool:
         """Say whether any of these names was asked for."""
@@ -109,7 +111,7 @@ def _tested(pairs: Sequence[Pair], metrics: Sequence[Metric], asked: Asked) -> I
                 continue
             before, after = (metric.sample(records) if metric.sample else None for records in sides)
             if isinstance(before, Rounds) and isinstance(after, Rounds):
-                in_rounds[pair.variant] = before, _normalized(after, metric, asked.slowdown)
+                in_rounds[pair.variant] = before, _normalized(after, metric, sides[1], asked.slowdown)
             elif before and after:
                 yield (pair.variant, metric.name), effect_of(metric, before, after, limit)
         yield from _tested_together(metric, in_rounds, limit)
@@ -136,11 +138,12 @@ def _without_number(metric: Metric, row: Row) -> bool:
     return metric.name not in row.values and bool(metric.not_finite and metric.not_finite(row.records))
 
 
-def _normalized(sample: Rounds, metric: Metric, slowdown: float) -> Rounds:
-    """Divide the latencies of the head by how much slower the machine itself was."""
-    if slowdown == 1.0 or metric.measure != "latency":
+def _normalized(sample: Rounds, metric: Metric, head: Records, slowdown: Mapping[str, float]) -> Rounds:
+    """Divide the latencies of the head by how much slower the memory was that its model was read from."""
+    if not slowdown or metric.measure != "latency":
         return sample
-    return replace(sample, blocks=[[value / slowdown for value in block] for block in sample.blocks])
+    by = slowdown[bandwidth_of(next(record for record in head if record.latency))]
+    return replace(sample, blocks=[[value / by for value in block] for block in sample.blocks])
 
 
 def _lines(pair: Pair, metrics: Sequence[Metric], asked: Asked) -> list[VerdictLine]:

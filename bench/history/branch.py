@@ -200,7 +200,7 @@ def _series(
     for values in chosen:
         for name, value in values.values.items():
             if name in metrics:
-                point = Point(commits[values.sha], value, values.artifact, values.copy_gb_s)
+                point = Point(commits[values.sha], value, values.artifact, values.bandwidth_gb_s)
                 points[name, values.variant].append(point)
     places = {name: place for place, name in enumerate(metrics)}
     ordered = sorted(points.items(), key=lambda item: (places[item[0][0]], item[0][1]))

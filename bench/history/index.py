@@ -45,7 +45,7 @@ class _Measured(Struct, frozen=True):
     variant: str
     artifact: str | None
     failures: int
-    copy_gb_s: float | None
+    bandwidth_gb_s: float | None
 
 
 class CommitValues(_Measured, frozen=True):
@@ -245,7 +245,7 @@ def _sweep(records: Records) -> Iterator[CommitValues]:
             variant=variant,
             artifact=next((record.fingerprint for record in rounds if record.fingerprint), None),
             failures=sum(record.failed for record in rounds),
-            copy_gb_s=canary.medians(rounds).get(canary.BANDWIDTH),
+            bandwidth_gb_s=canary.medians(rounds).get(canary.bandwidth_of(rounds[-1])),
             values=dict(_values(metrics, rounds)),
         )
 

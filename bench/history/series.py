@@ -52,12 +52,12 @@ class BranchCommit:
 
 @dataclass(frozen=True)
 class Point:
-    """A metric measured at a commit; `copy_gb_s` is the memory bandwidth of the machine that measured it."""
+    """A metric measured at a commit; `bandwidth_gb_s` is that of the memory which the model was read from."""
 
     commit: BranchCommit
     value: Value
     artifact: str | None
-    copy_gb_s: float | None
+    bandwidth_gb_s: float | None
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class ChangePoint:
 
     @property
     def machine_ratio(self) -> float | None:
-        """Return the machine's memory bandwidth after / before, as the canary saw it on both sides."""
-        pair = (self.before.copy_gb_s, self.after.copy_gb_s)
+        """Return the memory bandwidth after / before, as the canary measured it on both sides: on a GPU the card's."""
+        pair = (self.before.bandwidth_gb_s, self.after.bandwidth_gb_s)
         return None if not pair[0] or pair[1] is None else pair[1] / pair[0]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variants.errors import UserError
+from variants.process import SPLITS
 
 if TYPE_CHECKING:
     Handle = Any
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 DEVICES = Path("/dev")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-SPLITS = ("none", "layers")
-"""How a model lies on cards: whole on one, or its layers in turn on all that the run may use."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ DEVICE_BANDWIDTH = "device_copy_gb_s"
 """The same of a card's own memory; only cells that ran on a GPU have it."""
 
 
+def bandwidth_of(record: Record) -> str:
+    """Return the reading of the memory that a record's model was read from: the CPU's, or the card's own."""
+    return DEVICE_BANDWIDTH if (record.session or {}).get("device") == "cuda" else BANDWIDTH
+
+
 def readings(records: Records) -> Iterator[tuple[Record, str, float]]:
     """Yield each reading of the records: its record, its name (such as `copy_gb_s`) and its value."""
     for record in records:

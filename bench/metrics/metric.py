@@ -139,7 +139,7 @@ class Metric:
 
 
 def identity_of(metric: Metric, records: Records) -> dict[str, str]:
-    """Return what all rounds of a variant measured; rounds that differ are listed with all their values.
+    """Return what all rounds of a variant measured; rounds that differ are listed with all their values, sorted.
 
     A round without the measure, such as one that failed before it, says nothing of what was measured.
     """
@@ -149,7 +149,7 @@ def identity_of(metric: Metric, records: Records) -> dict[str, str]:
             continue
         for key, value in metric.identity(record).items():
             values.setdefault(key, {})[value] = None
-    return {key: " | ".join(several) for key, several in values.items()}
+    return {key: " | ".join(sorted(several)) for key, several in values.items()}
 
 
 def difference(before: Identity, after: Identity) -> str:

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from bench.records.questions import Questions
 from bench.records.values import (
+    AnchorTimes,
     Answers,
     Bytes,
     Count,
@@ -203,6 +204,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     measures: dict[str, msgspec.Raw]
     canary: dict[str, dict[str, Positive] | None] | None = None
     company: dict[str, Company] = {}
+    anchor: AnchorTimes | None = None
     warnings: tuple[str, ...]
     error: CellError | None
 
@@ -210,9 +212,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         measured = self.artifact.fingerprint if self.artifact else None
         built = self.lineage[-1].fingerprint if self.lineage else None
         if measured != built:
-            raise ValueError(
-                f"artifact: its fingerprint is {str(measured)[:12]}, the last of its lineage {str(built)[:12]}"
-            )
+            both = f"{str(measured)[:12]}, the last of its lineage {str(built)[:12]}"
+            raise ValueError(f"artifact: its fingerprint is {both}")
         if self.status == "ok" and built is None:
             raise ValueError("incomplete: its status is ok, and it names no artifact")
 

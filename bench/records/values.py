@@ -28,6 +28,8 @@ Choice = Annotated[int, Meta(ge=-100, le=1_000_000)]
 """The number of a choice, from 0; lm-eval writes -100 for an answer that is none of them."""
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 """A name no longer than that of a file may be."""
+UNTRAINED = "not measured (random weights)"
+"""What stands in place of a score of weights that have learned nothing."""
 if TYPE_CHECKING:
     Fields = dict[str, Any]
 else:
@@ -137,6 +139,14 @@ class Prefill(Struct, frozen=True):
         _check_alike("prompts", self.prompt_tokens, self.evaluated_tokens, self.seconds)
         if self.prompt_tokens != self.evaluated_tokens:
             raise ValueError("`evaluated_tokens` is not `prompt_tokens`: a prompt cache was at work")
+
+
+class AnchorTimes(Struct, frozen=True):
+    """What was timed of another variant, the anchor of its sweep, on the cards of a cell and right after it."""
+
+    variant: Name
+    latency: Latency | None = None
+    prefill: Prefill | None = None
 
 
 class Memory(Struct, frozen=True):

@@ -121,15 +121,15 @@ def beside_base_entry(row: Row, metrics: Sequence[Metric]) -> Entry:
 def change_entry(change: BesideBase | None) -> Entry:
     """Return one change from the base: how many times better, or points of right answers.
 
-    A ratio whose rounds differ too much to be relied on says by how much, and has the tone `unsteady`.
+    A ratio whose rounds differ too much to be relied on says by how much, and has the tone `unsteady`. One of two
+    variants that ran on different cards names the anchor beside which they are compared.
     """
     if change is None or change.ratio is None:
         return paired_entry(change.paired if change else None)
-    sub = change.why or times_span(change.ratio)
-    if not change.unsteady:
-        return Entry(times(change.ratio), sub)
-    differ = f"rounds differ by {100 * change.rounds_differ:.0f} %"
-    return Entry(times(change.ratio), ",\n".join(filter(None, (sub, differ))), "unsteady")
+    differ = f"rounds differ by {100 * change.rounds_differ:.0f} %" if change.unsteady else ""
+    beside = f"beside the anchor {change.anchor}" if change.anchor else ""
+    sub = ",\n".join(filter(None, (change.why or times_span(change.ratio), differ, beside)))
+    return Entry(times(change.ratio), sub, "unsteady" if change.unsteady else "")
 
 
 def paired_entry(paired: Paired | None, between: str = ";\n") -> Entry:

@@ -26,7 +26,9 @@ DEFINITIONS = (
     (
         "Faster, smaller",
         "how many times: what it is compared with ÷ variant, so above 1 is better; both in the same runtime unless a "
-        "table says otherwise. The requests of one round are alike, so what is counted is rounds: the 95 % interval "
+        "table says otherwise. Variants of different GPUs are compared beside an anchor, a variant that ran on each: "
+        "every time is divided by the anchor's on the same GPU, and the interval includes the anchor's. The requests "
+        "of one round are alike, so what is counted is rounds: the 95 % interval "
         "resamples whole rounds, and uses how much the rounds of all variants of this sweep differ (Student's t; the "
         "method of “bench compare”). It holds what changes on this machine from round to round, not what another day "
         "or machine would change. “One round” has no interval; nor has a P99 of fewer than 368 requests on a side. "

@@ -24,7 +24,7 @@ TO_THE_END = -1
 
 
 @dataclass(frozen=True)
-class Shape:
+class ContextShape:
     """What a context is made for. `n_batch` tokens are evaluated at once, in one piece (n_ubatch is the same).
 
     Room is made for `n_outputs` rows of logits. With `samples` the card itself takes the top token, and its logits
@@ -88,7 +88,7 @@ class Context:
     Raises MemoryError where llama.cpp cannot make it.
     """
 
-    def __init__(self, model: llama_cpp.llama_model_p, shape: Shape) -> None:
+    def __init__(self, model: llama_cpp.llama_model_p, shape: ContextShape) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = shape.n_ctx, shape.n_seq_max
         params.n_batch = params.n_ubatch = shape.n_batch

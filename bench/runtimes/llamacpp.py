@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
-from bench.runtimes.llama_context import CELLS, Context, Shape
+from bench.runtimes.llama_context import CELLS, Context, ContextShape
 from bench.runtimes.logits import Logits, LogitsReader
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.configure import check_least
 from variants.errors import UserError
-from variants.process import available_bytes, usable_cores
+from variants.process import SPLITS, available_bytes, usable_cores
 from variants.steps.llama_log import captured_log
 from variants.tokenizer.framing import Framing
 from variants.weights import gguf_header
@@ -31,7 +31,7 @@ KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2), "f32": (llama_cpp.GGML_TYPE_F32
 """llama.cpp's number of a type, and the bytes of one value."""
 PATHS = 63
 """Sequences beside the trunk: few blocks need more, and each costs llama.cpp a row of logits."""
-SPLITS = {"none": llama_cpp.LLAMA_SPLIT_MODE_NONE, "layers": llama_cpp.LLAMA_SPLIT_MODE_LAYER}
+SPLIT_MODES = dict(zip(SPLITS, (llama_cpp.LLAMA_SPLIT_MODE_NONE, llama_cpp.LLAMA_SPLIT_MODE_LAYER), strict=True))
 SAMPLING = {
     "host": "argmax on the host, over llama.cpp's own logits",
     "device": "llama.cpp greedy on the device",
@@ -98,7 +98,7 @@ class LlamaCppSession:
         tensors = {tensor.name for tensor in gguf_header(path)}  # llama.cpp aborts the process on some broken files
         model_params = llama_cpp.llama_model_default_params()
         model_params.n_gpu_layers = ALL_LAYERS if device == "cuda" else 0
-        model_params.split_mode = SPLITS[runtime.split]
+        model_params.split_mode = SPLIT_MODES[runtime.split]
         model_params.main_gpu = 0 if device == "cuda" else NO_GPU
         with captured_log() as log:
             self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), model_params)
@@ -156,9 +156,9 @@ class LlamaCppSession:
         """Return a special token, None for -1 and for an ordinary one: llama.cpp's default where a GGUF states none."""
         return int(token) if token >= 0 and llama_cpp.llama_vocab_is_control(self._vocab, token) else None
 
-    def _shape(self, n_ctx: int, n_batch: int, n_seq_max: int, n_outputs: int, serves: bool) -> Shape:
+    def _shape(self, n_ctx: int, n_batch: int, n_seq_max: int, n_outputs: int, serves: bool) -> ContextShape:
         runtime = self._runtime
-        return Shape(
+        return ContextShape(
             n_ctx=n_ctx,
             n_batch=n_batch,
             n_seq_max=n_seq_max,
@@ -170,7 +170,7 @@ class LlamaCppSession:
             samples=serves and self._on_gpu and runtime.sampling_cuda == "device",
         )
 
-    def _context_of(self, shape: Shape) -> Context:
+    def _context_of(self, shape: ContextShape) -> Context:
         """Return a context of this shape; one of another shape is freed first."""
         if self._context is None or self._context.shape != shape:
             if self._context is not None:

@@ -20,7 +20,7 @@ from variants.child import start
 from variants.configure import check_least
 from variants.errors import UserError
 from variants.load import load_model
-from variants.process import usable_cores
+from variants.process import SPLITS, usable_cores
 from variants.steps.model_checks import longest_text, text_config
 from variants.tokenizer.framing import all_bare_tokens, bare_tokens, framing_of
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
-SPLITS = ("none", "layers")
 LOGITS_BYTES_CUDA = 256 * 2**20
 """The same on a GPU, where a block has more texts and memory is read faster."""
 CHECKED_TOKENS = 640

@@ -28,6 +28,10 @@ def compared(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Row]:
                 notes.setdefault(row.variant, []).append(note)
             elif change := _change(metric, base, row):
                 beside[row.variant][metric.name] = change
+                if change.anchor:
+                    note = f"{metric.measure} was not measured on the same cards as {base.variant}'s: compared beside"
+                    note += f" the anchor {change.anchor}, which was measured on each of them"
+                    notes.setdefault(row.variant, []).append(note)
     adjusted = _with_holm(beside)
     return [
         replace(

@@ -10,6 +10,7 @@ from bench.metrics.metric import Metric
 from bench.records.questions import Questions
 from bench.records.types import Record
 from bench.records.values import Answers
+from bench.stats.anchored import Anchored
 from bench.stats.estimates import Estimate
 from bench.stats.proportions import Paired
 from bench.stats.rounds import Spread
@@ -50,7 +51,8 @@ class BesideBase:
     `ratio` is above 1 where the variant is better: base / variant, of what is better higher variant / base. Its
     interval is over the rounds, whose values `rounds` has, those of the base first; where it has none, `why` says what
     there are too few of. Of answers to the same questions it is `paired` instead, with p adjusted for all such
-    comparisons of the sweep (Holm).
+    comparisons of the sweep (Holm). Of two variants of different cards the `ratio` and the `rounds` are beside the
+    `anchor`: each time is divided by the anchor's on the same card.
     """
 
     ratio: Estimate | None = None
@@ -58,6 +60,7 @@ class BesideBase:
     p_holm: float | None = None
     rounds: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     why: str = ""
+    anchor: str = ""
 
     @property
     def rounds_differ(self) -> float:
@@ -83,7 +86,8 @@ class BesideBase:
 class Row:
     """One variant of a sweep; a key that is absent was not measured.
 
-    `values`, `beside_base` and `in_rounds` are by the name of the metric.
+    `values`, `beside_base`, `in_rounds` and `anchored` are by the name of the metric; the last one is empty unless the
+    cards of the sweep differ.
     """
 
     variant: str
@@ -99,6 +103,7 @@ class Row:
     reference: str | None = None
     beside_base: Mapping[str, BesideBase] = field(default_factory=dict)
     in_rounds: Mapping[str, InRounds] = field(default_factory=dict)
+    anchored: Mapping[str, Anchored] = field(default_factory=dict)
 
     @property
     def is_reference(self) -> bool:

@@ -11,6 +11,7 @@ from bench.metrics.metric import Metric
 from bench.records.questions import Questions
 from bench.records.types import Record
 from bench.summary import warnings
+from bench.summary.anchors import with_anchor
 from bench.summary.beside_base import compared
 from bench.summary.family import FAMILIES, family_of, native_runtime
 from bench.summary.in_rounds import with_rounds
@@ -23,7 +24,7 @@ def summarize(records: Sequence[Record], stated: Mapping[str, Questions] | None 
     `stated` has the questions of suites by name, for records of before suites stated them.
     """
     metrics = metrics_of(records)
-    rows = with_rounds(rows_alone(records, metrics), metrics)
+    rows = with_anchor(with_rounds(rows_alone(records, metrics), metrics), metrics)
     references = _references(rows)
     rows = [replace(row, reference=references.get(row.runtime)) for row in rows]
     newest = max(records, key=lambda record: record.started_at).config

@@ -14,6 +14,7 @@ from bench.machine.canary import ON_CARD
 from bench.machine.git import state
 from bench.machine.gpu import driver_version, gpus
 from bench.machine.hardware import versions
+from bench.records import file as record_file
 from bench.records import unplaced
 from bench.records.types import SCHEMA, Card, CellError, Commit, Config, Device, Made, Measured, Record
 from bench.sweep import stage as stages
@@ -58,6 +59,7 @@ def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
         measures=measures,
         canary=last.result.canary,
         company={stage.name: stage.company for stage in passes if stage.company},
+        anchor=last.anchor,
         warnings=(
             *cell.not_measured,
             *(text for stage in passes for text in stage.warnings),
@@ -68,6 +70,17 @@ def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
         ),
         error=errors[0] if errors else None,
     )
+
+
+def has_anchor(cell: Cell, anchor: str, cards: Collection[str]) -> bool:
+    """Say whether a record of this cell's round has the anchor timed on these cards, as its own or beside its own."""
+    for file in cell.record_path.parent.glob(f"*.r{cell.round}.json"):
+        record = record_file.read(file)
+        if record and record.sweep == cell.settings.sweep and {card.uuid for card in record.cards} == set(cards):
+            is_anchor = record.variant == anchor and not record.failed
+            if is_anchor or (record.anchor and record.anchor.variant == anchor):
+                return True
+    return False
 
 
 def cards_of(uuids: Collection[str]) -> tuple[Card, ...]:

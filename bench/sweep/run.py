@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,14 +15,19 @@ from bench.machine.lock import held
 from bench.machine.places import Room
 from bench.measures.measure import Progress
 from bench.records.types import Company, Record
+from bench.records.values import AnchorTimes
 from bench.sweep import stage as stages
 from bench.sweep.child import StageError, folder_of, out_of, run_child
 from bench.sweep.jobs import BuildJob, MeasureJob
-from bench.sweep.plan.cell import Cell, Pass, memorized
-from bench.sweep.record import record_of, unforeseen, write
+from bench.sweep.plan.cell import Cell, Pass, memorized, stated_variant
+from bench.sweep.record import has_anchor, record_of, unforeseen, write
 from bench.sweep.stage import Stage
-from variants.step import Planned
+from variants.errors import UserError
+from variants.step import Planned, plan
 from variants.weights import tensors
+
+ANCHORED = ("latency", "prefill")
+"""The measures that a card moves."""
 
 
 def run_first(cell: Cell, progress: Progress) -> tuple[Stage, Record | None]:
@@ -47,7 +53,34 @@ def run_second(cell: Cell, progress: Progress) -> tuple[Stage, Record]:
         second.company = msgspec.structs.replace(second.company, alone_e2e_ms=_e2e_ms(again))
         if again.error is not None:
             second.warnings += [f"how much the jobs of other GPUs disturb was not measured: {again.error.message}"]
+    if cell.settings.needs_anchor and cell.device == "cuda":
+        time_anchor(cell, second, progress)
     return second, write(cell, record_of(cell, [first, second]))
+
+
+def time_anchor(cell: Cell, stage: Stage, progress: Progress) -> None:
+    """Time the anchor of the sweep on the cards that a cell was timed on, unless that was done in this round.
+
+    Variants that a cluster gives different cards are compared beside it (`bench/stats/anchored.py`). A failure is a
+    warning: what the cell itself measured stays.
+    """
+    name, names = cell.settings.sweep_anchor, [one for one in cell.measures_of("timed") if one in ANCHORED]
+    if stage.error or not names or has_anchor(cell, name, stage.result.cards):
+        return
+    try:
+        variant = stated_variant(name)
+        chain = plan(name, variant.steps, cell.settings.steps, cell.device)
+        _build_chain(cell, chain, progress, stage)
+        job = _measure_job(cell, "timed", names, _room(cell, "timed", alone=False), "anchor")
+        runtime = cell.settings.runtime[variant.runtime]
+        job = msgspec.structs.replace(job, fingerprint=chain[-1].fingerprint, runtime=runtime, canary=False)
+        result = run_child(cell, "anchor", job, None, progress)
+        if result.cards != stage.result.cards:
+            raise UserError(f"it got {', '.join(result.cards)}")
+        content = {measure: msgspec.json.decode(raw) for measure, raw in result.measures.items()}
+        stage.anchor = msgspec.convert({"variant": name, **content}, AnchorTimes)
+    except Exception as error:
+        stage.warnings.append(f"the anchor {name} was not timed on the same cards: {error}")
 
 
 def _e2e_ms(stage: Stage) -> tuple[float, ...]:
@@ -102,12 +135,18 @@ def _build(cell: Cell, progress: Progress, stage: Stage) -> None:
     """Build what is missing; the stage warns of what is built again because its files were changed."""
     began, waited = time.monotonic(), 0.0
     for chain in cell.chains:
-        parent: str | None = None
-        for planned in chain:
-            if cell.cache.why_to_build(planned.fingerprint) is not None:
-                waited += _build_one(cell, planned, parent, progress, stage)
-            parent = planned.fingerprint
+        waited += _build_chain(cell, chain, progress, stage)
     stage.seconds["build"] = round(time.monotonic() - began - waited, 2)
+
+
+def _build_chain(cell: Cell, chain: Sequence[Planned], progress: Progress, stage: Stage) -> float:
+    """Build what is missing of an artifact and its parents; return the seconds that were spent waiting."""
+    parent, waited = None, 0.0
+    for planned in chain:
+        if cell.cache.why_to_build(planned.fingerprint) is not None:
+            waited += _build_one(cell, planned, parent, progress, stage)
+        parent = planned.fingerprint
+    return waited
 
 
 def _build_one(cell: Cell, planned: Planned, parent: str | None, progress: Progress, stage: Stage) -> float:

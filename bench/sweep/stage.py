@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from bench.files import read_sealed, write_sealed
 from bench.records.types import CellError, Company, Made
+from bench.records.values import AnchorTimes
 from bench.sweep.jobs import Result
 from bench.sweep.plan.cell import Cell, Pass
 from variants.artifact import Artifact
@@ -20,7 +21,10 @@ from variants.errors import UserError
 
 
 class Stage(Struct):
-    """One pass of a cell: what was built and measured, how long that took, in which company, and why it failed."""
+    """One pass of a cell: what was built and measured, how long that took, in which company, and why it failed.
+
+    `anchor` has what was timed of another variant on the same cards.
+    """
 
     name: Pass
     run: str
@@ -31,6 +35,7 @@ class Stage(Struct):
     company: Company | None = None
     warnings: list[str] = []
     error: CellError | None = None
+    anchor: AnchorTimes | None = None
 
     @property
     def is_built(self) -> bool:

@@ -229,6 +229,15 @@ def test_latencies_of_two_cards_of_one_model_are_not_comparable_and_all_else_is(
     assert {line.verdict for line in lines if line.metric not in refused} == {"same"}
 
 
+def test_rounds_of_the_same_cards_are_comparable_in_whichever_order_they_ran_on_them(checkout: Checkout) -> None:
+    def in_turn(first: str, then: str) -> Change:
+        return lambda content: on_card(then if content["round"] else first)(content)
+
+    checkout.measure(checkout.base, in_turn("GPU-1a2b", "GPU-3c4d"))
+    checkout.measure(checkout.head, in_turn("GPU-3c4d", "GPU-1a2b"))
+    assert set(checkout.verdicts().values()) == {"same"}
+
+
 @pytest.mark.parametrize("before", [on_card("GPU-1a2b"), None])
 def test_latencies_of_one_card_are_comparable_as_are_those_of_a_record_that_names_none(
     checkout: Checkout, before: Change | None

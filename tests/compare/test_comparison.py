@@ -185,6 +185,24 @@ def test_nothing_is_normalized_by_a_canary_that_is_not_there(checkout: Checkout)
         checkout.compare(normalize=True)
 
 
+def test_latencies_of_a_gpu_are_normalized_by_the_bandwidth_of_the_card_and_of_nothing_else(checkout: Checkout) -> None:
+    def on_gpu(content: dict[str, Any], card_gb_s: float | None = 3000.0, cpu_gb_s: float = 9.0) -> None:
+        content["session"]["device"] = "cuda"
+        reading = {"copy_gb_s": cpu_gb_s} | ({"device_copy_gb_s": card_gb_s} if card_gb_s else {})
+        content["canary"] = {"before": reading, "after": reading}
+
+    checkout.measure(checkout.base, on_gpu)
+    checkout.measure(checkout.head, lambda content: on_gpu(content, cpu_gb_s=4.5))
+    assert checkout.compare(normalize=True).notes == (
+        "normalized: latencies of the head are divided by 1.000 (device_copy_gb_s)",
+    )
+    checkout.measure(checkout.head, lambda content: on_gpu(content, card_gb_s=2400.0))
+    assert "divided by 1.250 (device_copy_gb_s)" in checkout.compare(normalize=True).notes[0]
+    checkout.measure(checkout.head, lambda content: on_gpu(content, card_gb_s=None))
+    with pytest.raises(UserError, match=r"--normalize: no device_copy_gb_s \(the bandwidth of the GPU itself\) beside"):
+        checkout.compare(normalize=True)
+
+
 def test_comparing_imports_no_runtime(checkout: Checkout) -> None:
     checkout.measure(checkout.base)
     checkout.measure(checkout.head)

@@ -9,8 +9,10 @@ import pytest
 
 from bench.records.selection import Wanted, find
 from bench.records.store import read
+from bench.report.entries import change_entry
 from bench.report.tables.provenance import cards_of, context
 from bench.selftest import records
+from bench.summary import pairs
 from bench.summary.summarize import summarize
 from tests.report.conftest import findings_of
 
@@ -47,6 +49,7 @@ def test_a_variant_on_another_card_than_its_base_is_marked_and_has_no_ratio_of_l
     assert rows["q8"].ratio("e2e_p50_ms") is not None
     assert rows["q4"].ratio("e2e_p50_ms") is None
     why = "measured on different cards: NVIDIA H100 (GPU-1a2b) / NVIDIA H100 (GPU-3c4d)"
+    why += "; measure both on one card, or base on each: it is then the anchor of both"
     assert rows["q4"].warnings == (f"latency is not comparable with base: {why}",)
     assert rows["q4"].paired("accuracy hr") is not None
 
@@ -92,3 +95,70 @@ def test_the_report_names_cards_driver_and_what_the_cards_did(tmp_path: Path) ->
         "During timed requests": "SM clock 1,410 to 1,980 MHz; memory clock 2,619 MHz; power 300 to 319 W",
     }
     assert cards_of(read(tmp_path / "nothing")[0]) == {}
+
+
+def on_cards(results: Path, ms: dict[str, dict[str, float]], names: dict[str, str] | None = None) -> None:
+    """Write a round of each variant for each of its cards, whose requests take about these ms, in turn twice."""
+    for variant, by_card in ms.items():
+        for number, (uuid, each) in enumerate([*by_card.items(), *by_card.items()]):
+            content = timed(variant, number, uuid, each * (1 + 0.002 * number))
+            content["cards"][0]["name"] = (names or {}).get(uuid, "NVIDIA H100")
+            records.write(results, content)
+
+
+def timed(variant: str, number: int, uuid: str, ms: float) -> dict[str, Any]:
+    content = records.record(variant, number, requests=N)
+    content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100", "driver": "580.1"}]
+    content["measures"]["latency"] |= columns(ms)
+    return content
+
+
+def columns(ms: float) -> dict[str, list[float]]:
+    each = [ms * (0.99 + 0.02 * i / N) for i in range(N)]
+    return {"ttft_ms": [one / 10 for one in each], "tpot_ms": [one / 40 for one in each], "e2e_ms": each}
+
+
+def test_variants_of_two_cards_are_compared_beside_the_base_that_ran_on_both(tmp_path: Path) -> None:
+    """The second card is a fifth slower: of the raw times q4 would be slower than q8."""
+    on_cards(tmp_path, {"base": {"GPU-1": 10, "GPU-2": 12}, "q8": {"GPU-1": 8}, "q4": {"GPU-2": 8.4}})
+    summary = summarize(read(tmp_path)[0])
+    rows, p50 = summary.by_name, summary.metric("e2e_p50_ms")
+    assert p50 is not None
+    for name, ratio in (("q8", 10 / 8), ("q4", 12 / 8.4)):
+        beside = rows[name].beside_base["e2e_p50_ms"]
+        assert beside.ratio is not None
+        assert beside.ratio.value == pytest.approx(ratio, rel=0.01)
+        assert beside.ratio.low is not None
+        assert (beside.anchor, beside.shown) == ("base", True)
+        text = "latency was not measured on the same cards as base's: compared beside the anchor base, which was "
+        assert rows[name].warnings == (f"{text}measured on each of them",)
+    pair = pairs.beside(p50, rows["q8"], rows["q4"])
+    assert pair is not None
+    assert pair.ratio is not None
+    assert pair.ratio.value == pytest.approx((12 / 8.4) / (10 / 8), rel=0.01)
+    assert pairs.every_round_shows(p50, rows["q8"], rows["q4"])
+    assert "beside the anchor base" in change_entry(pair).sub
+    tokens = rows["q4"].ratio("tokens_per_s")
+    assert tokens is not None
+    assert tokens.value == pytest.approx(12 / 8.4, rel=0.01)
+
+
+def test_what_a_cell_timed_of_the_anchor_counts_as_rounds_of_the_anchor_on_its_card(tmp_path: Path) -> None:
+    on_cards(tmp_path, {"base": {"GPU-1": 10}})
+    for number in range(2):
+        content = timed("q4", number, "GPU-2", 6)
+        content["anchor"] = {"variant": "base", "latency": columns(12 * (1 + 0.002 * number))}
+        records.write(tmp_path, content)
+    summary = summarize(read(tmp_path)[0])
+    ratio = summary.by_name["q4"].ratio("e2e_p50_ms")
+    assert ratio is not None
+    assert ratio.value == pytest.approx(2, rel=0.01)
+    assert (ratio.low, ratio.n) != (None, 0)
+    assert summary.by_name["base"].value("e2e_p50_ms") == pytest.approx(10, rel=0.02)
+
+
+def test_cards_of_two_models_are_not_compared_even_beside_an_anchor(tmp_path: Path) -> None:
+    on_cards(tmp_path, {"base": {"GPU-1": 10, "GPU-2": 12}, "q4": {"GPU-2": 8}}, {"GPU-2": "NVIDIA H200"})
+    row = summarize(read(tmp_path)[0]).by_name["q4"]
+    assert row.ratio("e2e_p50_ms") is None
+    assert row.warnings[0].endswith("those of different models are not compared")

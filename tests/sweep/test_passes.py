@@ -23,8 +23,10 @@ from bench.sweep.plan.grid import Sweep, plan_sweep
 from bench.sweep.plan.request import parse
 from bench.sweep.plan.settings import Settings
 from bench.sweep.record import _company as of_company
+from bench.sweep.record import has_anchor, record_of, write
+from bench.sweep.run import time_anchor
 from bench.sweep.show.overview import jobs_of
-from bench.sweep.stage import Stage, keep, kept
+from bench.sweep.stage import Stage, keep, kept, lineage
 from tests.sweep.conftest import Run, arguments
 from tests.sweep.test_launchers import joblib, run_job
 from variants.errors import UserError
@@ -255,3 +257,32 @@ def test_what_one_job_a_gpu_does_to_latency_is_measured_once_and_said(sweep: Swe
 def test_one_job_a_gpu_is_refused_on_a_cpu(refused: Run) -> None:
     assert "timing: got 'per_gpu', allowed on a CPU: alone" in refused("timing=per_gpu", "device=cpu")
     assert "timing: got 'both', allowed: alone, per_gpu" in refused("timing=both")
+
+
+def test_on_a_cluster_the_anchor_is_timed_beside_the_others_once_a_round_on_each_card(
+    tiny_model: Path, tmp_path: Path, cache: Path, run: str
+) -> None:
+    few = ("suite.measures=[latency]", "suite.rounds=1", "variant=base,q4", "latency.least_requests=4")
+    sweep = plan_sweep(parse(arguments(tiny_model, tmp_path / "results", cache, *few)[1:]))
+    base, q4 = (on_a_cluster(cell) for cell in of_run(sweep, "deterministic", run))
+    assert (base.settings.needs_anchor, q4.settings.needs_anchor) == (False, True)
+    run_pass(sweep, of_run(sweep, "deterministic", run)[1:], "deterministic", run)
+    stage = Stage("timed", run, "now", lineage=lineage(q4))
+    time_anchor(q4, stage, lambda *_: None)
+    assert stage.warnings == []
+    assert stage.anchor
+    assert stage.anchor.latency
+    assert (stage.anchor.variant, len(stage.anchor.latency.e2e_ms)) == ("base", 4)
+    write(q4, record_of(q4, [stage]))
+    (record,) = records(tmp_path / "results")
+    assert record.anchor == stage.anchor
+    again = Stage("timed", run, "now")
+    time_anchor(q4, again, lambda *_: None)
+    assert again.anchor is None
+    assert not has_anchor(q4, "base", ("GPU-of-another-job",))
+
+
+def on_a_cluster(cell: Cell) -> Cell:
+    """Return a cell as a launcher of several machines runs it."""
+    settings = msgspec.structs.replace(cell.settings, sweep_anchor="base", launcher={"several_machines": True})
+    return replace(cell, settings=settings)

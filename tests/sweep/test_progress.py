@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.sweep.show.progress import Stage
+from bench.sweep.show.progress import Pace
 
 
 class Clock:
@@ -19,11 +19,11 @@ class Reports:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.stage = Stage(self.clock)
+        self.pace = Pace(self.clock)
 
     def report(self, what: str, done: int, total: int, now: float) -> str:
         self.clock.now = now
-        return self.stage.report(what, done, total)
+        return self.pace.report(what, done, total)
 
 
 def test_the_time_left_follows_the_pace_of_the_stage_at_hand() -> None:

@@ -8,10 +8,11 @@ from typing import Literal
 from bench.advise.advice import Advice, Judged, change_of, margin_of
 from bench.metrics.accuracy import answers_of
 from bench.metrics.chance import chance_level
+from bench.records.values import UNTRAINED
 from bench.report.advice.words import listed
 from bench.report.findings import controls
 from bench.report.numbers import plural
-from bench.report.speed.random_weights import UNTRAINED, is_random
+from bench.report.speed.random_weights import is_random
 from bench.stats.proportions import Paired
 from bench.summary.rows import UNSTEADY, Row, rounds_apart
 from bench.terminal import printable

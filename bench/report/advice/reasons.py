@@ -81,7 +81,8 @@ def _change(advice: Advice, before: Judged, after: Judged) -> str:
 def _speed(faster: BesideBase, ratio: Estimate) -> str:
     if ratio.low is None or ratio.high is None:
         return f"{times(ratio)} as fast, not shown: {faster.why or 'too few rounds or requests'}"
-    return f"{times(ratio)} as fast ({times_span(ratio)}{'' if faster.shown else ', no difference shown'})"
+    beside = f", beside the anchor {faster.anchor}" if faster.anchor else ""
+    return f"{times(ratio)} as fast ({times_span(ratio)}{'' if faster.shown else ', no difference shown'}{beside})"
 
 
 def _sure(advice: Advice, ship: Judged) -> Iterator[Reason]:

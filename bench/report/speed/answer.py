@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bench.metrics.metric import Metric
+from bench.records.values import UNTRAINED
 from bench.report.advice.chips import Chip
 from bench.report.advice.first_screen import FirstScreen
 from bench.report.numbers import digits
-from bench.report.speed.random_weights import UNTRAINED, is_random
+from bench.report.speed.random_weights import is_random
 from bench.summary import pairs
 from bench.summary.rows import BesideBase, Row, Summary
 from bench.terminal import printable
@@ -73,6 +74,8 @@ def _speed(faster: BesideBase) -> str:
         between = faster.why or "no interval"
     else:
         between = f"{digits(ratio.low)} to {digits(ratio.high)}"
+    if faster.anchor:
+        between += f", beside the anchor {faster.anchor}: they ran on different cards"
     if not faster.shown:
         return f"a request is not shown to be faster or slower ({digits(ratio.value)} times, {between})"
     return f"a request is {digits(ratio.value)} times as fast ({between})"

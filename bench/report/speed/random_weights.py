@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.records.types import Record
-
-UNTRAINED = "not measured (random weights)"
+from bench.records.values import UNTRAINED
 
 
 def is_random(records: Sequence[Record]) -> bool:

@@ -16,6 +16,7 @@ from bench.machine.hardware import commit, machine, resolve_device, versions
 from bench.measures.measure import Checks, Compares, Measure, ReadsData, Reference, needs_training
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
+from bench.records.values import UNTRAINED
 from bench.runtimes.session import Runtime
 from bench.sweep.plan.conf import CONF, content, names
 from bench.sweep.plan.settings import Settings
@@ -63,7 +64,7 @@ class Cell:
     @property
     def not_measured(self) -> tuple[str, ...]:
         """What the suite asks for and this cell does not measure, with the reason."""
-        return tuple(f"{name}: not measured (random weights)" for name in self.untrained)
+        return tuple(f"{name}: {UNTRAINED}" for name in self.untrained)
 
     @property
     def cache(self) -> Cache:
@@ -246,14 +247,19 @@ def _steps_of(asked: Reference, runtime: str) -> tuple[str, ...]:
     if asked.variant not in names("variant"):
         hint = nearest(asked.variant, names("variant"))
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant; {hint}")
-    file = CONF / "variant" / f"{asked.variant}.yaml"
-    try:
-        base = msgspec.convert(content(file), Variant)
-    except msgspec.ValidationError as error:
-        raise UserError(f"conf/variant/{file.name}: {error}") from None
+    base = stated_variant(asked.variant)
     if base.runtime != runtime:
         raise UserError(f"{asked.key}: got {asked.variant!r}, allowed: a variant that runs in {runtime}")
     return base.steps
+
+
+def stated_variant(name: str) -> Variant:
+    """Return a variant as its file in `conf/variant` states it. Raises UserError where that is none."""
+    file = CONF / "variant" / f"{name}.yaml"
+    try:
+        return msgspec.convert(content(file), Variant)
+    except msgspec.ValidationError as error:
+        raise UserError(f"conf/variant/{file.name}: {error}") from None
 
 
 def _measure_identity(measure: Measure) -> dict[str, object]:

@@ -96,6 +96,11 @@ class Settings(Struct, frozen=True):
         return self.timing == "per_gpu" and self.round == 0 and self.variant.name == self.sweep_anchor
 
     @property
+    def needs_anchor(self) -> bool:
+        """Say whether the cluster may give this cell another card than the anchor's: it is then timed here too."""
+        return self.spans_machines and self.timing == "alone" and self.sweep_anchor not in ("", self.variant.name)
+
+    @property
     def spread(self) -> str:
         """How a model lies on cards in the variant's runtime: `split`, unless the runtime's own key differs."""
         return str(self.runtime.get(self.variant.runtime, {}).get("split", self.split))

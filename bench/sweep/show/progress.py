@@ -33,8 +33,8 @@ PACE_SECONDS = 300.0
 BAR_COLUMNS = 40
 
 
-class Stage:
-    """What a job is doing at present: one task of rich's progress, whose speed gives the time left."""
+class Pace:
+    """What a job is doing at present, and at which pace: one task of rich's progress, which gives the time left."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._bar = Bar(disable=True, get_time=clock, speed_estimate_period=PACE_SECONDS)
@@ -59,7 +59,7 @@ class Job:
     def __init__(self, cell: Cell, pass_: Pass) -> None:
         self.cell, self.pass_ = cell, pass_
         self.label = label_of(cell)
-        self.stage = Stage()
+        self.pace = Pace()
         self.line = ""
         self.waits = ""
         self.logged = time.monotonic()
@@ -67,7 +67,7 @@ class Job:
 
     def take(self, state: JobState) -> bool:
         """Take what the file says now; return whether the job has begun to wait for something."""
-        self.line = f"{TITLES[self.pass_]}, {self.label}: {self.stage.report(state.what, state.done, state.total)}"
+        self.line = f"{TITLES[self.pass_]}, {self.label}: {self.pace.report(state.what, state.done, state.total)}"
         waits = state.what if state.what.startswith("waiting") else ""
         before, self.waits = self.waits, waits
         return waits not in ("", before)
