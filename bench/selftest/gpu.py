@@ -224,7 +224,7 @@ def _score(job: Job) -> Job:
 
 
 def _hflm(job: Job) -> Job:
-    """Score the same by lm-eval's own model, from opening on, and the subjects whole, with half the batch if need be."""
+    """Score the same by lm-eval's own model, from opening on, and subjects whole; halve the batch if need be."""
     some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
     imports_s, batch = _imports_s(), job["batch"]
     import torch
