@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -140,7 +140,7 @@ def _rotations(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[Modul
 
 
 def _rotated(
-    kernels: Kernels, own: Rotation, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *more: Any, **named: Any
+    kernels: Kernels, own: Rotation, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *more: object, **named: object
 ) -> tuple[Tensor, Tensor]:
     """Rotate queries and keys (1, heads, tokens, head size); all that is not the usual call goes to `own`."""
     if more or named or q.shape[0] != 1 or cos.shape != (1, q.shape[2], q.shape[3]):

@@ -219,8 +219,8 @@ def _score(job: Job) -> Job:
     opened.lm.loglikelihood(some, disable_tqdm=True)
     tokens = opened.lm.scoring["evaluated_tokens"]
     rate = tokens / opened.score.seconds
-    paces = {"tokens": tokens, "rate": rate, "whole": _all_of_mmlu(opened.lm, whole)}
-    return {"seconds": seconds, "imports_s": imports_s, **paces}
+    cold = {"seconds": seconds, "imports_s": imports_s}
+    return cold | {"tokens": tokens, "rate": rate, "whole": _all_of_mmlu(opened.lm, whole)}
 
 
 def _hflm(job: Job) -> Job:
