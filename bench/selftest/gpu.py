@@ -249,12 +249,9 @@ def _imports_s() -> float:
     import transformers
     from lm_eval.models import huggingface
 
-    for module, name in (
-        (transformers, "AutoModelForCausalLM"),
-        (transformers, "AutoTokenizer"),
-        (huggingface, "HFLM"),
-    ):
-        getattr(module, name)  # transformers imports a name when it is first asked for
+    assert all(
+        (transformers.AutoModelForCausalLM, huggingface.HFLM)
+    )  # transformers imports a name when it is asked for
     torch.zeros(1, device="cuda")
     return time.perf_counter() - start
 
