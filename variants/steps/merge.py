@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -50,6 +51,7 @@ class Merge:
         trained_on, source = parent.parent, _sixteen_bit(parent.parent)
         target = source if self.onto == "16bit" else trained_on
         warnings: tuple[str, ...] = ()
+        started = time.monotonic()
         try:
             merged = write_merged(parent.path, target.path, source.path, out)
         except InPiecesError:
@@ -57,6 +59,7 @@ class Merge:
             warnings = ("merged by peft with the whole model in memory: its experts are stored in pieces",)
         copy_tokenizer(parent.path, out)
         refuse_misfit(out)
+        written = time.monotonic()
         notes, not_compared = compare_merge(parent.path, trained_on.path, out)
         return StepReport(
             notes={
@@ -67,6 +70,8 @@ class Merge:
                 "dtype": merged.dtype,
                 "untied": list(merged.untied),
                 **notes,
+                "write_seconds": round(written - started, 3),
+                "compare_seconds": round(time.monotonic() - written, 3),
             },
             warnings=warnings + not_compared,
             checksums=merged.checksums,
@@ -77,7 +82,7 @@ class Merge:
         return 2 * n_parameters
 
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
-        """Return the memory of the comparison, which holds one model; merging itself holds blocks of one tensor."""
+        """Return the memory of the comparison, which holds what computes; merging itself holds blocks of a tensor."""
         return expected_memory_bytes(n_parameters)
 
 

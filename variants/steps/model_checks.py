@@ -241,8 +241,7 @@ def _read_extremes(path: Path, size_bytes: int, mtime_ns: int) -> list[tuple[str
     extremes = []
     for one in stored_in(path):
         if one.type in FLOATS and 0 not in one.shape:
-            largest = torch.stack(
-                [block.abs().max().double() for block in one.rows()]
-            ).max()  # of a NaN and a number: NaN
+            borders = torch.stack([border.double() for block in one.rows() for border in block.aminmax()])
+            largest = borders.abs().max()  # of a NaN and a number: NaN
             extremes.append((one.name, len(one.shape), float(largest)))
     return extremes
