@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,14 +41,15 @@ def load_model(
     # dtype (#191612) and with few key heads (#193893), and gives gradients of NaN at some lengths (#196678).
     torch.backends.cuda.enable_cudnn_sdp(False)
     wanted = getattr(torch, dtype)
-    opener: Any = AutoModelForCausalLM
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if quantization is not None:  # given as None, it would hide the checkpoint's own
         options["quantization_config"] = quantization
+    opens: Callable[..., object] = AutoModelForCausalLM.from_pretrained
     if weights is not None:
         empty = without_weights(path)
-        opener, options = type(empty), {**options, "config": empty.config, "state_dict": weights}
-    loaded: Any = opener.from_pretrained(
+        opens = type(empty).from_pretrained
+        options |= {"config": empty.config, "state_dict": weights}
+    loaded: Any = opens(
         path if weights is None else None,
         dtype=wanted,
         device_map=device,

@@ -44,17 +44,18 @@ def large_model(folder: Path) -> int:
     return max(tensor.size_bytes for tensor in tensors)
 
 
-def adapter_on_the_output_layer(folder: Path) -> Path:
-    """Write an adapter that leaves the 16-bit weights as they are: it adds a hundredth of half a step to each."""
+def adapter_on_the_output_layer(folder: Path, model: Path) -> Path:
+    """Write an adapter that leaves the 16-bit weights of a model as they are: it adds far less than half a step."""
     import torch
     from peft import LoraConfig
     from safetensors.torch import save_file
 
-    LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=4).save_pretrained(str(folder))
+    config = json.loads((model / "config.json").read_text())
+    LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=4, target_modules=["lm_head"]).save_pretrained(str(folder))
     module = "base_model.model.lm_head"
     parts = {
-        f"{module}.lora_A.weight": torch.full((4, WIDTH), 1e-4),
-        f"{module}.lora_B.weight": torch.full((VOCABULARY, 4), 1e-4),
+        f"{module}.lora_A.weight": torch.full((4, config["hidden_size"]), 1e-4),
+        f"{module}.lora_B.weight": torch.full((config["vocab_size"], 4), 1e-4),
     }
     save_file(parts, folder / "adapter_model.safetensors")
     return folder
@@ -62,21 +63,22 @@ def adapter_on_the_output_layer(folder: Path) -> Path:
 
 @pytest.mark.skipif(not STATUS.exists(), reason="the peak of a process can be reset on Linux alone")
 def test_a_merge_with_its_comparison_takes_the_memory_of_blocks_whatever_the_size_of_the_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("variants.storage.tensors.SHARD_BYTES", 100_000_000)
     monkeypatch.setattr("variants.storage.tensors.BLOCK_ELEMENTS", 1 << 20)
     monkeypatch.setattr("variants.steps.probe.PROBE_TOKENS", 8)
-    largest_bytes = large_model(tmp_path / "model")
-    weights_bytes = sum(file.stat().st_size for file in (tmp_path / "model").glob("*.safetensors"))
-    adapter = adapter_on_the_output_layer(tmp_path / "adapter")
-    probe(open_in_float32(tmp_path / "model", adapter))  # loads libraries
-    (tmp_path / "out").mkdir()
-    reset_peak_resident()
-    before_bytes = own_peak_resident_bytes()
-    report = Merge("16bit").run(bare(adapter, "adapter", bare(tmp_path / "model", "hf")), tmp_path / "out", "cpu")
-    taken_bytes = own_peak_resident_bytes() - before_bytes
-    assert len(list((tmp_path / "out").glob("*.safetensors"))) > 3
+    largest_bytes = large_model(tmp_path / "large")
+    weights_bytes = sum(file.stat().st_size for file in (tmp_path / "large").glob("*.safetensors"))
+    for model in (tiny_model, tmp_path / "large"):  # the first one loads libraries
+        adapter = adapter_on_the_output_layer(tmp_path / f"{model.name} adapter", model)
+        out = tmp_path / f"{model.name} merged"
+        out.mkdir()
+        reset_peak_resident()
+        before_bytes = own_peak_resident_bytes()
+        report = Merge("16bit").run(bare(adapter, "adapter", bare(model, "hf")), out, "cpu")
+        taken_bytes = own_peak_resident_bytes() - before_bytes
+    assert len(list(out.glob("*.safetensors"))) > 3
     assert report.notes["merge_mean_kl"] == 0
     assert taken_bytes < 2 * largest_bytes < weights_bytes / 4, f"{taken_bytes:,} bytes"
 

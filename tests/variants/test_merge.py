@@ -14,7 +14,7 @@ from tests.hostile.architectures import make_folder
 from variants.artifact import Artifact
 from variants.errors import UserError
 from variants.load import load_model
-from variants.merging.merge import write_merged
+from variants.merging.merge import ToMerge
 from variants.steps.merge import Merge
 from variants.steps.nf4 import Nf4
 from variants.weights import INDEX
@@ -53,7 +53,7 @@ def by_peft(model: Path, adapter: Path, dtype: str) -> dict[str, Any]:
 
 def ours(model: Path, adapter: Path, out: Path) -> dict[str, Any]:
     out.mkdir()
-    write_merged(adapter, model, model, out)
+    ToMerge.of(adapter, model, model).write(out)
     loaded = load_model(out, "bfloat16", "cpu")
     return dict(loaded.named_parameters(remove_duplicate=False))
 

@@ -40,34 +40,47 @@ class Merged:
     untied: Sequence[str]
 
 
-def write_merged(adapter_folder: Path, onto: Path, source: Path, out: Path) -> Merged:
-    """Merge an adapter onto the weights of a folder; write weights and configuration into `out`.
+@dataclass(frozen=True)
+class ToMerge:
+    """An adapter and the weights that it is merged onto, found to fit each other; nothing is computed yet."""
 
-    `source` is the 16-bit model of the same architecture. Tied parameters of which the adapter changes one become two.
-    Raises InPiecesError, before anything is written, where tensors of the files are no parameters that it changes, and
-    UserError where the adapter cannot be merged, or gives a weight that is no finite number.
-    """
-    fetch_no_kernels()
-    adapter, base = Adapter.read(adapter_folder), weights(onto)
-    names = Names.of(without_weights(source), base)
-    untied = _untie(names, base, {*adapter.matrices(), *adapter.saved})
-    rows: dict[str, Rows] = {name: weight.rows for name, weight in base.items()}
-    for parameter, stored in {**adapter.bases, **adapter.saved}.items():
-        rows[_in_files(adapter, names, base, parameter, stored.shape)] = stored.rows
-    for parameter, module in adapter.matrices().items():
-        is_transposed = module in names.transposed
-        name = _in_files(adapter, names, base, parameter, adapter.shape(module, is_transposed=is_transposed))
-        rows[name] = partial(_changed, adapter, module, is_transposed, rows[name])
-    kind = _kind(base.values())
-    to_write = [
-        ToWrite(name, kind, weight.shape, partial(_rounded, out, name, rows[name], DTYPES[kind]))
-        if weight.type in ROUNDED
-        else ToWrite(name, weight.type, weight.shape, weight.rows)
-        for name, weight in base.items()
-    ]
-    checksums = write_weights(out, to_write)
-    _write_config(source, out, DTYPES[kind], untied=bool(untied))
-    return Merged(checksums, DTYPES[kind], untied)
+    source: Path
+    tensors: Sequence[ToWrite]
+    dtype: str
+    untied: Sequence[str]
+
+    @classmethod
+    def of(cls, adapter_folder: Path, onto: Path, source: Path) -> ToMerge:
+        """Find the weights of a folder that an adapter changes; `source` is the 16-bit model of the same architecture.
+
+        Tied parameters of which the adapter changes one become two. Raises InPiecesError where tensors of the files
+        are no parameters that it changes, and UserError where the adapter cannot be merged.
+        """
+        fetch_no_kernels()
+        adapter, base = Adapter.read(adapter_folder), weights(onto)
+        names = Names.of(without_weights(source), base)
+        untied = _untie(names, base, {*adapter.matrices(), *adapter.saved})
+        rows: dict[str, Rows] = {name: weight.rows for name, weight in base.items()}
+        for parameter, stored in {**adapter.bases, **adapter.saved}.items():
+            rows[_in_files(adapter, names, base, parameter, stored.shape)] = stored.rows
+        for parameter, module in adapter.matrices().items():
+            is_transposed = module in names.transposed
+            name = _in_files(adapter, names, base, parameter, adapter.shape(module, is_transposed=is_transposed))
+            rows[name] = partial(_changed, adapter, module, is_transposed, rows[name])
+        kind = _kind(base.values())
+        tensors = [
+            ToWrite(name, kind, weight.shape, partial(_rounded, adapter_folder, name, rows[name], DTYPES[kind]))
+            if weight.type in ROUNDED
+            else ToWrite(name, weight.type, weight.shape, weight.rows)
+            for name, weight in base.items()
+        ]
+        return cls(source, tensors, DTYPES[kind], untied)
+
+    def write(self, out: Path) -> Merged:
+        """Write weights and configuration into a folder. Raises UserError for a weight that is no finite number."""
+        checksums = write_weights(out, self.tensors)
+        _write_config(self.source, out, self.dtype, untied=bool(self.untied))
+        return Merged(checksums, self.dtype, self.untied)
 
 
 def _changed(adapter: Adapter, module: str, is_transposed: bool, weight: Rows) -> Iterator[Tensor]:

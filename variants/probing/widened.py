@@ -16,7 +16,9 @@ from torch.utils._pytree import tree_map
 from variants.storage.tensors import row_blocks
 
 GiveBack = Callable[[torch.Tensor], None]
-Function = Callable[..., Any]
+Function = Callable[..., object]
+Arguments = tuple[Any, ...]
+Named = Mapping[str, Any]
 
 
 class Widened(torch.Tensor):
@@ -34,8 +36,8 @@ class Widened(torch.Tensor):
 
     @classmethod
     def __torch_function__(
-        cls, func: Function, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        cls, func: Function, types: Iterable[type], args: Arguments = (), kwargs: Named | None = None
+    ) -> object:
         """Take part by part what layers of a large weight ask for."""
         in_parts = IN_PARTS.get(func)
         with torch._C.DisableTorchFunctionSubclass():
@@ -45,15 +47,15 @@ class Widened(torch.Tensor):
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]  # torch calls it on the class
-        cls, func: Function, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+        cls, func: Function, types: Iterable[type], args: Arguments = (), kwargs: Named | None = None
+    ) -> object:
         """Compute anything else with the whole tensor in 32 bits."""
         if func is torch.ops.aten.detach.default:
             return Widened(args[0].stored, args[0].give_back)
         return func(*tree_map(_whole, args), **tree_map(_whole, kwargs or {}))
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: object) -> object:
     """Return a parameter in 32 bits, and anything else as it is."""
     if not isinstance(value, Widened):
         return value
@@ -62,13 +64,14 @@ def _whole(value: Any) -> Any:
     return wide
 
 
-def _part(weight: Widened, index: Any) -> Widened:
+def _part(weight: Widened, index: int | slice | torch.Tensor) -> Widened:
     return Widened(weight.stored[index], weight.give_back)
 
 
 def _linear(rows: torch.Tensor, weight: Widened, bias: torch.Tensor | None = None) -> torch.Tensor:
     n_outputs, width = weight.stored.shape
-    bias = None if bias is None else _whole(bias)
+    if isinstance(bias, Widened):
+        bias = bias.stored.float()
     result = rows.new_empty((*rows.shape[:-1], n_outputs))
     for first, last in row_blocks(n_outputs, width):
         block = weight.stored[first:last]
@@ -79,12 +82,12 @@ def _linear(rows: torch.Tensor, weight: Widened, bias: torch.Tensor | None = Non
 
 
 def _embedded(
-    tokens: torch.Tensor, weight: Widened, padding_idx: int | None = None, *options: Any, **named: Any
+    tokens: torch.Tensor, weight: Widened, padding_idx: int | None = None, *options: object, **named: object
 ) -> torch.Tensor:
     asked, places = torch.unique(tokens, return_inverse=True)
     table = weight.stored[asked].float()
     weight.give_back(weight.stored)
-    return functional.embedding(places, table, None, *options, **named)  # padding is of gradients alone
+    return functional.embedding(places, table, None, *options, **named)  # type: ignore[arg-type]  # padding is of gradients alone
 
 
 class _InParts:
