@@ -16,9 +16,9 @@ from variants.load import load_model
 from variants.merging.names import Names
 from variants.process import available_bytes
 from variants.step import LIBRARY_BYTES, largest_tensor
-from variants.steps.model_checks import FLOATS, without_weights
+from variants.steps.model_checks import without_weights
 from variants.storage.mapped import MappedWeights
-from variants.storage.tensors import Stored, stored
+from variants.storage.tensors import FLOATS, Stored, stored
 from variants.weights import NF4_SCALES
 
 if TYPE_CHECKING:
