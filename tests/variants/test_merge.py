@@ -217,8 +217,14 @@ def test_a_merged_weight_that_is_no_number_is_refused(folders: dict[str, Path], 
         ours(folders["mistral"], made, tmp_path / "out")
 
 
-def test_an_adapter_on_experts_is_merged_in_memory_and_that_is_said(tmp_path: Path) -> None:
+def test_an_adapter_on_experts_is_merged_in_memory_and_that_is_said_or_refused_where_there_is_too_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_folder("mixtral", tmp_path / "model")
-    report = merged_artifact(model, adapter(model, tmp_path / "adapter"), tmp_path / "out")
+    made = adapter(model, tmp_path / "adapter")
+    report = merged_artifact(model, made, tmp_path / "out")
     assert "with the whole model in memory" in report.warnings[0]
     assert report.notes["merge_mean_kl"] < 0.01
+    monkeypatch.setattr("variants.merging.in_memory.available_bytes", lambda: 1_000_000_000)
+    with pytest.raises(UserError, match=r"it changes experts, .* takes 1\.6 GB and 1\.0 are free; free some, or set"):
+        merged_artifact(model, made, tmp_path / "refused")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from variants.errors import UserError
+from variants.load import sixteen_bit
 from variants.merging.adapter import Adapter, InPiecesError
 from variants.merging.names import Names
 from variants.merging.unmerged import PACKED, Weight, weights
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 ROUNDED = ("F64", "F32", "F16", "BF16", PACKED)
 """Formats that become 16-bit; others, such as integers, stay as they are."""
-DTYPES = {"F16": "float16", "BF16": "bfloat16"}
+FORMATS = {"float16": "F16", "bfloat16": "BF16"}
 GENERATION = "generation_config.json"
 TIE = "tie_word_embeddings"
 Rows = Callable[[], Iterator["Tensor"]]
@@ -67,14 +68,14 @@ class ToMerge:
             is_transposed = module in names.transposed
             name = _in_files(adapter, names, base, parameter, adapter.shape(module, is_transposed=is_transposed))
             rows[name] = partial(_changed, adapter, module, is_transposed, rows[name])
-        kind = _kind(base.values())
+        dtype = _dtype(base.values())
         tensors = [
-            ToWrite(name, kind, weight.shape, partial(_rounded, adapter_folder, name, rows[name], DTYPES[kind]))
+            ToWrite(name, FORMATS[dtype], weight.shape, partial(_rounded, adapter_folder, name, rows[name], dtype))
             if weight.type in ROUNDED
             else ToWrite(name, weight.type, weight.shape, weight.rows)
             for name, weight in base.items()
         ]
-        return cls(source, tensors, DTYPES[kind], untied)
+        return cls(source, tensors, dtype, untied)
 
     def write(self, out: Path) -> Merged:
         """Write weights and configuration into a folder. Raises UserError for a weight that is no finite number."""
@@ -97,12 +98,13 @@ def _rounded(folder: Path, name: str, rows: Rows, dtype: str) -> Iterator[Tensor
         yield rounded
 
 
-def _kind(base: Iterable[Weight]) -> str:
-    """Return the 16-bit format of most parameters, bfloat16 where most are in another one."""
+def _dtype(base: Iterable[Weight]) -> str:
+    """Return the 16-bit format of most parameters: bfloat16, in which no sum is infinite, where most have neither."""
     counts: Counter[str] = Counter()
     for weight in base:
-        counts[weight.type] += prod(weight.shape)
-    return "F16" if 2 * counts["F16"] > counts.total() - counts[PACKED] else "BF16"
+        if weight.type != PACKED:
+            counts[weight.type] += prod(weight.shape)
+    return sixteen_bit(counts, other="bfloat16")
 
 
 def _untie(names: Names, base: dict[str, Weight], changed: set[str]) -> list[str]:
