@@ -6,11 +6,9 @@ that is in memory as a whole.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from variants.load import load_model
 from variants.merging.names import Names
@@ -18,11 +16,8 @@ from variants.process import available_bytes
 from variants.step import LIBRARY_BYTES, largest_tensor
 from variants.steps.model_checks import without_weights
 from variants.storage.mapped import MappedWeights
-from variants.storage.tensors import FLOATS, Stored, stored
+from variants.storage.tensors import stored
 from variants.weights import NF4_SCALES
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def expected_memory_bytes(n_parameters: int) -> int:
@@ -48,43 +43,22 @@ def _needed_bytes(folder: Path) -> int:
 
 def open_in_float32(folder: Path, adapter: Path | None = None) -> Any:
     """Return the model in a folder, with an adapter where one is named, on the CPU: it computes in 32 bits."""
-    tensors, mapped = stored(folder), MappedWeights(folder)
-    held = _most(tensors)
-    model = load_model(folder, held, "cpu", weights=mapped.tensors)
-    _keep_as_stored(model, tensors, mapped, held)
-    _widen(model, mapped)
+    from variants.probing.widened import Widened
+
+    mapped = MappedWeights(folder)
+    weights = {
+        name: Widened(tensor, mapped.give_back)
+        if tensor.is_floating_point() and not name.endswith(NF4_SCALES)
+        else tensor
+        for name, tensor in mapped.tensors.items()
+    }
+    model = load_model(folder, "float32", "cpu", weights=weights)
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes would keep a copy in an order of its own
+            module.support_avx512bf16_for_cpu = False
+            module.register_forward_hook(lambda layer, *_: mapped.give_back(layer.weight))
     if adapter:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, adapter)
     return model.eval()
-
-
-def _most(tensors: dict[str, Stored]) -> str:
-    """Return the format of most weights: none of them is copied to be opened."""
-    counts = Counter({"BF16": 0})
-    for name, one in tensors.items():
-        if one.type in FLOATS and not name.endswith(NF4_SCALES):
-            counts[one.type] += prod(one.shape)
-    return FLOATS[counts.most_common(1)[0][0]]
-
-
-def _keep_as_stored(model: PreTrainedModel, tensors: dict[str, Stored], mapped: MappedWeights, held: str) -> None:
-    """Give a model those weights as they are stored that opening it has rounded, such as gains of norms in 32 bits."""
-    parameters = dict(model.named_parameters())
-    for parameter, name in Names.of(model, tensors).in_files.items():
-        if parameter in parameters and FLOATS.get(tensors[name].type, held) != held:
-            parameters[parameter].data = mapped.tensors[name]
-
-
-def _widen(model: PreTrainedModel, mapped: MappedWeights) -> None:
-    """Have a model compute with its weights in 32 bits, and give back those that it has computed with."""
-    from variants.probing.widened import Widened
-
-    for module in model.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if parameter.is_floating_point():
-                module._parameters[name] = Widened(parameter.data, mapped.give_back)  # type: ignore[assignment]
-        if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes would keep a copy in an order of its own
-            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
-            module.register_forward_hook(lambda layer, *_: mapped.give_back(layer.weight))

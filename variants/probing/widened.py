@@ -6,7 +6,9 @@ tokens the rows that are looked up, all else the whole of it for one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -41,7 +43,7 @@ class Widened(torch.Tensor):
         """Take part by part what layers of a large weight ask for."""
         in_parts = IN_PARTS.get(func)
         with torch._C.DisableTorchFunctionSubclass():
-            if in_parts and isinstance(args[in_parts.weight], Widened):
+            if in_parts and all(isinstance(one, Widened) for one in in_parts.weights(args)):
                 return in_parts.compute(*args, **kwargs or {})
             return func(*args, **kwargs or {})
 
@@ -90,15 +92,26 @@ def _embedded(
     return functional.embedding(places, table, None, *options, **named)  # type: ignore[arg-type]  # padding is of gradients alone
 
 
-class _InParts:
-    """A function of torch that needs no whole weight: which argument that is, and how it is computed."""
+def _joined(join: Callable[..., torch.Tensor], parts: Sequence[Widened], dim: int = 0) -> Widened:
+    """Join tensors as they are stored: transformers puts the experts of a mixture together while it opens a model."""
+    joined = Widened(join([one.stored for one in parts], dim), parts[0].give_back)
+    for one in parts:
+        one.give_back(one.stored)
+    return joined
 
-    def __init__(self, weight: int, compute: Function) -> None:
-        self.weight, self.compute = weight, compute
+
+@dataclass(frozen=True)
+class _InParts:
+    """A function of torch that needs no whole weight in 32 bits: which arguments those are, and what computes it."""
+
+    weights: Callable[[Arguments], Sequence[object]]
+    compute: Function
 
 
 IN_PARTS: dict[Function, _InParts] = {
-    functional.linear: _InParts(1, _linear),
-    functional.embedding: _InParts(1, _embedded),
-    torch.Tensor.__getitem__: _InParts(0, _part),
+    functional.linear: _InParts(lambda args: args[1:2], _linear),
+    functional.embedding: _InParts(lambda args: args[1:2], _embedded),
+    torch.Tensor.__getitem__: _InParts(lambda args: args[:1], _part),
+    torch.stack: _InParts(lambda args: args[0], partial(_joined, torch.stack)),
+    torch.cat: _InParts(lambda args: args[0], partial(_joined, torch.cat)),
 }
