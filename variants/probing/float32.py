@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from variants.load import load_model
 from variants.merging.names import Names
@@ -18,6 +18,10 @@ from variants.steps.model_checks import without_weights
 from variants.storage.mapped import MappedWeights
 from variants.storage.tensors import stored
 from variants.weights import NF4_SCALES
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 
 def expected_memory_bytes(n_parameters: int) -> int:
@@ -41,7 +45,7 @@ def _needed_bytes(folder: Path) -> int:
     return LIBRARY_BYTES + pieces + max(one.size_bytes for one in tensors.values())
 
 
-def open_in_float32(folder: Path, adapter: Path | None = None) -> Any:
+def open_in_float32(folder: Path, adapter: Path | None = None) -> PreTrainedModel | PeftModel:
     """Return the model in a folder, with an adapter where one is named, on the CPU: it computes in 32 bits."""
     from variants.probing.widened import Widened
 
@@ -52,13 +56,14 @@ def open_in_float32(folder: Path, adapter: Path | None = None) -> Any:
         else tensor
         for name, tensor in mapped.tensors.items()
     }
-    model = load_model(folder, "float32", "cpu", weights=weights)
+    model: PreTrainedModel | PeftModel = load_model(folder, "float32", "cpu", weights=weights)
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):  # bitsandbytes would keep a copy in an order of its own
-            module.support_avx512bf16_for_cpu = False
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
             module.register_forward_hook(lambda layer, *_: mapped.give_back(layer.weight))
     if adapter:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, adapter)
-    return model.eval()
+    model.eval()
+    return model

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch.nn import functional
@@ -19,8 +18,8 @@ from variants.storage.tensors import row_blocks
 
 GiveBack = Callable[[torch.Tensor], None]
 Function = Callable[..., object]
-Arguments = tuple[Any, ...]
-Named = Mapping[str, Any]
+Arguments = tuple[object, ...]
+Named = Mapping[str, object]
 
 
 class Widened(torch.Tensor):
@@ -43,7 +42,8 @@ class Widened(torch.Tensor):
         """Take part by part what layers of a large weight ask for."""
         in_parts = IN_PARTS.get(func)
         with torch._C.DisableTorchFunctionSubclass():
-            if in_parts and all(isinstance(one, Widened) for one in in_parts.weights(args)):
+            weights = in_parts.weights(args) if in_parts else ()
+            if in_parts and weights and all(isinstance(one, Widened) for one in weights):
                 return in_parts.compute(*args, **kwargs or {})
             return func(*args, **kwargs or {})
 
@@ -52,7 +52,7 @@ class Widened(torch.Tensor):
         cls, func: Function, types: Iterable[type], args: Arguments = (), kwargs: Named | None = None
     ) -> object:
         """Compute anything else with the whole tensor in 32 bits."""
-        if func is torch.ops.aten.detach.default:
+        if func is torch.ops.aten.detach.default and isinstance(args[0], Widened):
             return Widened(args[0].stored, args[0].give_back)
         return func(*tree_map(_whole, args), **tree_map(_whole, kwargs or {}))
 
@@ -100,6 +100,10 @@ def _joined(join: Callable[..., torch.Tensor], parts: Sequence[Widened], dim: in
     return joined
 
 
+def _listed(args: Arguments) -> Sequence[object]:
+    return args[0] if args and isinstance(args[0], list | tuple) else ()
+
+
 @dataclass(frozen=True)
 class _InParts:
     """A function of torch that needs no whole weight in 32 bits: which arguments those are, and what computes it."""
@@ -112,6 +116,6 @@ IN_PARTS: dict[Function, _InParts] = {
     functional.linear: _InParts(lambda args: args[1:2], _linear),
     functional.embedding: _InParts(lambda args: args[1:2], _embedded),
     torch.Tensor.__getitem__: _InParts(lambda args: args[:1], _part),
-    torch.stack: _InParts(lambda args: args[0], partial(_joined, torch.stack)),
-    torch.cat: _InParts(lambda args: args[0], partial(_joined, torch.cat)),
+    torch.stack: _InParts(_listed, partial(_joined, torch.stack)),
+    torch.cat: _InParts(_listed, partial(_joined, torch.cat)),
 }
