@@ -25,7 +25,7 @@ TAG_TEXT = """Signature: 8a477f597d28d172789f06886806bc55
 """
 OWN = re.compile(
     r"artifacts(\.lock)?|models|scores|stages|jobs|hydra|history|bisect|unplaced|lm-eval-.+-tasks\.json"
-    r"|\.?checksums\.json(\..{8}(\.tmp)?)?|\.sweep\..{8}\.tmp"
+    r"|\.?(checksums|largest_weights)\.json(\..{8}(\.tmp)?)?|\.sweep\..{8}\.tmp"
 )
 """The names directly in a cache."""
 UNFINISHED = re.compile(rf"\.({FINGERPRINT.pattern})\.(\d+|gc)")
@@ -80,6 +80,11 @@ class Cache:
     def checksums(self) -> Path:
         """The file of the checksums of sources and data, which are read once as long as they do not change."""
         return self.root / "checksums.json"
+
+    @property
+    def largest_weights(self) -> Path:
+        """The file of the largest weights of sources, by their checksums."""
+        return self.root / "largest_weights.json"
 
     @property
     def is_marked(self) -> bool:

@@ -14,7 +14,7 @@ from tests.hostile.architectures import make_folder
 from variants.artifact import Artifact
 from variants.errors import UserError
 from variants.load import load_model
-from variants.merging.merge import write_merged
+from variants.merging.merge import ToMerge
 from variants.steps.merge import Merge
 from variants.steps.nf4 import Nf4
 from variants.weights import INDEX
@@ -53,7 +53,7 @@ def by_peft(model: Path, adapter: Path, dtype: str) -> dict[str, Any]:
 
 def ours(model: Path, adapter: Path, out: Path) -> dict[str, Any]:
     out.mkdir()
-    write_merged(adapter, model, model, out)
+    ToMerge.of(adapter, model, model).write(out)
     loaded = load_model(out, "bfloat16", "cpu")
     return dict(loaded.named_parameters(remove_duplicate=False))
 
@@ -217,8 +217,14 @@ def test_a_merged_weight_that_is_no_number_is_refused(folders: dict[str, Path], 
         ours(folders["mistral"], made, tmp_path / "out")
 
 
-def test_an_adapter_on_experts_is_merged_in_memory_and_that_is_said(tmp_path: Path) -> None:
+def test_an_adapter_on_experts_is_merged_in_memory_and_that_is_said_or_refused_where_there_is_too_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_folder("mixtral", tmp_path / "model")
-    report = merged_artifact(model, adapter(model, tmp_path / "adapter"), tmp_path / "out")
+    made = adapter(model, tmp_path / "adapter")
+    report = merged_artifact(model, made, tmp_path / "out")
     assert "with the whole model in memory" in report.warnings[0]
     assert report.notes["merge_mean_kl"] < 0.01
+    monkeypatch.setattr("variants.merging.in_memory.available_bytes", lambda: 1_000_000_000)
+    with pytest.raises(UserError, match=r"it changes experts, .* takes 1\.6 GB and 1\.0 are free; free some, or set"):
+        merged_artifact(model, made, tmp_path / "refused")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.model_folders import small_folder
+from variants.cache import Cache
 from variants.errors import UserError
+from variants.step import content_sha256
+from variants.steps.check_process import main
 from variants.steps.source import Source
-from variants.storage import checksum, placing
+from variants.storage import checksum, largest_weights, placing
 from variants.storage.checksum import HashedFile, sha256_of
 from variants.storage.placing import place
+from variants.storage.tensors import Stored, stored_in
 from variants.weights import gguf_header, safetensors_header
 
 
@@ -66,6 +72,35 @@ def test_the_checksum_of_a_file_that_was_just_written_is_not_kept(file: Path, mo
     monkeypatch.setattr(checksum, "_known", {})
     sha256_of(file)
     assert checksum._known == {}
+
+
+def test_weights_are_read_once_for_all_plans_of_the_same_content(
+    reads: list[Path], tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    content_sha256(str(model))
+    cache = Cache(tmp_path / "cache")
+    cache.create()
+    (tmp_path / "steps.json").write_text(
+        json.dumps({"source": {"_target_": "variants.steps.source.Source", "path": str(model)}})
+    )
+
+    def planned() -> int:
+        """Check the source as another process would; return how many files of weights were read."""
+        files: list[Path] = []
+
+        def counted(file: Path) -> list[Stored]:
+            files.append(file)
+            return stored_in(file)
+
+        monkeypatch.setattr(largest_weights, "_known", {})
+        monkeypatch.setattr(largest_weights, "stored_in", counted)
+        assert main(str(tmp_path / "steps.json"), str(model), "cpu", str(cache.root)) == 0
+        return len(files)
+
+    assert (planned(), planned()) == (1, 0)
+    (model / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+    assert planned() == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"[{}]", b"{", b'[{"device": 1, "look": 2, "sha256": "0"}]'])

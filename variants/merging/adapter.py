@@ -71,7 +71,7 @@ class Change:
         first = 0
         for block in weight():
             last = first + len(block)
-            yield (self.left[first:last] @ self.right).add_(block)
+            yield (self.left[first:last] @ self.right).add_(block.float())
             first = last
 
     def _column_norms(self, weight: Callable[[], Iterator[Tensor]]) -> Tensor:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from variants.errors import UserError
+from variants.load import sixteen_bit
 from variants.merging.adapter import Adapter, InPiecesError
 from variants.merging.names import Names
 from variants.merging.unmerged import PACKED, Weight, weights
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 ROUNDED = ("F64", "F32", "F16", "BF16", PACKED)
 """Formats that become 16-bit; others, such as integers, stay as they are."""
-DTYPES = {"F16": "float16", "BF16": "bfloat16"}
+FORMATS = {"float16": "F16", "bfloat16": "BF16"}
 GENERATION = "generation_config.json"
 TIE = "tie_word_embeddings"
 Rows = Callable[[], Iterator["Tensor"]]
@@ -40,34 +41,47 @@ class Merged:
     untied: Sequence[str]
 
 
-def write_merged(adapter_folder: Path, onto: Path, source: Path, out: Path) -> Merged:
-    """Merge an adapter onto the weights of a folder; write weights and configuration into `out`.
+@dataclass(frozen=True)
+class ToMerge:
+    """An adapter and the weights that it is merged onto, found to fit each other; nothing is computed yet."""
 
-    `source` is the 16-bit model of the same architecture. Tied parameters of which the adapter changes one become two.
-    Raises InPiecesError, before anything is written, where tensors of the files are no parameters that it changes, and
-    UserError where the adapter cannot be merged, or gives a weight that is no finite number.
-    """
-    fetch_no_kernels()
-    adapter, base = Adapter.read(adapter_folder), weights(onto)
-    names = Names.of(without_weights(source), base)
-    untied = _untie(names, base, {*adapter.matrices(), *adapter.saved})
-    rows: dict[str, Rows] = {name: weight.rows for name, weight in base.items()}
-    for parameter, stored in {**adapter.bases, **adapter.saved}.items():
-        rows[_in_files(adapter, names, base, parameter, stored.shape)] = stored.rows
-    for parameter, module in adapter.matrices().items():
-        is_transposed = module in names.transposed
-        name = _in_files(adapter, names, base, parameter, adapter.shape(module, is_transposed=is_transposed))
-        rows[name] = partial(_changed, adapter, module, is_transposed, rows[name])
-    kind = _kind(base.values())
-    to_write = [
-        ToWrite(name, kind, weight.shape, partial(_rounded, out, name, rows[name], DTYPES[kind]))
-        if weight.type in ROUNDED
-        else ToWrite(name, weight.type, weight.shape, weight.rows)
-        for name, weight in base.items()
-    ]
-    checksums = write_weights(out, to_write)
-    _write_config(source, out, DTYPES[kind], untied=bool(untied))
-    return Merged(checksums, DTYPES[kind], untied)
+    source: Path
+    tensors: Sequence[ToWrite]
+    dtype: str
+    untied: Sequence[str]
+
+    @classmethod
+    def of(cls, adapter_folder: Path, onto: Path, source: Path) -> ToMerge:
+        """Find the weights of a folder that an adapter changes; `source` is the 16-bit model of the same architecture.
+
+        Tied parameters of which the adapter changes one become two. Raises InPiecesError where tensors of the files
+        are no parameters that it changes, and UserError where the adapter cannot be merged.
+        """
+        fetch_no_kernels()
+        adapter, base = Adapter.read(adapter_folder), weights(onto)
+        names = Names.of(without_weights(source), base)
+        untied = _untie(names, base, {*adapter.matrices(), *adapter.saved})
+        rows: dict[str, Rows] = {name: weight.rows for name, weight in base.items()}
+        for parameter, stored in {**adapter.bases, **adapter.saved}.items():
+            rows[_in_files(adapter, names, base, parameter, stored.shape)] = stored.rows
+        for parameter, module in adapter.matrices().items():
+            is_transposed = module in names.transposed
+            name = _in_files(adapter, names, base, parameter, adapter.shape(module, is_transposed=is_transposed))
+            rows[name] = partial(_changed, adapter, module, is_transposed, rows[name])
+        dtype = _dtype(base.values())
+        tensors = [
+            ToWrite(name, FORMATS[dtype], weight.shape, partial(_rounded, adapter_folder, name, rows[name], dtype))
+            if weight.type in ROUNDED
+            else ToWrite(name, weight.type, weight.shape, weight.rows)
+            for name, weight in base.items()
+        ]
+        return cls(source, tensors, dtype, untied)
+
+    def write(self, out: Path) -> Merged:
+        """Write weights and configuration into a folder. Raises UserError for a weight that is no finite number."""
+        checksums = write_weights(out, self.tensors)
+        _write_config(self.source, out, self.dtype, untied=bool(self.untied))
+        return Merged(checksums, self.dtype, self.untied)
 
 
 def _changed(adapter: Adapter, module: str, is_transposed: bool, weight: Rows) -> Iterator[Tensor]:
@@ -79,19 +93,18 @@ def _rounded(folder: Path, name: str, rows: Rows, dtype: str) -> Iterator[Tensor
 
     for block in rows():
         rounded = block.to(getattr(torch, dtype))
-        is_changed = rounded is not block
-        # A sum is quicker than a look at each; where it leaves the range itself, each is looked at.
-        if is_changed and not (rounded.sum(dtype=torch.float32).isfinite() or rounded.isfinite().all()):
+        if rounded is not block and not torch.stack(rounded.aminmax()).isfinite().all():
             raise UserError(f"{folder}: {name} would have a merged weight that is no finite number in {dtype}")
         yield rounded
 
 
-def _kind(base: Iterable[Weight]) -> str:
-    """Return the 16-bit format of most parameters, bfloat16 where most are in another one."""
+def _dtype(base: Iterable[Weight]) -> str:
+    """Return the 16-bit format of most parameters: bfloat16, in which no sum is infinite, where most have neither."""
     counts: Counter[str] = Counter()
     for weight in base:
-        counts[weight.type] += prod(weight.shape)
-    return "F16" if 2 * counts["F16"] > counts.total() - counts[PACKED] else "BF16"
+        if weight.type != PACKED:
+            counts[weight.type] += prod(weight.shape)
+    return sixteen_bit(counts, other="bfloat16")
 
 
 def _untie(names: Names, base: dict[str, Weight], changed: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Check that steps can use a model: `python -m variants.steps.check_process STEPS.JSON FOLDER DEVICE`, its own process.
+"""Check in a process of its own that steps can use a model: `python -m variants.steps.check_process STEPS.JSON …`.
 
 The checks need torch, and the process that plans a sweep has llama.cpp in it: some builds do not survive both
 (bench/scoring/lm_eval_process.py). What a check took of the memory is given back, too, before anything is measured.
@@ -14,32 +14,36 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from variants.cache import Cache
 from variants.child import start
 from variants.configure import configure
 from variants.errors import UserError
 from variants.paths import ROOT
 from variants.step import ChecksModel, Planned
+from variants.storage import checksum, largest_weights
 
 REFUSED = 3
 """The exit status where a step cannot use the model; the last line of standard output is then why."""
 
 
-def check_steps(planned: Iterable[Planned], source: str, folder: Path, device: str) -> None:
+def check_steps(planned: Iterable[Planned], source: str, folder: Path, device: str, kept: Cache) -> None:
     """Raise UserError where one of some steps cannot use the model in a folder.
 
-    `source` identifies its content: what was checked is not checked again in this process.
+    `source` identifies its content: what was checked is not checked again in this process. What the weights are is
+    kept in a cache.
     """
     steps = {one.name: dict(one.node) for one in planned if isinstance(one.step, ChecksModel)}
     if steps:
-        _check(json.dumps(steps), source, folder, device)
+        checksum.keep(kept.checksums)
+        _check(json.dumps(steps), source, folder, device, kept.root)
 
 
 @cache
-def _check(steps: str, source: str, folder: Path, device: str) -> None:
+def _check(steps: str, source: str, folder: Path, device: str, kept: Path) -> None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:  # a command line may be too short
         file.write(steps)
         file.flush()
-        command = [sys.executable, "-m", "variants.steps.check_process", file.name, str(folder), device]
+        command = [sys.executable, "-m", "variants.steps.check_process", file.name, str(folder), device, str(kept)]
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", cwd=ROOT, **start(offline=True)
         )
@@ -50,8 +54,18 @@ def _check(steps: str, source: str, folder: Path, device: str) -> None:
         raise UserError(f"{folder}: the process that checks the model failed ({done.returncode}): {last_line.strip()}")
 
 
-def main(steps: str, folder: str, device: str) -> int:
+def main(steps: str, folder: str, device: str, kept: str) -> int:
     """Check each step of a file, {name: node}, in its order; return 0, or REFUSED where it printed the reason."""
+    cache = Cache(Path(kept))
+    checksum.recall(cache.checksums)
+    largest_weights.recall(cache.largest_weights)
+    try:
+        return _first_refusal(steps, folder, device)
+    finally:
+        largest_weights.keep(cache.largest_weights)
+
+
+def _first_refusal(steps: str, folder: str, device: str) -> int:
     for name, node in json.loads(Path(steps).read_text(encoding="utf-8")).items():
         try:
             configure(node, f"steps.{name}").check(Path(folder), device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,12 +58,18 @@ class Gguf:
         assert parent is not None
         self._check_range(parent.path)
         target = out / "model.gguf"
+        started = time.monotonic()
         self._convert(parent.path, target)
+        written = time.monotonic()
         notes, warnings = compare_conversion(parent.path, target)
         left_out = 1 - sum(tensor.n_elements for tensor in gguf_header(target)) / parent.n_parameters
         if left_out > 0.01:
             warnings += (f"the GGUF leaves out {left_out:.0%} of the source's parameters, such as its part for images",)
-        notes = {"converter": "convert_hf_to_gguf.py", "type": self.type, **notes}
+        seconds = {
+            "write_seconds": round(written - started, 3),
+            "compare_seconds": round(time.monotonic() - written, 3),
+        }
+        notes = {"converter": "convert_hf_to_gguf.py", "type": self.type, **notes, **seconds}
         return StepReport(notes=notes, warnings=warnings)
 
     def _check_range(self, folder: Path) -> None:

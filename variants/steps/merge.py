@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,12 +12,12 @@ from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
 from variants.merging.adapter import InPiecesError
 from variants.merging.in_memory import merge_in_memory
-from variants.merging.merge import write_merged
+from variants.merging.merge import ToMerge
 from variants.model_folder import copy_tokenizer
-from variants.probing.float32 import expected_memory_bytes
+from variants.probing.float32 import expected_memory_bytes, open_in_float32, too_large
 from variants.step import Role
 from variants.steps.model_checks import refuse_misfit
-from variants.steps.probe import compare_merge
+from variants.steps.probe import compare_merge, probe
 
 ONTO = ("16bit", "dequantized")
 
@@ -44,20 +46,36 @@ class Merge:
             raise UserError(f"onto: got {self.onto!r}, allowed: {', '.join(ONTO)}")
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
-        """Write the merged 16-bit weights; note their divergence from the unmerged model as it was trained."""
+        """Write the merged 16-bit weights; note their divergence from the unmerged model as it was trained.
+
+        That model computes while the weights are written; `compare_seconds` are those after that.
+        """
         assert parent is not None
         assert parent.parent is not None
         trained_on, source = parent.parent, _sixteen_bit(parent.parent)
         target = source if self.onto == "16bit" else trained_on
         warnings: tuple[str, ...] = ()
+        compared: dict[str, object] = {}
+        started = time.monotonic()
         try:
-            merged = write_merged(parent.path, target.path, source.path, out)
+            to_merge = ToMerge.of(parent.path, target.path, source.path)
         except InPiecesError:
+            to_merge = None
             merged = merge_in_memory(parent.path, target.path, out, packed=target.kind == "nf4")
             warnings = ("merged by peft with the whole model in memory: its experts are stored in pieces",)
-        copy_tokenizer(parent.path, out)
+        why_not = too_large([trained_on.path, source.path])
+        with ThreadPoolExecutor(1) as beside:  # writing keeps two cores busy, with the checksum and the file
+            # Opened before anything is written: opening sets torch's default type of numbers, for all threads.
+            before = None if why_not else beside.submit(probe, open_in_float32(trained_on.path, parent.path))
+            if to_merge:
+                merged = to_merge.write(out)
+            copy_tokenizer(parent.path, out)
+            written = time.monotonic()
+            if before:
+                compared = compare_merge(before.result(), out)
+            else:
+                warnings += (f"the merged model was not compared with its adapter: {why_not}",)
         refuse_misfit(out)
-        notes, not_compared = compare_merge(parent.path, trained_on.path, out)
         return StepReport(
             notes={
                 "onto": self.onto,
@@ -66,9 +84,11 @@ class Merge:
                 "trained_on_kind": trained_on.kind,
                 "dtype": merged.dtype,
                 "untied": list(merged.untied),
-                **notes,
+                **compared,
+                "write_seconds": round(written - started, 3),
+                "compare_seconds": round(time.monotonic() - written, 3),
             },
-            warnings=warnings + not_compared,
+            warnings=warnings,
             checksums=merged.checksums,
         )
 
@@ -77,7 +97,7 @@ class Merge:
         return 2 * n_parameters
 
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
-        """Return the memory of the comparison, which holds one model; merging itself holds blocks of one tensor."""
+        """Return the memory of the comparison, which holds what computes; merging itself holds blocks of a tensor."""
         return expected_memory_bytes(n_parameters)
 
 

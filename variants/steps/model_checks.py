@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variants.errors import UserError
 from variants.safety.files import read_json
-from variants.storage.tensors import Stored, stored, stored_in
+from variants.storage.largest_weights import largest_weights
+from variants.storage.tensors import FLOATS, Stored, stored
 from variants.weights import weight_files
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 FLOAT16_MAX = 65504.0
-FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-"""The formats of weights that are not quantized, by their names in a safetensors header and in torch."""
 NOTHING = 100
 """A level of logging above all others."""
 SHOWN = 3
@@ -116,9 +114,11 @@ def refuse_widths(folder: Path, multiple: int, cure: str) -> None:
 def refuse_infinite(folder: Path) -> None:
     """Raise UserError, naming the tensor, for a weight that is no finite number."""
     for file in _files(folder):
-        for name, _, largest in _extremes(file):
-            if not largest < float("inf"):
-                raise UserError(f"{file}: {name} has a weight that is {largest}, no finite number; fetch it again")
+        for one in largest_weights(file):
+            if not one.value < float("inf"):
+                raise UserError(
+                    f"{file}: {one.tensor} has a weight that is {one.value}, no finite number; fetch it again"
+                )
 
 
 def refuse_overflow(folder: Path, cure: str, least_dimensions: int = 1) -> None:
@@ -127,11 +127,11 @@ def refuse_overflow(folder: Path, cure: str, least_dimensions: int = 1) -> None:
     Tensors of fewer dimensions are not looked at.
     """
     for file in _files(folder):
-        for name, n_dimensions, largest in _extremes(file):
-            if n_dimensions >= least_dimensions and not largest <= FLOAT16_MAX:
+        for one in largest_weights(file):
+            if one.n_dimensions >= least_dimensions and not one.value <= FLOAT16_MAX:
                 raise UserError(
-                    f"{file}: {name} has a weight of {largest:,.0f}, and float16 ends at {FLOAT16_MAX:,.0f}: it would "
-                    f"become infinite; {cure}"
+                    f"{file}: {one.tensor} has a weight of {one.value:,.0f}, and float16 ends at {FLOAT16_MAX:,.0f}: "
+                    f"it would become infinite; {cure}"
                 )
 
 
@@ -226,23 +226,3 @@ def _headers(folder: Path) -> Iterator[tuple[str, str, list[int]]]:
 
 def _files(folder: Path) -> list[Path]:
     return [file for file in weight_files(folder) if file.suffix == ".safetensors"]
-
-
-def _extremes(path: Path) -> list[tuple[str, int, float]]:
-    """Return name, number of dimensions and largest absolute value of the tensors in a file that are not packed."""
-    stat = path.stat()
-    return _read_extremes(path, stat.st_size, stat.st_mtime_ns)
-
-
-@cache
-def _read_extremes(path: Path, size_bytes: int, mtime_ns: int) -> list[tuple[str, int, float]]:
-    import torch
-
-    extremes = []
-    for one in stored_in(path):
-        if one.type in FLOATS and 0 not in one.shape:
-            largest = torch.stack(
-                [block.abs().max().double() for block in one.rows()]
-            ).max()  # of a NaN and a number: NaN
-            extremes.append((one.name, len(one.shape), float(largest)))
-    return extremes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import tempfile
 import time
@@ -18,6 +19,7 @@ import msgspec
 
 SETTLED_NS = 2_000_000_000
 """A file that was changed this lately may change again within one tick of its file system's clock."""
+SHA256 = re.compile("[0-9a-f]{64}")
 LARGEST_KEPT = 16 << 20
 """Bytes of a file of kept checksums: a hundred thousand of them."""
 
@@ -71,6 +73,11 @@ def sha256_of(path: Path) -> str:
     return digest
 
 
+def known_sha256(path: Path) -> str | None:
+    """Return the checksum of a file that did not change since it was last hashed, None for any other."""
+    return _known.get(_key(path))
+
+
 def read_sha256(path: Path) -> str:
     """Read a file and hash its content, whatever is known of it."""
     with path.open("rb") as stream:
@@ -102,8 +109,14 @@ def keep(file: Path) -> None:
     """Write the checksums that are known to a file, with those that it holds. A disk that is full keeps none."""
     recall(file)
     content = msgspec.json.encode([_Kept(device, look, digest) for (device, look), digest in _known.items()])
+    if _known:
+        replace_content(file, content, LARGEST_KEPT)
+
+
+def replace_content(file: Path, content: bytes, most_bytes: int) -> None:
+    """Give a file another content, all at once. One of more than `most_bytes`, or a disk that is full, changes none."""
     with suppress(OSError):
-        if content != (file.read_bytes() if file.is_file() else b"[]") and len(content) <= LARGEST_KEPT:
+        if len(content) <= most_bytes and not (file.is_file() and file.read_bytes() == content):
             handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
             try:
                 with os.fdopen(handle, "wb") as stream:

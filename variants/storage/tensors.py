@@ -26,8 +26,10 @@ BLOCK_ELEMENTS = 1 << 23
 SHARD_BYTES = 5_000_000_000
 """A file of weights gets no larger, but for a tensor that is."""
 ALIGNMENT = 8
+FLOATS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""The formats of weights that are not quantized, by their names in a safetensors header and in torch."""
 TYPES = {
-    **{"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"},
+    **FLOATS,
     **{"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"},
 }
 """The formats of a safetensors header, by their names in torch; no model that is taken as a source has another."""

@@ -151,7 +151,8 @@ def check_room(cells: Sequence[Cell]) -> None:
 def check_model(cells: Sequence[Cell], new: Mapping[str, Planned]) -> None:
     """Raise UserError where a step that is still to run cannot use the model."""
     first = cells[0]
-    check_steps(new.values(), first.chain[0].fingerprint, first.settings.model_folder, first.device)
+    source, folder = first.chain[0].fingerprint, first.settings.model_folder
+    check_steps(new.values(), source, folder, first.device, first.cache)
 
 
 def needed_bytes(cells: Sequence[Cell]) -> Counter[str]:
