@@ -249,9 +249,7 @@ def _imports_s() -> float:
     import transformers
     from lm_eval.models import huggingface
 
-    assert all(
-        (transformers.AutoModelForCausalLM, huggingface.HFLM)
-    )  # transformers imports a name when it is asked for
+    assert all((transformers.AutoModelForCausalLM, huggingface.HFLM))  # imported when asked for
     torch.zeros(1, device="cuda")
     return time.perf_counter() - start
 
