@@ -73,7 +73,8 @@ class Accuracy:
 
         artifact = subject.artifact
         converted = artifact.lineage()[0].path if artifact.kind == "gguf" else None
-        return with_lm_eval(Scorer(subject.session, artifact, progress), ask_in_own_process, self.questions(), converted)
+        scorer = Scorer(subject.session, artifact, progress)
+        return with_lm_eval(scorer, ask_in_own_process, self.questions(), converted)
 
     def questions(self) -> TaskQuestions:
         """Return which questions are asked, and how they are put."""

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
 from variants.paths import ROOT
 
 OPENED = """
@@ -25,6 +23,8 @@ print(json.dumps([tokenizer("The tide turns.").input_ids, text, "torch" in sys.m
 
 
 def test_a_process_that_opens_tokenizers_alone_reads_the_same_tokens_and_imports_no_torch(tiny_model: Path) -> None:
+    from transformers import AutoTokenizer
+
     command = [sys.executable, "-c", OPENED, str(tiny_model)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     tokens, text, has_torch, is_there = json.loads(done.stdout)
