@@ -26,6 +26,7 @@ for variable in [name for name in os.environ if name.startswith("GIT_")]:
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     take_own_locks()
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # a thread that waits leaves its core to the other test processes
 
 LONG = ("selftest", "sweep", "commands", "measures", "hostile", "tests", "runtimes", "scoring", "variants")
 """The folders whose files take longest, the longest first."""
