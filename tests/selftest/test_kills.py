@@ -26,7 +26,7 @@ def test_strikes_of_a_sweep_lose_change_and_leave_nothing(tiny_model: Path, tmp_
 
     with reaping():
         # Before that, the plan checks the model: nothing is written yet, and the other strikes hit planning too.
-        strike_many(tallies, nothing_built, building, 4, seed=1, earliest=0.45)
-        strike_many(tallies, all_built, measuring, 8, seed=2)
+        strike_many(tallies, nothing_built, building, 3, seed=1, earliest=0.45)
+        strike_many(tallies, all_built, measuring, 9, seed=2)
     assert sum(tally.times for tally in tallies.values()) == 12
     assert [f"{struck} of {of}: {tally}" for (struck, of), tally in tallies.items() if not tally.harmless] == []
