@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,22 @@ import pytest
 from bench.selftest.scratch import make_tiny_model
 from tests.branch import Branch
 from tests.checkout import Checkout
+from tests.own_locks import take_own_locks
 from variants.artifact import Artifact, Kind
 from variants.build import build
 from variants.cache import Cache
+from variants.paths import ROOT
 from variants.step import plan
 
 for variable in [name for name in os.environ if name.startswith("GIT_")]:
     del os.environ[variable]  # a hook that runs the tests names its own repository: scratch commits would go there
 
 
-LONG = ("selftest", "sweep", "commands", "measures", "hostile")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    take_own_locks()
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # a thread that waits leaves its core to the other test processes
+
+LONG = ("selftest", "sweep", "commands", "measures", "hostile", "tests", "runtimes", "scoring", "variants")
 """The folders whose files take longest, the longest first."""
 
 
@@ -54,6 +61,15 @@ def steps_of(model: Path) -> dict[str, dict[str, Any]]:
     from bench.sweep.plan.request import parse
 
     return compose(parse([f"model={model}"]), "base", 0).steps
+
+
+@pytest.fixture(scope="session")
+def short_training(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Fields of the step `lora` by which it trains on a few rows, for tests of what is made of an adapter."""
+    rows = tmp_path_factory.mktemp("rows") / "few.jsonl"
+    with (ROOT / "bench" / "tasks" / "hr" / "train.jsonl").open() as all_rows:
+        rows.write_text("".join(islice(all_rows, 64)))
+    return {"data": str(rows), "replay_share": 0.0, "epochs": 4, "batch_size": 16, "rank": 8, "alpha": 16}
 
 
 def make(cache: Path, catalogue: dict[str, dict[str, Any]], names: Sequence[str]) -> Artifact:

@@ -69,11 +69,12 @@ class Accuracy:
 
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Mapping[str, object]:
         """Return, per task, the columns of `bench.tasks.ask.ask`; log-likelihoods in nats."""
-        from bench.tasks.ask import ask
+        from bench.tasks.ask import ask_in_own_process
 
         artifact = subject.artifact
         converted = artifact.lineage()[0].path if artifact.kind == "gguf" else None
-        return with_lm_eval(Scorer(subject.session, artifact, progress), ask, self.questions(), converted)
+        scorer = Scorer(subject.session, artifact, progress)
+        return with_lm_eval(scorer, ask_in_own_process, self.questions(), converted)
 
     def questions(self) -> TaskQuestions:
         """Return which questions are asked, and how they are put."""

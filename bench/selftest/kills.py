@@ -74,8 +74,12 @@ def strike_many(
     strikes: int,
     seed: int,
     draw: Callable[[random.Random], Strike] = any_strike,
+    earliest: float = 0.0,
 ) -> None:
-    """Strike trials until there were so many strikes, and add to the tallies; `make` makes a trial in a new folder."""
+    """Strike trials until there were so many strikes, and add to the tallies; `make` makes a trial in a new folder.
+
+    A strike comes within the seconds that an undisturbed trial takes, and not before the share `earliest` of them.
+    """
     rng = random.Random(seed)
     undisturbed = make(folder / "undisturbed")
     seconds = undisturbed.end()
@@ -84,7 +88,7 @@ def strike_many(
     while done < strikes:
         place = folder / f"{done}"
         most = min(STRIKES, strikes - done)
-        done += _strike_one(tallies, make(place), expected, most, seconds, rng, draw)
+        done += _strike_one(tallies, make(place), expected, most, (earliest * seconds, seconds), rng, draw)
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -93,7 +97,7 @@ def _strike_one(
     trial: Trial,
     expected: object,
     most: int,
-    seconds: float,
+    between: tuple[float, float],
     rng: random.Random,
     draw: Callable[[random.Random], Strike],
 ) -> int:
@@ -102,7 +106,7 @@ def _strike_one(
     tally, done = Tally(), 0
     while done < most:
         strike = draw(rng)
-        orphans = trial.strike(strike, rng.uniform(0, seconds), rng)
+        orphans = trial.strike(strike, rng.uniform(*between), rng)
         if orphans is None:
             break
         tally, done = tallies.setdefault((str(strike), trial.command[0]), Tally()), done + 1

@@ -31,9 +31,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: 
 
 
 @pytest.fixture(scope="module")
-def fine_tuned(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path) -> dict[str, Any]:
+def fine_tuned(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, cache: Path, short_training: dict[str, Any]
+) -> dict[str, Any]:
     results = tmp_path_factory.mktemp("fine-tuned")
-    short = ["steps.lora.epochs=1", "steps.lora.rank=8", "steps.lora.alpha=16"]
+    short = [f"steps.lora.{name}={value}" for name, value in short_training.items()]
     return run(results, cache, tiny_model, "variant=finetuned,finetuned-q4,qlora,qlora-q4", *short)
 
 

@@ -17,8 +17,10 @@ from variants.load import load_model
 from variants.paths import ROOT
 
 
-def test_an_adapter_runs_on_its_four_bit_base(cache: Path, catalogue: Catalogue) -> None:
-    short = {**catalogue, "lora": {**catalogue["lora"], "epochs": 1}}
+def test_an_adapter_runs_on_its_four_bit_base(
+    cache: Path, catalogue: Catalogue, short_training: dict[str, Any]
+) -> None:
+    short = {**catalogue, "lora": {**catalogue["lora"], **short_training}}
     qlora = make(cache, short, ["source", "nf4", "lora"])
     runtime = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none")
     session = runtime.open(qlora, "cpu")

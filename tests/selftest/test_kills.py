@@ -1,22 +1,32 @@
-"""A dozen strikes at random moments of both passes; `python -m bench.selftest kills` makes two hundred."""
+"""A dozen strikes at random moments: while a model is built, and in both passes.
+
+`python -m bench.selftest kills` makes two hundred.
+"""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from bench.selftest.kills import Tallies, strike_many, sweep_trial
-from bench.selftest.trial import reaping
+from bench.selftest.trial import Trial, reaping
 
 
 def test_strikes_of_a_sweep_lose_change_and_leave_nothing(tiny_model: Path, tmp_path: Path) -> None:
     tallies: Tallies = {}
+    building, measuring = tmp_path / "building", tmp_path / "measuring"
+
+    def nothing_built(place: Path) -> Trial:
+        return sweep_trial(tiny_model, place, "variant=base", "suite.measures=[size,memory]")
+
+    def all_built(place: Path) -> Trial:
+        trial = nothing_built(place)
+        shutil.copytree(building / "undisturbed" / "cache" / "artifacts", place / "cache" / "artifacts")
+        return trial
+
     with reaping():
-        strike_many(
-            tallies,
-            lambda place: sweep_trial(tiny_model, place, "variant=base", "suite.measures=[size,memory]"),
-            tmp_path,
-            12,
-            seed=1,
-        )
+        # Before that, the plan checks the model: nothing is written yet, and the other strikes hit planning too.
+        strike_many(tallies, nothing_built, building, 3, seed=1, earliest=0.45)
+        strike_many(tallies, all_built, measuring, 9, seed=2)
     assert sum(tally.times for tally in tallies.values()) == 12
     assert [f"{struck} of {of}: {tally}" for (struck, of), tally in tallies.items() if not tally.harmless] == []

@@ -174,9 +174,9 @@ def test_questions_from_the_hub_while_offline_stop_the_run_before_anything_is_bu
     tmp_path: Path, tiny_model: Path
 ) -> None:
     folders = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
-    tasks = "accuracy.tasks=[general,mmlu_anatomy]"
+    few = ["suite=smoke", "variant=base-torch", "accuracy.tasks=[general,mmlu_anatomy]", *folders]
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cli", "run", "suite=smoke", f"model={tiny_model}", tasks, *folders],
+        [sys.executable, "-m", "bench.cli", "run", f"model={tiny_model}", *few],
         env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)},
         cwd=ROOT,
         capture_output=True,

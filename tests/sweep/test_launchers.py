@@ -251,7 +251,7 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
     assert chosen("launcher=auto", "device=cuda:0") == "joblib"
     assert chosen("launcher=local") == chosen("device=cpu") == "local"
     monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
-    monkeypatch.setattr("bench.sweep.plan.grid.check_model", lambda _: None)
+    monkeypatch.setattr("bench.sweep.plan.grid.check_model", lambda *_: None)
     monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
     places = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
     planned = plan_sweep(parse(["suite=smoke", "variant=base", "timing=per_gpu", *places]))

@@ -54,7 +54,7 @@ def records(results: Path) -> dict[str, dict[str, Any]]:
 def swept(tmp_path_factory: pytest.TempPathFactory, folder: Path, tiny_model: Path, cache: Path) -> tuple[Path, str]:
     """The suite in both runtimes without a break: its results, and what it printed."""
     results, printed = tmp_path_factory.mktemp("results"), io.StringIO()
-    measures = "suite.measures=[size,latency,memory,accuracy]"
+    measures = "suite.measures=[size,accuracy]"
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.setenv("COLUMNS", "200")
         assert main(arguments(tiny_model, folder, results, cache, "variant=base,base-torch", measures)) == 0

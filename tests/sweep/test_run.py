@@ -19,6 +19,7 @@ from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 
 Records = dict[str, dict[str, Any]]
+FAST = "suite.measures=[size,latency]"
 
 
 def records(results: Path) -> Records:
@@ -113,7 +114,7 @@ def test_the_report_is_rendered_at_the_end(swept: tuple[Path, list[str]]) -> Non
 def test_a_failing_cell_becomes_a_record_the_sweep_goes_on_and_the_exit_code_says_so(
     tiny_model: Path, tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    typed = arguments(tiny_model, tmp_path, cache, "runtime.llamacpp.n_ctx=8", "variant=base,base-torch")
+    typed = arguments(tiny_model, tmp_path, cache, "runtime.llamacpp.n_ctx=8", "variant=base,base-torch", FAST)
     assert main(typed) == 1
     by_variant = records(tmp_path)
     assert by_variant["base"]["status"] == "failed"
@@ -130,7 +131,7 @@ def test_a_failing_cell_becomes_a_record_the_sweep_goes_on_and_the_exit_code_say
 
 
 def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(tiny_model: Path, tmp_path: Path, cache: Path) -> None:
-    typed = arguments(tiny_model, tmp_path, cache, "variant=base")
+    typed = arguments(tiny_model, tmp_path, cache, "variant=base", FAST)
     assert main(typed) == 0
     path = next(tmp_path.glob("*/*/*.r*.json"))
     record = json.loads(path.read_text())
@@ -140,7 +141,9 @@ def test_a_failed_cell_is_tried_again_and_a_finished_one_is_not(tiny_model: Path
     assert json.loads(path.read_text())["status"] == "ok"
 
 
-def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, cache: Path) -> None:
+def test_a_variant_of_three_yaml_lines_runs(
+    tiny_model: Path, tmp_path: Path, cache: Path, short_training: dict[str, Any]
+) -> None:
     """A copy of the checkout with one more file in conf/variant, and no other change."""
     import shutil
 
@@ -149,7 +152,9 @@ def test_a_variant_of_three_yaml_lines_runs(tiny_model: Path, tmp_path: Path, ca
     shutil.copytree(ROOT, checkout, ignore=keep)
     variant = "name: mine\nsteps: [source, lora, merge, gguf, q3]\nruntime: llamacpp\n"
     (checkout / "conf" / "variant" / "mine.yaml").write_text(variant)
-    typed = arguments(tiny_model, tmp_path / "results", cache, "variant=mine", "steps.lora.epochs=1")
+    short = [f"steps.lora.{name}={value}" for name, value in short_training.items()]
+    few = ("variant=mine", FAST, *short)
+    typed = arguments(tiny_model, tmp_path / "results", cache, *few)
     done = subprocess.run(
         [sys.executable, "-m", "bench.cli", *typed],
         cwd=checkout,
