@@ -62,7 +62,7 @@ def _checked(claim: Claimed, summary: Summary) -> Checked:
     measured = None
     if metric is not None:
         measured = _kept(metric, before, after) if claim.metric == ACCURACY else pairs.ratio(metric, before, after)
-    return Checked(claim, measured, "" if measured else f"{name} has no value on both sides")
+    return Checked(claim, measured, "" if measured else f"{name} has no two values that can be compared")
 
 
 def _kept(metric: Metric, before: Row, after: Row) -> Estimate | None:

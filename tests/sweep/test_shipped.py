@@ -14,7 +14,7 @@ from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
 from variants.paths import ROOT
 
-SHIPPED = "bbbc5e0111d2"
+SHIPPED = "a9d60a708e01"
 
 
 @pytest.fixture(scope="module")
