@@ -49,7 +49,7 @@ def main(asked: Sequence[str] = ()) -> int:
         "store": lambda: _print(store.COLUMNS, f"{where}, each command once over made-up records", store.rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
         "kills": lambda: _print(kills.COLUMNS, f"{where}, struck at random moments, then run to the end", kills.rows()),
-        "gpu": lambda: _print(gpu.COLUMNS, gpu.title(), gpu.rows(of_gpu)),
+        "gpu": lambda: _print(gpu.COLUMNS, gpu.title(), gpu.rows(of_gpu), slow=True),
     }
     if unknown := [name for name in asked if name not in tables]:
         raise UserError(f"selftest: got {unknown[0]!r}, allowed: {', '.join(tables)}")
@@ -58,13 +58,16 @@ def main(asked: Sequence[str] = ()) -> int:
     return 0
 
 
-def _print(columns: Sequence[str], title: str, rows: Iterable[Sequence[str]]) -> None:
+def _print(columns: Sequence[str], title: str, rows: Iterable[Sequence[str]], slow: bool = False) -> None:
+    """Print a table; where a row takes minutes, each is on stderr as soon as it is measured."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(*columns, title=title, title_justify="left")
     for row in rows:
         table.add_row(*map(escape, row))
+        if slow:
+            print(*row, sep=" | ", file=sys.stderr, flush=True)
     console().print(table)
 
 
