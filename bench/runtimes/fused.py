@@ -8,6 +8,7 @@ model's own code on this model, and only while a block is evaluated.
 from __future__ import annotations
 
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,22 @@ class Fused:
                 vars(module).pop("forward", None)
             for file, rotate in own:
                 setattr(file, ROTATION, rotate)
+
+
+def fuse(model: PreTrainedModel) -> tuple[Fused | None, str]:
+    """Return what takes the place of parts of a model on a GPU, and in words which parts, or why none."""
+    one_pass = kernels()
+    if one_pass is None:
+        return None, "nothing: no Triton here"
+    try:
+        fused = Fused(model, one_pass)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # Triton needs a C compiler, Python's headers and a home: without them it still scores
+        reason = (str(error).splitlines() or [""])[0]
+        logging.getLogger(__name__).warning("scoring is slower: Triton cannot compile here: %s", reason)
+        return None, f"nothing: Triton cannot compile here ({type(error).__name__}: {reason})"
+    return fused, ", ".join(fused.parts) or "nothing"
 
 
 def _replaceable(

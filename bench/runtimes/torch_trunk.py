@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from bench.runtimes.forest import Block
-from bench.runtimes.fused import Fused, kernels
+from bench.runtimes.fused import fuse
 from bench.runtimes.path_attention import NAME, PathAttention, can_attend
 from bench.runtimes.transfer import indexes
 
@@ -68,7 +68,10 @@ class Trunk:
     """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
     def __init__(self, model: PreTrainedModel, room: int, attention: PathAttention | None = None) -> None:
-        """Make room. `attention` computes it without masks; by default that is chosen by the model and its device."""
+        """Make room. `attention` computes it without masks; by default that is chosen by the model and its device.
+
+        `fused` says which parts of the model take one pass over memory.
+        """
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
         config = model.config.get_text_config()
         self._layers = [Layer(room) for _ in range(config.num_hidden_layers)]
@@ -78,18 +81,12 @@ class Trunk:
         self._windows = sliding_windows(config)
         on_gpu = can_attend(model)
         self._attention = attention or (PathAttention() if on_gpu else None)
-        one_pass = kernels() if on_gpu else None
-        self._fused = None if one_pass is None else Fused(model, one_pass)
+        self._fused, self.fused = fuse(model) if on_gpu else (None, "nothing")
 
     @property
     def attention(self) -> str:
         """What keeps the paths of a block apart, in words."""
         return "FlashAttention over paths" if self._attention else "masks"
-
-    @property
-    def fused(self) -> str:
-        """Which parts of the model are computed in one pass over memory, in words."""
-        return ", ".join(self._fused.parts if self._fused else ()) or "nothing"
 
     @torch.inference_mode()
     def evaluate(self, block: Block, forward: Forward) -> Tensor:

@@ -95,3 +95,18 @@ def test_a_module_with_a_hook_and_a_rotation_of_other_numbers_are_left_alone(mon
 def test_without_triton_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "find_spec", lambda name: None)
     assert fused.kernels() is None
+
+
+def test_where_triton_cannot_compile_a_model_keeps_its_own_code_and_the_record_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> Tensor:
+        raise RuntimeError("Failed to find C compiler.\nPlease specify via CC")
+
+    monkeypatch.setattr(fused, "kernels", lambda: SimpleNamespace(norm=broken, rotated=rotated, gated=gated))
+    assert fused.fuse(llama()) == (
+        None,
+        "nothing: Triton cannot compile here (RuntimeError: Failed to find C compiler.)",
+    )
+    monkeypatch.setattr(fused, "kernels", lambda: None)
+    assert fused.fuse(llama()) == (None, "nothing: no Triton here")
