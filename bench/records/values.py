@@ -142,7 +142,7 @@ class Prefill(Struct, frozen=True):
 
 
 class AnchorTimes(Struct, frozen=True):
-    """What was timed of another variant, the anchor of its sweep, on the cards of a cell and right after it."""
+    """What was timed of another variant, the anchor of its sweep, on the cards of a cell and after it."""
 
     variant: Name
     latency: Latency | None = None

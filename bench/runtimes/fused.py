@@ -27,6 +27,7 @@ ROTATION = "apply_rotary_pos_emb"
 CLOSE = 2**-6
 """How far a part may differ, of the largest of its numbers: two steps of bfloat16, in which sums are rounded once."""
 TOKENS = 3
+FAILED = "nothing: the kernels fail here, the log says why"
 
 Forward = Callable[[Tensor], Tensor]
 Rotation = Callable[..., tuple[Tensor, Tensor]]
@@ -90,10 +91,9 @@ def fuse(model: PreTrainedModel) -> tuple[Fused | None, str]:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # Triton needs a C compiler, Python's headers and a home: without them it still scores
-        reason = (str(error).splitlines() or [""])[0]
-        logging.getLogger(__name__).warning("scoring is slower: Triton cannot compile here: %s", reason)
-        return None, f"nothing: Triton cannot compile here ({type(error).__name__}: {reason})"
-    return fused, ", ".join(fused.parts) or "nothing"
+        logging.getLogger(__name__).warning("scoring is slower: the kernels of %s fail here: %s", __name__, error)
+        return None, FAILED  # scores are kept by this text, and that of the error may be another each time
+    return fused, ", ".join(fused.parts) or "nothing: no part gave the model's own numbers"
 
 
 def _replaceable(

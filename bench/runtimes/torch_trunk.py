@@ -79,9 +79,9 @@ class Trunk:
         self._model = model
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
-        on_gpu = can_attend(model)
-        self._attention = attention or (PathAttention() if on_gpu else None)
-        self._fused, self.fused = fuse(model) if on_gpu else (None, "nothing")
+        without_masks = can_attend(model)
+        self._attention = attention or (PathAttention() if without_masks else None)
+        self._fused, self.fused = fuse(model) if without_masks else (None, "nothing: masks")
 
     @property
     def attention(self) -> str:

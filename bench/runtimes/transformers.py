@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
 LOGITS_BYTES_CUDA = 256 * 2**20
-"""The same on a GPU, where a block has more texts and memory is read faster."""
+"""The most that the logits of one evaluation may take on a GPU, whose blocks have more texts."""
 CHECKED_TOKENS = 640
 """Longer than a local window that no configuration states (GPT-Neo: 256)."""
 

@@ -24,7 +24,7 @@ VERSION = "forest-2"
 OWN_TOOLS = ("numpy",)
 """Packages whose version moves a score in the scorer itself, beside those of the session's runtime."""
 BLOCKS = 4
-"""A chunk has about so many blocks at least: its last one is hardly ever full."""
+"""A chunk has about so many blocks at least, which are cut alike: few blocks are much smaller than they may be."""
 SHARED = b"prefixes can be shared"
 """The content of the file that keeps the answer of a session's `check_sharing`."""
 Score = tuple[float, bool]

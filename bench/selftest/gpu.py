@@ -225,7 +225,8 @@ def _hflm(job: Job) -> Job:
     imports_s, batch = _imports_s(), job["batch"]
     import torch
 
-    while True:
+    while batch:
+        model = None
         try:
             start = time.perf_counter()
             model = _lm_evals_own(job["artifact"], batch)
@@ -236,6 +237,7 @@ def _hflm(job: Job) -> Job:
             del model
             torch.cuda.empty_cache()
             batch //= 2
+    raise RuntimeError("lm-eval's own model does not fit this card with any batch")
 
 
 def _imports_s() -> float:

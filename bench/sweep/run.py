@@ -48,7 +48,7 @@ def run_second(cell: Cell, progress: Progress) -> tuple[Stage, Record]:
     if record is not None:  # what the first pass had built is gone, and cannot be built again
         return first, record
     second = _run(cell, "timed", progress)
-    if cell.settings.is_anchor and second.company and second.error is None:
+    if cell.settings.is_timed_alone_too and second.company and second.error is None:
         again = _run(cell, "timed", progress, alone=True)
         second.company = msgspec.structs.replace(second.company, alone_e2e_ms=_e2e_ms(again))
         if again.error is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.scoring.scorer import Progress
+from bench.tasks import task_yaml
 from bench.tasks.catalogue import label
 from bench.tasks.columns import Answered, Columns, Doc, check_kinds, columns
 from bench.tasks.load import Loaded, Task, TaskQuestions, chosen, load, subject_names
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 def ask_in_own_process(
     scorer: RemoteScorer, progress: Progress, questions: TaskQuestions, tokenizer_folder: Path | None
 ) -> dict[str, Columns]:
-    """Do as `ask` does, seconds sooner: torch is left out where no code of a user's task may need it."""
-    if not questions.trust_tasks:
+    """Do as `ask` does, seconds sooner: torch is left out where no code of a task may need it.
+
+    That is for MMLU and for YAMLs that are not trusted; other tasks of lm-eval bring metrics that open models.
+    """
+    if not questions.trust_tasks and all(name == "mmlu" or task_yaml.find(name) for name in questions.tasks):
         tokenizers_without_torch()
     return ask(scorer, progress, questions, tokenizer_folder)
 

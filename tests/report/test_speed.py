@@ -132,6 +132,17 @@ def test_of_one_round_no_speed_is_said_to_be_shown(tmp_path: Path) -> None:
     assert screen.heading.endswith("times, one round)")
 
 
+def test_times_of_two_cards_are_not_compared_and_the_first_screen_says_so(tmp_path: Path) -> None:
+    for name in SPECS:
+        for number in range(2):
+            card = {"uuid": "GPU-1" if name == "f32" else "GPU-2", "name": "NVIDIA H100"}
+            records.write(tmp_path, made(name, number, on_gpu=True) | {"cards": [card]})
+    screen = speed_screen(summarize(read(tmp_path)[0], {"speed": QUESTIONS}))
+    assert screen is not None
+    assert screen.heading == "q4 against f32 (32 bits): 6.50 times smaller"
+    assert "Speed: f32 and q4 are not compared: measured on different cards" in [chip.text for chip in screen.chips]
+
+
 def test_limits_on_accuracy_are_open_for_random_weights_and_the_first_screen_says_why(tmp_path: Path) -> None:
     advice = advise(summary_of(tmp_path), requirements_of({"quality": {"hr": {"at_least": 0.5}}}), "mine")
     assert advice.exit_code == 2

@@ -250,7 +250,9 @@ def test_what_one_job_a_gpu_does_to_latency_is_measured_once_and_said(sweep: Swe
     assert of_company(stage) == []
     named = {"timing": "per_gpu", "sweep_anchor": "base"}
     assert [
-        (cell.variant, cell.round) for cell in sweep.cells if msgspec.structs.replace(cell.settings, **named).is_anchor
+        (cell.variant, cell.round)
+        for cell in sweep.cells
+        if msgspec.structs.replace(cell.settings, **named).is_timed_alone_too
     ] == [("base", 0)]
 
 
@@ -259,7 +261,7 @@ def test_one_job_a_gpu_is_refused_on_a_cpu(refused: Run) -> None:
     assert "timing: got 'both', allowed: alone, per_gpu" in refused("timing=both")
 
 
-def test_on_a_cluster_the_anchor_is_timed_beside_the_others_once_a_round_on_each_card(
+def test_on_a_cluster_a_cell_times_the_anchor_after_itself_unless_a_record_has_it_on_its_card(
     tiny_model: Path, tmp_path: Path, cache: Path, run: str
 ) -> None:
     few = ("suite.measures=[latency]", "suite.rounds=1", "variant=base,q4", "latency.least_requests=4")

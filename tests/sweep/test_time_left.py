@@ -147,6 +147,21 @@ def test_waiting_for_another_sweep_sets_no_pace() -> None:
     assert left.left() == 10.0
 
 
+def test_what_a_job_did_before_it_waited_counts_as_its_work() -> None:
+    clock, paces = Clock(), Paces()
+    paces.add(part("a"), 20.0)
+    left = SweepTime({"1": [part("a")], "2": [part("a")]}, paces, clock)
+    left.begin("1")
+    clock.now = 10.0
+    left.wait("1")
+    clock.now = 600.0  # another job had the card
+    left.begin("1")
+    assert left.left() == 30.0
+    clock.now = 610.0
+    left.finish("1", ())
+    assert left.left() == 20.0
+
+
 def test_jobs_that_wait_for_one_card_do_not_count_as_work_that_is_done_at_once() -> None:
     clock, paces = Clock(), Paces()
     paces.add(part("card"), 10.0)

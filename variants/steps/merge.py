@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Merge:
             to_merge = None
             merged = merge_in_memory(parent.path, target.path, out, packed=target.kind == "nf4")
             warnings = ("merged by peft with the whole model in memory: its experts are stored in pieces",)
+        gc.collect()  # a model is a circle of references
         why_not = too_large([trained_on.path, source.path])
         with ThreadPoolExecutor(1) as beside:  # writing keeps two cores busy, with the checksum and the file
             # Opened before anything is written: opening sets torch's default type of numbers, for all threads.
@@ -72,7 +74,9 @@ class Merge:
             copy_tokenizer(parent.path, out)
             written = time.monotonic()
             if before:
-                compared = compare_merge(before.result(), out)
+                logits = before.result()
+                gc.collect()
+                compared = compare_merge(logits, out)
             else:
                 warnings += (f"the merged model was not compared with its adapter: {why_not}",)
         refuse_misfit(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from variants.weights import weight_files
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+NO_RESERVE = 0x4000 if sys.platform == "linux" else 0
+"""Linux's MAP_NORESERVE, which Python's mmap does not name before 3.13."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class _Mapping:
 
         with file.open("rb") as stream:
             # Copied on write: torch wants memory that it may write to, and no write may reach an artifact.
-            content = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+            # Nothing is written, so no memory is set aside for copies: a file may be larger than all there is.
+            content = mmap.mmap(stream.fileno(), 0, flags=mmap.MAP_PRIVATE | NO_RESERVE)
         return cls(content, torch.frombuffer(content, dtype=torch.uint8))
 
     def give_back(self, first: int, last: int) -> None:

@@ -86,8 +86,20 @@ def _beside(summary: Summary, name: str, before: Row | None, after: Row) -> Besi
     return pairs.beside(metric, before, after) if metric else None
 
 
+def _apart(summary: Summary, before: Row, after: Row) -> str:
+    """Say in a few words why the times of two variants are not compared; a warning of the report names the cure."""
+    metric = summary.metric(REQUEST)
+    if metric is None or None in (before.value(REQUEST), after.value(REQUEST)):
+        return ""
+    return pairs.identity_difference(metric, before, after, across_runtimes=True).split(":")[0]
+
+
 def _fastest(summary: Summary) -> str:
-    """Name the smallest variant, and the one with the shortest median request."""
+    """Name the smallest variant, and the one with the shortest median request; nothing where times do not compare."""
+    request = summary.metric(REQUEST)
+    timed = [row for row in summary.rows if row.value(REQUEST) is not None]
+    if request is None or any(pairs.identity_difference(request, timed[0], row, across_runtimes=True) for row in timed):
+        return ""
     metrics = [metric for name in ("size_bytes", REQUEST) if (metric := summary.metric(name))]
     best = [(metric, row) for metric in metrics if (row := _least(summary, metric))]
     words = {"size_bytes": "Smallest", REQUEST: "shortest median request"}
@@ -104,12 +116,14 @@ def _chips(summary: Summary, before: Row, after: Row) -> list[Chip]:
     made = [Chip("warn", f"Accuracy: {UNTRAINED if untrained else UNASKED}")]
     faster = _beside(summary, REQUEST, before, after)
     if faster and faster.unsteady:
-        apart = f"{100 * faster.rounds_differ:.0f} %"
+        differ = f"{100 * faster.rounds_differ:.0f} %"
         made.append(
-            Chip("warn", f"Speed: the rounds differ by up to {apart}; repeat on a quiet machine, or more rounds")
+            Chip("warn", f"Speed: the rounds differ by up to {differ}; repeat on a quiet machine, or more rounds")
         )
     elif faster:
         made.append(Chip("good", f"Speed: the rounds differ by at most {100 * faster.rounds_differ:.0f} %"))
+    elif apart := _apart(summary, before, after):
+        made.append(Chip("warn", f"Speed: {before.variant} and {after.variant} are not compared: {apart}"))
     if failed := [row.variant for row in summary.rows if row.failures]:
         made.append(Chip("bad", f"Failed: {', '.join(failed)}"))
     return [Chip(chip.level, printable(chip.text)) for chip in made]

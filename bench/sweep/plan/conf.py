@@ -89,6 +89,8 @@ def check_keys(keys: Iterable[str], config: Mapping[str, object]) -> None:
             while parent and parent not in known:
                 parent = parent.rpartition(".")[0]
             beside = {name for name in known if name.rpartition(".")[0] == parent}
+            if key.startswith("launcher.") and not any(name.startswith("launcher.") for name in known):
+                raise UserError(f"{key}: this launcher has no keys; name another one too, such as launcher=joblib")
             raise UserError(f"{key or repr(key)}: unknown key; {nearest(key, known, beside)}")
 
 

@@ -91,7 +91,7 @@ class Settings(Struct, frozen=True):
         return Cache(resolve(self.cache_dir))
 
     @property
-    def is_anchor(self) -> bool:
+    def is_timed_alone_too(self) -> bool:
         """Say whether this cell shows what company does to its latency: it is then timed once more, alone."""
         return self.timing == "per_gpu" and self.round == 0 and self.variant.name == self.sweep_anchor
 

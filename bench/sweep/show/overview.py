@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,8 +46,10 @@ def jobs_of(cells: Sequence[Cell]) -> Jobs:
 
 
 def _cards(cell: Cell) -> int:
-    """Return how many jobs can use a GPU at once on this machine."""
+    """Return how many jobs can use a GPU at once; on a cluster that is not known, and sets no bound."""
     at = cell.settings
+    if at.spans_machines:
+        return sys.maxsize
     return 1 if at.spread == "layers" else len(chosen_gpus(at.device))
 
 

@@ -67,6 +67,7 @@ class SweepTime:
         self._own = Paces() if own is None else own
         self._began, self._cards = clock(), cards
         self._running: dict[str, float] = {}
+        self._worked: dict[str, float] = {}  # before they waited
         self._spent = self._expected = 0.0
 
     def begin(self, label: str) -> None:
@@ -75,16 +76,22 @@ class SweepTime:
 
     def wait(self, label: str) -> None:
         """Take that a job waits for what another one holds: waiting is no work, and sets no pace."""
+        self._worked[label] = self._seconds_at_work(label)
         self._running.pop(label, None)
+
+    def _seconds_at_work(self, label: str) -> float:
+        """Return how long a job has worked, its waits left out."""
+        now = self._clock()
+        return self._worked.get(label, 0.0) + now - self._running.get(label, now)
 
     def finish(self, label: str, measured: Iterable[tuple[Part, float]]) -> None:
         """Take that a job has ended, and the seconds of its parts, as far as they are known."""
         expected = self._seconds(self._todo.pop(label, ()))
         # What is known by this run alone is as slow as the machine is today already.
-        began = self._running.pop(label, None)
-        if began is not None and expected and not expected[1]:
-            self._spent += self._clock() - began
+        if label in self._running and expected and not expected[1]:
+            self._spent += self._seconds_at_work(label)
             self._expected += expected[0]
+        self._running.pop(label, None)
         for part, seconds in measured:
             self._own.add(part, seconds)
 
@@ -99,8 +106,7 @@ class SweepTime:
         for label, parts in self._todo.items():
             if (expected := self._seconds(parts)) is None:
                 return None
-            elapsed = self._clock() - self._running.get(label, self._clock())
-            job = max(0.0, factor * expected[0] + expected[1] - elapsed)
+            job = max(0.0, factor * expected[0] + expected[1] - self._seconds_at_work(label))
             by_records, by_run = self._seconds(part for part in parts if part.on_card) or (0.0, 0.0)
             left += job
             on_cards += min(job, factor * by_records + by_run)
