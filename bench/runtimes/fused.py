@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.metadata import version
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Protocol
@@ -93,7 +94,9 @@ def fuse(model: PreTrainedModel) -> tuple[Fused | None, str]:
     except Exception as error:  # Triton needs a C compiler, Python's headers and a home: without them it still scores
         logging.getLogger(__name__).warning("scoring is slower: the kernels of %s fail here: %s", __name__, error)
         return None, FAILED  # scores are kept by this text, and that of the error may be another each time
-    return fused, ", ".join(fused.parts) or "nothing: no part gave the model's own numbers"
+    if not fused.parts:
+        return None, "nothing: no part gave the model's own numbers"
+    return fused, f"{', '.join(fused.parts)}, by Triton {version('triton')}"
 
 
 def _replaceable(

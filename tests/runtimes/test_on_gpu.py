@@ -38,7 +38,8 @@ def test_scores_along_paths_are_those_of_float32_within_the_stated_bound(cache: 
     session.check_sharing()
     along = np.array(scored(session, questions()))
     room = session.start_scoring(200)[1]
-    assert (room["attention"], room["fused"]) == ("FlashAttention over paths", "norms, rotations, gates")
+    assert room["attention"] == "FlashAttention over paths"
+    assert room["fused"].startswith("norms, rotations, gates, by Triton ")
     assert np.abs(along - exact).mean() < SHARING_BOUND["bfloat16"]
 
 
