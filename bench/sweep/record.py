@@ -73,7 +73,7 @@ def record_of(cell: Cell, passes: Sequence[Stage]) -> Record:
 
 
 def has_anchor(cell: Cell, anchor: str, cards: Collection[str]) -> bool:
-    """Say whether a record of this cell's round has the anchor timed on these cards, as its own or beside its own."""
+    """Say whether a record of this cell's round has times of the anchor on these cards."""
     for file in cell.record_path.parent.glob(f"*.r{cell.round}.json"):
         record = record_file.read(file)
         if record and record.sweep == cell.settings.sweep and {card.uuid for card in record.cards} == set(cards):

@@ -61,8 +61,8 @@ def run_second(cell: Cell, progress: Progress) -> tuple[Stage, Record]:
 def time_anchor(cell: Cell, stage: Stage, progress: Progress) -> None:
     """Time the anchor of the sweep on the cards that a cell was timed on, unless that was done in this round.
 
-    Variants that a cluster gives different cards are compared beside it (`bench/stats/anchored.py`). A failure is a
-    warning: what the cell itself measured stays.
+    Variants on different cards of a cluster are compared by the anchor's times on each (`bench/stats/anchored.py`). A
+    failure is a warning: what the cell itself measured stays.
     """
     name, names = cell.settings.sweep_anchor, [one for one in cell.measures_of("timed") if one in ANCHORED]
     if stage.error or not names or has_anchor(cell, name, stage.result.cards):

@@ -1,4 +1,4 @@
-"""A dozen strikes at random moments: while a model is built, and in both passes.
+"""A dozen strikes at random moments: three while a model is built, nine anywhere in a run over a built cache.
 
 `python -m bench.selftest kills` makes two hundred.
 """

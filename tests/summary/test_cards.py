@@ -58,8 +58,8 @@ def test_requests_and_prompts_that_ran_on_a_slowed_card_are_counted_over_all_rou
     write(tmp_path, "base", "GPU-1a2b", 0, slowed=(3, 4))
     write(tmp_path, "base", "GPU-1a2b", 1, slowed=(19,))
     write(tmp_path, "q4", "GPU-1a2b", prompts=(0, 5))
-    found = [(one.level, one.title, one.text) for one in findings_of(tmp_path) if "slowed by" in one.text]
-    assert found == [
+    slowed = [(one.level, one.title, one.text) for one in findings_of(tmp_path) if "slowed by" in one.text]
+    assert slowed == [
         ("note", "base", "latency: 3 of 40 requests ran while the card was slowed by: SW power cap"),
         ("note", "q4", "prefill: 2 of 20 prompts ran while the card was slowed by: SW power cap"),
     ]

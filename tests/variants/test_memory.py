@@ -61,7 +61,7 @@ def adapter_on_the_output_layer(folder: Path, model: Path) -> Path:
 
 
 @pytest.mark.skipif(not STATUS.exists(), reason="the peak of a process can be reset on Linux alone")
-def test_a_merge_with_its_comparison_takes_the_memory_of_blocks_whatever_the_size_of_the_model(
+def test_a_merge_with_its_comparison_takes_less_memory_than_half_of_the_model(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("variants.storage.tensors.SHARD_BYTES", 100_000_000)

@@ -6,7 +6,6 @@ nothing is sent.
 
 from __future__ import annotations
 
-import os
 import runpy
 import sys
 from pathlib import Path
@@ -19,14 +18,13 @@ SENDS = ("connect", "getaddrinfo", "gethostbyname", "gethostbyaddr", "sendto", "
 
 def main(script: str, *arguments: str) -> None:
     """Take the ways to code of a model and to the network away, and run the script as if it had been called itself."""
+    sys.path[0] = str(LAUNCHER.parents[2])
+    from variants.tokenizer.without_torch import tokenizers_without_torch
+
     sys.path[0] = str(Path(script).parent)
-    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # the line below makes it say that PyTorch was not found
-    # Configs and tokenizers need no torch, which transformers else imports half of; the converter imports it itself.
-    sys.modules["torch"] = None  # type: ignore[assignment]
+    tokenizers_without_torch()  # the converter opens configs and tokenizers, and imports torch itself
     # Before the modules that open configs and tokenizers are imported: they take these functions by name.
     from transformers import dynamic_module_utils as code
-
-    del sys.modules["torch"]
 
     code.get_class_in_module = code.get_cached_module_file = code.get_class_from_dynamic_module = _refuse
     code.resolve_trust_remote_code = _never

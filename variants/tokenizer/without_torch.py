@@ -9,7 +9,8 @@ import sys
 def tokenizers_without_torch() -> None:
     """Have transformers do without torch in this process, unless it has been imported already.
 
-    Call it where tokenizers alone are opened: models are then unavailable. Torch itself can be imported all the same.
+    Call it where configurations and tokenizers alone are opened: models are then unavailable. Torch itself can be
+    imported all the same.
     """
     if {"torch", "transformers"} & sys.modules.keys():
         return
