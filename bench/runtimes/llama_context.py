@@ -21,6 +21,11 @@ CELLS = 256
 """llama.cpp pads its cache to so many cells; CUDA's flash attention skips masked cells in multiples of them alone."""
 ANY_SEQUENCE = -1
 TO_THE_END = -1
+SAMPLING = {
+    "host": "argmax on the host, over llama.cpp's own logits",
+    "device": "llama.cpp greedy on the device",
+}
+"""Who takes the top token. Of equal logits the host takes the lowest id; CUDA's kernel does not always."""
 
 
 @dataclass(frozen=True)

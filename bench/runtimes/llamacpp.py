@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
-from bench.runtimes.llama_context import CELLS, Context, ContextShape
+from bench.runtimes.llama_context import CELLS, SAMPLING, Context, ContextShape
 from bench.runtimes.logits import Logits, LogitsReader
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
@@ -32,11 +32,6 @@ KV_TYPES = {"f16": (llama_cpp.GGML_TYPE_F16, 2), "f32": (llama_cpp.GGML_TYPE_F32
 PATHS = 63
 """Sequences beside the trunk: few blocks need more, and each costs llama.cpp a row of logits."""
 SPLIT_MODES = dict(zip(SPLITS, (llama_cpp.LLAMA_SPLIT_MODE_NONE, llama_cpp.LLAMA_SPLIT_MODE_LAYER), strict=True))
-SAMPLING = {
-    "host": "argmax on the host, over llama.cpp's own logits",
-    "device": "llama.cpp greedy on the device",
-}
-"""Who takes the top token. Of equal logits the host takes the lowest id; CUDA's kernel does not always."""
 LEAST_TOKENS = 16
 LONG_ROPE = "rope_factors_long.weight"
 """LongRoPE (Phi-3): llama.cpp takes these factors where the cache is longer than the original context."""
@@ -223,6 +218,9 @@ class LlamaCppSession:
             yield token
             if position + 1 < n_prompt + n_tokens:
                 token = context.step(token, position)
+
+    def prepare_scoring(self) -> None:
+        """Do nothing: a model that is open can score."""
 
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block. Halve the block where memory is short.

@@ -133,6 +133,10 @@ class Session(Protocol):
         """Yield `n_tokens` greedy tokens as they come, from an empty cache, end-of-text ignored."""
         ...
 
+    def prepare_scoring(self) -> None:
+        """Begin in the background what takes seconds before the first text can be scored, if there is anything."""
+        ...
+
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make room for paths of `longest` tokens; return what a block may hold and what was chosen, for the record."""
         ...

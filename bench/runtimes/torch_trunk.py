@@ -16,12 +16,19 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from bench.runtimes.forest import Block
-from bench.runtimes.fused import fuse
+from bench.runtimes.fused import Fused, fuse
 from bench.runtimes.path_attention import NAME, PathAttention, can_attend
 from bench.runtimes.transfer import indexes
 
 Forward = Callable[..., Tensor]
 """A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
+Replaced = tuple[Fused | None, str]
+"""What takes the place of parts of a model while it is scored, and in words which parts, or why none."""
+
+
+def replaced(model: PreTrainedModel) -> Replaced:
+    """Try what can replace parts of this model. Beside masks nothing does."""
+    return fuse(model) if can_attend(model) else (None, "nothing: masks")
 
 
 class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -67,10 +74,16 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 class Trunk:
     """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
-    def __init__(self, model: PreTrainedModel, room: int, attention: PathAttention | None = None) -> None:
-        """Make room. `attention` computes it without masks; by default that is chosen by the model and its device.
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        room: int,
+        parts: Replaced | None = None,
+        attention: PathAttention | None = None,
+    ) -> None:
+        """Make room. `parts` are the model's that are replaced; `attention` computes it without masks.
 
-        `fused` says which parts of the model take one pass over memory.
+        By default both are chosen by the model and its device. `fused` says in words which parts are replaced.
         """
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
         config = model.config.get_text_config()
@@ -79,9 +92,8 @@ class Trunk:
         self._model = model
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
-        without_masks = can_attend(model)
-        self._attention = attention or (PathAttention() if without_masks else None)
-        self._fused, self.fused = fuse(model) if without_masks else (None, "nothing: masks")
+        self._attention = attention or (PathAttention() if can_attend(model) else None)
+        self._fused, self.fused = parts or replaced(model)
 
     @property
     def attention(self) -> str:

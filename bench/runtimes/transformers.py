@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from bench.runtimes.torch_trunk import Trunk
+    from bench.runtimes.torch_trunk import Replaced, Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
@@ -103,6 +104,7 @@ class TransformersSession:
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
+        self._replaced: Future[Replaced] | None = None
         self._config = text_config(model)
         self.n_ctx = min(runtime.n_ctx, longest_text(self._config) or runtime.n_ctx)
         self.vocabulary = self._vocabulary()
@@ -167,9 +169,23 @@ class TransformersSession:
             if remaining > 1:
                 step = torch.tensor([[token]], device=self._device)
 
+    def prepare_scoring(self) -> None:
+        """Try the kernels of a GPU (fused.py): they are compiled at their first use on a machine, in seconds."""
+        from bench.runtimes.torch_trunk import replaced
+
+        if self._replaced is None:
+            self._replaced = ThreadPoolExecutor(1).submit(replaced, self._model)
+
+    def _trunk_of(self, room: int) -> Trunk:
+        from bench.runtimes.torch_trunk import Trunk
+
+        self.prepare_scoring()
+        assert self._replaced is not None
+        return Trunk(self._model, room, self._replaced.result())
+
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""
-        from bench.runtimes.torch_trunk import Trunk, fixed_rope
+        from bench.runtimes.torch_trunk import fixed_rope
 
         fixed = fixed_rope(self._config)
         if fixed is not None and longest > fixed:
@@ -178,7 +194,7 @@ class TransformersSession:
                 f"set runtime.transformers.n_ctx to {fixed}"
             )
         room = longest + self._score_tokens
-        self._trunk = Trunk(self._model, room)
+        self._trunk = self._trunk_of(room)
         logits_bytes = LOGITS_BYTES_CUDA if self._device == "cuda" else LOGITS_BYTES
         rows = max(1, logits_bytes // (4 * self.vocabulary.n_tokens))
         chosen: ScoringRoom = {
@@ -198,7 +214,7 @@ class TransformersSession:
         """
         import torch
 
-        from bench.runtimes.torch_trunk import Trunk, recurrent
+        from bench.runtimes.torch_trunk import recurrent
 
         if recurrent(self._config):
             raise RuntimeError(RECURRENT)
@@ -209,7 +225,7 @@ class TransformersSession:
         paths = [one, other[: fork + 1], other]
         forest = Forest([Request(path.tolist(), [0]) for path in paths])
         limits = Limits(min(self._score_tokens, max(1, length // 3)), len(paths), len(paths))
-        trunk = Trunk(self._model, length + limits.tokens)
+        trunk = self._trunk_of(length + limits.tokens)
         differences = []
         try:
             with without_outliers(self._model):

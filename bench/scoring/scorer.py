@@ -62,6 +62,7 @@ class Scorer:
         self.progress = progress
         self._kept = Cache.of(artifact).scores(artifact.fingerprint)
         self._content = [one.content for one in artifact.deployed()]
+        session.prepare_scoring()
 
     def score(self, requests: Sequence[Request]) -> tuple[list[Score], Scoring]:
         """Return each request's log-likelihood (nats) and whether it is greedy, and how it was scored."""

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from bench.runtimes.forest import Request
-from bench.runtimes.llamacpp import SAMPLING, LlamaCpp, LlamaCppSession
+from bench.runtimes.llama_context import SAMPLING
+from bench.runtimes.llamacpp import LlamaCpp, LlamaCppSession
 from tests.conftest import make
 from tests.runtimes.conftest import PROMPT, Catalogue, scored
 from variants.artifact import Artifact

@@ -70,7 +70,7 @@ def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeyp
     model.eval()
     requests = requests_that_fork()
     masked = scores(Trunk(model, 80), model, requests)
-    along = Trunk(model, 80, PathAttention(one_by_one))
+    along = Trunk(model, 80, attention=PathAttention(one_by_one))
     assert scores(along, model, requests) == pytest.approx(masked, abs=1e-5)
     cut = path_attention.groups
     monkeypatch.setattr(path_attention, "groups", lambda block: cut(block, 40))

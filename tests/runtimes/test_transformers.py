@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -141,3 +142,28 @@ def test_nf4_says_what_its_products_are_computed_in(
     monkeypatch.setattr("bitsandbytes.functional.has_avx512bf16", lambda: native)
     session = Transformers(512, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
     assert session.facts["dtype"] == f"float32 compute, NF4 weights multiplied in {dtype}"
+
+
+def test_what_replaces_a_models_parts_is_tried_once_while_texts_are_read(
+    cache: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.runtimes import torch_trunk
+    from bench.scoring.scorer import Scorer
+
+    asked = Event()
+    tried: list[object] = []
+
+    def replaced(model: object) -> torch_trunk.Replaced:
+        assert asked.wait(60), "the scorer was not ready before its kernels were"
+        tried.append(model)
+        return None, "nothing: a test"
+
+    monkeypatch.setattr(torch_trunk, "replaced", replaced)
+    made = make(cache, catalogue, ["source"])
+    session = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
+    scorer = Scorer(session, made, lambda *_: None)
+    scorer.tokenize([(PROMPT, True)])
+    asked.set()
+    scoring = scorer.score([Request([1, 20], [30, 40])])[1]
+    assert scoring["fused"] == "nothing: a test"
+    assert len(tried) == 1
