@@ -11,6 +11,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -50,6 +51,7 @@ def kernels() -> Kernels | None:
         return None
     from bench.runtimes import kernels
 
+    kernels.start()
     return kernels
 
 
@@ -57,11 +59,12 @@ class Fused:
     """The parts of one model that are replaced. `parts` names them: norms, rotations, gates."""
 
     def __init__(self, model: PreTrainedModel, kernels: Kernels) -> None:
-        """Try each kind of part on the model's device."""
-        norms = _replaceable(model, partial(_norm, kernels))
-        gates = _replaceable(model, partial(_gate, kernels))
+        """Try each kind of part on the model's device, all at once: the first use of a kernel compiles it."""
+        with ThreadPoolExecutor(2) as pool:
+            trying = [pool.submit(_replaceable, model, partial(part, kernels)) for part in (_norm, _gate)]
+            self._rotations = list(_rotations(model, kernels))
+            norms, gates = (one.result() for one in trying)
         self._forwards = [*norms, *gates]
-        self._rotations = list(_rotations(model, kernels))
         named = {"norms": norms, "rotations": self._rotations, "gates": gates}
         self.parts = tuple(name for name, some in named.items() if some)
 
@@ -84,10 +87,10 @@ class Fused:
 
 def fuse(model: PreTrainedModel) -> tuple[Fused | None, str]:
     """Return what takes the place of parts of a model on a GPU, and in words which parts, or why none."""
-    one_pass = kernels()
-    if one_pass is None:
-        return None, "nothing: no Triton here"
     try:
+        one_pass = kernels()
+        if one_pass is None:
+            return None, "nothing: no Triton here"
         fused = Fused(model, one_pass)
     except torch.OutOfMemoryError:
         raise

@@ -49,7 +49,7 @@ class Merge:
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Write the merged 16-bit weights; note their divergence from the unmerged model as it was trained.
 
-        That model computes while the weights are written; `compare_seconds` are those after that.
+        That model computes while the weights are written: `write_seconds` start then, `compare_seconds` come after.
         """
         assert parent is not None
         assert parent.parent is not None
@@ -70,6 +70,7 @@ class Merge:
             # Opened before anything is written: opening sets torch's default type of numbers, for all threads.
             before = None if why_not else beside.submit(probe, open_in_float32(trained_on.path, parent.path))
             if to_merge:
+                started = time.monotonic()
                 merged = to_merge.write(out)
             copy_tokenizer(parent.path, out)
             written = time.monotonic()
