@@ -1,13 +1,14 @@
 """What a job takes of this machine while it runs: the machine alone or shared, a card, a builder's place, memory.
 
-Work of the first pass shares the machine. Each piece of it has a place of its own, so that no two use one GPU, and no
-more of them use the CPU than it has room for. What is timed has the machine for itself, or a card and its cores.
+Work of the first pass shares the machine. Each piece of it has a place of its own, so that no more of them use the CPU
+than it has room for, and only those share a GPU whose memory it has. What is timed has the machine for itself, or a
+card and its cores.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,17 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bench.machine.gpu import Gpu, chosen_gpus, leave_only
+from bench.machine.gpu import Gpu, chosen_gpus, free_bytes, leave_only
 from bench.machine.lock import any_held, held, machine_held, machine_lock
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
 
 CORES_OF_A_BUILDER = 8
+CORES_OF_A_SHARER = 4
+SHARERS = 4
+"""Places on a card. Scoring leaves one idle for most of its time: while libraries load and texts are read."""
 ASK_SECONDS = 1.0
-"""How often a build that waits for memory looks again."""
+"""How often a job that waits for memory looks again."""
 Place = Literal["cpu", "builder", "card"]
 Waiting = Callable[[str], None]
 
@@ -34,7 +38,8 @@ class Room(Struct, frozen=True, forbid_unknown_fields=True):
     `alone`: no other job of this tool runs meanwhile. `place`: `card` is one GPU of those that `device` names, or with
     split=layers all of them; `builder` one of few places for work of the CPU beside GPUs; `cpu` the one place where all
     runs on the CPU. `turn` counts the cards up, for work that must not take whichever is free; it then has its share of
-    the cores, and no others. `memory_bytes` is what it will need at most, as far as that is known.
+    the cores, and no others. `memory_bytes` is what it will need at most, as far as that is known. `card_bytes` is what
+    it will need of a card, which it then shares with others; where that is 0 it has the card for itself.
     """
 
     place: Place = "cpu"
@@ -43,6 +48,7 @@ class Room(Struct, frozen=True, forbid_unknown_fields=True):
     split: str = "none"
     turn: int | None = None
     memory_bytes: int = 0
+    card_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,14 @@ class Taken:
 
     cards: tuple[Gpu, ...]
     cores: int
+
+
+def jobs_at_once(n_cards: int, cores: int) -> int:
+    """Return how many jobs of the first pass have work at the same time: on the cards, and in the places for builds."""
+    if not n_cards:
+        return 2
+    on_a_card = min(SHARERS, max(1, cores // n_cards // CORES_OF_A_SHARER))
+    return n_cards * on_a_card + max(1, cores // CORES_OF_A_BUILDER)
 
 
 @contextmanager
@@ -88,15 +102,56 @@ def _cards(room: Room, waiting: Waiting, pid: int | None) -> Iterator[tuple[Gpu,
         wanted = [[usable[(room.turn or 0) % len(usable)]] if room.alone or room.turn is not None else list(usable)]
     with ExitStack() as stack:
         cards = tuple(one[0] for one in wanted)
-        if not room.alone:
-            locks = [{_lock(f"gpu-{card.uuid}"): card for card in choice} for choice in wanted]
-            held_ones = [
-                stack.enter_context(any_held(list(one), lambda other: waiting(f"waiting for a GPU: {other}"), pid))
-                for one in locks
-            ]
-            cards = tuple(one[lock] for one, lock in zip(locks, held_ones, strict=True))
+        if not room.alone and room.card_bytes and room.split == "none":
+            cards = (stack.enter_context(_place_on_a_card(wanted[0], room.card_bytes, waiting, pid)),)
+        elif not room.alone:
+            cards = tuple(stack.enter_context(_whole_card(choice, waiting, pid)) for choice in wanted)
         with _on_own_cores(usable.index(cards[0]), len(usable)) if _shares_cores(room, usable) else ExitStack():
             yield tuple(card for card in usable if card in cards)
+
+
+@contextmanager
+def _whole_card(choice: Sequence[Gpu], waiting: Waiting, pid: int | None) -> Iterator[Gpu]:
+    """Hold all places of a card. Its first place comes first: nobody else can then wait for all of them."""
+    first = {_on_card(card, 0): card for card in choice}
+
+    def wait(other: str) -> None:
+        waiting(f"waiting for a GPU: {other}")
+
+    with ExitStack() as stack:
+        card = first[stack.enter_context(any_held(list(first), wait, pid))]
+        for number in range(1, SHARERS):
+            stack.enter_context(held(_on_card(card, number), wait, pid))
+        yield card
+
+
+@contextmanager
+def _place_on_a_card(choice: Sequence[Gpu], n_bytes: int, waiting: Waiting, pid: int | None) -> Iterator[Gpu]:
+    """Hold one place of a card and the memory that goes with it; a card with fewer sharers comes first."""
+    places = {_on_card(card, number): card for number in reversed(range(SHARERS)) for card in choice}
+    with any_held(list(places), lambda other: waiting(f"waiting for a GPU: {other}"), pid) as place:
+        card = places[place]
+        others = [lock for lock, its_card in places.items() if its_card == card and lock != place]
+
+        def free() -> int:
+            promised = sum(granted[0] for other in others if (granted := _granted(other)))
+            return min(_free_on(card), card.total_bytes - promised)
+
+        with _memory(n_bytes, place, others, free, lambda what: waiting(f"{what} on the GPU")):
+            yield card
+
+
+def _free_on(card: Gpu) -> int:
+    import pynvml
+
+    try:
+        return free_bytes(card)
+    except pynvml.NVMLError:
+        return 0  # a driver that does not say: one job after another
+
+
+def _on_card(card: Gpu, number: int) -> Path:
+    return _lock(f"gpu-{card.uuid}-{number}")
 
 
 def _shares_cores(room: Room, usable: tuple[Gpu, ...]) -> bool:
@@ -129,22 +184,27 @@ def _cpu_place(room: Room, waiting: Waiting, pid: int | None) -> Iterator[None]:
             any_held(locks, lambda other: waiting(f"waiting for a place on the CPU: {other}"), pid)
         )
         others = [lock for lock in locks if lock != place]
-        stack.enter_context(_memory(room.memory_bytes, place, others, waiting))
+
+        def free() -> int:
+            return available_bytes() - sum(map(_still_to_take, others))
+
+        stack.enter_context(_memory(room.memory_bytes, place, others, free, waiting))
         yield
 
 
 @contextmanager
-def _memory(n_bytes: int, place: Path, others: list[Path], waiting: Waiting) -> Iterator[None]:
-    """Wait until the memory of a build fits beside what others still will take; a build alone always runs.
+def _memory(
+    n_bytes: int, place: Path, others: Sequence[Path], free_for_it: Callable[[], int], waiting: Waiting
+) -> Iterator[None]:
+    """Wait until the memory of a job fits beside what others still will take; a job alone always runs.
 
-    What a build will need stands in a file of its place, because one that has just begun has taken nothing yet.
+    What a job will need stands in a file of its place, because one that has just begun has taken nothing yet.
     """
     mine = _memory_file(place)
     try:
         while True:
             with held(_lock("memory"), lambda other: None):
-                promised = sum(_still_to_take(other) for other in others)
-                free = available_bytes() - promised
+                free = free_for_it()
                 if not n_bytes or n_bytes <= free or not any(_granted(other) for other in others):
                     _write(mine, f"{os.getpid()} {n_bytes}")
                     break
@@ -156,9 +216,9 @@ def _memory(n_bytes: int, place: Path, others: list[Path], waiting: Waiting) -> 
 
 
 def _granted(place: Path) -> tuple[int, int] | None:
-    """Return what the build in a place may take and has taken, in bytes; None where none runs that was let in.
+    """Return what the job in a place may take and has taken, in bytes; None where none runs that was let in.
 
-    A place may also be held by a build that waits for memory itself, and its lock may name a process that was killed.
+    A place may also be held by a job that waits for memory itself, and its lock may name a process that was killed.
     """
     with suppress(OSError, ValueError):
         pid, n_bytes = map(int, _memory_file(place).read_text().split())
@@ -168,7 +228,7 @@ def _granted(place: Path) -> tuple[int, int] | None:
 
 
 def _still_to_take(place: Path) -> int:
-    """Return the bytes that the build in a place will need and has not taken yet, 0 where nobody is there."""
+    """Return the bytes that the job in a place will need and has not taken yet, 0 where nobody is there."""
     n_bytes, taken = _granted(place) or (0, 0)
     return max(0, n_bytes - taken)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.machine.gpu import chosen_gpus
-from bench.machine.places import CORES_OF_A_BUILDER
+from bench.machine.places import jobs_at_once
 from bench.machine.shared_disk import Held
 from bench.sweep.plan.cell import Pass
 from bench.sweep.plan.conf import CONF, content
@@ -130,7 +130,7 @@ def _nodes(launcher: str, address: str) -> int:
 def filled(settings: Settings, pass_: Pass) -> list[str]:
     """Return the overrides of the keys of `launcher` that are null and that the plan knows.
 
-    As many cells run at once on this machine as it has cards to use and places for builds, and the locks of its cards
+    As many cells run at once on this machine as it has places on cards and for builds, and the locks of the places
     divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray take
     turns on a card, so that one builds on the CPU meanwhile.
     """
@@ -138,7 +138,7 @@ def filled(settings: Settings, pass_: Pass) -> list[str]:
     turns = 2 if pass_ == "deterministic" and "address" in settings.launcher and settings.spread == "none" else 1
     of_a_cluster = cards if settings.spread == "layers" else 1 if turns == 1 else 1 / turns
     known = {
-        "jobs": max(2, cards + max(1, cores // CORES_OF_A_BUILDER)),
+        "jobs": jobs_at_once(cards, cores),
         "gpus": (of_a_cluster if settings.spans_machines else 0) if cards else None,
         "cpus": max(1, cores // max(1, cards * turns)) if settings.spans_machines else 1,
     }

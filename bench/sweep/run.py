@@ -19,15 +19,17 @@ from bench.records.values import AnchorTimes
 from bench.sweep import stage as stages
 from bench.sweep.child import StageError, folder_of, out_of, run_child
 from bench.sweep.jobs import BuildJob, MeasureJob
+from bench.sweep.plan.card_room import Dimensions, scoring_bytes, weight_bytes
 from bench.sweep.plan.cell import Cell, Pass, memorized, stated_variant
 from bench.sweep.record import has_anchor, record_of, unforeseen, write
 from bench.sweep.stage import Stage
 from variants.errors import UserError
 from variants.step import Planned, plan
-from variants.weights import tensors
 
 ANCHORED = ("latency", "prefill")
 """The measures that a card moves."""
+LARGEST_WEIGHT_BYTES = 4
+"""Bytes of a weight in 32 bits: what a reference is stored in is known only when it is built."""
 
 
 def run_first(cell: Cell, progress: Progress) -> tuple[Stage, Record | None]:
@@ -199,26 +201,35 @@ def _room(cell: Cell, pass_: Pass, *, alone: bool) -> Room:
     """Return what measuring takes of the machine. With one job a GPU, all variants of a round get the same card."""
     settings = cell.settings
     per_gpu = pass_ == "timed" and settings.timing == "per_gpu" and not alone
+    runtime, model = settings.runtime[settings.variant.runtime], _dimensions(settings.model_folder)
+    weights = weight_bytes(cell.chain, model.tensors, str(runtime.get("dtype_cuda", "f16")))
     return Room(
         place="card" if cell.device == "cuda" else "cpu",
         alone=pass_ == "timed" and not per_gpu,
         device=settings.device,
         split=settings.spread,
         turn=cell.round if per_gpu else None,
+        card_bytes=scoring_bytes(runtime, weights, model) if pass_ == "deterministic" else 0,
     )
 
 
 def _room_of_build(cell: Cell, planned: Planned) -> Room:
-    """Return what a build takes of the machine: a card where it computes on one, else a place on the CPU."""
+    """Return what a build takes of the machine: a card where it computes on one, else a place on the CPU.
+
+    What scores in a runtime shares a card; a training, whose memory nobody knows before, has one for itself.
+    """
+    model = _dimensions(cell.settings.model_folder)
     if cell.device == "cuda" and planned.step.on_device:
         runtime = planned.node.get("runtime")
-        split = str(runtime.get("split", "none")) if isinstance(runtime, dict) else "none"
-        return Room(place="card", device=cell.settings.device, split=split)
+        scores_in = runtime if isinstance(runtime, dict) else {}
+        card_bytes = scoring_bytes(scores_in, LARGEST_WEIGHT_BYTES * model.n_parameters, model) if scores_in else 0
+        split = str(scores_in.get("split", "none"))
+        return Room(place="card", device=cell.settings.device, split=split, card_bytes=card_bytes)
     expected = getattr(planned.step, "expected_memory_bytes", None)
-    needed = expected(_n_parameters(cell.settings.model_folder)) if expected else 0
+    needed = expected(model.n_parameters) if expected else 0
     return Room(place="builder" if cell.device == "cuda" else "cpu", memory_bytes=needed)
 
 
 @cache
-def _n_parameters(folder: Path) -> int:
-    return sum(tensor.n_elements for tensor in tensors(folder))
+def _dimensions(folder: Path) -> Dimensions:
+    return Dimensions.of(folder)

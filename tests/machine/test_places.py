@@ -1,4 +1,4 @@
-"""What a job takes of the machine: one job a GPU, few builds at a time, memory that fits, its share of the cores."""
+"""What a job takes of the machine: a GPU or a part of its memory, a place to build, memory that fits, its cores."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ ALONE = Room(place="card", device="cuda", alone=True)
 def build(gigabytes: int) -> Room:
     """Return what a build of so much memory needs."""
     return Room(place="builder", memory_bytes=gigabytes * 10**9)
+
+
+def scoring(gigabytes: int) -> Room:
+    """Return what scoring needs that takes so much of a card's memory."""
+    return Room(place="card", device="cuda", card_bytes=gigabytes * 10**9)
 
 
 class WaitedError(Exception):
@@ -85,6 +90,35 @@ def test_cards_that_the_user_hides_and_does_not_name_are_never_taken(monkeypatch
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(UserError, match=r"no NVIDIA GPU"), now(CARD):
         pass
+
+
+def test_jobs_whose_memory_fits_share_a_card_and_spread_over_the_cards() -> None:
+    with ExitStack() as running:
+        got = [running.enter_context(in_its_own_process(scoring(25))) for _ in range(6)]
+        assert [one.cards[0].uuid for one in got] == ["GPU-a", "GPU-b"] * 3
+        full = r"^waiting for memory: 20\.0 GB are needed, 5\.0 GB are free on the GPU$"
+        with pytest.raises(WaitedError, match=full), now(scoring(20)):
+            pass
+
+
+def test_a_job_of_unknown_memory_has_a_card_for_itself() -> None:
+    busy = pytest.raises(WaitedError, match=r"^waiting for a GPU: process ")
+    with in_its_own_process(scoring(1)), in_its_own_process(scoring(1)), busy, now(CARD):
+        pass
+    with in_its_own_process(CARD) as one, in_its_own_process(scoring(1)) as other:
+        assert [got.cards[0].uuid for got in (one, other)] == ["GPU-a", "GPU-b"]
+
+
+def test_what_other_programs_hold_of_a_card_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = MadeUpCard("GPU-a", used_bytes=70 * 10**9)
+    install(monkeypatch, tmp_path, card)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    with in_its_own_process(scoring(20)):  # alone it may try: what it needs is counted as high as can be
+        with pytest.raises(WaitedError, match=r"20\.0 GB are needed, 10\.0 GB are free on the GPU"), now(scoring(20)):
+            pass
+        card.used_bytes = 0
+        with in_its_own_process(scoring(20)):
+            pass
 
 
 def test_a_model_that_is_split_takes_all_cards_and_a_named_one_takes_that() -> None:

@@ -9,10 +9,20 @@ import msgspec
 import pytest
 
 from bench.machine import gpu
+from bench.machine.places import Room
 from bench.records.types import Card, CellError
+from bench.sweep import run
 from bench.sweep.jobs import Result
 from bench.sweep.plan import card_room
-from bench.sweep.plan.card_room import MARGIN_BYTES, Dimensions, cache_bytes, check_cards, weight_bytes
+from bench.sweep.plan.card_room import (
+    MARGIN_BYTES,
+    SCORING_BYTES,
+    Dimensions,
+    cache_bytes,
+    check_cards,
+    scoring_bytes,
+    weight_bytes,
+)
 from bench.sweep.plan.cell import Cell, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
@@ -61,6 +71,18 @@ def test_keys_and_values_are_those_of_the_context_that_is_asked_for_and_that_the
     assert cache_bytes(config, 50, "f16") == 2 * 3 * 2 * 16 * 50 * 2
     assert cache_bytes(config, 500, "float32") == 2 * 3 * 2 * 16 * 100 * 4
     assert cache_bytes({"text_config": {"num_hidden_layers": 3}}, 50, "f16") == 0
+
+
+def test_what_scores_shares_a_card_by_its_memory_and_what_trains_or_is_timed_does_not(tmp_path: Path) -> None:
+    cell = replace(cells_of(tmp_path, "finetuned-torch")[0], device="cuda")
+    steps = {planned.name: planned for chain in cell.chains for planned in chain}
+    shared = run._room(cell, "deterministic", alone=False).card_bytes
+    assert SCORING_BYTES + MARGIN_BYTES < shared < SCORING_BYTES + MARGIN_BYTES + 1e9
+    assert run._room_of_build(cell, steps["logprobs"]).card_bytes > SCORING_BYTES + MARGIN_BYTES
+    assert run._room_of_build(cell, steps["lora"]) == Room(place="card", device="cuda")
+    assert run._room(cell, "timed", alone=False) == Room(place="card", device="cuda", alone=True)
+    per_token = {**MODEL.config, "num_hidden_layers": None}
+    assert scoring_bytes({}, 10**9, Dimensions(MODEL.tensors, per_token)) == 0
 
 
 def test_a_variant_larger_than_the_card_is_named_with_what_would_fit(

@@ -258,8 +258,8 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
     show_plan(planned.cells, jobs_of(planned.cells), 0, {pass_: launcher_of(planned, pass_) for pass_ in PASSES})
     assert "launcher=joblib; " in " ".join(capsys.readouterr().out.split())
     assert filled(planned.cells[0].settings, "deterministic") == [
-        "launcher.jobs=3"
-    ]  # a card, and two places for builds on 16 cores
+        "launcher.jobs=6"
+    ]  # four that share a card, and two places for builds on 16 cores
 
 
 @ray
@@ -271,7 +271,7 @@ def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_buil
 
     monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
     monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ("card", "card"))
-    assert overrides() == ["launcher.jobs=4", "launcher.cpus=1", "launcher.gpus=0"]
+    assert overrides() == ["launcher.jobs=6", "launcher.cpus=1", "launcher.gpus=0"]
     assert overrides("launcher.gpus=0.5", "launcher.jobs=8") == ["launcher.cpus=1"]
     assert overrides("launcher.address=auto")[1:] == ["launcher.cpus=4", "launcher.gpus=0.5"]
     assert overrides("launcher.address=auto", pass_="timed")[1:] == ["launcher.cpus=8", "launcher.gpus=1"]

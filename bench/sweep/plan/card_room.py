@@ -17,6 +17,8 @@ from variants.weights import Tensor, tensors
 
 MARGIN_BYTES = 10**9
 """What CUDA's context, its kernels and the buffers of one evaluation take of every card, at least."""
+SCORING_BYTES = 4 * 10**9
+"""What one block of tokens takes while it is evaluated, with its logits: less than this in models that share a card."""
 FORMAT_BYTES = {"float32": 4, "f32": 4}
 """The bytes of a number in each format of weights and caches that is not one of 16 bits."""
 PACKED_BITS = {"nf4": 4.13, "int8": 8.0}
@@ -132,6 +134,17 @@ def served(cell: Cell, model: Dimensions, device: str) -> Need:
         cache_bytes(model.config, int(fields.get("n_ctx", 0)), str(fields.get("kv_type", computes_in))),
         is_served=True,
     )
+
+
+def scoring_bytes(runtime: Mapping[str, object], weights: int, model: Dimensions) -> int:
+    """Return what scoring takes of a card at most, 0 where the configuration does not say how large keys are.
+
+    That is its `weights` (bytes), the keys and values of a context and of a block, the block itself, and the margin.
+    """
+    n_tokens = sum(int(str(runtime.get(name, 0))) for name in ("n_ctx", "score_tokens_cuda"))
+    kept_in = str(runtime.get("kv_type", runtime.get("dtype_cuda", "f16")))
+    one_token = cache_bytes(model.config, 1, kept_in)
+    return weights + n_tokens * one_token + SCORING_BYTES + MARGIN_BYTES if one_token else 0
 
 
 def trained(cell: Cell, model: Dimensions, device: str, new: Mapping[str, Planned]) -> Need | None:
