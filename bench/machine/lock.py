@@ -1,4 +1,4 @@
-"""A lock between processes that says who holds it: whoever waits sees what for.
+"""A lock between processes that says who holds it, and how much memory that will need: whoever waits sees what for.
 
 The lock of the machine is one for all of its users, checkouts and sweeps, whatever their environment: what one builds
 slows down the requests that another times. Work that needs no quiet machine shares it; what is timed holds it alone.
@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -103,6 +104,53 @@ def holder_of(lock: Path) -> str:
     return ""
 
 
+@dataclass(frozen=True)
+class Promise:
+    """The memory that the process which holds a lock will need at most, in bytes."""
+
+    pid: int
+    n_bytes: int
+
+    def resident_bytes(self) -> int:
+        """Return what the process has taken of the machine's memory. Raises OSError where it is gone."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def promised(lock: Path, n_bytes: int) -> Iterator[None]:
+    """State beside a lock what this process will need: one that has just begun has taken nothing yet."""
+    _write(_promise_of(lock), f"{os.getpid()} {n_bytes}")
+    try:
+        yield
+    finally:
+        _write(_promise_of(lock), "")
+
+
+def promise_of(lock: Path) -> Promise | None:
+    """Return what the holder of a lock will need; None where none has been let in, or it was killed.
+
+    A lock may also be held by a process that waits for memory itself.
+    """
+    with suppress(OSError, ValueError):
+        promise = Promise(*map(int, _promise_of(lock).read_text().split()))
+        promise.resident_bytes()
+        return promise
+    return None
+
+
+def _promise_of(lock: Path) -> Path:
+    return lock.with_suffix(".bytes")
+
+
+def _write(file: Path, text: str) -> None:
+    with suppress(OSError):  # where it cannot be written, others see the memory when it is taken
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+        file.chmod(0o666)
+
+
 def _let_go(handle: int, holder: str) -> None:
     """Let go of a lock; its file then names nobody, or those that still share it."""
     others = not _try(handle, fcntl.LOCK_EX)  # a shared lock may be lost by the attempt: it ends here anyway
@@ -122,7 +170,12 @@ def _taken(locks: Sequence[Path], waiting: Callable[[str], None], how: int) -> t
         first = handles[locks[0]]
         while (lock := next((one for one, handle in handles.items() if _try(handle, how)), None)) is None:
             if time.monotonic() >= end:
-                waiting(_stated(first) or "another process")
+                try:
+                    waiting(_stated(first) or "another process")
+                except BaseException:  # whoever does not want to wait says so
+                    for handle in handles.values():
+                        os.close(handle)
+                    raise
                 end = time.monotonic() + ASK_SECONDS
             time.sleep(POLL_SECONDS)
         for other, handle in handles.items():

@@ -60,10 +60,11 @@ class Fused:
 
     def __init__(self, model: PreTrainedModel, kernels: Kernels) -> None:
         """Try each kind of part on the model's device, all at once: the first use of a kernel compiles it."""
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(3) as pool:
             trying = [pool.submit(_replaceable, model, partial(part, kernels)) for part in (_norm, _gate)]
-            self._rotations = list(_rotations(model, kernels))
-            norms, gates = (one.result() for one in trying)
+            rotations = pool.submit(lambda: list(_rotations(model, kernels)))
+        norms, gates = (one.result() for one in trying)
+        self._rotations = rotations.result()
         self._forwards = [*norms, *gates]
         named = {"norms": norms, "rotations": self._rotations, "gates": gates}
         self.parts = tuple(name for name, some in named.items() if some)

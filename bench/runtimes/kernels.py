@@ -17,7 +17,7 @@ GATE_NUMBERS = 4096
 
 
 def start() -> None:
-    """Have Triton build what it talks to the driver with: two kernels that compile at once would both build it."""
+    """Have Triton open the driver, which compiles C code once on a machine: kernels that compile at once need it."""
     triton.runtime.driver.active.get_current_device()
 
 

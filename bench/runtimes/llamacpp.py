@@ -58,6 +58,7 @@ class LlamaCpp:
     opens: ClassVar[tuple[Kind, ...]] = ("gguf",)
     tools: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
     expected_cost: ClassVar[float] = 1.0
+    shares_card: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         choices: Mapping[str, Collection[str]] = {

@@ -166,12 +166,14 @@ class Runtime(Protocol):
 
     `tools` are the packages whose version moves its results: cell keys and the keys of kept scores have them.
     `expected_cost` is about how long a measured round takes, in units of llama.cpp's: for the time left alone.
+    `shares_card` says whether what scoring takes of a card is known before, so that other jobs may be on it.
     """
 
     name: ClassVar[str]
     opens: ClassVar[tuple[Kind, ...]]
     tools: ClassVar[tuple[str, ...]]
     expected_cost: ClassVar[float]
+    shares_card: ClassVar[bool]
 
     def check_cuda(self) -> None:
         """Raise UserError where this runtime cannot use a GPU."""

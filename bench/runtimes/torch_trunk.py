@@ -22,12 +22,12 @@ from bench.runtimes.transfer import indexes
 
 Forward = Callable[..., Tensor]
 """A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
-Replaced = tuple[Fused | None, str]
+Replacements = tuple[Fused | None, str]
 """What takes the place of parts of a model while it is scored, and in words which parts, or why none."""
 
 
-def replaced(model: PreTrainedModel) -> Replaced:
-    """Try what can replace parts of this model. Beside masks nothing does."""
+def find_replacements(model: PreTrainedModel) -> Replacements:
+    """Try what can take the place of parts of this model. Beside masks nothing does."""
     return fuse(model) if can_attend(model) else (None, "nothing: masks")
 
 
@@ -78,12 +78,12 @@ class Trunk:
         self,
         model: PreTrainedModel,
         room: int,
-        parts: Replaced | None = None,
+        replacements: Replacements | None = None,
         attention: PathAttention | None = None,
     ) -> None:
-        """Make room. `parts` are the model's that are replaced; `attention` computes it without masks.
+        """Make room. `replacements` stand in for parts of the model, and `attention` computes it without masks.
 
-        By default both are chosen by the model and its device. `fused` says in words which parts are replaced.
+        By default both are chosen by the model and its device. `fused` says in words what is replaced.
         """
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
         config = model.config.get_text_config()
@@ -93,7 +93,7 @@ class Trunk:
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
         self._attention = attention or (PathAttention() if can_attend(model) else None)
-        self._fused, self.fused = parts or replaced(model)
+        self._fused, self.fused = replacements or find_replacements(model)
 
     @property
     def attention(self) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from bench.runtimes.torch_trunk import Replaced, Trunk
+    from bench.runtimes.torch_trunk import Replacements, Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
@@ -58,6 +58,7 @@ class Transformers:
     opens: ClassVar[tuple[Kind, ...]] = ("hf", "nf4", "int8", "adapter")
     tools: ClassVar[tuple[str, ...]] = ("torch", "transformers", "peft", "bitsandbytes")
     expected_cost: ClassVar[float] = 12.0
+    shares_card: ClassVar[bool] = False  # what a layer keeps meanwhile differs by architecture
 
     def __post_init__(self) -> None:
         for field in ("dtype_cpu", "dtype_cuda"):
@@ -104,7 +105,7 @@ class TransformersSession:
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
-        self._replaced: Future[Replaced] | None = None
+        self._replacements: Future[Replacements] | None = None
         self._config = text_config(model)
         self.n_ctx = min(runtime.n_ctx, longest_text(self._config) or runtime.n_ctx)
         self.vocabulary = self._vocabulary()
@@ -158,6 +159,8 @@ class TransformersSession:
 
         if len(tokens) + n_tokens > self.n_ctx:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
+        if self._replacements:
+            self._replacements.exception()  # wait: it calls parts of the model
         cache = DynamicCache(config=self._model.config)
         step = torch.tensor([tokens], device=self._device)
         for remaining in range(n_tokens, 0, -1):
@@ -171,17 +174,17 @@ class TransformersSession:
 
     def prepare_scoring(self) -> None:
         """Try the kernels of a GPU (fused.py): they are compiled at their first use on a machine, in seconds."""
-        from bench.runtimes.torch_trunk import replaced
+        from bench.runtimes.torch_trunk import find_replacements
 
-        if self._replaced is None:
-            self._replaced = ThreadPoolExecutor(1).submit(replaced, self._model)
+        if self._replacements is None:
+            self._replacements = ThreadPoolExecutor(1).submit(find_replacements, self._model)
 
     def _trunk_of(self, room: int) -> Trunk:
         from bench.runtimes.torch_trunk import Trunk
 
         self.prepare_scoring()
-        assert self._replaced is not None
-        return Trunk(self._model, room, self._replaced.result())
+        assert self._replacements is not None
+        return Trunk(self._model, room, self._replacements.result())
 
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""

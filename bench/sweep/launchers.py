@@ -131,14 +131,14 @@ def filled(settings: Settings, pass_: Pass) -> list[str]:
     """Return the overrides of the keys of `launcher` that are null and that the plan knows.
 
     As many cells run at once on this machine as it has places on cards and for builds, and the locks of the places
-    divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray take
-    turns on a card, so that one builds on the CPU meanwhile.
+    divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray get the
+    same card, so that one builds on the CPU while the other scores.
     """
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
     turns = 2 if pass_ == "deterministic" and "address" in settings.launcher and settings.spread == "none" else 1
     of_a_cluster = cards if settings.spread == "layers" else 1 if turns == 1 else 1 / turns
     known = {
-        "jobs": jobs_at_once(cards, cores),
+        "jobs": jobs_at_once(cards, cores, settings.spread),
         "gpus": (of_a_cluster if settings.spans_machines else 0) if cards else None,
         "cpus": max(1, cores // max(1, cards * turns)) if settings.spans_machines else 1,
     }

@@ -28,8 +28,7 @@ from variants.step import Planned, plan
 
 ANCHORED = ("latency", "prefill")
 """The measures that a card moves."""
-LARGEST_WEIGHT_BYTES = 4
-"""Bytes of a weight in 32 bits: what a reference is stored in is known only when it is built."""
+WIDEST_WEIGHT_BYTES = 4
 
 
 def run_first(cell: Cell, progress: Progress) -> tuple[Stage, Record | None]:
@@ -103,6 +102,8 @@ def _run(cell: Cell, pass_: Pass, progress: Progress, *, alone: bool = False) ->
         _build(cell, progress, stage)
         stage.lineage = stages.lineage(cell)
         if names:
+            if pass_ == "deterministic" and cell.device == "cuda":
+                room = msgspec.structs.replace(room, card_bytes=_card_bytes(cell))
             began = time.monotonic()
             label = "alone" if alone else pass_
             stage.result = run_child(cell, label, _measure_job(cell, pass_, names, room, label), None, progress)
@@ -201,33 +202,39 @@ def _room(cell: Cell, pass_: Pass, *, alone: bool) -> Room:
     """Return what measuring takes of the machine. With one job a GPU, all variants of a round get the same card."""
     settings = cell.settings
     per_gpu = pass_ == "timed" and settings.timing == "per_gpu" and not alone
-    runtime, model = settings.runtime[settings.variant.runtime], _dimensions(settings.model_folder)
-    weights = weight_bytes(cell.chain, model.tensors, str(runtime.get("dtype_cuda", "f16")))
     return Room(
         place="card" if cell.device == "cuda" else "cpu",
         alone=pass_ == "timed" and not per_gpu,
         device=settings.device,
         split=settings.spread,
         turn=cell.round if per_gpu else None,
-        card_bytes=scoring_bytes(runtime, weights, model) if pass_ == "deterministic" else 0,
     )
 
 
 def _room_of_build(cell: Cell, planned: Planned) -> Room:
     """Return what a build takes of the machine: a card where it computes on one, else a place on the CPU.
 
-    What scores in a runtime shares a card; a training, whose memory nobody knows before, has one for itself.
+    What scores may share the card; a training or a step that packs has it for itself.
     """
-    model = _dimensions(cell.settings.model_folder)
     if cell.device == "cuda" and planned.step.on_device:
         runtime = planned.node.get("runtime")
-        scores_in = runtime if isinstance(runtime, dict) else {}
-        card_bytes = scoring_bytes(scores_in, LARGEST_WEIGHT_BYTES * model.n_parameters, model) if scores_in else 0
-        split = str(scores_in.get("split", "none"))
+        if not isinstance(runtime, dict):
+            return Room(place="card", device=cell.settings.device)
+        # It may score a model in any format: which one is known only when that is built.
+        card_bytes = _card_bytes(cell, WIDEST_WEIGHT_BYTES * _dimensions(cell.settings.model_folder).n_parameters)
+        split = str(runtime.get("split", "none"))
         return Room(place="card", device=cell.settings.device, split=split, card_bytes=card_bytes)
     expected = getattr(planned.step, "expected_memory_bytes", None)
-    needed = expected(model.n_parameters) if expected else 0
+    needed = expected(_dimensions(cell.settings.model_folder).n_parameters) if expected else 0
     return Room(place="builder" if cell.device == "cuda" else "cpu", memory_bytes=needed)
+
+
+def _card_bytes(cell: Cell, weights: int | None = None) -> int:
+    """Return what scoring a cell's model, or other `weights`, takes of a card at most; 0 where that is not known."""
+    if not cell.runtime.shares_card or cell.settings.spread != "none":
+        return 0
+    model, node = _dimensions(cell.settings.model_folder), cell.settings.runtime[cell.settings.variant.runtime]
+    return scoring_bytes(node, weights or weight_bytes(cell.chain, model.tensors, "f16"), model)
 
 
 @cache

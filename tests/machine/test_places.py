@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.machine import cards, places
 from bench.machine import lock as lock_module
-from bench.machine import places
 from bench.machine.lock import held, machine_held, machine_lock
 from bench.machine.places import Room, Taken, taken
 from tests.made_up_cards import MadeUpCard, install
@@ -92,33 +92,79 @@ def test_cards_that_the_user_hides_and_does_not_name_are_never_taken(monkeypatch
         pass
 
 
-def test_jobs_whose_memory_fits_share_a_card_and_spread_over_the_cards() -> None:
+def test_jobs_whose_memory_fits_share_a_card_and_the_freest_card_comes_first() -> None:
     with ExitStack() as running:
-        got = [running.enter_context(in_its_own_process(scoring(25))) for _ in range(6)]
-        assert [one.cards[0].uuid for one in got] == ["GPU-a", "GPU-b"] * 3
-        full = r"^waiting for memory: 20\.0 GB are needed, 5\.0 GB are free on the GPU$"
-        with pytest.raises(WaitedError, match=full), now(scoring(20)):
+        got = [running.enter_context(in_its_own_process(scoring(gigabytes))) for gigabytes in (30, 20, 20, 20)]
+        assert [one.cards[0].uuid for one in got] == ["GPU-a", "GPU-b", "GPU-b", "GPU-a"]
+        full = r"^waiting for memory of the GPU: 40\.0 GB are needed, 39\.0 GB are free$"
+        with pytest.raises(WaitedError, match=full), now(scoring(40)):
+            pass
+        with in_its_own_process(scoring(38)) as one:
+            assert one.cards[0].uuid == "GPU-b"
+
+
+def test_no_more_than_four_jobs_share_a_card() -> None:
+    small = Room(place="card", device="cuda:0", card_bytes=1)
+    with ExitStack() as running:
+        for _ in range(4):
+            running.enter_context(in_its_own_process(small))
+        with pytest.raises(WaitedError, match=r"^waiting for a GPU: process "), now(small):
             pass
 
 
-def test_a_job_of_unknown_memory_has_a_card_for_itself() -> None:
+def test_a_job_of_unknown_memory_takes_a_card_that_nobody_shares() -> None:
     busy = pytest.raises(WaitedError, match=r"^waiting for a GPU: process ")
-    with in_its_own_process(scoring(1)), in_its_own_process(scoring(1)), busy, now(CARD):
-        pass
-    with in_its_own_process(CARD) as one, in_its_own_process(scoring(1)) as other:
-        assert [got.cards[0].uuid for got in (one, other)] == ["GPU-a", "GPU-b"]
+    with in_its_own_process(scoring(1)) as one, in_its_own_process(CARD) as whole:
+        assert [got.cards[0].uuid for got in (one, whole)] == ["GPU-a", "GPU-b"]
+        with busy, now(CARD):
+            pass
+        with in_its_own_process(scoring(1)) as other:
+            assert other.cards[0].uuid == "GPU-a"
 
 
-def test_what_other_programs_hold_of_a_card_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    card = MadeUpCard("GPU-a", used_bytes=70 * 10**9)
+def test_nobody_overtakes_a_job_that_waits_for_a_card_to_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    waits, may_end = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def whole() -> None:
+        with taken(CARD, lambda _: waits.set()):
+            order.append("whole")
+            may_end.wait(30)
+
+    thread = threading.Thread(target=whole)
+    with in_its_own_process(scoring(1)):
+        thread.start()
+        assert waits.wait(30)
+        with pytest.raises(WaitedError, match=r"^waiting for a GPU: "), now(scoring(1)):
+            pass
+        assert order == []
+    may_end.set()
+    thread.join()
+    assert order == ["whole"]
+
+
+def test_what_other_programs_hold_and_what_sharers_still_will_take_are_both_left_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = MadeUpCard("GPU-a", used_bytes=40 * 10**9)
     install(monkeypatch, tmp_path, card)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
-    with in_its_own_process(scoring(20)):  # alone it may try: what it needs is counted as high as can be
-        with pytest.raises(WaitedError, match=r"20\.0 GB are needed, 10\.0 GB are free on the GPU"), now(scoring(20)):
+    full = pytest.raises(WaitedError, match=r"35\.0 GB are needed, 5\.0 GB are free")
+    with in_its_own_process(scoring(35)):
+        with full, now(scoring(35)):
             pass
-        card.used_bytes = 0
-        with in_its_own_process(scoring(20)):
+        card.used_bytes += 35 * 10**9  # it has loaded its model
+        card.processes[os.getpid()] = 35 * 10**9
+        with in_its_own_process(scoring(5)):
             pass
+
+
+def test_what_needs_more_than_is_counted_free_runs_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-a", used_bytes=70 * 10**9))
+    with now(scoring(20)) as got:  # what it needs is counted as high as can be
+        assert got.cards[0].uuid == "GPU-a"
 
 
 def test_a_model_that_is_split_takes_all_cards_and_a_named_one_takes_that() -> None:

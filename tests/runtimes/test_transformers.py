@@ -150,20 +150,22 @@ def test_what_replaces_a_models_parts_is_tried_once_while_texts_are_read(
     from bench.runtimes import torch_trunk
     from bench.scoring.scorer import Scorer
 
-    asked = Event()
+    began, read = Event(), Event()
     tried: list[object] = []
 
-    def replaced(model: object) -> torch_trunk.Replaced:
-        assert asked.wait(60), "the scorer was not ready before its kernels were"
+    def find_replacements(model: object) -> torch_trunk.Replacements:
+        began.set()
+        assert read.wait(60), "texts are not read before the kernels are ready"
         tried.append(model)
         return None, "nothing: a test"
 
-    monkeypatch.setattr(torch_trunk, "replaced", replaced)
+    monkeypatch.setattr(torch_trunk, "find_replacements", find_replacements)
     made = make(cache, catalogue, ["source"])
     session = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
     scorer = Scorer(session, made, lambda *_: None)
+    assert began.wait(60), "nothing begins before texts are scored"
     scorer.tokenize([(PROMPT, True)])
-    asked.set()
+    read.set()
     scoring = scorer.score([Request([1, 20], [30, 40])])[1]
     assert scoring["fused"] == "nothing: a test"
     assert len(tried) == 1

@@ -12,7 +12,7 @@ from bench.machine import gpu
 from bench.machine.places import Room
 from bench.records.types import Card, CellError
 from bench.sweep import run
-from bench.sweep.jobs import Result
+from bench.sweep.jobs import BuildJob, MeasureJob, Result
 from bench.sweep.plan import card_room
 from bench.sweep.plan.card_room import (
     MARGIN_BYTES,
@@ -23,7 +23,7 @@ from bench.sweep.plan.card_room import (
     scoring_bytes,
     weight_bytes,
 )
-from bench.sweep.plan.cell import Cell, make_cell, to_build
+from bench.sweep.plan.cell import PASSES, Cell, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
 from bench.sweep.record import cards_of, record_of
@@ -73,16 +73,31 @@ def test_keys_and_values_are_those_of_the_context_that_is_asked_for_and_that_the
     assert cache_bytes({"text_config": {"num_hidden_layers": 3}}, 50, "f16") == 0
 
 
-def test_what_scores_shares_a_card_by_its_memory_and_what_trains_or_is_timed_does_not(tmp_path: Path) -> None:
-    cell = replace(cells_of(tmp_path, "finetuned-torch")[0], device="cuda")
-    steps = {planned.name: planned for chain in cell.chains for planned in chain}
-    shared = run._room(cell, "deterministic", alone=False).card_bytes
-    assert SCORING_BYTES + MARGIN_BYTES < shared < SCORING_BYTES + MARGIN_BYTES + 1e9
-    assert run._room_of_build(cell, steps["logprobs"]).card_bytes > SCORING_BYTES + MARGIN_BYTES
-    assert run._room_of_build(cell, steps["lora"]) == Room(place="card", device="cuda")
-    assert run._room(cell, "timed", alone=False) == Room(place="card", device="cuda", alone=True)
-    per_token = {**MODEL.config, "num_hidden_layers": None}
-    assert scoring_bytes({}, 10**9, Dimensions(MODEL.tensors, per_token)) == 0
+def test_what_scores_in_llama_cpp_shares_a_card_and_what_trains_packs_or_is_timed_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms: dict[tuple[str, str], Room] = {}
+
+    def note_room(cell: Cell, stage: str, job: BuildJob | MeasureJob, *_: object) -> Result:
+        rooms[cell.variant, stage] = job.room
+        return Result(done=True)
+
+    monkeypatch.setattr(run, "run_child", note_room)
+    for cell in cells_of(tmp_path, "finetuned", "finetuned-torch", "nf4"):
+        for pass_ in PASSES:
+            run._run(replace(cell, device="cuda"), pass_, lambda *_: None)
+    alone = {one for one, room in rooms.items() if room.place == "card" and not room.card_bytes}
+    shared = {one: room.card_bytes for one, room in rooms.items() if room.card_bytes}
+    assert shared.keys() == {("finetuned", "logprobs"), ("finetuned", "deterministic")}
+    assert all(SCORING_BYTES + MARGIN_BYTES < n_bytes < SCORING_BYTES + 2 * MARGIN_BYTES for n_bytes in shared.values())
+    assert {("finetuned", "lora"), ("finetuned-torch", "logprobs"), ("finetuned-torch", "deterministic")} < alone
+    assert {("nf4", "nf4"), ("finetuned", "timed"), ("finetuned-torch", "timed")} < alone
+
+
+def test_the_memory_of_a_model_whose_keys_nobody_sizes_is_not_known(tmp_path: Path) -> None:
+    node = cells_of(tmp_path, "base")[0].settings.runtime["llamacpp"]
+    unknown = Dimensions(MODEL.tensors, {**MODEL.config, "num_hidden_layers": None})
+    assert scoring_bytes(node, 10**9, unknown) == 0
 
 
 def test_a_variant_larger_than_the_card_is_named_with_what_would_fit(

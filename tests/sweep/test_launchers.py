@@ -26,6 +26,7 @@ from bench.sweep.plan.compose import PRIMARY, compose
 from bench.sweep.plan.conf import CONF, names
 from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
+from bench.sweep.show import overview
 from bench.sweep.show.overview import jobs_of, show_plan
 from tests.made_up_cards import MadeUpCard, install
 from tests.sweep.conftest import Run, arguments
@@ -260,6 +261,8 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
     assert filled(planned.cells[0].settings, "deterministic") == [
         "launcher.jobs=6"
     ]  # four that share a card, and two places for builds on 16 cores
+    monkeypatch.setattr(overview, "usable_cores", lambda: 16)
+    assert [overview._jobs_on_cards(planned.cells[0], pass_) for pass_ in PASSES] == [4, 1]
 
 
 @ray
@@ -275,6 +278,7 @@ def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_buil
     assert overrides("launcher.gpus=0.5", "launcher.jobs=8") == ["launcher.cpus=1"]
     assert overrides("launcher.address=auto")[1:] == ["launcher.cpus=4", "launcher.gpus=0.5"]
     assert overrides("launcher.address=auto", pass_="timed")[1:] == ["launcher.cpus=8", "launcher.gpus=1"]
+    assert overrides("split=layers")[0] == "launcher.jobs=3"  # one on both cards, two that build
     assert overrides("launcher.address=auto", "split=layers")[1:] == ["launcher.cpus=8", "launcher.gpus=2"]
     monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ())
     assert overrides() == ["launcher.jobs=2", "launcher.cpus=1"]

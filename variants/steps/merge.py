@@ -49,7 +49,7 @@ class Merge:
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Write the merged 16-bit weights; note their divergence from the unmerged model as it was trained.
 
-        That model computes while the weights are written: `write_seconds` start then, `compare_seconds` come after.
+        That model computes while the weights are written. `write_seconds` leave out what was opened before.
         """
         assert parent is not None
         assert parent.parent is not None

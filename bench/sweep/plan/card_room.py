@@ -18,7 +18,10 @@ from variants.weights import Tensor, tensors
 MARGIN_BYTES = 10**9
 """What CUDA's context, its kernels and the buffers of one evaluation take of every card, at least."""
 SCORING_BYTES = 4 * 10**9
-"""What one block of tokens takes while it is evaluated, with its logits: less than this in models that share a card."""
+"""What llama.cpp takes for a block of 2,048 tokens: its values between layers, logits, and one matrix in 16 bits.
+
+It is less in models of which two fit the largest cards.
+"""
 FORMAT_BYTES = {"float32": 4, "f32": 4}
 """The bytes of a number in each format of weights and caches that is not one of 16 bits."""
 PACKED_BITS = {"nf4": 4.13, "int8": 8.0}
@@ -137,13 +140,12 @@ def served(cell: Cell, model: Dimensions, device: str) -> Need:
 
 
 def scoring_bytes(runtime: Mapping[str, object], weights: int, model: Dimensions) -> int:
-    """Return what scoring takes of a card at most, 0 where the configuration does not say how large keys are.
+    """Return what scoring in llama.cpp takes of a card at most; 0 where the configuration does not size its keys.
 
     That is its `weights` (bytes), the keys and values of a context and of a block, the block itself, and the margin.
     """
-    n_tokens = sum(int(str(runtime.get(name, 0))) for name in ("n_ctx", "score_tokens_cuda"))
-    kept_in = str(runtime.get("kv_type", runtime.get("dtype_cuda", "f16")))
-    one_token = cache_bytes(model.config, 1, kept_in)
+    n_tokens = sum(int(str(runtime[name])) for name in ("n_ctx", "score_tokens_cuda"))
+    one_token = cache_bytes(model.config, 1, str(runtime["kv_type"]))
     return weights + n_tokens * one_token + SCORING_BYTES + MARGIN_BYTES if one_token else 0
 
 

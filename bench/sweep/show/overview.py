@@ -6,11 +6,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.machine.cards import jobs_on_cards
 from bench.machine.gpu import chosen_gpus
 from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass, to_build
 from bench.sweep.show.time_left import Costs, Paces, SweepTime, costs_of, learned, parts_of, records_of
 from bench.terminal import say, shown
+from variants.process import usable_cores
 from variants.step import Planned
 
 UNDER = " " * 13
@@ -40,17 +42,19 @@ def jobs_of(cells: Sequence[Cell]) -> Jobs:
         "deterministic": {label_of(c): parts_of(c, "deterministic", new[c.key], costs) for c in first},
         "timed": {label_of(c): parts_of(c, "timed", (), costs) for c in by_pass["timed"]},
     }
-    cards = _cards(cells[0])
-    times = {pass_: SweepTime(work[pass_], by_records, own=own, cards=cards) for pass_ in PASSES}
+    times = {
+        pass_: SweepTime(work[pass_], by_records, own=own, cards=_jobs_on_cards(cells[0], pass_)) for pass_ in PASSES
+    }
     return Jobs(by_pass, times, costs)
 
 
-def _cards(cell: Cell) -> int:
+def _jobs_on_cards(cell: Cell, pass_: Pass) -> int:
     """Return how many jobs can use a GPU at once; on a cluster that is not known, and sets no bound."""
     at = cell.settings
     if at.spans_machines:
         return sys.maxsize
-    return 1 if at.spread == "layers" else len(chosen_gpus(at.device))
+    n_cards = 1 if at.spread == "layers" else len(chosen_gpus(at.device))
+    return jobs_on_cards(n_cards, usable_cores(), at.spread) if pass_ == "deterministic" else n_cards
 
 
 def _has_first(cell: Cell) -> bool:

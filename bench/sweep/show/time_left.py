@@ -98,7 +98,7 @@ class SweepTime:
     def left(self) -> float | None:
         """Return the seconds that the rest will take, None if nothing is known yet.
 
-        As many jobs as now work at once, but what needs a GPU takes turns on the cards.
+        As many jobs work at once as now do, and of those that need a GPU no more than the cards take.
         """
         # The machine may be slower today than when its records were made, or busier.
         factor = self._spent / self._expected if self._expected else 1.0
