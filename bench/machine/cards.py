@@ -11,7 +11,7 @@ from pathlib import Path
 from time import sleep
 
 from bench.machine.gpu import Gpu, free_bytes, process_bytes
-from bench.machine.lock import Promise, any_held, held, machine_lock, promise_of, promised
+from bench.machine.lock import Promise, any_held, held, place_lock, promise_of, promised
 
 SHARERS = 4
 """Jobs that share a card at most."""
@@ -41,7 +41,7 @@ def cards_held(
     One job at a time chooses, and the others come after it, so that none is overtaken while a card empties for it.
     """
     with ExitStack() as stack:
-        with held(_lock("gpu"), lambda other: waiting(f"waiting for a GPU: {other}"), pid):
+        with held(place_lock("gpu"), lambda other: waiting(f"waiting for a GPU: {other}"), pid):
             while True:
                 try:
                     cards = tuple(_chosen(stack, choice, n_bytes, pid) for choice in choices)
@@ -96,16 +96,12 @@ def _promises(card: Gpu) -> list[Promise]:
 
 
 def _places(card: Gpu) -> list[Path]:
-    return [_lock(f"gpu-{card.uuid}-{number}") for number in range(SHARERS)]
+    return [place_lock(f"gpu-{card.uuid}-{number}") for number in range(SHARERS)]
 
 
 def _on(card: Gpu) -> Path:
-    return _lock(f"gpu-{card.uuid}")
+    return place_lock(f"gpu-{card.uuid}")
 
 
 def _refuse(holder: str) -> None:
     raise BusyError(f"a GPU: {holder}")
-
-
-def _lock(name: str) -> Path:
-    return machine_lock().with_name(f"variantbench.{name}.lock")

@@ -40,6 +40,11 @@ def machine_lock() -> Path:
     return folder / "variantbench.lock"
 
 
+def place_lock(name: str) -> Path:
+    """Return the file of the lock of a part of this machine, beside that of the whole."""
+    return machine_lock().with_name(f"variantbench.{name}.lock")
+
+
 def _is_for_all_users(folder: Path) -> bool:
     """Return whether every user may make files in a folder. It says nothing about this user: others choose alike."""
     try:
@@ -58,7 +63,7 @@ def machine_held(waiting: Callable[[str], None], pid: int | None = None, *, shar
     """
     lock = machine_lock()
     with ExitStack() as stack:
-        with held(lock.with_name("variantbench.turnstile.lock"), lambda other: waiting(holder_of(lock) or other), pid):
+        with held(place_lock("turnstile"), lambda other: waiting(holder_of(lock) or other), pid):
             stack.enter_context(held(lock, waiting, pid, shared=shared))
         yield
 

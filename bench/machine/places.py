@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from bench.machine.cards import cards_held, jobs_on_cards
 from bench.machine.gpu import Gpu, chosen_gpus, leave_only
-from bench.machine.lock import Promise, any_held, held, machine_held, machine_lock, promise_of, promised
+from bench.machine.lock import Promise, any_held, held, machine_held, place_lock, promise_of, promised
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
 
@@ -128,7 +128,7 @@ def _cpu_place(room: Room, waiting: Waiting, pid: int | None) -> Iterator[None]:
     """Hold a place for work of the CPU, and the memory that it needs."""
     n = max(1, usable_cores() // CORES_OF_A_BUILDER)
     names = ["cpu"] if room.place == "cpu" else [f"builder-{i}" for i in range(n)]
-    locks = [_lock(name) for name in names]
+    locks = [place_lock(name) for name in names]
     with ExitStack() as stack:
         place = stack.enter_context(
             any_held(locks, lambda other: waiting(f"waiting for a place on the CPU: {other}"), pid)
@@ -143,7 +143,7 @@ def _memory(n_bytes: int, place: Path, others: Sequence[Path], waiting: Waiting)
     """Wait until the memory of a build fits beside what others still will take; a build alone always runs."""
     with ExitStack() as stack:
         while True:
-            with held(_lock("memory"), lambda other: None):
+            with held(place_lock("memory"), lambda other: None):
                 promises = [promise for other in others if (promise := promise_of(other))]
                 free = available_bytes() - sum(map(_still_to_take, promises))
                 if not n_bytes or n_bytes <= free or not promises:
@@ -158,8 +158,3 @@ def _still_to_take(promise: Promise) -> int:
     with suppress(OSError):
         return max(0, promise.n_bytes - promise.resident_bytes())
     return 0  # it has ended since
-
-
-def _lock(name: str) -> Path:
-    """Return the lock of a place, in the folder of the machine's."""
-    return machine_lock().with_name(f"variantbench.{name}.lock")

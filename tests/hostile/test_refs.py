@@ -18,7 +18,7 @@ from variants.errors import UserError
 REVISIONS = (
     *("--output=pwned", "--upload-pack=touch pwned", "--exec=touch pwned", "--parseopt", "--all", "--help", "-", "-h"),
     *("", " ", "\n", "HEAD\nHEAD", "HEAD\x1b[2J", "HEAD\x00", "\udcff", "\u202eDAEH", "HEAD\t", "HEAD\r"),
-    *("@{99}", "@{-9}", "@{u}", "@{push}", "HEAD@{", "@{999999999999999999999}", "HEAD~99999999999999999999"),
+    *("@{99999}", "@{-99}", "@{u}", "@{push}", "HEAD@{", "@{999999999999999999999}", "HEAD~99999999999999999999"),
     *("HEAD..HEAD~1", "HEAD...HEAD", "^HEAD", "HEAD^@", "HEAD^!", "HEAD^99", ":/", ":/(((((", "HEAD^{/nonesuch}"),
     *(":0:x", "HEAD:x", "HEAD^{tree}", "HEAD^{blob}", "/etc/passwd", "../../x", "refs/heads/../../config"),
     *("*", "**", "[a-z]*", "?", "worktree-dirty", "HEAD-dirty-../..", "HEAD-dirty-*", "0" * 40, "<img src=x>", "=1+1"),
