@@ -11,12 +11,12 @@ from pathlib import Path
 from time import sleep
 
 from bench.machine.gpu import Gpu, free_bytes, process_bytes
-from bench.machine.lock import Promise, any_held, held, place_lock, promise_of, promised
+from bench.machine.lock import Promise, any_held, held, holder_of, place_lock, promise_of, promised
 
 SHARERS = 4
 """Jobs that share a card at most."""
 CORES_OF_A_SHARER = 4
-"""Fewer jobs share a card where there are fewer cores for each of them."""
+"""A sweep starts no more jobs at once than there are cores for. Those of two sweeps may meet on a card all the same."""
 ASK_SECONDS = 0.5
 """How often a job that waits for a card looks again."""
 
@@ -26,7 +26,7 @@ class BusyError(Exception):
 
 
 def jobs_on_cards(n_cards: int, cores: int, split: str) -> int:
-    """Return how many jobs that share cards run at once if memory does not bound them; with split=layers it is one."""
+    """Return how many jobs a sweep starts for its cards if memory does not bound them; with split=layers it is one."""
     if split == "layers":
         return 1
     return n_cards * min(SHARERS, max(1, cores // max(1, n_cards) // CORES_OF_A_SHARER))
@@ -38,10 +38,10 @@ def cards_held(
 ) -> Iterator[tuple[Gpu, ...]]:
     """Wait for one card of each choice and hold them: places on them with so much memory, or for 0 bytes all of them.
 
-    One job at a time chooses, and the others come after it, so that none is overtaken while a card empties for it.
+    Whoever wants a card waits for its turn at it first, so that none is overtaken while a card empties for it.
     """
     with ExitStack() as stack:
-        with held(place_lock("gpu"), lambda other: waiting(f"waiting for a GPU: {other}"), pid):
+        with _turns([card for choice in choices for card in choice], waiting, pid):
             while True:
                 try:
                     cards = tuple(_chosen(stack, choice, n_bytes, pid) for choice in choices)
@@ -51,6 +51,19 @@ def cards_held(
                     waiting(f"waiting for {busy}")
                 sleep(ASK_SECONDS)
         yield cards
+
+
+@contextmanager
+def _turns(cards: Sequence[Gpu], waiting: Callable[[str], None], pid: int | None) -> Iterator[None]:
+    """Wait until it is a job's turn at each of some cards, in one order for all jobs."""
+    with ExitStack() as stack:
+        for card in sorted(cards, key=lambda card: card.uuid):
+
+            def wait(other: str, card: Gpu = card) -> None:
+                waiting(f"waiting for a GPU: {holder_of(_on(card)) or other}")
+
+            stack.enter_context(held(place_lock(f"gpu-{card.uuid}-turn"), wait, pid))
+        yield
 
 
 def _chosen(stack: ExitStack, choice: Sequence[Gpu], n_bytes: int, pid: int | None) -> Gpu:
@@ -80,7 +93,10 @@ def _shared(card: Gpu, n_bytes: int, pid: int | None) -> Iterator[None]:
 
 
 def _free_for_more(card: Gpu) -> int:
-    """Return the bytes that are free on a card, less what those that share it still will take."""
+    """Return the bytes that are free on a card, less what those that share it still will take.
+
+    Where the driver does not say what a process holds, as in many containers, that counts twice: fewer share a card.
+    """
     import pynvml
 
     try:

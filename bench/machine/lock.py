@@ -129,19 +129,29 @@ def promised(lock: Path, n_bytes: int) -> Iterator[None]:
     try:
         yield
     finally:
-        _write(_promise_of(lock), "")
+        take_back(lock)
+
+
+def take_back(lock: Path) -> None:
+    """Remove what was promised beside a lock, also by a process that was killed."""
+    _write(_promise_of(lock), "")
 
 
 def promise_of(lock: Path) -> Promise | None:
-    """Return what the holder of a lock will need; None where none has been let in, or it was killed.
-
-    A lock may also be held by a process that waits for memory itself.
-    """
+    """Return what the process that holds a lock will need; None where none holds it, or it waits for memory itself."""
     with suppress(OSError, ValueError):
-        promise = Promise(*map(int, _promise_of(lock).read_text().split()))
-        promise.resident_bytes()
-        return promise
+        if not _is_free(lock):
+            pid, n_bytes = map(int, _promise_of(lock).read_text().split())
+            return Promise(pid, n_bytes)
     return None
+
+
+def _is_free(lock: Path) -> bool:
+    handle = _opened(lock)
+    try:
+        return _try(handle, fcntl.LOCK_EX)
+    finally:
+        os.close(handle)
 
 
 def _promise_of(lock: Path) -> Path:
@@ -150,10 +160,9 @@ def _promise_of(lock: Path) -> Path:
 
 def _write(file: Path, text: str) -> None:
     with suppress(OSError):  # where it cannot be written, others see the memory when it is taken
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        handle = _opened(file, os.O_TRUNC)
         with os.fdopen(handle, "w") as stream:
             stream.write(text)
-        file.chmod(0o666)
 
 
 def _let_go(handle: int, holder: str) -> None:
@@ -191,10 +200,10 @@ def _taken(locks: Sequence[Path], waiting: Callable[[str], None], how: int) -> t
         os.close(handles[lock])  # somebody has removed the file: the next process makes another
 
 
-def _opened(lock: Path) -> int:
+def _opened(lock: Path, how: int = 0) -> int:
     """Open the file of a lock, or make it for all users; a link to another file is none. Raises OSError."""
     lock.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | how
     while True:
         # Linux may refuse to create a file that another user has made there already: it is opened first.
         with suppress(FileNotFoundError):

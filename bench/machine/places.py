@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from bench.machine.cards import cards_held, jobs_on_cards
 from bench.machine.gpu import Gpu, chosen_gpus, leave_only
-from bench.machine.lock import Promise, any_held, held, machine_held, place_lock, promise_of, promised
+from bench.machine.lock import Promise, any_held, held, machine_held, place_lock, promise_of, promised, take_back
 from variants.errors import UserError
 from variants.process import available_bytes, usable_cores
 
@@ -98,8 +98,7 @@ def _cards(room: Room, waiting: Waiting, pid: int | None) -> Iterator[tuple[Gpu,
     with ExitStack() as stack:
         cards = tuple(one[0] for one in wanted)
         if not room.alone:
-            share = room.card_bytes if room.split == "none" else 0
-            cards = stack.enter_context(cards_held(wanted, share, waiting, pid))
+            cards = stack.enter_context(cards_held(wanted, room.card_bytes, waiting, pid))
         with _on_own_cores(usable.index(cards[0]), len(usable)) if _shares_cores(room, usable) else ExitStack():
             yield tuple(card for card in usable if card in cards)
 
@@ -141,6 +140,7 @@ def _cpu_place(room: Room, waiting: Waiting, pid: int | None) -> Iterator[None]:
 @contextmanager
 def _memory(n_bytes: int, place: Path, others: Sequence[Path], waiting: Waiting) -> Iterator[None]:
     """Wait until the memory of a build fits beside what others still will take; a build alone always runs."""
+    take_back(place)
     with ExitStack() as stack:
         while True:
             with held(place_lock("memory"), lambda other: None):
@@ -157,4 +157,4 @@ def _memory(n_bytes: int, place: Path, others: Sequence[Path], waiting: Waiting)
 def _still_to_take(promise: Promise) -> int:
     with suppress(OSError):
         return max(0, promise.n_bytes - promise.resident_bytes())
-    return 0  # it has ended since
+    return promise.n_bytes  # a process of another container

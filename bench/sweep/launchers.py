@@ -132,13 +132,13 @@ def filled(settings: Settings, pass_: Pass) -> list[str]:
 
     As many cells run at once on this machine as it has places on cards and for builds, and the locks of the places
     divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray get the
-    same card, so that one builds on the CPU while the other scores.
+    same card, so that it has work while one of them builds on the CPU.
     """
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
     turns = 2 if pass_ == "deterministic" and "address" in settings.launcher and settings.spread == "none" else 1
     of_a_cluster = cards if settings.spread == "layers" else 1 if turns == 1 else 1 / turns
     known = {
-        "jobs": jobs_at_once(cards, cores, settings.spread),
+        "jobs": jobs_at_once(cards, cores, settings.spread) if pass_ == "deterministic" else max(1, cards),
         "gpus": (of_a_cluster if settings.spans_machines else 0) if cards else None,
         "cpus": max(1, cores // max(1, cards * turns)) if settings.spans_machines else 1,
     }
@@ -177,7 +177,7 @@ def launched(task: Callable[[DictConfig], None], settings: Settings, held: Seque
     """Return a task as the processes of a launcher run it.
 
     On a cluster CUDA_VISIBLE_DEVICES says which card a job was given, and stays. On this machine it stays what it was
-    for `bench run`: the lock of a card gives each job its own, while submitit without Slurm names GPU 0 to every job.
+    for `bench run`: the locks of the cards say which one a job uses, while submitit without Slurm names GPU 0 to each.
     """
     names = THREADS if settings.spans_machines else (*THREADS, CARDS)
     variables = {name: os.environ.get(name) for name in names}

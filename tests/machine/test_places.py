@@ -13,7 +13,7 @@ import pytest
 
 from bench.machine import cards, places
 from bench.machine import lock as lock_module
-from bench.machine.lock import held, machine_held, machine_lock
+from bench.machine.lock import held, machine_held, machine_lock, place_lock
 from bench.machine.places import Room, Taken, taken
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
@@ -43,6 +43,20 @@ def refuse(what: str) -> None:
 def now(room: Room) -> AbstractContextManager[Taken]:
     """Take what a job needs; raise WaitedError where that is not there now."""
     return taken(room, refuse)
+
+
+def start_waiting(room: Room) -> tuple[threading.Thread, list[tuple[str, ...]]]:
+    """Have another job wait for what it needs; return it, and the list that gets its cards."""
+    waits, got = threading.Event(), list[tuple[str, ...]]()
+
+    def job() -> None:
+        with taken(room, lambda _: waits.set()) as its:
+            got.append(tuple(card.uuid for card in its.cards))
+
+    thread = threading.Thread(target=job, daemon=True)
+    thread.start()
+    assert waits.wait(30)
+    return thread, got
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +117,42 @@ def test_jobs_whose_memory_fits_share_a_card_and_the_freest_card_comes_first() -
             assert one.cards[0].uuid == "GPU-b"
 
 
+def test_a_place_is_taken_again_after_a_job_that_ended_or_was_killed() -> None:
+    for _ in range(2):
+        with in_its_own_process(scoring(70)):
+            pass
+    with in_its_own_process(build(1)), in_its_own_process(build(1)):
+        pass
+    with in_its_own_process(build(1)), in_its_own_process(build(1)):
+        pass
+    place_lock("gpu-GPU-a-2").touch()
+    place_lock("gpu-GPU-a-2").with_suffix(".bytes").write_text(f"{os.getpid()} {75 * 10**9}")  # nobody holds the place
+    with in_its_own_process(scoring(30)), in_its_own_process(scoring(30)), in_its_own_process(scoring(30)):
+        pass
+
+
+def test_who_waits_for_one_card_keeps_nobody_from_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    first, second = (Room(place="card", device="cuda", turn=turn) for turn in range(2))
+    with in_its_own_process(first):
+        thread, got = start_waiting(first)
+        with in_its_own_process(second) as other:
+            assert other.cards[0].uuid == "GPU-b"
+        assert got == []
+    thread.join(30)
+    assert got == [("GPU-a",)]
+
+
+def test_a_split_model_waits_for_all_cards_and_keeps_none_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    split = Room(place="card", device="cuda", split="layers")
+    with in_its_own_process(Room(place="card", device="cuda:1")):
+        thread, got = start_waiting(split)
+        assert got == []
+    thread.join(30)
+    assert got == [("GPU-a", "GPU-b")]
+
+
 def test_no_more_than_four_jobs_share_a_card() -> None:
     small = Room(place="card", device="cuda:0", card_bytes=1)
     with ExitStack() as running:
@@ -125,24 +175,13 @@ def test_a_job_of_unknown_memory_takes_a_card_that_nobody_shares() -> None:
 def test_nobody_overtakes_a_job_that_waits_for_a_card_to_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
-    waits, may_end = threading.Event(), threading.Event()
-    order: list[str] = []
-
-    def whole() -> None:
-        with taken(CARD, lambda _: waits.set()):
-            order.append("whole")
-            may_end.wait(30)
-
-    thread = threading.Thread(target=whole)
     with in_its_own_process(scoring(1)):
-        thread.start()
-        assert waits.wait(30)
-        with pytest.raises(WaitedError, match=r"^waiting for a GPU: "), now(scoring(1)):
+        thread, got = start_waiting(CARD)
+        with pytest.raises(WaitedError, match=r"^waiting for a GPU: process "), now(scoring(1)):
             pass
-        assert order == []
-    may_end.set()
-    thread.join()
-    assert order == ["whole"]
+        assert got == []
+    thread.join(30)
+    assert got == [("GPU-a",)]
 
 
 def test_what_other_programs_hold_and_what_sharers_still_will_take_are_both_left_to_them(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -165,7 +165,14 @@ def test_what_replaces_a_models_parts_is_tried_once_while_texts_are_read(
     scorer = Scorer(session, made, lambda *_: None)
     assert began.wait(60), "nothing begins before texts are scored"
     scorer.tokenize([(PROMPT, True)])
+    answers: list[int] = []
+    generating = Thread(target=lambda: answers.extend(session.generate([1, 20], 2)))
+    generating.start()
+    generating.join(0.2)
+    assert answers == []  # the trial calls parts of the model
     read.set()
+    generating.join(60)
+    assert len(answers) == 2
     scoring = scorer.score([Request([1, 20], [30, 40])])[1]
     assert scoring["fused"] == "nothing: a test"
     assert len(tried) == 1

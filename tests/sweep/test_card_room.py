@@ -94,10 +94,17 @@ def test_what_scores_in_llama_cpp_shares_a_card_and_what_trains_packs_or_is_time
     assert {("nf4", "nf4"), ("finetuned", "timed"), ("finetuned-torch", "timed")} < alone
 
 
-def test_the_memory_of_a_model_whose_keys_nobody_sizes_is_not_known(tmp_path: Path) -> None:
+def test_memory_is_not_known_of_a_model_whose_keys_nobody_sizes_and_without_flash_attention(tmp_path: Path) -> None:
     node = cells_of(tmp_path, "base")[0].settings.runtime["llamacpp"]
     unknown = Dimensions(MODEL.tensors, {**MODEL.config, "num_hidden_layers": None})
     assert scoring_bytes(node, 10**9, unknown) == 0
+    assert scoring_bytes({**node, "flash_attention": "off"}, 10**9, MODEL) == 0
+
+
+def test_larger_blocks_take_more_of_a_card(tmp_path: Path) -> None:
+    node = cells_of(tmp_path, "base")[0].settings.runtime["llamacpp"]
+    usual, eight_times = (scoring_bytes({**node, "score_tokens_cuda": n}, 0, MODEL) for n in (2048, 16384))
+    assert eight_times > usual + 7 * SCORING_BYTES
 
 
 def test_a_variant_larger_than_the_card_is_named_with_what_would_fit(

@@ -18,10 +18,11 @@ from variants.weights import Tensor, tensors
 MARGIN_BYTES = 10**9
 """What CUDA's context, its kernels and the buffers of one evaluation take of every card, at least."""
 SCORING_BYTES = 4 * 10**9
-"""What llama.cpp takes for a block of 2,048 tokens: its values between layers, logits, and one matrix in 16 bits.
+"""What llama.cpp takes for a block of BLOCK_TOKENS: values between layers, logits, and one matrix in 16 bits.
 
 It is less in models of which two fit the largest cards.
 """
+BLOCK_TOKENS = 2048
 FORMAT_BYTES = {"float32": 4, "f32": 4}
 """The bytes of a number in each format of weights and caches that is not one of 16 bits."""
 PACKED_BITS = {"nf4": 4.13, "int8": 8.0}
@@ -140,13 +141,17 @@ def served(cell: Cell, model: Dimensions, device: str) -> Need:
 
 
 def scoring_bytes(runtime: Mapping[str, object], weights: int, model: Dimensions) -> int:
-    """Return what scoring in llama.cpp takes of a card at most; 0 where the configuration does not size its keys.
+    """Return what scoring in llama.cpp takes of a card at most; 0 where that is not known.
 
-    That is its `weights` (bytes), the keys and values of a context and of a block, the block itself, and the margin.
+    That is its `weights` (bytes), the keys and values of a context and of a block, the block itself, and the margin. It
+    is not known where the model's configuration does not size its keys, and without flash attention.
     """
-    n_tokens = sum(int(str(runtime[name])) for name in ("n_ctx", "score_tokens_cuda"))
+    context, block = (int(str(runtime[name])) for name in ("n_ctx", "score_tokens_cuda"))
     one_token = cache_bytes(model.config, 1, str(runtime["kv_type"]))
-    return weights + n_tokens * one_token + SCORING_BYTES + MARGIN_BYTES if one_token else 0
+    if not one_token or runtime["flash_attention"] == "off":
+        return 0
+    blocks = SCORING_BYTES * max(BLOCK_TOKENS, block) // BLOCK_TOKENS
+    return weights + (context + block) * one_token + blocks + MARGIN_BYTES
 
 
 def trained(cell: Cell, model: Dimensions, device: str, new: Mapping[str, Planned]) -> Need | None:
