@@ -89,11 +89,11 @@ def _merging(place: Path) -> Iterator[list[str]]:
     record = _build(place / "large", MODEL, ("finetuned-torch",))["finetuned-torch"][0]
     merged = next(made for made in record.lineage if made.step == "merge")
     size_gb, peak_gb = merged.size_bytes / 1e9, (merged.build_peak_bytes or 0) / 1e9
-    yield ["merge 3 B: peak of memory, weights", "GB", *_beside(peak_gb, size_gb), "3 GB + largest tensor"]
+    yield ["merge 3 B: peak of memory, weights", "GB", *scoring.beside(peak_gb, size_gb), "3 GB + largest tensor"]
     written, whole = merged.notes.get("write_seconds"), merged.build_seconds
-    for what, taken, wanted in (("merge 3 B", written, "at least 0.5"), ("… and imports, comparison", whole, "")):
+    for what, taken in (("merge 3 B: computed and written", written), ("… and imports, comparison", whole)):
         pace = f"{size_gb / taken:.2f}" if isinstance(taken, float) and taken else "not measured"
-        yield [what, "GB/s", pace, "", "", wanted]
+        yield [what, "GB/s", pace, "", "", "at least 0.5"]
 
 
 def _decoding(place: Path) -> Iterator[list[str]]:
@@ -111,8 +111,8 @@ def _decoding_of(size: str, made: Mapping[str, tuple[Record, Path]], wanted: str
         if theirs is None:
             yield from (_not_measured(name, "set LLAMA_BENCH to llama.cpp's llama-bench") for name in names)
             continue
-        yield [names[0], "tokens/s", *_beside(1e3 / ours["tpot_ms"], theirs["generated"]), wanted]
-        yield [names[1], "ms", *_beside(ours["ttft_ms"], 1e3 * PROMPT_TOKENS / theirs["prompt"]), "at most 1.15"]
+        yield [names[0], "tokens/s", *scoring.beside(1e3 / ours["tpot_ms"], theirs["generated"]), wanted]
+        yield [names[1], "ms", *scoring.beside(ours["ttft_ms"], 1e3 * PROMPT_TOKENS / theirs["prompt"]), "at most 1.15"]
 
 
 def _scoring(place: Path) -> Iterator[list[str]]:
@@ -132,19 +132,15 @@ def _scoring(place: Path) -> Iterator[list[str]]:
         record, artifact = made[variant]
         ours = _measured("score", artifact, record, mmlu=str(mmlu))
         name = f"{SUBJECTS} × {QUESTIONS} questions, HFLM batch {theirs['batch']} / {record.runtime}"
-        yield [name, "s", *_beside(theirs["seconds"], ours["seconds"]), wanted[0]]
+        yield [name, "s", *scoring.beside(theirs["seconds"], ours["seconds"]), wanted[0]]
         both = (one["seconds"] + one["imports_s"] for one in (theirs, ours))
-        yield ["… and Python's imports", "s", *_beside(*both), ""]
+        yield ["… and Python's imports", "s", *scoring.beside(*both), ""]
         yield [f"… of {ours['tokens']:,} tokens, warm", "tokens/s", f"{ours['rate']:,.0f}", "", "", wanted[1]]
         if record.runtime == "llamacpp" and (block := _llama_bench(artifact, BLOCK_TOKENS)):
             name = f"… beside llama-bench, {BLOCK_TOKENS} tokens"
-            yield [name, "tokens/s", *_beside(ours["rate"], block["prompt"]), "at least 0.8"]
+            yield [name, "tokens/s", *scoring.beside(ours["rate"], block["prompt"]), "at least 0.8"]
         name = f"all of MMLU, extrapolated from {WHOLE_SUBJECTS} whole subjects"
-        yield [name, "s", *_beside(theirs["whole"], ours["whole"]), wanted[2]]
-
-
-def _beside(of: float, beside: float) -> list[str]:
-    return [f"{of:,.1f}", f"{beside:,.1f}", f"{of / beside:.2f}×"]
+        yield [name, "s", *scoring.beside(theirs["whole"], ours["whole"]), wanted[2]]
 
 
 def _not_measured(name: str, why: str) -> list[str]:

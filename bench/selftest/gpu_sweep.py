@@ -20,6 +20,7 @@ import msgspec
 from bench.machine.gpu import Gpu, chosen_gpus, driver, usable_gpus
 from bench.machine.gpu_load import busy_share
 from bench.records.types import Record
+from bench.selftest.scoring import beside
 from bench.sweep.passes import launcher_of, new_run, run_pass
 from bench.sweep.plan.cell import PASSES, Pass
 from bench.sweep.plan.compose import compose
@@ -53,7 +54,12 @@ def rows(place: Path) -> Iterator[list[str]]:
         raise RuntimeError("a variant has failed: see the lines above")
     jobs = sum(record.seconds.get(name, 0.0) for record in records for name in ("build", "deterministic"))
     n, launcher = len(records), launcher_of(sweep, "deterministic")
-    yield [f"pass one, {n} variants of {MODEL}: sum of its jobs / launcher={launcher}", "s", *_beside(jobs, first), ""]
+    yield [
+        f"pass one, {n} variants of {MODEL}: sum of its jobs / launcher={launcher}",
+        "s",
+        *beside(jobs, first.seconds),
+        "",
+    ]
     yield ["… share in which the GPU was busy", "", _percent(first.busy), "", "", "at least 60 %"]
     yield [f"pass two, a round of {ASKED} requests", "s", f"{second.seconds:,.1f}", "", "", ""]
     yield ["… share in which the GPU was busy", "", _percent(second.busy), "", "", ""]
@@ -78,7 +84,7 @@ def rows_of_cards(place: Path) -> Iterator[list[str]]:
         shutil.rmtree(place / "swept")
     one, all_of_them = took.values()
     name = f"pass one, {len(sweep.cells)} variants of {MODEL}: 1 GPU / {n} GPUs"
-    yield [name, "s", *_beside(one.seconds, all_of_them), "at least 1.7 with 2"]
+    yield [name, "s", *beside(one.seconds, all_of_them.seconds), "at least 1.7 with 2"]
 
 
 def _swept(place: Path, device: str, passes: Sequence[Pass]) -> tuple[Sweep, list[Took]]:
@@ -137,7 +143,3 @@ def _request_seconds(record: Record) -> float:
 
 def _percent(share: float | None) -> str:
     return "not measured" if share is None else f"{share:.0%}"
-
-
-def _beside(of: float, beside: Took) -> list[str]:
-    return [f"{of:,.1f}", f"{beside.seconds:,.1f}", f"{of / beside.seconds:.2f}×"]

@@ -73,6 +73,11 @@ def compared(theirs: Sequence[float], ours: Sequence[float]) -> list[str]:
     return [f"{sum(theirs):.1f}", f"{sum(ours):.1f}", f"{sum(theirs) / sum(ours):.2f}×", span, str(len(ratios))]
 
 
+def beside(cost: float, another: float) -> list[str]:
+    """Return a cost, the one that it is compared with, and their ratio."""
+    return [f"{cost:,.1f}", f"{another:,.1f}", f"{cost / another:.2f}×"]
+
+
 def build(cache: Path, mmlu: Path) -> None:
     """Make a Llama of 36 M random weights with a tokenizer fitted on MMLU's own words, its F16 GGUF, and a tiny one."""
     import torch

@@ -8,6 +8,7 @@ same, a copy of the converter then takes it for its family's.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from variants.steps.model_checks import quiet
 
 VARIANTS = ("base-torch", "base", "q4", "nf4", "int8", "finetuned", "finetuned-q4", "qlora")
 PRE_TOKENIZERS = {"gpt2": "gpt-2", "qwen2": "qwen2", "qwen3": "qwen2", "olmo2": "dbrx", "stablelm": "olmo"}
-REFUSAL = 'raise NotImplementedError("BPE pre-tokenizer was not recognized - update get_vocab_base_pre()")'
+REFUSAL = re.compile(r"^( *)raise .*update get_vocab_base_pre.*$", re.MULTILINE)
 """The line of the converter that refuses a tokenizer; the copy that the matrix uses names the family instead."""
 EXACT = ["runtime.llamacpp.kv_type=f32", "steps.gguf.type=f32", "runtime.llamacpp.flash_attention=off"]
 
@@ -48,7 +49,10 @@ def converter_for(converter: Path, name: str, out: Path) -> Path:
     copy = out / f"converter-{name}"
     shutil.copytree(converter.parent, copy, dirs_exist_ok=True)
     base = copy / "conversion" / "base.py"
-    base.write_text(base.read_text().replace(REFUSAL, f"res = {PRE_TOKENIZERS.get(name, 'default')!r}"))
+    taken, n_lines = REFUSAL.subn(rf"\1res = {PRE_TOKENIZERS.get(name, 'default')!r}", base.read_text())
+    if n_lines != 1:
+        raise RuntimeError(f"{base}: {n_lines} lines refuse a tokenizer, not one: this converter is another version")
+    base.write_text(taken)
     return copy / converter.name
 
 
