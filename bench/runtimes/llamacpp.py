@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -61,13 +61,8 @@ class LlamaCpp:
     shares_card: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        choices: Mapping[str, Collection[str]] = {
-            "flash_attention": FLASH_ATTENTION,
-            "kv_type": KV_TYPES,
-            "sampling_cuda": SAMPLING,
-            "split": SPLITS,
-        }
-        for field, allowed in choices.items():
+        choices: Sequence[Collection[str]] = (FLASH_ATTENTION, KV_TYPES, SAMPLING, SPLITS)
+        for field, allowed in zip(("flash_attention", "kv_type", "sampling_cuda", "split"), choices, strict=True):
             if getattr(self, field) not in allowed:
                 raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(allowed)}")
         check_least(self, n_ctx=1, n_batch=1, score_tokens_cpu=2, score_tokens_cuda=2, n_threads=1)
@@ -105,11 +100,13 @@ class LlamaCppSession:
             raise RuntimeError(f"asked for the GPU, llama.cpp put no layer on it ({log.reason})")
         self._runtime = runtime
         self._on_gpu = device == "cuda"
-        self.n_ctx = min(runtime.n_ctx, llama_cpp.llama_model_n_ctx_train(self._model))
+        trained = llama_cpp.llama_model_n_ctx_train(
+            self._model
+        )  # llama.cpp's limit of LongRoPE where the key is missing
+        self.n_ctx = min(runtime.n_ctx, trained)
         self._n_threads = runtime.n_threads or usable_cores()
         self._short_rope = None
         if LONG_ROPE in tensors:
-            trained = llama_cpp.llama_model_n_ctx_train(self._model)  # what llama.cpp takes where the key is missing
             self._short_rope = self._number("rope.scaling.original_context_length") or trained
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary = self._vocabulary()
@@ -219,6 +216,9 @@ class LlamaCppSession:
             yield token
             if position + 1 < n_prompt + n_tokens:
                 token = context.step(token, position)
+
+    def prepare_decoding(self) -> None:
+        """Do nothing: the configuration says who takes the top token."""
 
     def prepare_scoring(self) -> None:
         """Do nothing: a model that is open can score."""

@@ -18,7 +18,8 @@ LOGITS_BYTES = 64 * 2**20
 
 RECURRENT = "this model has recurrent layers: what they hold of a shared prefix cannot be reused"
 """Why a model cannot be scored, in either runtime."""
-
+FROM_PYTHON = "kernel by kernel from Python"
+"""How tokens are decoded on a GPU whose host launches every kernel; behind a colon, why."""
 
 Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
@@ -39,6 +40,7 @@ class Facts(TypedDict):
     attention: NotRequired[str]
     split: NotRequired[str]
     sampling: NotRequired[str]
+    decoding: NotRequired[str]
 
 
 class ScoringRoom(TypedDict):
@@ -131,6 +133,10 @@ class Session(Protocol):
 
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
         """Yield `n_tokens` greedy tokens as they come, from an empty cache, end-of-text ignored."""
+        ...
+
+    def prepare_decoding(self) -> None:
+        """Decide how tokens are generated, where the engine has several ways, and state it in `facts`."""
         ...
 
     def prepare_scoring(self) -> None:

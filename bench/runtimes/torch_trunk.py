@@ -1,6 +1,6 @@
 """Evaluate blocks of a forest in a transformers model: one row of tokens whose paths attention keeps apart.
 
-That is by a mask, or on a GPU, where the model allows it, without one (path_attention.py).
+That is by a mask, or on a GPU, where the model allows it, without one (on_gpu/path_attention.py).
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
-from bench.runtimes.forest import Block
-from bench.runtimes.fused import Fused, fuse
-from bench.runtimes.path_attention import NAME, PathAttention, can_attend
+from bench.runtimes.forest import Block, Forest, Limits, Request
+from bench.runtimes.on_gpu.fused import Fused, fuse
+from bench.runtimes.on_gpu.path_attention import PathAttention, can_attend, groups
 from bench.runtimes.transfer import indexes
 
+FORKED_PATHS = 3
 Forward = Callable[..., Tensor]
 """A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
 Replacements = tuple[Fused | None, str]
@@ -40,7 +41,7 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
-        self._buffers = [self._buffer(x) for x in (key_states, value_states)]
+        self.buffers = [self._buffer(x) for x in (key_states, value_states)]
         self._length(0)
 
     def _buffer(self, x: Tensor) -> Tensor:
@@ -54,7 +55,7 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, end = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
-        for buffer, new in zip(self._buffers, (key_states, value_states), strict=True):
+        for buffer, new in zip(self.buffers, (key_states, value_states), strict=True):
             buffer[:, :, start:end] = new
         self._length(end)
         assert self.keys is not None
@@ -63,12 +64,17 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def keep(self, first: int, others: Tensor) -> None:
         """Keep the first `first` tokens and, behind them, those at the places `others`."""
-        for buffer in self._buffers:
+        for buffer in self.buffers:
             buffer[:, :, first : first + len(others)] = buffer.index_select(2, others)
         self._length(first + len(others))
 
+    def clear(self) -> None:
+        """Forget all tokens; their room stays."""
+        if self.is_initialized:
+            self._length(0)
+
     def _length(self, tokens: int) -> None:
-        self.keys, self.values = (buffer[:, :, :tokens] for buffer in self._buffers)
+        self.keys, self.values = (buffer[:, :, :tokens] for buffer in self.buffers)
 
 
 class Trunk:
@@ -130,14 +136,8 @@ class Trunk:
             device = self._model.device
             yield self._mask(torch.as_tensor(visible(block), device=device), indexes(block.positions, device))
             return
-        self._attention.take(block)
-        config = self._model.config
-        usual = config._attn_implementation
-        config._attn_implementation = NAME
-        try:
+        with self._attention.at_work(self._model, list(groups(block))):
             yield None
-        finally:
-            config._attn_implementation = usual
 
     def _mask(self, sees: Tensor, positions: Tensor) -> Tensor | dict[str, Tensor]:
         """Return the additive mask (1, 1, tokens, trunk + tokens), or one per kind of layer where they differ."""
@@ -163,6 +163,27 @@ class Trunk:
             if layer.is_initialized:
                 assert layer.device is not None
                 layer.keep(first, indexes(others, torch.device(layer.device)))
+
+
+def fork_differences(trunk: Trunk, forward: Forward, n_words: int, length: int, limits: Limits) -> list[float]:
+    """Return the mean differences of log-probabilities, in nats, between paths that fork and each of them alone.
+
+    The paths have `length` tokens of a vocabulary of `n_words`, half of them shared.
+    """
+    fork = length // 2
+    one, other = np.random.default_rng(0).integers(0, n_words, (2, length))
+    other[:fork] = one[:fork]
+    paths = [one, other[: fork + 1], other]
+    forest = Forest([Request(path.tolist(), [0]) for path in paths])
+    differences = []
+    for block in forest.blocks(next(forest.chunks()), limits):
+        shared = torch.log_softmax(trunk.evaluate(block, forward).float(), dim=-1)
+        for row, read in zip(block.read_rows, block.reads, strict=True):
+            tokens = torch.as_tensor(paths[read], dtype=torch.long, device=shared.device)[None]
+            logits = forward(tokens, logits_to_keep=1, use_cache=False)
+            alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
+            differences.append(float((alone - shared[row]).abs().mean()))
+    return differences
 
 
 def visible(block: Block) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """Return a tensor on a device; the work that a GPU has been given does not have to end before."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+    return values.to(device) if values.device.type == device.type else values.pin_memory().to(device, non_blocking=True)
 
 
 def indexes(values: NDArray[np.integer[Any]], device: torch.device) -> Tensor:

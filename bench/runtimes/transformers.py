@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.runtimes.forest import Block, Forest, Limits, Request
+from bench.runtimes.forest import Block, Limits
 from bench.runtimes.rounding import SHARING_BOUND, multiplies_in, without_outliers
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from bench.runtimes.decoding import Decoder
     from bench.runtimes.torch_trunk import Replacements, Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -41,7 +42,7 @@ CHECKED_TOKENS = 640
 
 @dataclass(frozen=True)
 class Transformers:
-    """Transformers in eager mode. `dtype_cpu` and `dtype_cuda` are what it computes in.
+    """Transformers, nothing compiled. `dtype_cpu` and `dtype_cuda` are what it computes in.
 
     `split: layers` spreads a model's layers over all cards that this process sees, `none` takes the first one.
     """
@@ -105,6 +106,7 @@ class TransformersSession:
         self._device = device
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
+        self._decoder: Decoder | None = None
         self._replacements: Future[Replacements] | None = None
         self._config = text_config(model)
         self.n_ctx = min(runtime.n_ctx, longest_text(self._config) or runtime.n_ctx)
@@ -154,26 +156,33 @@ class TransformersSession:
         return token in (self.vocabulary.framing.end, *(ends if isinstance(ends, list) else [ends]))
 
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
-        import torch
-        from transformers import DynamicCache
-
         if len(tokens) + n_tokens > self.n_ctx:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
+        self.prepare_decoding()
+        decoder = self._decoder
+        assert decoder is not None
+        token = decoder.first(tokens)
+        self.last_prefill = Prefill(len(tokens), decoder.cached_tokens)
+        yield token
+        for _ in range(n_tokens - 1):
+            yield decoder.next()
+
+    def prepare_decoding(self) -> None:
+        """Find the fastest way to decode on a GPU, which takes a second, and state it in the facts."""
+        from bench.runtimes.decoding import FromPython, decoder_of
+
+        if self._decoder is not None:
+            return
         if self._replacements:
             self._replacements.exception()  # wait: it calls parts of the model
-        cache = DynamicCache(config=self._model.config)
-        step = torch.tensor([tokens], device=self._device)
-        for remaining in range(n_tokens, 0, -1):
-            logits = self._forward(step, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            if remaining == n_tokens:
-                self.last_prefill = Prefill(len(tokens), int(cache.get_seq_length()))
-            token = int(logits[0, -1].argmax())  # int() waits for the device
-            yield token
-            if remaining > 1:
-                step = torch.tensor([[token]], device=self._device)
+        if self._device == "cuda":
+            made = decoder_of(self._model, self.n_ctx, self._forward, self._sharing_bound)
+            self._decoder, self.facts["decoding"] = made
+        else:
+            self._decoder = FromPython(self._model, self._forward)
 
     def prepare_scoring(self) -> None:
-        """Try the kernels of a GPU (fused.py): they are compiled at their first use on a machine, in seconds."""
+        """Try the kernels of a GPU (on_gpu/fused.py): they are compiled at their first use on a machine, in seconds."""
         from bench.runtimes.torch_trunk import find_replacements
 
         if self._replacements is None:
@@ -217,28 +226,16 @@ class TransformersSession:
         """
         import torch
 
-        from bench.runtimes.torch_trunk import recurrent
+        from bench.runtimes.torch_trunk import FORKED_PATHS, fork_differences, recurrent
 
         if recurrent(self._config):
             raise RuntimeError(RECURRENT)
         length = min(self.n_ctx, CHECKED_TOKENS)
-        fork = length // 2
-        one, other = np.random.default_rng(0).integers(0, self.vocabulary.n_tokens, (2, length))
-        other[:fork] = one[:fork]
-        paths = [one, other[: fork + 1], other]
-        forest = Forest([Request(path.tolist(), [0]) for path in paths])
-        limits = Limits(min(self._score_tokens, max(1, length // 3)), len(paths), len(paths))
+        limits = Limits(min(self._score_tokens, max(1, length // 3)), FORKED_PATHS, FORKED_PATHS)
         trunk = self._trunk_of(length + limits.tokens)
-        differences = []
         try:
             with without_outliers(self._model):
-                for block in forest.blocks(next(forest.chunks()), limits):
-                    shared = torch.log_softmax(trunk.evaluate(block, self._forward).float(), dim=-1)
-                    for row, read in zip(block.read_rows, block.reads, strict=True):
-                        tokens = torch.as_tensor(paths[read], dtype=torch.long, device=self._device)[None]
-                        logits = self._forward(tokens, logits_to_keep=1, use_cache=False)
-                        alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
-                        differences.append(float((alone - shared[row]).abs().mean()))
+                differences = fork_differences(trunk, self._forward, self.vocabulary.n_tokens, length, limits)
         except torch.OutOfMemoryError:
             raise
         except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:

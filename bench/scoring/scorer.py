@@ -25,6 +25,8 @@ OWN_TOOLS = ("numpy",)
 """Packages whose version moves a score in the scorer itself, beside those of the session's runtime."""
 BLOCKS = 4
 """A chunk has about so many blocks at least, which are cut alike: few blocks are much smaller than they may be."""
+OF_COMPLETIONS = ("n_batch", "decoding")
+"""Facts that move completions only: the batches in which a prompt is evaluated, and how tokens are generated."""
 SHARED = b"prefixes can be shared"
 """The content of the file that keeps the answer of a session's `check_sharing`."""
 Score = tuple[float, bool]
@@ -123,20 +125,18 @@ class Scorer:
             self.session.check_sharing()
             write_sealed(_folder(file), SHARED)
 
-    def _key(self, *asked: object, prefill: bool = False) -> str:
-        """Return the sha256 of all that moves an answer's bits: one fingerprint may have other bytes when built again.
-
-        `n_batch`, the batches in which a prompt is evaluated before tokens are generated, moves completions only.
-        """
-        facts = {name: fact for name, fact in self.session.facts.items() if prefill or name != "n_batch"}
+    def _key(self, *asked: object, completes: bool = False) -> str:
+        """Return the sha256 of all that moves an answer's bits: built again, a fingerprint may have other bytes."""
+        facts = {name: fact for name, fact in self.session.facts.items() if completes or name not in OF_COMPLETIONS}
         tools = versions((*self.session.tools, *OWN_TOOLS))
         identity = [VERSION, self._content, facts, tools, machine().id, *asked]
         return hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
 
     def complete(self, tokens: Sequence[int], n_tokens: int, until: Sequence[str]) -> str:
         """Return the greedy continuation up to the first text of `until`, the model's own end, or `n_tokens`."""
+        self.session.prepare_decoding()
         endless = ["no end of text"] if self.session.vocabulary.framing.end is None else []
-        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until), *endless, prefill=True)}.sealed"
+        file = self._kept / f"{self._key(list(tokens), n_tokens, list(until), *endless, completes=True)}.sealed"
         if (kept := read_sealed(file)) is not None:
             return kept.decode()
         made: list[int] = []

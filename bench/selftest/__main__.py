@@ -37,7 +37,8 @@ def main(asked: Sequence[str] = ()) -> int:
 
     Raises UserError for an unknown name.
     """
-    from bench.selftest import gpu, kills, store
+    from bench.selftest import kills, store
+    from bench.selftest.gpu import table
 
     where, of_gpu = machine().id, list[str]()
     if "gpu" in asked:
@@ -49,7 +50,7 @@ def main(asked: Sequence[str] = ()) -> int:
         "store": lambda: _print(store.COLUMNS, f"{where}, each command once over made-up records", store.rows()),
         "verdicts": lambda: _print(VERDICT_COLUMNS, f"verdicts over {PAIRS:,} made-up pairs of commits", _verdicts()),
         "kills": lambda: _print(kills.COLUMNS, f"{where}, struck at random moments, then run to the end", kills.rows()),
-        "gpu": lambda: _print(gpu.COLUMNS, gpu.title(), gpu.rows(of_gpu), slow=True),
+        "gpu": lambda: _print(table.COLUMNS, table.title(), table.rows(of_gpu), slow=True),
     }
     if unknown := [name for name in asked if name not in tables]:
         raise UserError(f"selftest: got {unknown[0]!r}, allowed: {', '.join(tables)}")

@@ -17,6 +17,7 @@ from bench.machine.hardware import versions
 from bench.records import file as record_file
 from bench.records import unplaced
 from bench.records.types import SCHEMA, Card, CellError, Commit, Config, Device, Made, Measured, Record
+from bench.runtimes.session import FROM_PYTHON
 from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass
 from bench.sweep.plan.random_model import recorded
@@ -183,6 +184,8 @@ def _warnings(lineage: tuple[Made, ...], passes: Sequence[Stage]) -> list[str]:
     on_gpu, layers = session.get("gpu_layers"), session.get("layers")
     if session.get("device") == "cuda" and isinstance(on_gpu, int) and isinstance(layers, int) and on_gpu < layers:
         warnings.append(f"only {on_gpu} of {layers} layers are on the GPU")
+    if (decoding := str(session.get("decoding", ""))).startswith(FROM_PYTHON):
+        warnings.append(f"tokens are decoded {decoding}; on a GPU launching the kernels takes part of their time")
     for when, reading in (passes[-1].result.canary or {}).items():
         if session.get("device") == "cuda" and ON_CARD not in (reading or {}):
             warnings.append(f"machine check {when}: {ON_CARD} was not measured; the log of the cell says why")

@@ -79,11 +79,13 @@ def _measure(job: MeasureJob, result: Result) -> None:
     started = time.monotonic()
     progress("opening", 0, 1)
     session = runtime.open(artifact, job.device)
-    result.session = {**session.facts, "open_seconds": round(time.monotonic() - started, 3)}
+    open_seconds = round(time.monotonic() - started, 3)
+    result.session = {**session.facts, "open_seconds": open_seconds}
     for name, measure in measures.items():
         references = {label: cache.open(fingerprint) for label, fingerprint in job.references.get(name, {}).items()}
         subject = Subject(artifact, session, references)
         result.measures[name] = _finite(name, measure.measure(subject, job.round, progress))
+        result.session = {**session.facts, "open_seconds": open_seconds}  # how tokens are decoded is known by now
         with suppress(OSError):  # it is for a kill in the next measure; a full disk need not end this one
             _save(job, result)
     if job.canary:

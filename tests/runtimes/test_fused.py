@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM
 from transformers.models.llama import modeling_llama
 
-from bench.runtimes import fused
-from bench.runtimes.fused import Fused
+from bench.runtimes.on_gpu import fused
+from bench.runtimes.on_gpu.fused import Fused
 
 SIZE: dict[str, Any] = {"vocab_size": 64, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2}
 HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}

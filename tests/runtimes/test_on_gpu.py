@@ -13,6 +13,7 @@ import pytest
 from bench.machine.gpu import usable_gpus
 from bench.runtimes.forest import Request
 from bench.runtimes.rounding import SHARING_BOUND
+from bench.runtimes.session import FROM_PYTHON
 from bench.runtimes.transformers import Transformers
 from tests.conftest import make
 from tests.runtimes.conftest import Catalogue, scored
@@ -71,6 +72,29 @@ def test_a_sliding_window_is_heeded_along_paths_too(tmp_path: Path) -> None:
     assert np.mean([abs(a[read] - b[read]) for read in a]) < 0.05
 
 
+@pytest.mark.parametrize("steps", [["source"], ["source", "nf4"], ["source", "lora"]])
+def test_a_graph_decodes_what_python_decodes(cache: Path, catalogue: Catalogue, steps: list[str]) -> None:
+    from bench.runtimes.decoding import REPLAYED, FromPython
+
+    session = RUNTIME.open(make(cache, catalogue, steps), "cuda")
+    prompts = [[1, *range(20, 90)], [1, 30, 31], [1, *range(40, 60)]]
+    replayed = [list(session.generate(prompt, 24)) for prompt in prompts]
+    assert session.facts["decoding"] == REPLAYED
+    session._decoder = FromPython(session._model, session._forward)
+    launched = [list(session.generate(prompt, 24)) for prompt in prompts]
+    # Both round to bfloat16 in another order: near ties may go another way, and what follows with them.
+    assert sum(a[:4] == b[:4] for a, b in zip(replayed, launched, strict=True)) >= 2
+
+
+def test_a_model_whose_step_waits_for_the_card_is_decoded_from_python_and_says_so(
+    cache: Path, catalogue: Catalogue
+) -> None:
+    session = RUNTIME.open(make(cache, catalogue, ["source", "int8"]), "cuda")
+    assert len(list(session.generate([1, 20, 30], 4))) == 4
+    assert session.facts["decoding"].startswith(f"{FROM_PYTHON}: a token cannot be captured")
+    session.check_sharing()  # the card is as usable as before
+
+
 @pytest.mark.skipif(len(usable_gpus()) < 2, reason="needs two GPUs")
 def test_layers_on_two_cards_score_as_on_one(cache: Path, catalogue: Catalogue) -> None:
     made = make(cache, catalogue, ["source"])
@@ -86,7 +110,7 @@ def test_norms_rotations_and_gates_round_as_the_models_own_code_does() -> None:
     import torch
     from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-    from bench.runtimes import kernels
+    from bench.runtimes.on_gpu import kernels
 
     torch.manual_seed(0)
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.runtimes.forest import Forest, Limits, Request
+from tests.runtimes.conftest import one_by_one
 
 SIZE: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
 HEADS: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.3}
@@ -45,25 +46,9 @@ def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeyp
     import torch
     from transformers import MistralConfig, MistralForCausalLM
 
-    from bench.runtimes import path_attention
-    from bench.runtimes.path_attention import Group, PathAttention
+    from bench.runtimes import torch_trunk
+    from bench.runtimes.on_gpu.path_attention import PathAttention, groups
     from bench.runtimes.torch_trunk import Trunk
-
-    def one_by_one(query: Any, key: Any, value: Any, group: Group, scaling: float | None, left: int) -> Any:
-        """Attend as FlashAttention does, path by path: causal, the last token at the last key."""
-        parts = []
-        for path in range(len(group.starts) - 1):
-            a, b = (int(x) for x in group.starts[path : path + 2])
-            c, d = (int(x) for x in group.key_starts[path : path + 2])
-            at = torch.arange(d - c - (b - a), d - c)[:, None]
-            keys = torch.arange(d - c)[None]
-            seen = (keys <= at) & ((keys >= at - left) if left >= 0 else True)
-            assert b - a <= group.longest
-            assert d - c <= group.most_keys
-            q, k, v = (x.transpose(0, 1)[None] for x in (query[a:b], key[c:d], value[c:d]))
-            attended = torch.nn.functional.scaled_dot_product_attention(q, k, v, seen, scale=scaling, enable_gqa=True)
-            parts.append(attended[0].transpose(0, 1))
-        return torch.cat(parts)
 
     torch.manual_seed(0)
     model: Any = MistralForCausalLM(MistralConfig(**SIZE, **HEADS, sliding_window=window))
@@ -72,8 +57,7 @@ def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeyp
     masked = scores(Trunk(model, 80), model, requests)
     along = Trunk(model, 80, attention=PathAttention(one_by_one))
     assert scores(along, model, requests) == pytest.approx(masked, abs=1e-5)
-    cut = path_attention.groups
-    monkeypatch.setattr(path_attention, "groups", lambda block: cut(block, 40))
+    monkeypatch.setattr(torch_trunk, "groups", lambda block: groups(block, 40))
     assert scores(along, model, requests) == pytest.approx(masked, abs=1e-5)
     assert model.config._attn_implementation == "sdpa"  # as before: requests are served by torch's own
 
@@ -81,7 +65,7 @@ def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeyp
 def test_a_model_with_a_soft_cap_keeps_its_masks() -> None:
     from transformers import Gemma2Config, LlamaConfig
 
-    from bench.runtimes.path_attention import is_plain
+    from bench.runtimes.on_gpu.path_attention import is_plain
 
     assert is_plain(LlamaConfig(**SIZE, **HEADS))
     assert not is_plain(Gemma2Config(**SIZE, **HEADS))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.machine import gpu as cards
-from bench.selftest import gpu, gpu_sweep
 from bench.selftest.__main__ import main
+from bench.selftest.gpu import sweep, table
 from variants.errors import UserError
 
 
@@ -19,5 +19,5 @@ def test_rows_are_named_after_gpu_and_an_unknown_one_is_one_line() -> None:
 
 def test_without_a_gpu_nothing_is_measured_and_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cards, "gpus", tuple)
-    assert list(gpu.rows(["sweep"])) == [["all", "", "", "", "not measured", "no GPU on this machine"]]
-    assert [row[4] for row in gpu_sweep.rows_of_cards(tmp_path)] == ["not measured"]
+    assert list(table.rows(["sweep"])) == [["all", "", "", "", "not measured", "no GPU on this machine"]]
+    assert [row[4] for row in sweep.rows_of_cards(tmp_path)] == ["not measured"]

@@ -6,7 +6,8 @@ copied next to each other, so that its tokens are an ordinary causal sequence, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,19 +38,21 @@ class Group:
 
     Path p has the tokens from `starts[p]` to `starts[p + 1]`, counted from `first`, and sees the keys `places` from
     `key_starts[p]` to `key_starts[p + 1]` of trunk and block, in the order of their positions: its own are the last.
+    Without `places` the keys lie in that order already.
     """
 
     first: int
     last: int
     starts: Tensor
     key_starts: Tensor
-    places: Tensor
+    places: Tensor | None
     longest: int
     most_keys: int
 
     def on(self, device: torch.device) -> Group:
         """Return the same group with its tensors on a device."""
-        starts, key_starts, places = (to_device(one, device) for one in (self.starts, self.key_starts, self.places))
+        starts, key_starts = (to_device(one, device) for one in (self.starts, self.key_starts))
+        places = None if self.places is None else to_device(self.places, device)
         return replace(self, starts=starts, key_starts=key_starts, places=places)
 
 
@@ -78,14 +81,20 @@ class PathAttention:
 
     def __init__(self, kernel: Kernel | None = None) -> None:
         self._kernel = kernel or flash
-        self._groups: list[Group] = []
+        self._groups: Sequence[Group] = []
         self._moved: dict[torch.device, list[Group]] = {}
 
-    def take(self, block: Block) -> None:
-        """Plan the attention of a block, and be what transformers calls for it."""
-        self._groups = list(groups(block))
-        self._moved = {}
+    @contextmanager
+    def at_work(self, model: PreTrainedModel, planned: Sequence[Group]) -> Iterator[None]:
+        """Have a model attend as planned; afterwards it attends as before."""
+        self._groups, self._moved = planned, {}
         AttentionInterface.register(NAME, self.attend)
+        usual = model.config._attn_implementation
+        model.config._attn_implementation = NAME
+        try:
+            yield
+        finally:
+            model.config._attn_implementation = usual
 
     def attend(
         self,
@@ -110,7 +119,9 @@ class PathAttention:
         window = NO_WINDOW if sliding_window is None else sliding_window - 1
         parts = []
         for group in self._on(query.device):
-            seen, read = (part.index_select(0, group.places) for part in (keys, values))
+            seen, read = (
+                part if group.places is None else part.index_select(0, group.places) for part in (keys, values)
+            )
             parts.append(self._kernel(queries[group.first : group.last], seen, read, group, scaling, window))
         return torch.cat(parts)[None] if len(parts) > 1 else parts[0][None], None
 

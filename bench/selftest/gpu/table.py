@@ -1,7 +1,4 @@
-"""Compare costs on a GPU with those of lm-eval's own model and of llama.cpp's own bench, on one random model.
-
-Each measurement is a process of its own: `python -m bench.selftest.gpu JOB.JSON` prints what it took.
-"""
+"""Compare costs on a GPU with those of lm-eval's own model and of llama.cpp's own bench, on one random model."""
 
 from __future__ import annotations
 
@@ -11,33 +8,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from bench.machine.gpu import driver_version, usable_gpus
 from bench.machine.hardware import versions
 from bench.records import file as record_file
 from bench.records.types import Record
 from bench.selftest import scoring
-from bench.stats.estimates import percentile
-from variants.cache import Cache
+from bench.selftest.gpu import sweep
+from bench.selftest.gpu.parts import OUTPUT_TOKENS, PROMPT_TOKENS, QUESTIONS, SUBJECTS, TURNS, WHOLE_SUBJECTS, Job
 from variants.errors import UserError
 from variants.paths import ROOT
-
-if TYPE_CHECKING:
-    from lm_eval.api.instance import Instance
 
 COLUMNS = ("cost", "unit", "of", "beside", "ratio", "wanted")
 MODEL, SMALL = ("random-3b",), ("random-1b", "model.shape.layers=4")
 """Shapes of 3.2 and of 0.5 billion parameters."""
-SHOTS, SUBJECTS, QUESTIONS, WHOLE_SUBJECTS, ALL_QUESTIONS = 5, 57, 20, 6, 14_042
-BATCHES = (4, 8, 16, 32)
-"""Batches of HFLM; the fastest on the questions of a few subjects counts."""
-BLOCK_TOKENS, PROMPT_TOKENS, OUTPUT_TOKENS, TURNS = 2048, 512, 128, 5
-Job = dict[str, Any]
+BLOCK_TOKENS = 2048
 
 
 def title() -> str:
@@ -53,9 +40,7 @@ def rows(asked: Sequence[str] = ()) -> Iterator[list[str]]:
 
     Everything lies in a temporary folder: TMPDIR chooses the disk. Raises UserError for an unknown name.
     """
-    from bench.selftest import gpu_sweep  # not in the children, whose imports are timed
-
-    named = {**ROWS, "sweep": gpu_sweep.rows, "cards": gpu_sweep.rows_of_cards}
+    named = {**ROWS, "sweep": sweep.rows, "cards": sweep.rows_of_cards}
     if unknown := [name for name in asked if name not in named]:
         raise UserError(f"selftest gpu: got {unknown[0]!r}, allowed: {', '.join(named)}")
     if not usable_gpus():
@@ -97,7 +82,12 @@ def _merging(place: Path) -> Iterator[list[str]]:
 
 
 def _decoding(place: Path) -> Iterator[list[str]]:
-    yield from _decoding_of("3 B", _build(place / "large", MODEL, ("base", "q4")), "at least 0.98")
+    large = _build(place / "large", MODEL, ("base", "q4", "base-torch"))
+    yield from _decoding_of("3 B", large, "at least 0.98")
+    record, artifact = large["base-torch"]
+    ours, theirs = _measured("decode", artifact, record), _measured("generate", artifact)
+    paces = (1e3 / one["tpot_ms"] for one in (ours, theirs))
+    yield ["decode 3 B base-torch, beside transformers' generate", "tokens/s", *scoring.beside(*paces), ""]
     yield from _decoding_of("0.5 B", _build(place / "small", SMALL, ("base", "q4")), "at least 0.95")
 
 
@@ -164,119 +154,10 @@ def _measured(part: str, artifact: Path, record: Record | None = None, **asked: 
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"part": part, "artifact": str(artifact), **runtime, **asked}, file)
         file.flush()
-        command = [sys.executable, "-m", "bench.selftest.gpu", file.name]
+        command = [sys.executable, "-m", "bench.selftest.gpu.parts", file.name]
         done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     taken: Job = json.loads(done.stdout.splitlines()[-1])
     return taken
-
-
-def _questions(job: Job, subjects: int, questions: int | None) -> list[Instance]:
-    spread = scoring.subjects(Path(job["mmlu"]), questions, subjects)
-    return [one for some in spread for one in some]
-
-
-def _opened(job: Job) -> scoring.Opened:
-    path = Path(job["artifact"])
-    return scoring.opened(job["node"], Cache(path.parents[1]).open(path.name), "cuda")
-
-
-def _decode(job: Job) -> Job:
-    """Time what llama-bench times: prompts of random tokens one after another, and tokens behind an empty cache."""
-    import numpy as np
-
-    session = _opened(job).session
-    rng = np.random.default_rng(0)
-
-    def stamps_ms(n_prompt: int, n_tokens: int) -> list[float]:
-        prompt = rng.integers(3, session.vocabulary.n_tokens, n_prompt).tolist()
-        start = time.perf_counter()
-        return [1e3 * (time.perf_counter() - start) for _ in session.generate(prompt, n_tokens)]
-
-    first = [stamps_ms(PROMPT_TOKENS, 1)[0] for _ in range(TURNS + 2)][2:]
-    each = [stamps_ms(1, OUTPUT_TOKENS + 1) for _ in range(TURNS + 1)][1:]
-    tpot_ms = [(stamps[-1] - stamps[0]) / OUTPUT_TOKENS for stamps in each]
-    return {"ttft_ms": percentile(first, 0.5), "tpot_ms": percentile(tpot_ms, 0.5)}
-
-
-def _score(job: Job) -> Job:
-    """Score the questions from opening on, again for the pace, and a few subjects whole."""
-    some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
-    imports_s = _imports_s()
-    start = time.perf_counter()
-    opened = _opened(job)
-    opened.lm.loglikelihood(some, disable_tqdm=True)
-    seconds = time.perf_counter() - start
-    shutil.rmtree(Path(job["artifact"]).parents[1] / "scores")
-    opened.score.seconds = 0.0
-    opened.lm.loglikelihood(some, disable_tqdm=True)
-    tokens = opened.lm.scoring["evaluated_tokens"]
-    rate = tokens / opened.score.seconds
-    cold = {"seconds": seconds, "imports_s": imports_s}
-    return cold | {"tokens": tokens, "rate": rate, "whole": _all_of_mmlu(opened.lm, whole)}
-
-
-def _hflm(job: Job) -> Job:
-    """Score the same by lm-eval's own model, from opening on, and subjects whole; halve the batch if need be."""
-    some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
-    imports_s, batch = _imports_s(), job["batch"]
-    import torch
-
-    while batch:
-        model = None
-        try:
-            start = time.perf_counter()
-            model = _lm_evals_own(job["artifact"], batch)
-            model.loglikelihood(some, disable_tqdm=True)
-            seconds = time.perf_counter() - start
-            return {"batch": batch, "seconds": seconds, "imports_s": imports_s, "whole": _all_of_mmlu(model, whole)}
-        except torch.OutOfMemoryError:  # the batch was found on fewer questions
-            del model
-            torch.cuda.empty_cache()
-            batch //= 2
-    raise RuntimeError("lm-eval's own model does not fit this card with any batch")
-
-
-def _imports_s() -> float:
-    """Import what both sides open a model with, and start the card; return the seconds."""
-    start = time.perf_counter()
-    import torch
-    import transformers
-    from lm_eval.models import huggingface
-
-    assert all((transformers.AutoModelForCausalLM, huggingface.HFLM))  # imported when asked for
-    torch.zeros(1, device="cuda")
-    return time.perf_counter() - start
-
-
-def _batch(job: Job) -> Job:
-    """Find the fastest batch of lm-eval's own model, warmed."""
-    import torch
-
-    some = _questions(job, WHOLE_SUBJECTS, QUESTIONS)
-    seconds = {}
-    model = _lm_evals_own(job["artifact"], BATCHES[0])
-    for batch in BATCHES:
-        model.batch_size_per_gpu = batch
-        with suppress(torch.OutOfMemoryError):  # it holds the logits of all tokens of a batch
-            model.loglikelihood(some[:64], disable_tqdm=True)
-            start = time.perf_counter()
-            model.loglikelihood(some, disable_tqdm=True)
-            seconds[batch] = time.perf_counter() - start
-    return {"batch": min(seconds, key=lambda one: seconds[one])}
-
-
-def _lm_evals_own(folder: str, batch: int) -> Any:
-    from lm_eval.models.huggingface import HFLM
-
-    return HFLM(pretrained=folder, dtype="bfloat16", batch_size=batch, device="cuda", max_length=4096)
-
-
-def _all_of_mmlu(model: Any, questions: Sequence[Instance]) -> float:
-    """Return about how many seconds all of MMLU takes, by the seconds of some subjects."""
-    start = time.perf_counter()
-    model.loglikelihood(questions, disable_tqdm=True)
-    n_questions = len({(one.task_name, one.doc_id) for one in questions})
-    return (time.perf_counter() - start) * ALL_QUESTIONS / n_questions
 
 
 ROWS: Mapping[str, Callable[[Path], Iterator[list[str]]]] = {
@@ -284,8 +165,3 @@ ROWS: Mapping[str, Callable[[Path], Iterator[list[str]]]] = {
     "decoding": _decoding,
     "merging": _merging,
 }
-PARTS = {"decode": _decode, "score": _score, "hflm": _hflm, "batch": _batch}
-
-if __name__ == "__main__":
-    asked = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    print(json.dumps(PARTS[asked["part"]](asked)))

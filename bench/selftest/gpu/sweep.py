@@ -1,10 +1,11 @@
-"""Time both passes of a sweep of eight variants on a GPU, and the first pass on several GPUs beside one.
+"""Time both passes of a sweep of eight variants on a GPU, and what scoring takes on several GPUs beside one.
 
 The weights are random: a model of that shape takes the same time whatever it has learned.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,8 @@ from bench.sweep.show.progress import watched
 from bench.sweep.stage import kept
 
 MODEL = "random-3b"
-SUITE = ("suite=hr-chatbot", "suite.requirements=null", "steps.lora.epochs=1", "latency.seconds=null")
+SUITE = ("suite=hr-chatbot", "steps.lora.epochs=1")
+CARDS_SUITE = ("suite=mmlu", "limit_per_subject=50")
 ROUNDS, REQUESTS, ASKED = 3, 134, 20
 """What a sweep is to have, and how many requests of the one round that is timed: the others take as long."""
 SAMPLE_SECONDS = 0.2
@@ -48,7 +50,7 @@ class Took:
 
 def rows(place: Path) -> Iterator[list[str]]:
     """Yield what both passes take on one card, whose cache is empty."""
-    sweep, (first, second) = _swept(place / "swept", "cuda:0", PASSES)
+    sweep, (first, second) = _swept(place / "swept", "cuda:0", SUITE, PASSES)
     records = [record for cell in sweep.cells if (record := cell.finished())]
     if len(records) < len(sweep.cells):
         raise RuntimeError("a variant has failed: see the lines above")
@@ -71,25 +73,36 @@ def rows(place: Path) -> Iterator[list[str]]:
 
 
 def rows_of_cards(place: Path) -> Iterator[list[str]]:
-    """Yield the first pass on one card beside the same on all of them, each with an empty cache."""
-    n = len(usable_gpus())
-    if n < 2:
-        yield ["pass one: 1 GPU / 2 GPUs", "", "", "", "not measured", "one GPU on this machine"]
+    """Yield what it takes to score variants on one card, and on all of them; their artifacts are built before.
+
+    What is built on the CPU takes as long for any number of cards, and would hide what the cards do.
+    """
+    n, mmlu = len(usable_gpus()), os.environ.get("MMLU_DIR", "")
+    name = f"pass one, MMLU of variants of {MODEL}, built before: 1 GPU / {max(n, 2)} GPUs"
+    if n < 2 or not (Path(mmlu).expanduser() / "test").is_dir():
+        why = "one GPU on this machine" if n < 2 else "set MMLU_DIR to the folder of MMLU's CSVs"
+        yield [name, "", "", "", "not measured", why]
         return
-    took = {}
+    place = place / "swept"
+    asked = (*CARDS_SUITE, f"data_dir={Path(mmlu).expanduser().absolute()}")
+    _swept(place, "cuda", (*asked, "suite.measures=[size]"), PASSES[:1])
+    took = []
     for device in ("cuda:0", "cuda"):
-        sweep, (took[device],) = _swept(place / "swept", device, PASSES[:1])
+        for kept_of_another in ("scores", "stages"):
+            shutil.rmtree(place / "cache" / kept_of_another, ignore_errors=True)
+        sweep, (first,) = _swept(place, device, asked, PASSES[:1])
         if failed := [cell.variant for cell in sweep.cells if kept(cell) is None]:
             raise RuntimeError(f"{', '.join(failed)}: failed, see the lines above")
-        shutil.rmtree(place / "swept")
-    one, all_of_them = took.values()
-    name = f"pass one, {len(sweep.cells)} variants of {MODEL}: 1 GPU / {n} GPUs"
-    yield [name, "s", *beside(one.seconds, all_of_them.seconds), "at least 1.7 with 2"]
+        took.append(first)
+        busy = f"{len(sweep.cells)} variants, {device}: share in which its cards were busy"
+        yield [busy, "", _percent(first.busy), "", "", ""]
+    yield [name, "s", *beside(*(one.seconds for one in took)), "at least 1.7 with 2"]
+    shutil.rmtree(place)
 
 
-def _swept(place: Path, device: str, passes: Sequence[Pass]) -> tuple[Sweep, list[Took]]:
-    """Run some passes of the sweep as `bench run` does; return it, and what each pass took."""
-    sweep = plan_sweep(parse(_typed(place, device)))
+def _swept(place: Path, device: str, suite: Sequence[str], passes: Sequence[Pass]) -> tuple[Sweep, list[Took]]:
+    """Run some passes of a sweep as `bench run` does; return it, and what each pass took."""
+    sweep = plan_sweep(parse(_typed(place, device, suite)))
     jobs, run = jobs_of(sweep.cells), new_run()
     show_plan(
         sweep.cells, jobs, needed_bytes(sweep.cells).total(), {pass_: launcher_of(sweep, pass_) for pass_ in PASSES}
@@ -105,14 +118,14 @@ def _swept(place: Path, device: str, passes: Sequence[Pass]) -> tuple[Sweep, lis
     return sweep, took
 
 
-def _typed(place: Path, device: str) -> list[str]:
+def _typed(place: Path, device: str, suite: Sequence[str]) -> list[str]:
     """Make the random model, and return a sweep of its folder: as of any model folder, its answers are scored."""
     places = [f"cache_dir={place / 'cache'}", f"results_dir={place / 'results'}", f"device={device}"]
     request = parse([f"model={MODEL}", *places])
     made = with_random_folder(request, compose(request, "base", 0))
     folder = compose(made, "base", 0).model_folder
     few = ["suite.rounds=1", f"latency.requests={ASKED}"]
-    return [f"model={folder}", *SUITE, *few, *places]
+    return [f"model={folder}", *suite, "suite.requirements=null", "latency.seconds=null", *few, *places]
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def kernels() -> Kernels | None:
     """Return the kernels, None where there is no Triton to compile them."""
     if find_spec("triton") is None:
         return None
-    from bench.runtimes import kernels
+    from bench.runtimes.on_gpu import kernels
 
     kernels.start()
     return kernels
