@@ -6,6 +6,7 @@ A token takes a thousand kernels and more, and Python launches them slower than 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -156,7 +157,11 @@ class Replayed:
 def _without_waiting() -> Iterator[None]:
     """Have torch raise RuntimeError where the host would wait for the device, which a graph cannot."""
     usual = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Synchronization debug mode"
+        )  # that it may miss some: a capture fails
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:

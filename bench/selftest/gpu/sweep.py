@@ -34,7 +34,15 @@ from bench.sweep.stage import kept
 
 MODEL = "random-3b"
 SUITE = ("suite=hr-chatbot", "steps.lora.epochs=1")
-CARDS_SUITE = ("suite=mmlu", "limit_per_subject=50")
+MMLU = (
+    *SUITE,
+    "accuracy.tasks=[mmlu]",
+    "accuracy.num_fewshot=5",
+    "limit_per_subject=25",
+    "runtime.llamacpp.n_ctx=4096",
+    "runtime.transformers.n_ctx=4096",
+)
+"""The same variants asked 1,425 questions: enough that the cards are what a pass waits for."""
 ROUNDS, REQUESTS, ASKED = 3, 134, 20
 """What a sweep is to have, and how many requests of the one round that is timed: the others take as long."""
 SAMPLE_SECONDS = 0.2
@@ -50,6 +58,7 @@ class Took:
 
 def rows(place: Path) -> Iterator[list[str]]:
     """Yield what both passes take on one card, whose cache is empty."""
+    shutil.rmtree(place / "swept", ignore_errors=True)
     sweep, (first, second) = _swept(place / "swept", "cuda:0", SUITE, PASSES)
     records = [record for cell in sweep.cells if (record := cell.finished())]
     if len(records) < len(sweep.cells):
@@ -69,11 +78,10 @@ def rows(place: Path) -> Iterator[list[str]]:
     whole = ROUNDS * (second.seconds + more)
     yield [f"… {ROUNDS} rounds of {REQUESTS} requests, extrapolated", "s", f"{whole:,.1f}", "", "", ""]
     yield ["both passes, extrapolated", "s", f"{first.seconds + whole:,.1f}", "", "", "half of before"]
-    shutil.rmtree(place / "swept")
 
 
 def rows_of_cards(place: Path) -> Iterator[list[str]]:
-    """Yield what it takes to score variants on one card, and on all of them; their artifacts are built before.
+    """Yield what it takes to score the variants on one card, and on all; they are built before, by `rows` if it ran.
 
     What is built on the CPU takes as long for any number of cards, and would hide what the cards do.
     """
@@ -84,7 +92,7 @@ def rows_of_cards(place: Path) -> Iterator[list[str]]:
         yield [name, "", "", "", "not measured", why]
         return
     place = place / "swept"
-    asked = (*CARDS_SUITE, f"data_dir={Path(mmlu).expanduser().absolute()}")
+    asked = (*MMLU, f"data_dir={Path(mmlu).expanduser().absolute()}")
     _swept(place, "cuda", (*asked, "suite.measures=[size]"), PASSES[:1])
     took = []
     for device in ("cuda:0", "cuda"):
@@ -97,7 +105,6 @@ def rows_of_cards(place: Path) -> Iterator[list[str]]:
         busy = f"{len(sweep.cells)} variants, {device}: share in which its cards were busy"
         yield [busy, "", _percent(first.busy), "", "", ""]
     yield [name, "s", *beside(*(one.seconds for one in took)), "at least 1.7 with 2"]
-    shutil.rmtree(place)
 
 
 def _swept(place: Path, device: str, suite: Sequence[str], passes: Sequence[Pass]) -> tuple[Sweep, list[Took]]:
