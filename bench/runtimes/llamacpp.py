@@ -21,7 +21,7 @@ from variants.artifact import Artifact, Kind
 from variants.configure import check_least
 from variants.errors import UserError
 from variants.process import SPLITS, available_bytes, usable_cores
-from variants.steps.llama_log import captured_log
+from variants.steps.llama_log import captured_log, offloads
 from variants.tokenizer.framing import Framing
 from variants.weights import gguf_header
 
@@ -69,7 +69,7 @@ class LlamaCpp:
 
     def check_cuda(self) -> None:
         """Raise UserError where this llama.cpp cannot use a GPU."""
-        if not llama_cpp.llama_supports_gpu_offload():
+        if not offloads():
             raise UserError("device=cuda: this llama.cpp is a CPU build; run `make setup CUDA=1`, or device=cpu")
 
     def open(self, artifact: Artifact, device: str) -> LlamaCppSession:

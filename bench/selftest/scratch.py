@@ -13,8 +13,8 @@ REFERENCE = ROOT / "variants" / "reference"
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def make_tiny_model(folder: Path) -> Path:
-    """Save a one-layer Llama of random weights with the embedded tokenizer, rows of 256 so that K-quants are K-quants.
+def make_tiny_model(folder: Path, layers: int = 1) -> Path:
+    """Save a Llama of random weights with the embedded tokenizer, rows of 256 so that K-quants are K-quants.
 
     Returns the folder.
     """
@@ -22,7 +22,7 @@ def make_tiny_model(folder: Path) -> Path:
     from transformers import AutoConfig, LlamaForCausalLM
 
     config = AutoConfig.from_pretrained(REFERENCE)
-    config.num_hidden_layers, config.intermediate_size, config.initializer_range = 1, 256, 0.1
+    config.num_hidden_layers, config.intermediate_size, config.initializer_range = layers, 256, 0.1
     torch.manual_seed(0)
     LlamaForCausalLM(config).bfloat16().save_pretrained(folder)
     for name in TOKENIZER_FILES:

@@ -18,7 +18,7 @@ from variants.load import load_model
 
 def run(results: Path, cache: Path, model: Path, *more: str) -> dict[str, Any]:
     """Measure divergence alone and return the records by variant."""
-    places = [f"results_dir={results}", f"cache_dir={cache}", f"model={model}", "suite=smoke"]
+    places = [f"results_dir={results}", f"cache_dir={cache}", f"model={model}", "suite=smoke", "device=cpu"]
     only = ["suite.measures=[divergence]", "suite.once=[]", "divergence.tokens=256", "divergence.window=64"]
     assert main(["run", *places, *only, *more]) == 0
     return {p.name.partition("~")[0]: json.loads(p.read_text()) for p in results.glob("*/*/*.r*.json")}

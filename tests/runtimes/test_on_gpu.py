@@ -15,7 +15,8 @@ from bench.runtimes.forest import Request
 from bench.runtimes.rounding import SHARING_BOUND
 from bench.runtimes.session import FROM_PYTHON
 from bench.runtimes.transformers import Transformers
-from tests.conftest import make
+from bench.selftest.scratch import make_tiny_model
+from tests.conftest import make, steps_of
 from tests.runtimes.conftest import Catalogue, scored
 
 pytestmark = pytest.mark.skipif(not usable_gpus(), reason="needs an NVIDIA GPU")
@@ -96,14 +97,15 @@ def test_a_model_whose_step_waits_for_the_card_is_decoded_from_python_and_says_s
 
 
 @pytest.mark.skipif(len(usable_gpus()) < 2, reason="needs two GPUs")
-def test_layers_on_two_cards_score_as_on_one(cache: Path, catalogue: Catalogue) -> None:
-    made = make(cache, catalogue, ["source"])
+def test_layers_on_two_cards_score_as_on_one(tmp_path: Path) -> None:
+    made = make(tmp_path / "cache", steps_of(make_tiny_model(tmp_path / "model", layers=8)), ["source"])
     one = RUNTIME.open(made, "cuda")
     two = replace(RUNTIME, split="layers").open(made, "cuda")
     assert len({parameter.device for parameter in two._model.parameters()}) == 2
     two.check_sharing()
     assert scored(two, questions()) == pytest.approx(scored(one, questions()), abs=0.1)
     assert list(two.generate([1, 20, 30], 4)) == list(one.generate([1, 20, 30], 4))
+    assert two.facts["decoding"] == f"{FROM_PYTHON}: on several cards"
 
 
 def test_norms_rotations_and_gates_round_as_the_models_own_code_does() -> None:

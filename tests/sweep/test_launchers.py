@@ -247,6 +247,7 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
         request = parse(typed)
         return with_launcher(request, compose(request, "base", 0)).launcher
 
+    install(monkeypatch, tmp_path)
     assert chosen() == "local"
     install(monkeypatch, tmp_path, MadeUpCard("GPU-0"))
     assert chosen("launcher=auto", "device=cuda:0") == "joblib"

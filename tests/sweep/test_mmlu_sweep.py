@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(model: Path, folder: Path, results: Path, cache: Path, *more: str) -> list[str]:
-    few = ["suite.rounds=1", "latency.requests=4", "latency.warmup_requests=1", "latency.output_tokens=4"]
+    few = ["suite.rounds=1", "latency.requests=4", "latency.warmup_requests=1", "latency.output_tokens=4", "device=cpu"]
     places = [f"model={model}", f"data_dir={folder}", f"results_dir={results}", f"cache_dir={cache}"]
     return ["run", "suite=mmlu", *few, *places, *more]
 

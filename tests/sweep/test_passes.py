@@ -32,7 +32,7 @@ from tests.sweep.test_launchers import joblib, run_job
 from variants.errors import UserError
 
 Capture = pytest.CaptureFixture[str]
-BOTH = ("suite.measures=[size,memory]", "suite.once=[size]", "suite.rounds=2", "variant=base,q4")
+BOTH = ("suite.measures=[size,memory]", "suite.once=[size]", "suite.rounds=2", "variant=base,q4", "device=cpu")
 
 
 @pytest.fixture

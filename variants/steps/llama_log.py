@@ -31,11 +31,11 @@ class Log:
 
 
 @contextmanager
-def captured_log() -> Iterator[Log]:
+def captured_log(shows: bool = True) -> Iterator[Log]:
     """Keep what llama.cpp logs meanwhile: only its log shows what it really put on the GPU and how much that took.
 
-    Afterwards llama.cpp writes to standard error itself: llama-cpp-python's own callback would call into Python
-    for every debug line of a timed request.
+    It goes to standard error too, unless `shows` is false. Afterwards llama.cpp writes to standard error itself:
+    llama-cpp-python's own callback would call into Python for every debug line of a timed request.
     """
     import llama_cpp
 
@@ -46,7 +46,7 @@ def captured_log() -> Iterator[Log]:
         log.lines.append(text.decode(errors="replace"))
         if level == ERROR:
             log.errors.append(log.lines[-1])
-        if level != DEBUG:
+        if shows and level != DEBUG:
             sys.stderr.write(log.lines[-1])
 
     llama_cpp.llama_log_set(keep, None)
@@ -54,3 +54,11 @@ def captured_log() -> Iterator[Log]:
         yield log
     finally:
         llama_cpp.llama_log_set(llama_cpp.llama_log_callback(0), None)
+
+
+def offloads() -> bool:
+    """Return whether llama.cpp can use a GPU. At its first look it would print the cards, across a line of progress."""
+    import llama_cpp
+
+    with captured_log(shows=False):
+        return bool(llama_cpp.llama_supports_gpu_offload())
