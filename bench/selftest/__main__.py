@@ -4,7 +4,7 @@
 `verdicts` counts wrong and right verdicts over simulated pairs of commits. Two run only where they are named: `gpu`
 compares with lm-eval and llama.cpp's own bench on a GPU, and `kills` kills sweeps and bisections at random moments and
 counts what that loses. `gpu` comes last, and may name its rows: `gpu [scoring|decoding|merging|sweep|cards]`. `sweep`
-and `cards` time whole sweeps, on one card and on all, and run only where they are named.
+times a whole sweep and `cards` what scoring its variants takes on one card and on all; they run only where named.
 """
 
 from __future__ import annotations
