@@ -102,6 +102,7 @@ def time_prompts(
     Raises RuntimeError where the engine evaluated fewer tokens than were sent: it answered from a cache.
     """
     timed = Prompts(prompt_tokens=[], evaluated_tokens=[], seconds=[])
+    session.prepare_decoding()  # no prompt waits for it
     gc.collect()
     gc.disable()
     try:

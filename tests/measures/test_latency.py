@@ -32,7 +32,7 @@ class Clock:
 
 
 class ToySession:
-    """Takes 5 s for a prompt and 2 s for each token after the first; keeps `cached` prompt tokens to itself."""
+    """Takes 5 s for a prompt, 2 s for each token after the first, and a minute once; `cached` is of each prompt."""
 
     def __init__(self, clock: Clock, cached: int = 0, device: str = "cpu") -> None:
         self.facts = {"device": device}
@@ -40,12 +40,18 @@ class ToySession:
         self.cached = cached
         self.last_prefill = Prefill(0, 0)
         self.prompts: list[str] = []
+        self.is_prepared = False
+
+    def prepare_decoding(self) -> None:
+        self.clock.now += 0.0 if self.is_prepared else 60.0
+        self.is_prepared = True
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
         self.prompts.append(text)
         return [1] * 4
 
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
+        self.prepare_decoding()
         self.clock.now += 5.0
         self.last_prefill = Prefill(4, 4 - self.cached)
         yield 0

@@ -21,7 +21,7 @@ from variants.errors import UserError
 
 
 class ToySession:
-    """Takes a second for each token of a prompt, by a clock of its own; keeps `cached` of them to itself."""
+    """Takes a second for each token of a prompt, and a minute once; keeps `cached` tokens to itself."""
 
     def __init__(self, cached: int = 0, n_ctx: int = 64, device: str = "cpu") -> None:
         self.now = 0.0
@@ -31,8 +31,14 @@ class ToySession:
         self.vocabulary = SimpleNamespace(n_tokens=1000, framing=SimpleNamespace(start=(7,)))
         self.last_prefill = session.Prefill(0, 0)
         self.prompts: list[list[int]] = []
+        self.is_prepared = False
+
+    def prepare_decoding(self) -> None:
+        self.now += 0.0 if self.is_prepared else 60.0
+        self.is_prepared = True
 
     def generate(self, tokens: Sequence[int], n_tokens: int) -> Iterator[int]:
+        self.prepare_decoding()
         self.prompts.append(list(tokens))
         self.now += len(tokens)
         self.last_prefill = session.Prefill(len(tokens), len(tokens) - self.cached)
