@@ -9,7 +9,7 @@ import difflib
 import importlib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -165,6 +165,13 @@ def check_least(configured: object, **least: int) -> None:
         if value is not None and value < limit:
             null = ", or null" if "None" in types[name] else ""
             raise UserError(f"{name}: got {value}, allowed: {limit} and more{null}")
+
+
+def check_choices(configured: object, **choices: Collection[str]) -> None:
+    """Raise UserError for a field whose value is none of those named for it."""
+    for name, allowed in choices.items():
+        if (value := getattr(configured, name)) not in allowed:
+            raise UserError(f"{name}: got {value!r}, allowed: {', '.join(allowed)}")
 
 
 def _allowed(declared: Mapping[str, str], where: str) -> str:

@@ -40,7 +40,8 @@ def device_bytes() -> tuple[int, Literal["process", "card"]]:
     """Return the GPU memory that this process has, or all that is in use on its cards, and which of the two it is.
 
     The driver reports it, because asking torch would open a context that takes hundreds of megabytes itself.
-    llama.cpp allocates once and torch's allocator gives nothing back, so that after serving this is the peak.
+    llama.cpp allocates once, and torch's allocator gives nothing back from the first request on, so that after
+    serving this is the peak of serving.
     """
     cards = usable_gpus()
     own = [process_bytes(card, os.getpid()) for card in cards]

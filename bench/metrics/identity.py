@@ -37,14 +37,20 @@ def machine(record: Record) -> dict[str, str]:
 
 
 def timed(record: Record) -> Identity:
-    """Name what `serving` does, and the cards; older records do not state them, and then they are not compared."""
-    return {**serving(record), **cards(record)}
+    """Name what `serving` does, the cards and how torch decoded; what older records do not state is not compared."""
+    return {**serving(record), **cards(record), **decoding(record)}
 
 
 def cards(record: Record) -> Identity:
     """Name the cards that a record was timed on; nothing where it does not state them."""
     named = ", ".join(f"{card.name} ({card.uuid})".strip() for card in record.cards)
     return {CARD: named} if named else {}
+
+
+def decoding(record: Record) -> dict[str, str]:
+    """Name how torch decoded on a GPU, without why; other records do not state it, and then it is not compared."""
+    how = (record.session or {}).get("decoding")
+    return {"decoding": str(how).partition(":")[0]} if how else {}
 
 
 def memory(record: Record) -> Identity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,7 +18,7 @@ from bench.runtimes.llama_context import CELLS, SAMPLING, Context, ContextShape
 from bench.runtimes.logits import Logits, LogitsReader
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
-from variants.configure import check_least
+from variants.configure import check_choices, check_least
 from variants.errors import UserError
 from variants.process import SPLITS, available_bytes, usable_cores
 from variants.steps.llama_log import captured_log, offloads
@@ -61,10 +61,7 @@ class LlamaCpp:
     shares_card: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        choices: Sequence[Collection[str]] = (FLASH_ATTENTION, KV_TYPES, SAMPLING, SPLITS)
-        for field, allowed in zip(("flash_attention", "kv_type", "sampling_cuda", "split"), choices, strict=True):
-            if getattr(self, field) not in allowed:
-                raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(allowed)}")
+        check_choices(self, flash_attention=FLASH_ATTENTION, kv_type=KV_TYPES, sampling_cuda=SAMPLING, split=SPLITS)
         check_least(self, n_ctx=1, n_batch=1, score_tokens_cpu=2, score_tokens_cuda=2, n_threads=1)
 
     def check_cuda(self) -> None:
@@ -100,14 +97,12 @@ class LlamaCppSession:
             raise RuntimeError(f"asked for the GPU, llama.cpp put no layer on it ({log.reason})")
         self._runtime = runtime
         self._on_gpu = device == "cuda"
-        trained = llama_cpp.llama_model_n_ctx_train(
-            self._model
-        )  # llama.cpp's limit of LongRoPE where the key is missing
+        trained = llama_cpp.llama_model_n_ctx_train(self._model)
         self.n_ctx = min(runtime.n_ctx, trained)
         self._n_threads = runtime.n_threads or usable_cores()
         self._short_rope = None
         if LONG_ROPE in tensors:
-            self._short_rope = self._number("rope.scaling.original_context_length") or trained
+            self._short_rope = self._number("rope.scaling.original_context_length") or trained  # as llama.cpp
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary = self._vocabulary()
         self._context: Context | None = None

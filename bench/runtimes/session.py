@@ -136,7 +136,10 @@ class Session(Protocol):
         ...
 
     def prepare_decoding(self) -> None:
-        """Decide how tokens are generated, where the engine has several ways, and state it in `facts`."""
+        """Choose how tokens are generated, if the engine has several ways, and state it in `facts`.
+
+        `generate` does so too; done before, no request waits for it.
+        """
         ...
 
     def prepare_scoring(self) -> None:

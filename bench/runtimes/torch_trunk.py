@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from bench.runtimes.forest import Block, Forest, Limits, Request
 from bench.runtimes.on_gpu.fused import Fused, fuse
-from bench.runtimes.on_gpu.path_attention import PathAttention, can_attend, groups
+from bench.runtimes.on_gpu.path_attention import PathAttention, can_attend, groups, sliding_windows
 from bench.runtimes.transfer import indexes
 
 FORKED_PATHS = 3
@@ -199,18 +199,6 @@ def visible(block: Block) -> NDArray[np.bool_]:
         & (position[None] <= position[:, None])
     )
     return np.concatenate([trunk, own], axis=1)
-
-
-def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
-    """Return the attention window of each kind of layer, None for full attention; empty where no layer has one."""
-    window = getattr(config, "sliding_window", None)
-    kinds = getattr(config, "layer_types", None)
-    if not window or getattr(config, "use_sliding_window", True) is False:
-        return {}
-    if kinds is None:
-        return {"all": int(window)}
-    windows = {kind: int(window) if "sliding" in kind else None for kind in dict.fromkeys(kinds)}
-    return windows if any(windows.values()) else {}
 
 
 def fixed_rope(config: PreTrainedConfig) -> int | None:

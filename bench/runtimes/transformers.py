@@ -18,7 +18,7 @@ from bench.runtimes.rounding import SHARING_BOUND, multiplies_in, without_outlie
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.child import start
-from variants.configure import check_least
+from variants.configure import check_choices, check_least
 from variants.errors import UserError
 from variants.load import load_model
 from variants.process import SPLITS, usable_cores
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from bench.runtimes.decoding import Decoder
+    from bench.runtimes.decoder import Decoder
     from bench.runtimes.torch_trunk import Replacements, Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -62,11 +62,7 @@ class Transformers:
     shares_card: ClassVar[bool] = False  # what a layer keeps meanwhile differs by architecture
 
     def __post_init__(self) -> None:
-        for field in ("dtype_cpu", "dtype_cuda"):
-            if getattr(self, field) not in DTYPES:
-                raise UserError(f"{field}: got {getattr(self, field)!r}, allowed: {', '.join(DTYPES)}")
-        if self.split not in SPLITS:
-            raise UserError(f"split: got {self.split!r}, allowed: {', '.join(SPLITS)}")
+        check_choices(self, dtype_cpu=DTYPES, dtype_cuda=DTYPES, split=SPLITS)
         check_least(self, n_ctx=1, score_tokens_cpu=1, score_tokens_cuda=1, n_threads=1)
 
     def check_cuda(self) -> None:
@@ -159,23 +155,22 @@ class TransformersSession:
         if len(tokens) + n_tokens > self.n_ctx:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
         self.prepare_decoding()
-        decoder = self._decoder
-        assert decoder is not None
-        token = decoder.first(tokens)
-        self.last_prefill = Prefill(len(tokens), decoder.cached_tokens)
-        yield token
-        for _ in range(n_tokens - 1):
-            yield decoder.next()
+        assert self._decoder is not None
+        for token in self._decoder.generate(tokens, n_tokens):
+            self.last_prefill = Prefill(len(tokens), self._decoder.evaluated_tokens)
+            yield token
 
     def prepare_decoding(self) -> None:
         """Find the fastest way to decode on a GPU, which takes a second, and state it in the facts."""
-        from bench.runtimes.decoding import FromPython, decoder_of
+        from bench.runtimes.decoder import FromPython
+        from bench.runtimes.decoding import decoder_of
 
-        if self._decoder is not None:
-            return
         if self._replacements:
             self._replacements.exception()  # wait: it calls parts of the model
+        if self._decoder is not None:
+            return
         if self._device == "cuda":
+            self._trunk = None  # its room is the graph's now
             made = decoder_of(self._model, self.n_ctx, self._forward, self._sharing_bound)
             self._decoder, self.facts["decoding"] = made
         else:

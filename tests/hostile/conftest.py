@@ -85,7 +85,7 @@ def _hang(*_: object) -> None:
     raise Hung
 
 
-(ROOT / ".cache").mkdir(exist_ok=True)  # another test process may make it meanwhile, and no line here has
+(ROOT / ".cache").mkdir(exist_ok=True)  # made before any line is typed: another test process may make it
 T = TypeVar("T")
 
 

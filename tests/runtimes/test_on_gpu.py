@@ -75,12 +75,13 @@ def test_a_sliding_window_is_heeded_along_paths_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("steps", [["source"], ["source", "nf4"], ["source", "lora"]])
 def test_a_graph_decodes_what_python_decodes(cache: Path, catalogue: Catalogue, steps: list[str]) -> None:
-    from bench.runtimes.decoding import REPLAYED, FromPython
+    from bench.runtimes.decoder import FromPython
+    from bench.runtimes.decoding import BY_GRAPH
 
     session = RUNTIME.open(make(cache, catalogue, steps), "cuda")
     prompts = [[1, *range(20, 90)], [1, 30, 31], [1, *range(40, 60)]]
     replayed = [list(session.generate(prompt, 24)) for prompt in prompts]
-    assert session.facts["decoding"] == REPLAYED
+    assert session.facts["decoding"] == BY_GRAPH
     session._decoder = FromPython(session._model, session._forward)
     launched = [list(session.generate(prompt, 24)) for prompt in prompts]
     # Both round to bfloat16 in another order: near ties may go another way, and what follows with them.
@@ -94,6 +95,29 @@ def test_a_model_whose_step_waits_for_the_card_is_decoded_from_python_and_says_s
     assert len(list(session.generate([1, 20, 30], 4))) == 4
     assert session.facts["decoding"].startswith(f"{FROM_PYTHON}: a token cannot be captured")
     session.check_sharing()  # the card is as usable as before
+
+
+def test_a_capture_that_fails_leaves_a_card_that_computes(
+    cache: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    session = RUNTIME.open(make(cache, catalogue, ["source"]), "cuda")
+    forward = session._forward
+
+    def waits(*tokens: Any, **options: Any) -> Any:
+        logits = forward(*tokens, **options)
+        if torch.cuda.is_current_stream_capturing():
+            logits.sum().item()
+        return logits
+
+    monkeypatch.setattr(session, "_forward", waits)
+    before = torch.cuda.current_stream()
+    assert len(list(session.generate([1, 20, 30], 4))) == 4
+    assert session.facts["decoding"].startswith(f"{FROM_PYTHON}: a token cannot be captured")
+    assert torch.cuda.current_stream() == before
+    assert torch.randn(8, device="cuda").isfinite().all()
+    session.check_sharing()
 
 
 @pytest.mark.skipif(len(usable_gpus()) < 2, reason="needs two GPUs")

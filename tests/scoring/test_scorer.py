@@ -180,6 +180,22 @@ def test_completions_belong_to_the_batches_of_their_prompt_and_scores_do_not(
         assert len(scores_in(tmp_path)) == files
 
 
+def test_completions_belong_to_how_tokens_are_decoded_which_is_chosen_first_and_scores_do_not(
+    opened: tuple[Artifact, Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact, session = opened
+    for how, files in (("a graph", 2), ("a graph", 2), ("from Python", 3)):
+        facts = {**session.facts}
+        with monkeypatch.context() as patch:
+            patch.setattr(session, "facts", facts)
+            patch.setattr(session, "prepare_decoding", lambda facts=facts, how=how: facts.update(decoding=how))
+            scorer = Scorer(session, artifact, lambda *_: None)
+            scorer._kept = tmp_path
+            scorer.score([Request([1, 2, 3], [4])])
+            scorer.complete([1, 20, 30], 2, [])
+            assert len(scores_in(tmp_path)) == files
+
+
 def test_whether_prefixes_can_be_shared_is_checked_once_for_an_artifact_and_an_engine(
     opened: tuple[Artifact, Session], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

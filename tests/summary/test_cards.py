@@ -20,9 +20,16 @@ N = 20
 
 
 def write(
-    results: Path, name: str, uuid: str, number: int = 0, slowed: tuple[int, ...] = (), prompts: tuple[int, ...] = ()
+    results: Path,
+    name: str,
+    uuid: str,
+    number: int = 0,
+    slowed: tuple[int, ...] = (),
+    prompts: tuple[int, ...] = (),
+    decoding: str | None = None,
 ) -> None:
     content = records.record(name, number, requests=N)
+    content["session"] |= {"decoding": decoding} if decoding else {}
     content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100", "driver": "580.1"}]
     content["measures"]["latency"]["cards"] = [load(uuid, slowed)]
     if prompts:
@@ -52,6 +59,17 @@ def test_a_variant_on_another_card_than_its_base_is_marked_and_has_no_ratio_of_l
     why += "; measure both on one card, or base on each: it is then the anchor of both"
     assert rows["q4"].warnings == (f"latency is not comparable with base: {why}",)
     assert rows["q4"].paired("accuracy hr") is not None
+
+
+def test_latencies_of_variants_that_torch_decoded_in_two_ways_are_not_compared(tmp_path: Path) -> None:
+    hows = {"base": "one CUDA graph a token", "q4": "kernel by kernel from Python: why", "q8": None}
+    for name, how in hows.items():
+        write(tmp_path, name, "GPU-1a2b", decoding=how)
+    rows = summarize(read(tmp_path)[0]).by_name
+    assert rows["q8"].ratio("e2e_p50_ms") is not None  # it does not state how
+    assert rows["q4"].ratio("tpot_p50_ms") is None
+    how = "decoding: one CUDA graph a token / kernel by kernel from Python"
+    assert rows["q4"].warnings == (f"latency is not comparable with base: {how}",)
 
 
 def test_requests_and_prompts_that_ran_on_a_slowed_card_are_counted_over_all_rounds_and_named(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,6 +30,7 @@ from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import parse
 from bench.sweep.record import cards_of, record_of
 from bench.sweep.stage import Stage
+from bench.sweep.worker import _measure
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
 from variants.paths import ROOT
@@ -163,6 +166,35 @@ def test_a_record_says_where_the_bandwidth_of_its_card_is_missing(tmp_path: Path
         assert [line for line in record.warnings if line.startswith("machine check after: device_copy_gb_s")] == n * [
             "machine check after: device_copy_gb_s was not measured; the log of the cell says why"
         ]
+
+
+def test_a_record_warns_where_a_gpu_was_told_every_kernel_of_a_token_from_python(tmp_path: Path) -> None:
+    (cell,) = cells_of(tmp_path, "base")
+    failed = CellError(stage="timed", message="made up")
+    for how, n in (("kernel by kernel from Python: on several cards", 1), ("one CUDA graph a token", 0)):
+        result = Result(session={"device": "cuda", "decoding": how})
+        record = record_of(cell, [Stage("timed", "run", "2026-01-01T00:00:00+00:00", result=result, error=failed)])
+        assert len([line for line in record.warnings if line.startswith("tokens are decoded ")]) == n
+
+
+def test_what_a_session_states_once_it_is_asked_is_in_its_record(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session = SimpleNamespace(facts={"runtime": "toy"})
+
+    def measure(*_: object) -> dict[str, object]:
+        session.facts["decoding"] = "one CUDA graph a token"
+        return {}
+
+    made: dict[str, Any] = {
+        "runtime": SimpleNamespace(open=lambda *_: session),
+        "latency": SimpleNamespace(measure=measure),
+    }
+    monkeypatch.setattr("bench.sweep.worker.configure", lambda _, name: made[name])
+    monkeypatch.setattr("bench.sweep.worker.Cache.open", lambda *_: None)
+    result = Result()
+    _measure(MeasureJob("f", {}, {}, {"latency": {}}, 0, "cpu", str(tmp_path), str(tmp_path / "out")), result)
+    assert (result.session or {})["decoding"] == "one CUDA graph a token"
 
 
 def test_a_card_by_number_makes_the_same_artifacts_and_cells_as_any_card(

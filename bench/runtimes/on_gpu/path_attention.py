@@ -76,6 +76,18 @@ def is_plain(config: PreTrainedConfig) -> bool:
     return kinds <= KINDS and getattr(config, "attn_logit_softcapping", None) is None
 
 
+def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
+    """Return the attention window of each kind of layer, None for full attention; empty where no layer has one."""
+    window = getattr(config, "sliding_window", None)
+    kinds = getattr(config, "layer_types", None)
+    if not window or getattr(config, "use_sliding_window", True) is False:
+        return {}
+    if kinds is None:
+        return {"all": int(window)}
+    windows = {kind: int(window) if "sliding" in kind else None for kind in dict.fromkeys(kinds)}
+    return windows if any(windows.values()) else {}
+
+
 class PathAttention:
     """The attention of all layers for one block after another."""
 
@@ -83,11 +95,15 @@ class PathAttention:
         self._kernel = kernel or flash
         self._groups: Sequence[Group] = []
         self._moved: dict[torch.device, list[Group]] = {}
+        self._windows: dict[str, int | None] = {}
+        self._kinds: Sequence[str] | None = None
 
     @contextmanager
     def at_work(self, model: PreTrainedModel, planned: Sequence[Group]) -> Iterator[None]:
         """Have a model attend as planned; afterwards it attends as before."""
         self._groups, self._moved = planned, {}
+        config = model.config.get_text_config()
+        self._windows, self._kinds = sliding_windows(config), getattr(config, "layer_types", None)
         AttentionInterface.register(NAME, self.attend)
         usual = model.config._attn_implementation
         model.config._attn_implementation = NAME
@@ -115,6 +131,7 @@ class PathAttention:
         """
         if s_aux is not None or softcap is not None:
             raise ValueError("this attention has sinks or a soft cap, which FlashAttention in torch does not compute")
+        self._check_window(module, sliding_window)
         queries, keys, values = (part[0].transpose(0, 1) for part in (query, key, value))
         window = NO_WINDOW if sliding_window is None else sliding_window - 1
         parts = []
@@ -124,6 +141,15 @@ class PathAttention:
             )
             parts.append(self._kernel(queries[group.first : group.last], seen, read, group, scaling, window))
         return torch.cat(parts)[None] if len(parts) > 1 else parts[0][None], None
+
+    def _check_window(self, module: torch.nn.Module, given: int | None) -> None:
+        """Raise ValueError where a layer has a window that only its mask tells, and keys lie behind it."""
+        kind = self._kinds[int(module.layer_idx)] if self._kinds else "all"  # type: ignore[arg-type]
+        stated = self._windows.get(kind)
+        if stated is not None and given != stated and max(group.most_keys for group in self._groups) > stated:
+            raise ValueError(
+                f"this model tells its window by masks alone: set runtime.transformers.n_ctx={stated}, which it is"
+            )
 
     def _on(self, device: torch.device) -> list[Group]:
         """Return the plan on a device; the layers of one model may lie on several."""

@@ -70,7 +70,7 @@ def _generate(job: Job) -> Job:
         model.generate(prompt, do_sample=False, min_new_tokens=n, max_new_tokens=n)
         return time.perf_counter() - start
 
-    each = [seconds(OUTPUT_TOKENS + 1) - seconds(1) for _ in range(3)][1:]
+    each = [seconds(OUTPUT_TOKENS + 1) - seconds(1) for _ in range(TURNS + 1)][1:]
     return {"tpot_ms": 1e3 * percentile(each, 0.5) / OUTPUT_TOKENS}
 
 
