@@ -85,31 +85,24 @@ class GraphDecoder(Decoder):
     def warm_up(self) -> None:
         """Take a step, so that a graph has nothing of what is made once. Raises RuntimeError where it has to wait."""
         self.first([0])
-        with _beside(self._model.device), _without_waiting():
-            self._step()
+        self._beside = torch.cuda.Stream(self._model.device)  # type: ignore[no-untyped-call]
+        self._beside.wait_stream(torch.cuda.current_stream(self._model.device))
+        try:
+            with torch.cuda.stream(self._beside), _without_waiting():
+                self._step()
+        finally:
+            self._beside.synchronize()  # what it computes in may be freed now
 
     def capture(self) -> None:
-        """Have `next` replay a step from now on. Behind a capture that fails, torch may not work on."""
+        """Have `next` replay a step from now on, captured behind `warm_up` in the same stream."""
         graph = torch.cuda.CUDAGraph()
         before = torch.cuda.current_stream(self._model.device)
         try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, stream=self._beside, capture_error_mode="thread_local"):
                 self._step()
         finally:
             torch.cuda.set_stream(before)  # a capture that fails leaves its own
         self._advance = graph.replay
-
-
-@contextmanager
-def _beside(device: torch.device) -> Iterator[None]:
-    """Compute in another stream than the usual one, as a capture does, and wait for it at the end."""
-    usual, beside = torch.cuda.current_stream(device), torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    beside.wait_stream(usual)
-    try:
-        with torch.cuda.stream(beside):
-            yield
-    finally:
-        beside.synchronize()
 
 
 @contextmanager
