@@ -144,9 +144,11 @@ class PathAttention:
 
     def _check_window(self, module: torch.nn.Module, given: int | None) -> None:
         """Raise ValueError where a layer has a window that only its mask tells, and keys lie behind it."""
+        if not self._windows:
+            return
         kind = self._kinds[int(module.layer_idx)] if self._kinds else "all"  # type: ignore[arg-type]
         stated = self._windows.get(kind)
-        if stated is not None and given != stated and max(group.most_keys for group in self._groups) > stated:
+        if stated is not None and given is None and max(group.most_keys for group in self._groups) > stated:
             raise ValueError(
                 f"this model tells its window by masks alone: set runtime.transformers.n_ctx={stated}, which it is"
             )
