@@ -12,6 +12,9 @@ from bench.records.types import Record
 NOT_STATED = "not stated"
 CARD = "measured on different cards"
 """The key of the card: cards of one model differ by several per cent, so that a latency is one of its card."""
+DECODING = "decoding"
+FROM_PYTHON = "kernel by kernel from Python"
+"""What a session says (bench/runtimes/session.py), which has no other word for it."""
 FIRST_REQUESTS = 25
 """The requests that are compared first; what follows is compared up to twice as many, four times as many, and so on."""
 
@@ -37,8 +40,13 @@ def machine(record: Record) -> dict[str, str]:
 
 
 def timed(record: Record) -> Identity:
-    """Name what `serving` does, the cards and how torch decoded; what older records do not state is not compared."""
-    return {**serving(record), **cards(record), **decoding(record)}
+    """Name what `serving` does, and the cards; older records do not state them, and then they are not compared."""
+    return {**serving(record), **cards(record)}
+
+
+def decoded(record: Record) -> Identity:
+    """Name what `timed` does, and how torch decoded: for what goes beyond the first token, which is made alike."""
+    return {**timed(record), **decoding(record)}
 
 
 def cards(record: Record) -> Identity:
@@ -48,9 +56,11 @@ def cards(record: Record) -> Identity:
 
 
 def decoding(record: Record) -> dict[str, str]:
-    """Name how torch decoded on a GPU, without why; other records do not state it, and then it is not compared."""
-    how = (record.session or {}).get("decoding")
-    return {"decoding": str(how).partition(":")[0]} if how else {}
+    """Name how torch decoded on a GPU, without why; older records do not state it, and were all decoded from Python."""
+    session = record.session or {}
+    if record.runtime != "transformers" or "cuda" not in str(session.get("device")):
+        return {}
+    return {DECODING: str(session.get("decoding", FROM_PYTHON)).partition(":")[0]}
 
 
 def memory(record: Record) -> Identity:

@@ -58,7 +58,7 @@ def _percentiles() -> Iterator[Metric]:
                 "ms",
                 "latency",
                 partial(_percentile, name=name, q=q),
-                identity.timed,
+                identity.timed if name == "ttft" else identity.decoded,
                 limit=JUDGED.get(q, 0.0),
                 test="rounds" if q in JUDGED else None,
                 sample=partial(_rounds, name=name, q=q),
@@ -71,7 +71,7 @@ def _percentiles() -> Iterator[Metric]:
 METRICS = (
     *_percentiles(),
     Metric(
-        "tokens_per_s", "Tokens per second", "tokens/s", "latency", _tokens_per_s, identity.timed,
+        "tokens_per_s", "Tokens per second", "tokens/s", "latency", _tokens_per_s, identity.decoded,
         better="higher", limit=JUDGED[0.5], test="rounds", sample=_tpot_rounds, family=PARTS, column="Tokens/s",
     ),
 )  # fmt: skip

@@ -54,7 +54,7 @@ def _captured(model: PreTrainedModel, room: int, forward: Forward, bound: float)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a model's own code asks of a cache or of the host
-        logging.getLogger(__name__).warning("decoding is slower: a token cannot be captured: %s", error)
+        logging.getLogger(__name__).warning("decoding is slower: a token cannot be captured: %s", str(error))
         return None, "a token cannot be captured, the log says why"
     if not worst <= bound:  # also what is no number
         logging.getLogger(__name__).warning("decoding is slower: a captured token differs by %.2g nats", worst)

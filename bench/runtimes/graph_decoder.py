@@ -45,7 +45,7 @@ class GraphDecoder(Decoder):
         starts = torch.tensor([0, 1], dtype=torch.int32, device=model.device)
         self._seen = Group(0, 1, starts, self._key_starts, None, longest=1, most_keys=room)
         self._attention = PathAttention(kernel)
-        self._advance: Callable[[], None] = self._step
+        self._replay: Callable[[], None] | None = None
         self.logits = torch.zeros(0)
 
     @torch.inference_mode()
@@ -64,7 +64,7 @@ class GraphDecoder(Decoder):
         return int(self._token)  # int() waits for the device
 
     def next(self) -> int:
-        self._advance()
+        (self._replay or self._step)()
         return int(self._token)
 
     @torch.inference_mode()
@@ -102,7 +102,7 @@ class GraphDecoder(Decoder):
                 self._step()
         finally:
             torch.cuda.set_stream(before)  # a capture that fails leaves its own
-        self._advance = graph.replay
+        self._replay = graph.replay
 
 
 @contextmanager

@@ -143,6 +143,19 @@ def test_times_of_two_cards_are_not_compared_and_the_first_screen_says_so(tmp_pa
     assert "Speed: f32 and q4 are not compared: measured on different cards" in [chip.text for chip in screen.chips]
 
 
+def test_the_shortest_request_is_named_however_its_tokens_were_decoded_and_the_ratio_is_not(tmp_path: Path) -> None:
+    for name in SPECS:
+        for number in range(2):
+            record = made(name, number, on_gpu=True)
+            record["runtime"] = record["config"]["variant"]["runtime"] = "transformers"
+            record["session"] |= {} if name == "f32" else {"decoding": "one CUDA graph a token"}
+            records.write(tmp_path, record)
+    screen = speed_screen(summarize(read(tmp_path)[0], {"speed": QUESTIONS}))
+    assert screen is not None
+    assert screen.heading == "q4 against f32 (32 bits): 6.50 times smaller"
+    assert "Smallest: q4, shortest median request: q4." in screen.evidence
+
+
 def test_limits_on_accuracy_are_open_for_random_weights_and_the_first_screen_says_why(tmp_path: Path) -> None:
     advice = advise(summary_of(tmp_path), requirements_of({"quality": {"hr": {"at_least": 0.5}}}), "mine")
     assert advice.exit_code == 2

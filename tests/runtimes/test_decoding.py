@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,25 @@ def test_a_graph_is_used_where_it_has_the_models_numbers_and_the_words_say_why_n
     on_a_gpu.setattr(GraphDecoder, "warm_up", failing(torch.OutOfMemoryError()))
     with pytest.raises(torch.OutOfMemoryError):
         words()
+
+
+def test_a_decoder_that_is_given_up_leaves_no_keys_in_memory(
+    llama: tuple[Any, Any], on_a_gpu: pytest.MonkeyPatch
+) -> None:
+    keys: list[Any] = []
+
+    def fail(graph: Any) -> None:
+        graph.first([0])
+        keys.append(weakref.ref(graph._layers[0].buffers[0]))
+        raise RuntimeError("waits")
+
+    on_a_gpu.setattr(GraphDecoder, "warm_up", fail)
+    gc.disable()  # what is freed before torch's cache is emptied is freed at once
+    try:
+        decoder_of(llama[0], ROOM, llama[1], 1e-3)
+        assert keys[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_cpu_decodes_from_python_and_its_facts_say_nothing_of_it(cache: Path, catalogue: Catalogue) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from bench.metrics.identity import FROM_PYTHON
 from bench.records.selection import Wanted, find
 from bench.records.store import read
 from bench.report.entries import change_entry
 from bench.report.tables.provenance import cards_of, context
+from bench.runtimes import session
 from bench.selftest import records
 from bench.summary import pairs
 from bench.summary.summarize import summarize
@@ -29,7 +31,9 @@ def write(
     decoding: str | None = None,
 ) -> None:
     content = records.record(name, number, requests=N)
-    content["session"] |= {"decoding": decoding} if decoding else {}
+    if decoding is not None:
+        content["session"] |= {"device": "cuda", **({"decoding": decoding} if decoding else {})}
+        content["runtime"] = content["config"]["variant"]["runtime"] = "transformers"
     content["cards"] = [{"uuid": uuid, "name": "NVIDIA H100", "driver": "580.1"}]
     content["measures"]["latency"]["cards"] = [load(uuid, slowed)]
     if prompts:
@@ -62,14 +66,17 @@ def test_a_variant_on_another_card_than_its_base_is_marked_and_has_no_ratio_of_l
 
 
 def test_latencies_of_variants_that_torch_decoded_in_two_ways_are_not_compared(tmp_path: Path) -> None:
-    hows = {"base": "one CUDA graph a token", "q4": "kernel by kernel from Python: why", "q8": None}
+    hows = {"base": "one CUDA graph a token", "q4": "one CUDA graph a token", "q8": f"{FROM_PYTHON}: why", "q2": ""}
     for name, how in hows.items():
         write(tmp_path, name, "GPU-1a2b", decoding=how)
     rows = summarize(read(tmp_path)[0]).by_name
-    assert rows["q8"].ratio("e2e_p50_ms") is not None  # it does not state how
-    assert rows["q4"].ratio("tpot_p50_ms") is None
-    how = "decoding: one CUDA graph a token / kernel by kernel from Python"
-    assert rows["q4"].warnings == (f"latency is not comparable with base: {how}",)
+    assert rows["q4"].ratio("tpot_p50_ms") is not None
+    for name in ("q8", "q2"):  # older records do not state it
+        assert rows[name].ratio("ttft_p50_ms") is not None  # no token has been decoded yet
+        assert rows[name].ratio("tpot_p50_ms") is rows[name].ratio("e2e_p50_ms") is None
+        how = f"decoding: one CUDA graph a token / {FROM_PYTHON}"
+        assert rows[name].warnings == (f"latency is not comparable with base: {how}",)
+    assert FROM_PYTHON == session.FROM_PYTHON
 
 
 def test_requests_and_prompts_that_ran_on_a_slowed_card_are_counted_over_all_rounds_and_named(tmp_path: Path) -> None:

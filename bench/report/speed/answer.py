@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.metrics.identity import DECODING
 from bench.metrics.metric import Metric
 from bench.records.values import UNTRAINED
 from bench.report.advice.chips import Chip
@@ -98,7 +99,10 @@ def _fastest(summary: Summary) -> str:
     """Name the smallest variant, and the one with the shortest median request; nothing where times do not compare."""
     request = summary.metric(REQUEST)
     timed = [row for row in summary.rows if row.value(REQUEST) is not None]
-    if request is None or any(pairs.identity_difference(request, timed[0], row, across_runtimes=True) for row in timed):
+    if request is None:
+        return ""
+    whys = (pairs.identity_difference(request, timed[0], row, across_runtimes=True) for row in timed)
+    if any(why and not why.startswith(f"{DECODING}: ") for why in whys):  # a user waits for it however it is decoded
         return ""
     metrics = [metric for name in ("size_bytes", REQUEST) if (metric := summary.metric(name))]
     best = [(metric, row) for metric in metrics if (row := _least(summary, metric))]
