@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from bench.runtimes.session import Prefill
 from bench.runtimes.torch_trunk import Forward
 
 
 class Decoder(ABC):
     """Takes the likeliest token behind one prompt after another, one prompt at a time."""
 
-    evaluated_tokens = 0
-    """How many tokens of the last prompt the engine evaluated."""
+    prefill = Prefill(0, 0)
+    """The last prompt, as the engine counted it."""
     _begun = 0
 
     @abstractmethod
@@ -47,7 +48,7 @@ class FromPython(Decoder):
     def first(self, prompt: Sequence[int]) -> int:
         self._cache = DynamicCache(config=self._model.config)
         self._after([*prompt])
-        self.evaluated_tokens = int(self._cache.get_seq_length())
+        self.prefill = Prefill(len(prompt), int(self._cache.get_seq_length()))
         return self._last
 
     def next(self) -> int:

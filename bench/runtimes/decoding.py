@@ -15,10 +15,10 @@ from bench.runtimes.decoder import Decoder, FromPython
 from bench.runtimes.graph_decoder import GraphDecoder
 from bench.runtimes.on_gpu.path_attention import can_attend
 from bench.runtimes.session import FROM_PYTHON
-from bench.runtimes.torch_trunk import Forward
+from bench.runtimes.torch_trunk import CHECKED_TOKENS, Forward, difference_alone
 
-CHECKED_TOKENS, CHECKED_STEPS = 640, 2
-"""The prompt of the check, or what of it a context has room for, and the tokens behind it that are compared."""
+CHECKED_STEPS = 2
+"""The tokens that are compared, behind a prompt of CHECKED_TOKENS or what of it a context has room for."""
 LEAST_ROOM = 64
 BY_GRAPH = "one CUDA graph a token"
 
@@ -65,13 +65,11 @@ def _captured(model: PreTrainedModel, room: int, forward: Forward, bound: float)
 def difference(graph: GraphDecoder, model: PreTrainedModel, room: int, forward: Forward) -> float:
     """Return the largest mean difference of a few tokens' log-probabilities from those without a cache, in nats."""
     n_tokens, n_words = min(CHECKED_TOKENS, room - CHECKED_STEPS), model.config.get_text_config().vocab_size
-    tokens = np.random.default_rng(0).integers(0, n_words, n_tokens).tolist()
-    following = graph.first(tokens)
+    text = np.random.default_rng(0).integers(0, n_words, n_tokens)
+    following = graph.first(text.tolist())
     worst = 0.0
     for _ in range(CHECKED_STEPS):
-        tokens.append(following)
+        text = np.append(text, following)
         following = graph.next()
-        alone = forward(torch.tensor([tokens], device=model.device), logits_to_keep=1, use_cache=False)
-        ours, theirs = (torch.log_softmax(logits[0, -1].float(), dim=-1) for logits in (graph.logits, alone))
-        worst = max(worst, float((ours - theirs).abs().mean()))
+        worst = max(worst, difference_alone(forward, text, torch.log_softmax(graph.logits[0, -1].float(), dim=-1)))
     return worst

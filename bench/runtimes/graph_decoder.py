@@ -13,6 +13,7 @@ from transformers.cache_utils import Cache
 
 from bench.runtimes.decoder import Decoder
 from bench.runtimes.on_gpu.path_attention import Group, Kernel, PathAttention
+from bench.runtimes.session import Prefill
 from bench.runtimes.torch_trunk import Forward, Layer
 
 
@@ -55,10 +56,11 @@ class GraphDecoder(Decoder):
             layer.clear()
         tokens = torch.tensor([[*prompt]], device=self._model.device)
         logits = self._forward(tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
-        self.evaluated_tokens = int(self._cache.get_seq_length())
+        evaluated = int(self._cache.get_seq_length())
+        self.prefill = Prefill(len(prompt), evaluated)
         self._token.copy_(logits[0, -1].argmax())
-        self._place.fill_(self.evaluated_tokens)
-        self._key_starts[1:].fill_(self.evaluated_tokens + 1)
+        self._place.fill_(evaluated)
+        self._key_starts[1:].fill_(evaluated + 1)
         for layer in self._layers:
             layer.place = self._place
         return int(self._token)  # int() waits for the device

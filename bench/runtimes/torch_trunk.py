@@ -20,6 +20,8 @@ from bench.runtimes.on_gpu.fused import Fused, fuse
 from bench.runtimes.on_gpu.path_attention import PathAttention, can_attend, groups, sliding_windows
 from bench.runtimes.transfer import indexes
 
+CHECKED_TOKENS = 640
+"""Longer than a local window that no configuration states (GPT-Neo: 256)."""
 FORKED_PATHS = 3
 Forward = Callable[..., Tensor]
 """A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
@@ -179,11 +181,16 @@ def fork_differences(trunk: Trunk, forward: Forward, n_words: int, length: int, 
     for block in forest.blocks(next(forest.chunks()), limits):
         shared = torch.log_softmax(trunk.evaluate(block, forward).float(), dim=-1)
         for row, read in zip(block.read_rows, block.reads, strict=True):
-            tokens = torch.as_tensor(paths[read], dtype=torch.long, device=shared.device)[None]
-            logits = forward(tokens, logits_to_keep=1, use_cache=False)
-            alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
-            differences.append(float((alone - shared[row]).abs().mean()))
+            differences.append(difference_alone(forward, paths[read], shared[row]))
     return differences
+
+
+def difference_alone(forward: Forward, text: NDArray[np.int64], log_probabilities: Tensor) -> float:
+    """Return the mean difference, in nats, of what follows a text from the same without a cache and other texts."""
+    tokens = torch.as_tensor(text, dtype=torch.long, device=log_probabilities.device)[None]
+    logits = forward(tokens, logits_to_keep=1, use_cache=False)
+    alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
+    return float((alone - log_probabilities).abs().mean())
 
 
 def visible(block: Block) -> NDArray[np.bool_]:

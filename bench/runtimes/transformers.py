@@ -36,13 +36,11 @@ DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
 LOGITS_BYTES_CUDA = 256 * 2**20
 """The most that the logits of one evaluation may take on a GPU, whose blocks have more texts."""
-CHECKED_TOKENS = 640
-"""Longer than a local window that no configuration states (GPT-Neo: 256)."""
 
 
 @dataclass(frozen=True)
 class Transformers:
-    """Transformers, nothing compiled. `dtype_cpu` and `dtype_cuda` are what it computes in.
+    """Transformers without torch.compile. `dtype_cpu` and `dtype_cuda` are what it computes in.
 
     `split: layers` spreads a model's layers over all cards that this process sees, `none` takes the first one.
     """
@@ -107,7 +105,6 @@ class TransformersSession:
         self._config = text_config(model)
         self.n_ctx = min(runtime.n_ctx, longest_text(self._config) or runtime.n_ctx)
         self.vocabulary = self._vocabulary()
-        self.last_prefill = Prefill(0, 0)
         products = multiplies_in(model, base.kind, dtype, device)
         packed = f", {base.kind.upper()} weights multiplied in {products}" if base.kind != "hf" else ""
         self._sharing_bound = max(SHARING_BOUND[dtype], SHARING_BOUND[products])
@@ -156,9 +153,11 @@ class TransformersSession:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
         self.prepare_decoding()
         assert self._decoder is not None
-        for token in self._decoder.generate(tokens, n_tokens):
-            self.last_prefill = Prefill(len(tokens), self._decoder.evaluated_tokens)
-            yield token
+        yield from self._decoder.generate(tokens, n_tokens)
+
+    @property
+    def last_prefill(self) -> Prefill:
+        return self._decoder.prefill if self._decoder else Prefill(0, 0)
 
     def prepare_decoding(self) -> None:
         """Find the fastest way to decode on a GPU, which takes a second, and state it in the facts."""
@@ -221,7 +220,7 @@ class TransformersSession:
         """
         import torch
 
-        from bench.runtimes.torch_trunk import FORKED_PATHS, fork_differences, recurrent
+        from bench.runtimes.torch_trunk import CHECKED_TOKENS, FORKED_PATHS, fork_differences, recurrent
 
         if recurrent(self._config):
             raise RuntimeError(RECURRENT)

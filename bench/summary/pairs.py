@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from bench.metrics.identity import CARD
 from bench.metrics.metric import Marks, Metric, difference, identity_of
@@ -14,13 +14,16 @@ from bench.summary.anchors import between, card_difference
 from bench.summary.in_rounds import rounds_of
 from bench.summary.rows import BesideBase, Row
 
+ACROSS_RUNTIMES = ("runtime",)
+"""What may differ between variants that a suite asks about together."""
 
-def identity_difference(metric: Metric, before: Row, after: Row, across_runtimes: bool = False) -> str:
+
+def identity_difference(metric: Metric, before: Row, after: Row, but: Collection[str] = ()) -> str:
     """Return what keeps a metric of two variants from being compared, empty where nothing does.
 
-    `across_runtimes` leaves the runtime out. Different cards are no obstacle where both have an anchor.
+    The keys `but` may differ. Different cards are no obstacle where both have an anchor.
     """
-    left_out = {CARD, "runtime"} if across_runtimes else {CARD}
+    left_out = {CARD, *but}
     sides = [identity_of(metric, row.records) for row in (before, after)]
     sides = [{key: value for key, value in side.items() if key not in left_out} for side in sides]
     return difference(*sides) or card_difference(metric, before, after)
@@ -34,7 +37,7 @@ def ratio(metric: Metric, before: Row | None, after: Row | None) -> Estimate | N
 
 def beside(metric: Metric, before: Row | None, after: Row | None) -> BesideBase | None:
     """Return how many times better `after` is than `before`; None where one side was not measured, or other things."""
-    if before is None or after is None or identity_difference(metric, before, after, across_runtimes=True):
+    if before is None or after is None or identity_difference(metric, before, after, ACROSS_RUNTIMES):
         return None
     return times_better(metric, before, after)
 
@@ -93,7 +96,7 @@ def every_round_shows(metric: Metric, before: Row, after: Row) -> bool:
 
 def paired(metric: Metric, before: Row | None, after: Row | None) -> Paired | None:
     """Return the change of a share of right answers, question by question; None where the questions differ."""
-    if before is None or after is None or identity_difference(metric, before, after, across_runtimes=True):
+    if before is None or after is None or identity_difference(metric, before, after, ACROSS_RUNTIMES):
         return None
     sides = [metric.sample(row.records) if metric.sample else None for row in (before, after)]
     if isinstance(sides[0], Marks) and isinstance(sides[1], Marks):

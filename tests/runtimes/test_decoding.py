@@ -21,12 +21,15 @@ from transformers import (
 from bench.runtimes import decoding
 from bench.runtimes.decoder import FromPython
 from bench.runtimes.decoding import BY_GRAPH, decoder_of, difference
+from bench.runtimes.forest import Request
 from bench.runtimes.graph_decoder import GraphDecoder
-from bench.runtimes.session import FROM_PYTHON
+from bench.runtimes.on_gpu.path_attention import PathAttention
+from bench.runtimes.session import FROM_PYTHON, Prefill
+from bench.runtimes.torch_trunk import Trunk
 from bench.runtimes.transformers import Transformers
 from tests.conftest import make
 from tests.runtimes.conftest import Catalogue, one_by_one
-from tests.runtimes.test_path_attention import HEADS, SIZE
+from tests.runtimes.test_path_attention import HEADS, SIZE, scores
 
 PROMPTS = ([1, *range(3, 30)], [1, 7], [1, *range(20, 33)])
 ROOM = 64
@@ -52,7 +55,8 @@ def test_a_token_in_its_place_decodes_as_with_a_cache_that_grows(window: int | N
     for prompt in PROMPTS:  # a long one first: nothing of it is seen behind a short one
         assert list(stays.generate(prompt, 12)) == list(grows.generate(prompt, 12))
     assert stays.first(PROMPTS[0]) == grows.first(PROMPTS[0])
-    assert stays.evaluated_tokens == grows.evaluated_tokens == len(PROMPTS[0])
+    n_prompt = len(PROMPTS[0])
+    assert stays.prefill == grows.prefill == Prefill(n_prompt, n_prompt)
     assert difference(stays, model, ROOM, forward) < 1e-5
     assert model.config._attn_implementation == "sdpa"
 
@@ -68,6 +72,8 @@ def test_a_window_that_only_a_mask_tells_is_refused_once_keys_lie_behind_it() ->
     long.first([1, 7])
     with pytest.raises(ValueError, match=r"set runtime.transformers.n_ctx=40"):
         long.next()
+    with pytest.raises(ValueError, match=r"set runtime.transformers.n_ctx=40"):
+        scores(Trunk(model, 2 * ROOM, attention=PathAttention(one_by_one)), model, [Request([1, *range(3, 49)], [7])])
 
 
 def test_keys_that_are_not_seen_and_a_wrong_position_show_in_the_numbers(llama: tuple[Any, Any]) -> None:

@@ -92,17 +92,15 @@ def _apart(summary: Summary, before: Row, after: Row) -> str:
     metric = summary.metric(REQUEST)
     if metric is None or None in (before.value(REQUEST), after.value(REQUEST)):
         return ""
-    return pairs.identity_difference(metric, before, after, across_runtimes=True).split(":")[0]
+    return pairs.identity_difference(metric, before, after, pairs.ACROSS_RUNTIMES).split(":")[0]
 
 
 def _fastest(summary: Summary) -> str:
     """Name the smallest variant, and the one with the shortest median request; nothing where times do not compare."""
     request = summary.metric(REQUEST)
     timed = [row for row in summary.rows if row.value(REQUEST) is not None]
-    if request is None:
-        return ""
-    whys = (pairs.identity_difference(request, timed[0], row, across_runtimes=True) for row in timed)
-    if any(why and not why.startswith(f"{DECODING}: ") for why in whys):  # a user waits for it however it is decoded
+    but = (*pairs.ACROSS_RUNTIMES, DECODING)  # a user waits for an answer however it is decoded
+    if request is None or any(pairs.identity_difference(request, timed[0], row, but) for row in timed):
         return ""
     metrics = [metric for name in ("size_bytes", REQUEST) if (metric := summary.metric(name))]
     best = [(metric, row) for metric in metrics if (row := _least(summary, metric))]

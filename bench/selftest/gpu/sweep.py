@@ -42,7 +42,7 @@ MMLU = (
     "runtime.llamacpp.n_ctx=4096",
     "runtime.transformers.n_ctx=4096",
 )
-"""The same variants asked 1,425 questions: enough that the cards are what a pass waits for."""
+"""The same variants, each asked 25 questions of each of 57 subjects."""
 ROUNDS, REQUESTS, ASKED = 3, 134, 20
 """What a sweep is to have, and how many requests of the one round that is timed: the others take as long."""
 SAMPLE_SECONDS = 0.2
