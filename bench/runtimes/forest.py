@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -200,6 +200,18 @@ class Forest:
             reads=numbers,
             next_trunk=next_trunk,
         )
+
+
+def chains(blocks: Iterable[Block]) -> Iterator[list[Block]]:
+    """Yield blocks that go on from one another together; each chain starts from an empty cache."""
+    chain: list[Block] = []
+    for block in blocks:
+        if chain and not block.trunk:
+            yield chain
+            chain = []
+        chain.append(block)
+    if chain:
+        yield chain
 
 
 def _input_keys(requests: Sequence[Request]) -> list[bytes]:

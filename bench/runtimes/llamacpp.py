@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
-from bench.runtimes.llama_context import CELLS, SAMPLING, Context, ContextShape
-from bench.runtimes.logits import Logits, LogitsReader
+from bench.runtimes.llama.context import CELLS, SAMPLING, ContextShape
+from bench.runtimes.llama.contexts import SIDE_BY_SIDE, Contexts
+from bench.runtimes.logits import LogitsReader
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.configure import check_choices, check_least
@@ -79,7 +80,7 @@ class LlamaCpp:
 
 
 class LlamaCppSession:
-    """One model, and one context at a time: for requests, each from an empty cache, or for scoring."""
+    """One model, and contexts of one shape at a time: for requests, each from an empty cache, or for scoring."""
 
     def __init__(self, runtime: LlamaCpp, artifact: Artifact, device: str) -> None:
         path = artifact.gguf()
@@ -105,7 +106,7 @@ class LlamaCppSession:
             self._short_rope = self._number("rope.scaling.original_context_length") or trained  # as llama.cpp
         self._vocab = llama_cpp.llama_model_get_vocab(self._model)
         self.vocabulary = self._vocabulary()
-        self._context: Context | None = None
+        self._contexts: Contexts | None = None
         self._serving = self._shape(self.n_ctx, min(runtime.n_batch, self.n_ctx), 1, 1, serves=True)
         self._logits = LogitsReader(self._n_threads)
         self.last_prefill = Prefill(0, 0)
@@ -158,14 +159,14 @@ class LlamaCppSession:
             samples=serves and self._on_gpu and runtime.sampling_cuda == "device",
         )
 
-    def _context_of(self, shape: ContextShape) -> Context:
-        """Return a context of this shape; one of another shape is freed first."""
-        if self._context is None or self._context.shape != shape:
-            if self._context is not None:
-                self._context.close()
-                self._context = None
-            self._context = Context(self._model, shape)
-        return self._context
+    def _contexts_of(self, shape: ContextShape, at_most: int = 1) -> Contexts:
+        """Return contexts of this shape; those of another shape are freed first."""
+        if self._contexts is None or self._contexts.shape != shape:
+            if self._contexts is not None:
+                self._contexts.close()
+                self._contexts = None
+            self._contexts = Contexts(self._model, shape, at_most)
+        return self._contexts
 
     def tokenize(self, text: str, bos: bool) -> list[int]:
         return list(map(int, self._tokens(text, bos)))
@@ -203,7 +204,7 @@ class LlamaCppSession:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
         if not len(tokens):
             raise RuntimeError("a prompt without tokens cannot be continued")
-        context = self._context_of(self._serving)
+        context = self._contexts_of(self._serving).first
         token = context.start(tokens)
         n_prompt = len(tokens)
         self.last_prefill = Prefill(n_prompt, context.evaluated_tokens(n_prompt))
@@ -237,10 +238,10 @@ class LlamaCppSession:
             try:
                 if short and n_ctx > short:
                     raise MemoryError(f"LongRoPE's limit of {short:,} has no room for a block behind {longest:,}")
-                is_made = self._context is not None and self._context.shape == shape
+                is_made = self._contexts is not None and self._contexts.shape == shape
                 if not is_made and not self._on_gpu and self._kv_bytes(n_ctx) > available_bytes():
                     raise MemoryError(f"a cache of {n_ctx:,} tokens takes more memory than there is")
-                context = self._context_of(shape)
+                contexts = self._contexts_of(shape, SIDE_BY_SIDE if self._on_gpu else 1)
                 break
             except MemoryError as error:
                 if tokens <= LEAST_TOKENS:
@@ -252,8 +253,10 @@ class LlamaCppSession:
             "batch_tokens": tokens,
             "sequences": 1 + paths,
             "kv_type": runtime.kv_type,
-            "kv_bytes": context.kv_bytes,
+            "kv_bytes": contexts.first.kv_bytes,
         }
+        if self._on_gpu:
+            chosen["contexts"] = len(contexts)
         return Limits(tokens, paths, rows), chosen
 
     def _kv_bytes(self, n_ctx: int) -> int:
@@ -278,17 +281,9 @@ class LlamaCppSession:
         """Do nothing: llama.cpp keeps its sequences apart in every model that it can score."""
 
     def evaluate(self, blocks: Iterable[Block]) -> Iterator[Read]:
-        return self._logits.reads(self._evaluated(iter(blocks)), meanwhile=self._on_gpu)
-
-    def _evaluated(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, Logits]]:
-        """Yield each block with its rows' logits; a GPU works on it while the next block is made."""
-        assert self._context is not None
-        following = next(blocks, None)
-        while following is not None:
-            block = following
-            self._context.start_block(block)
-            following = next(blocks, None)
-            yield block, self._context.logits(len(block.rows))
+        assert self._contexts is not None
+        return self._contexts.evaluate(blocks, self._logits.read)
 
     def log_probabilities(self, block: Block) -> NDArray[np.float32]:
-        return self._logits.log_probabilities(next(self._evaluated(iter([block])))[1])
+        assert self._contexts is not None
+        return self._logits.log_probabilities(self._contexts.first.evaluate(block))

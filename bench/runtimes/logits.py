@@ -1,10 +1,9 @@
-"""Log-probabilities from raw logits, rows in parallel: in the engine's own memory, or while it goes on from a copy."""
+"""Log-probabilities from raw logits, in the engine's own memory, rows in parallel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,12 @@ Logits = NDArray[np.float32]
 Rows = Callable[[slice], None]
 
 
-@dataclass(frozen=True)
 class LogitsReader:
     """Reads rows of logits (rows, vocabulary) with up to `n_threads` threads. How many has no influence on a bit."""
 
-    n_threads: int
-    _pool: list[ThreadPoolExecutor] = field(default_factory=list, repr=False, compare=False)
+    def __init__(self, n_threads: int) -> None:
+        self._n_threads = n_threads
+        self._pool = ThreadPoolExecutor(n_threads, "logits")
 
     def top_and_log_sum_exp(self, logits: Logits) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return each row's top token, the lowest of equal ones, and log(sum(exp(x))), summed in double precision."""
@@ -36,25 +35,8 @@ class LogitsReader:
         self._each(logits, read)
         return tops, sums
 
-    def reads(self, evaluated: Iterable[tuple[Block, Logits]], meanwhile: bool) -> Iterator[Read]:
-        """Yield what each block asks of its rows' logits; with `meanwhile` a copy is read while the next is evaluated.
-
-        That is for GPUs: the cores of a CPU are all at work in the engine.
-        """
-        if not meanwhile:
-            yield from (self._read(block, logits) for block, logits in evaluated)
-            return
-        with ThreadPoolExecutor(1, "reads") as pool:
-            pending: Future[Read] | None = None
-            for block, logits in evaluated:
-                started = pool.submit(self._read, block, logits.copy())
-                if pending is not None:
-                    yield pending.result()
-                pending = started
-            if pending is not None:
-                yield pending.result()
-
-    def _read(self, block: Block, logits: Logits) -> Read:
+    def read(self, block: Block, logits: Logits) -> Read:
+        """Return what a block asks of its rows' logits."""
         tops, sums = self.top_and_log_sum_exp(logits)
         picked = logits[block.read_rows, block.targets].astype(np.float64) - sums[block.read_rows]
         return picked, tops[block.read_rows] == block.targets
@@ -73,13 +55,11 @@ class LogitsReader:
     def _each(self, logits: Logits, work: Rows) -> None:
         step = max(1, ROWS_BYTES // max(1, logits[:1].nbytes))
         parts = [slice(first, first + step) for first in range(0, len(logits), step)]
-        if self.n_threads == 1 or len(parts) < 2:
+        if self._n_threads == 1 or len(parts) < 2:
             for part in parts:
                 work(part)
             return
-        if not self._pool:
-            self._pool.append(ThreadPoolExecutor(self.n_threads, "logits"))
-        list(self._pool[0].map(work, parts))
+        list(self._pool.map(work, parts))
 
 
 def _top_and_log_sum_exp(logits: Logits) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -51,6 +51,7 @@ class ScoringRoom(TypedDict):
     batch_tokens: int
     kv_type: str
     sequences: NotRequired[int]
+    contexts: NotRequired[int]
     kv_bytes: NotRequired[int]
     attention: NotRequired[str]
     fused: NotRequired[str]
@@ -160,8 +161,8 @@ class Session(Protocol):
     def evaluate(self, blocks: Iterable[Block]) -> Iterator[Read]:
         """Yield, block by block, each read's log-probability of its target (nats) and whether that is the top token.
 
-        A block whose trunk is empty starts from an empty cache; any other goes on from the block before it. A block may
-        be taken before the numbers of the one before it are there.
+        A block whose trunk is empty starts from an empty cache; any other goes on from the block before it. Several
+        blocks may be taken before the numbers of the first are there.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import llama_cpp
 import numpy as np
 import pytest
 
-from bench.runtimes.forest import Request
-from bench.runtimes.llama_context import SAMPLING
+from bench.runtimes.forest import Block, Forest, Limits, Request, chains
+from bench.runtimes.llama.context import SAMPLING
+from bench.runtimes.llama.contexts import Contexts
 from bench.runtimes.llamacpp import LlamaCpp, LlamaCppSession
+from bench.runtimes.session import Read
 from tests.conftest import make
 from tests.runtimes.conftest import PROMPT, Catalogue, scored
 from variants.artifact import Artifact
@@ -106,6 +109,66 @@ def test_what_is_kept_of_the_cache_from_block_to_block_is_what_the_next_one_shar
     session = LlamaCpp(512, 64, 48, 48, 1, "off", "f32", "host", "none").open(gguf, "cpu")
     alone = [value for request in requests for value in scored(session, [request])]
     assert scored(session, requests) == pytest.approx(alone, abs=1e-3)
+
+
+def several_chains(n: int) -> tuple[Forest, list[Block]]:
+    """Make requests behind `n` different contexts, and their blocks."""
+    random = np.random.default_rng(5)
+    requests = []
+    for _ in range(n):
+        stem = random.integers(3, 400, int(random.integers(40, 160))).tolist()
+        requests += [Request(stem, random.integers(3, 400, 4).tolist()) for _ in range(3)]
+    forest = Forest(requests)
+    return forest, [block for chunk in forest.chunks(64) for block in forest.blocks(chunk, Limits(48, 47, 48))]
+
+
+def test_contexts_side_by_side_give_the_numbers_of_one_in_the_order_of_the_blocks(gguf: Artifact) -> None:
+    session = opened(gguf, block=48)
+    forest, blocks = several_chains(9)
+    assert len(list(chains(blocks))) > 4
+    session.start_scoring(forest.longest)
+    alone = list(session.evaluate(blocks))
+    assert session._contexts is not None
+    contexts = Contexts(session._model, session._contexts.shape, at_most=2)
+    assert len(contexts) == 2
+    for _ in range(2):  # what one run leaves in a cache does not move the next
+        both = list(contexts.evaluate(blocks, session._logits.read))
+        assert [one.tolist() for pair in both for one in pair] == [one.tolist() for pair in alone for one in pair]
+
+
+def test_a_run_that_is_given_up_frees_the_contexts_for_the_next(gguf: Artifact) -> None:
+    session = opened(gguf, block=48)
+    forest, blocks = several_chains(9)
+    session.start_scoring(forest.longest)
+    assert session._contexts is not None
+    contexts = Contexts(session._model, session._contexts.shape, at_most=2)
+    with closing(contexts.evaluate(blocks, session._logits.read)) as running:
+        first = next(running)
+
+    def fail(block: Block, logits: object) -> Read:
+        raise RuntimeError(f"no room for {len(block.rows)} rows")
+
+    with pytest.raises(RuntimeError, match="no room for"):
+        list(contexts.evaluate(blocks, fail))
+    again = list(contexts.evaluate(blocks, session._logits.read))
+    assert len(again) == len(blocks)
+    assert again[0][0].tolist() == first[0].tolist()
+
+
+@pytest.mark.parametrize("room_for", [1, 2, 3])
+def test_a_second_context_is_made_where_there_is_room_for_a_third(
+    gguf: Artifact, monkeypatch: pytest.MonkeyPatch, room_for: int
+) -> None:
+    session, made = opened(gguf), 0
+
+    def init(*given: object) -> object:
+        nonlocal made
+        made += 1
+        return real(*given) if made <= room_for else None
+
+    real = llama_cpp.llama_init_from_model
+    monkeypatch.setattr(llama_cpp, "llama_init_from_model", init)
+    assert len(Contexts(session._model, session._serving, at_most=2)) == (2 if room_for == 3 else 1)
 
 
 def test_the_engines_own_sampler_takes_the_tokens_that_the_host_takes(gguf: Artifact) -> None:

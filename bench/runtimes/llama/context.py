@@ -162,8 +162,8 @@ class Context:
         # It counts one token as generation (n_eval), several as prompt (n_p_eval), and neither as less than one.
         return int(counted.n_p_eval if sent > 1 else counted.n_eval)
 
-    def start_block(self, block: Block) -> None:
-        """Evaluate a block behind its trunk and keep the next one's; a GPU may still be at work on it afterwards."""
+    def evaluate(self, block: Block) -> NDArray[np.float32]:
+        """Evaluate a block behind its trunk and keep the next one's; return its rows' logits, as `logits` does."""
         if block.trunk == 0:
             llama_cpp.llama_memory_clear(self._memory, True)
             self._held[:] = 0
@@ -173,6 +173,7 @@ class Context:
         self._batch.fill(block.tokens, block.positions, block.rows, block.first_path + np.int32(1), counts)
         self._decode()
         self._keep_next_trunk(block)  # before the logits are awaited: a GPU computes meanwhile
+        return self.logits(len(block.rows))
 
     def _hold(self, sequence: int, n_tokens: int) -> None:
         """Let a path's sequence hold the trunk's first tokens. It mostly does: each one added costs a search."""
