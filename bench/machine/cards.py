@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from time import sleep
 
@@ -25,6 +26,10 @@ class BusyError(Exception):
     """A card cannot be had now; it says what is waited for."""
 
 
+class TurnError(BusyError):
+    """Another job has its turn at the card."""
+
+
 def jobs_on_cards(n_cards: int, cores: int, split: str) -> int:
     """Return how many jobs a sweep starts for its cards if memory does not bound them; with split=layers it is one."""
     if split == "layers":
@@ -33,49 +38,73 @@ def jobs_on_cards(n_cards: int, cores: int, split: str) -> int:
 
 
 @contextmanager
-def cards_held(
-    choices: Sequence[Sequence[Gpu]], n_bytes: int, waiting: Callable[[str], None], pid: int | None
+def all_held(
+    cards: Sequence[Gpu], n_bytes: int, waiting: Callable[[str], None], pid: int | None
 ) -> Iterator[tuple[Gpu, ...]]:
-    """Wait for one card of each choice and hold them: places on them with so much memory, or for 0 bytes all of them.
-
-    Whoever wants a card waits for its turn at it first, so that none is overtaken while a card empties for it.
-    """
+    """Wait for all of some cards and hold them: places on them with so much memory, or for 0 bytes all of them."""
     with ExitStack() as stack:
-        with _turns([card for choice in choices for card in choice], waiting, pid):
+        with ExitStack() as turns:
+            for card in sorted(cards, key=lambda card: card.uuid):  # in one order for all jobs
+
+                def wait(other: str, card: Gpu = card) -> None:
+                    waiting(f"waiting for a GPU: {holder_of(_on(card)) or other}")
+
+                turns.enter_context(held(_turn(card), wait, pid))
             while True:
                 try:
-                    cards = tuple(_chosen(stack, choice, n_bytes, pid) for choice in choices)
+                    for card in cards:
+                        stack.enter_context(_had(card, n_bytes, pid))
                     break
                 except BusyError as busy:
                     stack.close()  # no job keeps one card while it waits for another
                     waiting(f"waiting for {busy}")
                 sleep(ASK_SECONDS)
-        yield cards
+        yield tuple(cards)
 
 
 @contextmanager
-def _turns(cards: Sequence[Gpu], waiting: Callable[[str], None], pid: int | None) -> Iterator[None]:
-    """Wait until it is a job's turn at each of some cards, in one order for all jobs."""
+def one_held(
+    cards: Sequence[Gpu], n_bytes: int, waiting: Callable[[str], None], pid: int | None
+) -> Iterator[tuple[Gpu, ...]]:
+    """Wait for one of some cards and hold it: a place on it with so much memory, or for 0 bytes all of it.
+
+    Whoever waits has its turn at one card, where none overtakes it while that empties for it. It takes another one
+    that can be had before, and keeps nobody from the others.
+    """
     with ExitStack() as stack:
-        for card in sorted(cards, key=lambda card: card.uuid):
+        with ExitStack() as turn:
+            own: Gpu | None = None
+            got: Gpu | None = None
+            while got is None:
+                busy: list[BusyError] = []
+                for card in _in_order(cards, n_bytes):
+                    with ExitStack() as trying:
+                        try:
+                            if card != own:
+                                trying.enter_context(held(_turn(card), partial(_refuse_turn, card), pid))
+                            got = stack.enter_context(_had(card, n_bytes, pid))
+                            break
+                        except BusyError as error:
+                            busy.append(error)
+                            if own is None and not isinstance(error, TurnError):
+                                own = card
+                                turn.enter_context(trying.pop_all())
+                else:
+                    waiting(f"waiting for {min(busy, key=lambda one: isinstance(one, TurnError))}")
+                    sleep(ASK_SECONDS)
+        yield (got,)
 
-            def wait(other: str, card: Gpu = card) -> None:
-                waiting(f"waiting for a GPU: {holder_of(_on(card)) or other}")
 
-            stack.enter_context(held(place_lock(f"gpu-{card.uuid}-turn"), wait, pid))
-        yield
+def _in_order(cards: Sequence[Gpu], n_bytes: int) -> Sequence[Gpu]:
+    """Return the cards in the order in which they are tried; who shares one takes that with more free memory first."""
+    return sorted(cards, key=_free_for_more, reverse=True) if n_bytes else cards
 
 
-def _chosen(stack: ExitStack, choice: Sequence[Gpu], n_bytes: int, pid: int | None) -> Gpu:
-    """Enter the first card that can be had, those with more free memory first. Raises BusyError where there is none."""
-    reasons = []
-    for card in sorted(choice, key=_free_for_more, reverse=True) if n_bytes else choice:
-        try:
-            stack.enter_context(_shared(card, n_bytes, pid) if n_bytes else held(_on(card), _refuse, pid))
-            return card
-        except BusyError as busy:
-            reasons.append(busy)
-    raise reasons[0]
+@contextmanager
+def _had(card: Gpu, n_bytes: int, pid: int | None) -> Iterator[Gpu]:
+    """Hold a card, or a place on it. Raises BusyError where it cannot be had now."""
+    with _shared(card, n_bytes, pid) if n_bytes else held(_on(card), _refuse, pid):
+        yield card
 
 
 @contextmanager
@@ -117,6 +146,14 @@ def _places(card: Gpu) -> list[Path]:
 
 def _on(card: Gpu) -> Path:
     return place_lock(f"gpu-{card.uuid}")
+
+
+def _turn(card: Gpu) -> Path:
+    return place_lock(f"gpu-{card.uuid}-turn")
+
+
+def _refuse_turn(card: Gpu, other: str) -> None:
+    raise TurnError(f"a GPU: {holder_of(_on(card)) or other}")
 
 
 def _refuse(holder: str) -> None:

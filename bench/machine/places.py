@@ -17,7 +17,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bench.machine.cards import cards_held, jobs_on_cards
+from bench.machine.cards import all_held, jobs_on_cards, one_held
 from bench.machine.gpu import Gpu, chosen_gpus, leave_only
 from bench.machine.lock import Promise, any_held, held, machine_held, place_lock, promise_of, promised, take_back
 from variants.errors import UserError
@@ -91,14 +91,15 @@ def _cards(room: Room, waiting: Waiting, pid: int | None) -> Iterator[tuple[Gpu,
     usable = chosen_gpus(room.device, room.split)
     if not usable:
         raise UserError(f"device={room.device}: no NVIDIA GPU is left to this job; see CUDA_VISIBLE_DEVICES")
-    if room.split == "layers":
-        wanted = [[card] for card in usable]
-    else:
-        wanted = [[usable[(room.turn or 0) % len(usable)]] if room.alone or room.turn is not None else list(usable)]
+    choice = list(usable)
+    if room.split == "none" and (room.alone or room.turn is not None):
+        choice = [usable[(room.turn or 0) % len(usable)]]
     with ExitStack() as stack:
-        cards = tuple(one[0] for one in wanted)
-        if not room.alone:
-            cards = stack.enter_context(cards_held(wanted, room.card_bytes, waiting, pid))
+        if room.alone:
+            cards = tuple(choice)
+        else:
+            wait_for = all_held if room.split == "layers" else one_held
+            cards = stack.enter_context(wait_for(choice, room.card_bytes, waiting, pid))
         with _on_own_cores(usable.index(cards[0]), len(usable)) if _shares_cores(room, usable) else ExitStack():
             yield tuple(card for card in usable if card in cards)
 

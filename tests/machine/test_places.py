@@ -184,6 +184,35 @@ def test_nobody_overtakes_a_job_that_waits_for_a_card_to_empty(monkeypatch: pyte
     assert got == [("GPU-a",)]
 
 
+def test_who_waits_for_a_card_to_empty_keeps_nobody_from_sharing_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    with ExitStack() as running:
+        sharers = [running.enter_context(in_its_own_process(scoring(1))) for _ in range(2)]
+        assert [one.cards[0].uuid for one in sharers] == ["GPU-a", "GPU-b"]
+        thread, got = start_waiting(CARD)  # it has its turn at GPU-a
+        with in_its_own_process(scoring(1)) as another:
+            assert another.cards[0].uuid == "GPU-b"
+        assert got == []
+    thread.join(30)
+    assert got == [("GPU-a",)]
+
+
+def test_a_job_that_waits_for_one_card_takes_another_that_is_free_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(in_its_own_process(scoring(1)))
+        assert second.enter_context(in_its_own_process(CARD)).cards[0].uuid == "GPU-b"
+        thread, got = start_waiting(CARD)  # it has its turn at GPU-a
+        second.close()
+        thread.join(30)
+        assert got == [("GPU-b",)]
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")  # what the other job left to itself
+        with in_its_own_process(Room(place="card", device="cuda:0", card_bytes=1)):
+            pass  # its turn at GPU-a is given back
+
+
 def test_what_other_programs_hold_and_what_sharers_still_will_take_are_both_left_to_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
