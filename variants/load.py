@@ -13,6 +13,7 @@ from variants.weights import histogram, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedConfig
     from transformers.utils.quantization_config import QuantizationConfigMixin
 
 
@@ -32,7 +33,7 @@ def load_model(
     """
     fetch_no_kernels()
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     if dtype == "float16" and weights is None:
         refuse_overflow(path, "compute in bfloat16 or float32")
@@ -45,10 +46,14 @@ def load_model(
     if quantization is not None:  # given as None, it would hide the checkpoint's own
         options["quantization_config"] = quantization
     opens: Callable[..., object] = AutoModelForCausalLM.from_pretrained
-    if weights is not None:
+    if weights is None:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    else:
         empty = without_weights(path)
-        opens = type(empty).from_pretrained
-        options |= {"config": empty.config, "state_dict": weights}
+        config, opens = empty.config, type(empty).from_pretrained
+        options |= {"config": config, "state_dict": weights}
+    if caps_attention(config):
+        options["attn_implementation"] = "eager"
     loaded: Any = opens(
         path if weights is None else None,
         dtype=wanted,
@@ -64,6 +69,14 @@ def load_model(
         if parameter.dtype in (torch.bfloat16, torch.float16):
             parameter.data = parameter.data.to(wanted)
     return model
+
+
+def caps_attention(config: PreTrainedConfig) -> bool:
+    """Say whether a model caps its attention's logits (Gemma 2), which torch's fused attention cannot.
+
+    transformers 5.17 takes it all the same and computes without the cap; 5.23 does not.
+    """
+    return getattr(config.get_text_config(), "attn_logit_softcapping", None) is not None
 
 
 def sixteen_bit(counts: Mapping[str, int], other: str = "float16") -> str:

@@ -18,22 +18,16 @@ from variants.paths import ROOT
 from variants.steps.probe import compare_conversion
 
 
-def in_32_bits(model: Path) -> dict[str, dict[str, Any]]:
-    """Return the steps of a model whose GGUF rounds no weight: in 16 bits machines differ, from 0.001 to 0.010 nats."""
-    steps = steps_of(model)
-    return {**steps, "gguf": {**steps["gguf"], "type": "f32"}}
-
-
 def test_a_gguf_is_compared_with_its_source_and_one_that_is_another_model_is_warned_of(tmp_path: Path) -> None:
     """llama.cpp scales Gemma's attention by the width of a head, whatever query_pre_attn_scalar says."""
     model = make_folder("gemma2", tmp_path / "gemma2")
-    as_stated = make(tmp_path, in_32_bits(model), ["source", "gguf"])
+    as_stated = make(tmp_path, steps_of(model), ["source", "gguf"])
     assert as_stated.warnings == ()
     assert as_stated.notes["source_mean_difference"] < 0.01  # type: ignore[operator]
     assert as_stated.notes["source_same_top_share"] > 0.98  # type: ignore[operator]
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps({**config, "query_pre_attn_scalar": 1024}))
-    warnings = make(tmp_path, in_32_bits(model), ["source", "gguf"]).warnings
+    warnings = make(tmp_path, steps_of(model), ["source", "gguf"]).warnings
     assert "llama.cpp computes another model than torch does from the same weights" in warnings[0]
 
 

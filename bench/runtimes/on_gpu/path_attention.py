@@ -18,6 +18,7 @@ from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 
 from bench.runtimes.forest import Block
 from bench.runtimes.transfer import to_device
+from variants.load import caps_attention
 
 NAME = "variantbench_paths"
 """What transformers calls this attention."""
@@ -73,7 +74,7 @@ def can_attend(model: PreTrainedModel) -> bool:
 def is_plain(config: PreTrainedConfig) -> bool:
     """Return whether all layers attend to all that is before a token, or to a window of it, by the softmax alone."""
     kinds = set(getattr(config, "layer_types", None) or [])
-    return kinds <= KINDS and getattr(config, "attn_logit_softcapping", None) is None
+    return kinds <= KINDS and not caps_attention(config)
 
 
 def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
