@@ -98,8 +98,7 @@ class Trunk:
         self._layers = [Layer(room) for _ in range(config.num_hidden_layers)]
         self._cache = Cache(layers=[*self._layers])
         self._model = model
-        # Only an index on the host selects rows on any card.
-        self._rows_on = model.device if len({one.device for one in model.parameters()}) == 1 else torch.device("cpu")
+        self._is_split = len({one.device for one in model.parameters()}) > 1
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
         self._attention = attention or (PathAttention() if can_attend(model) else None)
@@ -126,7 +125,8 @@ class Trunk:
                 position_ids=positions[None],
                 past_key_values=self._cache,
                 use_cache=True,
-                logits_to_keep=indexes(rows, self._rows_on),
+                # A tensor would be moved to the first card, and the last layer is on another one.
+                logits_to_keep=rows.tolist() if self._is_split else indexes(rows, device),
             )
         last = block.n_paths - 1
         own = (block.last_path == last) & (block.positions < block.next_trunk)

@@ -17,7 +17,8 @@ from bench.runtimes.llama.context import SAMPLING
 from bench.runtimes.llama.contexts import Contexts
 from bench.runtimes.llamacpp import LlamaCpp, LlamaCppSession
 from bench.runtimes.session import Read
-from tests.conftest import make
+from bench.selftest.scratch import make_tiny_model
+from tests.conftest import make, steps_of
 from tests.runtimes.conftest import PROMPT, Catalogue, scored
 from variants.artifact import Artifact
 from variants.errors import UserError
@@ -198,12 +199,14 @@ def test_the_device_takes_the_tokens_that_the_host_takes(gguf: Artifact) -> None
 
 @needs_gpu
 def test_layers_split_over_two_cards_give_the_tokens_of_one_card(
-    gguf: Artifact, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from bench.machine.gpu import usable_gpus
 
     if len(usable_gpus()) < 2:
         pytest.skip("needs two GPUs")
+    gguf = make(tmp_path / "cache", steps_of(make_tiny_model(tmp_path / "model", layers=8)), ["source", "gguf"])
+    capfd.readouterr()
     split = opened(gguf, "cuda", split="layers")
     assert len(set(re.findall(r"(CUDA\d+) model buffer size", capfd.readouterr().err))) == 2
     assert split.facts["split"] == "layers"
