@@ -81,9 +81,10 @@ def rows(place: Path) -> Iterator[list[str]]:
 
 
 def rows_of_cards(place: Path) -> Iterator[list[str]]:
-    """Yield what it takes to score the variants on one card, and on all; they are built before, by `rows` if it ran.
+    """Yield what it takes to score the variants on one card, and on all; what they are made of is built before.
 
-    What is built on the CPU takes as long for any number of cards, and would hide what the cards do.
+    What is built on the CPU takes as long for any number of cards, and would hide what the cards do. What `rows` has
+    built is not built again.
     """
     n, mmlu = len(usable_gpus()), os.environ.get("MMLU_DIR", "")
     name = f"pass one, MMLU of variants of {MODEL}, built before: 1 GPU / {max(n, 2)} GPUs"
@@ -93,7 +94,7 @@ def rows_of_cards(place: Path) -> Iterator[list[str]]:
         return
     place = place / "swept"
     asked = (*MMLU, f"data_dir={Path(mmlu).expanduser().absolute()}")
-    _swept(place, "cuda", (*asked, "suite.measures=[size]"), PASSES[:1])
+    _swept(place, "cuda", (*asked, "suite.measures=[size,divergence]"), PASSES[:1])
     took = []
     for device in ("cuda", "cuda:0"):  # what the first one has to start anew is not what one card lacks
         for kept_of_another in ("scores", "stages"):
