@@ -42,18 +42,15 @@ def load_model(
     # dtype (#191612) and with few key heads (#193893), and gives gradients of NaN at some lengths (#196678).
     torch.backends.cuda.enable_cudnn_sdp(False)
     wanted = getattr(torch, dtype)
-    options: dict[str, object] = {}
+    caps = caps_attention(AutoConfig.from_pretrained(path, trust_remote_code=False))
+    options: dict[str, object] = {"attn_implementation": "eager"} if caps else {}
     if quantization is not None:  # given as None, it would hide the checkpoint's own
         options["quantization_config"] = quantization
     opens: Callable[..., object] = AutoModelForCausalLM.from_pretrained
-    if weights is None:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-    else:
+    if weights is not None:
         empty = without_weights(path)
-        config, opens = empty.config, type(empty).from_pretrained
-        options |= {"config": config, "state_dict": weights}
-    if caps_attention(config):
-        options["attn_implementation"] = "eager"
+        opens = type(empty).from_pretrained
+        options |= {"config": empty.config, "state_dict": weights}
     loaded: Any = opens(
         path if weights is None else None,
         dtype=wanted,
