@@ -12,7 +12,7 @@ from pathlib import Path
 from time import sleep
 
 from bench.machine.gpu import Gpu, free_bytes, process_bytes
-from bench.machine.lock import Promise, any_held, held, holder_of, place_lock, promise_of, promised
+from bench.machine.lock import Promise, any_held, held, holder_of, is_free, place_lock, promise_of, promised
 
 SHARERS = 4
 """Jobs that share a card at most."""
@@ -45,11 +45,7 @@ def all_held(
     with ExitStack() as stack:
         with ExitStack() as turns:
             for card in sorted(cards, key=lambda card: card.uuid):  # in one order for all jobs
-
-                def wait(other: str, card: Gpu = card) -> None:
-                    waiting(f"waiting for a GPU: {holder_of(_on(card)) or other}")
-
-                turns.enter_context(held(_turn(card), wait, pid))
+                turns.enter_context(held(_turn(card), _waits_behind(card, waiting), pid))
             while True:
                 try:
                     for card in cards:
@@ -69,10 +65,13 @@ def one_held(
     """Wait for one of some cards and hold it: a place on it with so much memory, or for 0 bytes all of it.
 
     Whoever waits has its turn at one card, where none overtakes it while that empties for it. It takes another one
-    that can be had before, and keeps nobody from the others.
+    that can be had before, and keeps nobody from the others: of the jobs that want a whole card one at a time waits at
+    a card.
     """
     with ExitStack() as stack:
-        with ExitStack() as turn:
+        with ExitStack() as turns:
+            if not n_bytes and len(cards) > 1:
+                turns.enter_context(held(_whole(), _waits_behind(cards[0], waiting), pid))
             own: Gpu | None = None
             got: Gpu | None = None
             while got is None:
@@ -88,7 +87,7 @@ def one_held(
                             busy.append(error)
                             if own is None and not isinstance(error, TurnError):
                                 own = card
-                                turn.enter_context(trying.pop_all())
+                                turns.enter_context(trying.pop_all())
                 else:
                     waiting(f"waiting for {min(busy, key=lambda one: isinstance(one, TurnError))}")
                     sleep(ASK_SECONDS)
@@ -96,8 +95,14 @@ def one_held(
 
 
 def _in_order(cards: Sequence[Gpu], n_bytes: int) -> Sequence[Gpu]:
-    """Return the cards in the order in which they are tried; who shares one takes that with more free memory first."""
-    return sorted(cards, key=_free_for_more, reverse=True) if n_bytes else cards
+    """Return the cards in the order in which they are tried.
+
+    A job that shares takes the card with more free memory; but while one waits for a whole card, the card that is
+    shared most, so that others empty. That one takes the card that is shared least.
+    """
+    if not n_bytes:
+        return sorted(cards, key=_sharers)
+    return sorted(cards, key=_free_for_more if is_free(_whole()) else _sharers, reverse=True)
 
 
 @contextmanager
@@ -136,6 +141,10 @@ def _free_for_more(card: Gpu) -> int:
         return 0  # a driver that does not say: one job after another
 
 
+def _sharers(card: Gpu) -> int:
+    return len(_promises(card))
+
+
 def _promises(card: Gpu) -> list[Promise]:
     return [promise for place in _places(card) if (promise := promise_of(place))]
 
@@ -150,6 +159,16 @@ def _on(card: Gpu) -> Path:
 
 def _turn(card: Gpu) -> Path:
     return place_lock(f"gpu-{card.uuid}-turn")
+
+
+def _whole() -> Path:
+    """Return the lock of the job that waits for whichever card empties first."""
+    return place_lock("gpu-whole")
+
+
+def _waits_behind(card: Gpu, waiting: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what is called with who has a turn: it says who has the card itself, where anybody does."""
+    return lambda other: waiting(f"waiting for a GPU: {holder_of(_on(card)) or other}")
 
 
 def _refuse_turn(card: Gpu, other: str) -> None:

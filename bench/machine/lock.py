@@ -140,13 +140,14 @@ def take_back(lock: Path) -> None:
 def promise_of(lock: Path) -> Promise | None:
     """Return what the process that holds a lock will need; None where none holds it, or it waits for memory itself."""
     with suppress(OSError, ValueError):
-        if not _is_free(lock):
+        if not is_free(lock):
             pid, n_bytes = map(int, _promise_of(lock).read_text().split())
             return Promise(pid, n_bytes)
     return None
 
 
-def _is_free(lock: Path) -> bool:
+def is_free(lock: Path) -> bool:
+    """Say whether nobody holds a lock, whatever its file states. Raises OSError where it cannot be opened."""
     handle = _opened(lock)
     try:
         return _try(handle, fcntl.LOCK_EX)

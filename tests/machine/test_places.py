@@ -199,6 +199,43 @@ def test_who_waits_for_a_card_to_empty_keeps_nobody_from_sharing_another(
     assert got == [("GPU-a",)]
 
 
+def test_of_jobs_that_wait_for_a_whole_card_one_keeps_a_card_from_others_and_the_rest_share_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    on_b = Room(place="card", device="cuda:1", card_bytes=1)
+    with ExitStack() as on_a, ExitStack() as running:
+        assert on_a.enter_context(in_its_own_process(scoring(1))).cards[0].uuid == "GPU-a"
+        for _ in range(2):
+            running.enter_context(in_its_own_process(on_b))
+        first, got = start_waiting(CARD)  # at GPU-a, which fewer share
+        second, also_got = start_waiting(CARD)
+        with in_its_own_process(scoring(1)) as another:
+            assert another.cards[0].uuid == "GPU-b"
+        on_a.close()
+        for thread in (first, second):  # the second one takes its turn when the first one has its card
+            thread.join(30)
+        assert (got, also_got) == ([("GPU-a",)], [("GPU-a",)])
+
+
+def test_while_a_job_waits_for_a_whole_card_others_share_the_fullest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    install(monkeypatch, tmp_path, *(MadeUpCard(f"GPU-{name}", bus=bus) for bus, name in enumerate("abc")))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")
+    with ExitStack() as running:
+        for number in (0, 1, 1, 2):
+            room = Room(place="card", device=f"cuda:{number}", card_bytes=1)
+            running.enter_context(in_its_own_process(room))
+        with in_its_own_process(scoring(1)) as another:
+            assert another.cards[0].uuid in ("GPU-a", "GPU-c")
+        thread, _ = start_waiting(CARD)
+        with in_its_own_process(scoring(1)) as another:
+            assert another.cards[0].uuid == "GPU-b"
+    thread.join(30)
+
+
 def test_a_job_that_waits_for_one_card_takes_another_that_is_free_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
     with ExitStack() as first, ExitStack() as second:
