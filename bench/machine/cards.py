@@ -6,13 +6,12 @@ Scoring leaves a card idle for most of its time, while libraries load and texts 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import sleep
 
 from bench.machine.gpu import Gpu, free_bytes, process_bytes
-from bench.machine.lock import Promise, any_held, held, holder_of, is_free, place_lock, promise_of, promised
+from bench.machine.lock import Promise, any_held, held, held_alone, holder_of, place_lock, promise_of, promised
 
 SHARERS = 4
 """Jobs that share a card at most."""
@@ -24,10 +23,6 @@ ASK_SECONDS = 0.5
 
 class BusyError(Exception):
     """A card cannot be had now; it says what is waited for."""
-
-
-class TurnError(BusyError):
-    """Another job has its turn at the card."""
 
 
 def jobs_on_cards(n_cards: int, cores: int, split: str) -> int:
@@ -45,7 +40,11 @@ def all_held(
     with ExitStack() as stack:
         with ExitStack() as turns:
             for card in sorted(cards, key=lambda card: card.uuid):  # in one order for all jobs
-                turns.enter_context(held(_turn(card), _waits_behind(card, waiting), pid))
+
+                def wait(other: str, card: Gpu = card) -> None:
+                    waiting(f"waiting for a GPU: {holder_of(_on(card)) or other}")
+
+                turns.enter_context(held(_turn(card), wait, pid))
             while True:
                 try:
                     for card in cards:
@@ -62,47 +61,84 @@ def all_held(
 def one_held(
     cards: Sequence[Gpu], n_bytes: int, waiting: Callable[[str], None], pid: int | None
 ) -> Iterator[tuple[Gpu, ...]]:
-    """Wait for one of some cards and hold it: a place on it with so much memory, or for 0 bytes all of it.
-
-    Whoever waits has its turn at one card, where none overtakes it while that empties for it. It takes another one
-    that can be had before, and keeps nobody from the others: of the jobs that want a whole card one at a time waits at
-    a card.
-    """
+    """Wait for one of some cards and hold it: a place on it with so much memory, or for 0 bytes all of it."""
     with ExitStack() as stack:
-        with ExitStack() as turns:
-            if not n_bytes and len(cards) > 1:
-                turns.enter_context(held(_whole(), _waits_behind(cards[0], waiting), pid))
-            own: Gpu | None = None
-            got: Gpu | None = None
-            while got is None:
-                busy: list[BusyError] = []
-                for card in _in_order(cards, n_bytes):
-                    with ExitStack() as trying:
-                        try:
-                            if card != own:
-                                trying.enter_context(held(_turn(card), partial(_refuse_turn, card), pid))
-                            got = stack.enter_context(_had(card, n_bytes, pid))
-                            break
-                        except BusyError as error:
-                            busy.append(error)
-                            if own is None and not isinstance(error, TurnError):
-                                own = card
-                                turns.enter_context(trying.pop_all())
-                else:
-                    waiting(f"waiting for {min(busy, key=lambda one: isinstance(one, TurnError))}")
-                    sleep(ASK_SECONDS)
-        yield (got,)
+        with ExitStack() as kept:
+            search = _Search(cards, n_bytes, pid, kept)
+            while (card := search.once(stack)) is None:
+                waiting(f"waiting for {search.reason}")
+                sleep(ASK_SECONDS)
+        yield (card,)
 
 
-def _in_order(cards: Sequence[Gpu], n_bytes: int) -> Sequence[Gpu]:
-    """Return the cards in the order in which they are tried.
+class _Search:
+    """The search of a job for one of some cards, again and again until it has one.
 
-    A job that shares takes the card with more free memory; but while one waits for a whole card, the card that is
-    shared most, so that others empty. That one takes the card that is shared least.
+    Meanwhile it keeps its turn at a card that is busy: no job that comes later gets that card before. It keeps nobody
+    from the other cards, and takes one of them if that can be had earlier. Of the jobs that want a whole card only one
+    keeps a turn, so that they do not empty all cards at once. `kept` holds what is kept while it waits.
     """
-    if not n_bytes:
-        return sorted(cards, key=_sharers)
-    return sorted(cards, key=_free_for_more if is_free(_whole()) else _sharers, reverse=True)
+
+    def __init__(self, cards: Sequence[Gpu], n_bytes: int, pid: int | None, kept: ExitStack) -> None:
+        self._cards, self._n_bytes, self._pid, self._kept = cards, n_bytes, pid, kept
+        self._keeps_turns = bool(n_bytes)
+        self._own: Gpu | None = None
+        self._turn = kept.enter_context(ExitStack())
+        self.reason = ""
+
+    def once(self, stack: ExitStack) -> Gpu | None:
+        """Enter the first card that can be had now into `stack` and return it; None, with a `reason`, for none."""
+        if not self._keeps_turns:
+            self._keeps_turns = _entered(self._kept, _whole(self._cards), self._pid)
+        self.reason = ""
+        card = next((card for card in self._in_order() if self._has(card, stack)), None)
+        self.reason = self.reason or f"a GPU: {holder_of(_on(self._cards[0])) or 'another job'}"
+        return card
+
+    def _has(self, card: Gpu, stack: ExitStack) -> bool:
+        with ExitStack() as turn:
+            if card != self._own and not _entered(turn, _turn(card), self._pid):
+                return False
+            try:
+                stack.enter_context(_had(card, self._n_bytes, self._pid))
+                return True
+            except BusyError as busy:
+                self.reason = self.reason or str(busy)
+            if self._keeps_turns and self._is_sooner(card):
+                self._turn.close()
+                self._own = card
+                self._turn.enter_context(turn.pop_all())
+        return False
+
+    def _is_sooner(self, card: Gpu) -> bool:
+        """Say whether a turn at a card is worth more than the one that is kept: none, or at a card held as a whole."""
+        return self._own is None or (_is_taken(_on(self._own)) and not _is_taken(_on(card)))
+
+    def _in_order(self) -> Sequence[Gpu]:
+        """Return the cards in the order in which they are tried.
+
+        A job that shares takes the card with more free memory; but while another one waits for a whole card, the card
+        that most jobs share, so that other cards empty. A job that wants a whole card takes the one that fewest share.
+        """
+        if not self._n_bytes:
+            return sorted(self._cards, key=_sharers)
+        someone_waits = any(_is_taken(_whole([card])) for card in self._cards)
+        return sorted(self._cards, key=_sharers if someone_waits else _free_for_more, reverse=True)
+
+
+def _entered(stack: ExitStack, lock: Path, pid: int | None) -> bool:
+    """Hold a lock, if that is possible now; return whether it was."""
+    try:
+        stack.enter_context(held(lock, _refuse, pid))
+    except BusyError:
+        return False
+    return True
+
+
+def _is_taken(lock: Path) -> bool:
+    with suppress(OSError):  # whoever takes it says what is wrong
+        return held_alone(lock)
+    return False
 
 
 @contextmanager
@@ -161,18 +197,9 @@ def _turn(card: Gpu) -> Path:
     return place_lock(f"gpu-{card.uuid}-turn")
 
 
-def _whole() -> Path:
-    """Return the lock of the job that waits for whichever card empties first."""
-    return place_lock("gpu-whole")
-
-
-def _waits_behind(card: Gpu, waiting: Callable[[str], None]) -> Callable[[str], None]:
-    """Return what is called with who has a turn: it says who has the card itself, where anybody does."""
-    return lambda other: waiting(f"waiting for a GPU: {holder_of(_on(card)) or other}")
-
-
-def _refuse_turn(card: Gpu, other: str) -> None:
-    raise TurnError(f"a GPU: {holder_of(_on(card)) or other}")
+def _whole(cards: Sequence[Gpu]) -> Path:
+    """Return the lock of the job that waits for whichever of some cards is empty first."""
+    return place_lock(f"gpu-{min(card.uuid for card in cards)}-whole")
 
 
 def _refuse(holder: str) -> None:

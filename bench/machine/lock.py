@@ -140,17 +140,20 @@ def take_back(lock: Path) -> None:
 def promise_of(lock: Path) -> Promise | None:
     """Return what the process that holds a lock will need; None where none holds it, or it waits for memory itself."""
     with suppress(OSError, ValueError):
-        if not is_free(lock):
+        if held_alone(lock):
             pid, n_bytes = map(int, _promise_of(lock).read_text().split())
             return Promise(pid, n_bytes)
     return None
 
 
-def is_free(lock: Path) -> bool:
-    """Say whether nobody holds a lock, whatever its file states. Raises OSError where it cannot be opened."""
+def held_alone(lock: Path) -> bool:
+    """Say whether a process holds a lock that it does not share, whatever its file states.
+
+    Raises OSError where it cannot be opened.
+    """
     handle = _opened(lock)
     try:
-        return _try(handle, fcntl.LOCK_EX)
+        return not _try(handle, fcntl.LOCK_SH)  # shared, so that those who look at the same time do not see each other
     finally:
         os.close(handle)
 

@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
 CHUNK_TOKENS = 8192
-"""About how many tokens a killed run has to evaluate again, where prefixes are short."""
+"""About how many tokens a chunk has, where prefixes are short. A killed run evaluates again the chunks it was at: one,
+or three where two contexts of llama.cpp score side by side."""
 REPEATED_SHARE = 16
 """A chunk ends only where the prefix that the next one evaluates again is at most 1/16 of the chunk's tokens. Behind
-MMLU's longest examples, of 2,400 tokens, a chunk has 39,000 tokens: so many a killed run has to evaluate again."""
+MMLU's longest examples, of 2,400 tokens, a chunk has 39,000 tokens."""
 
 
 @dataclass(frozen=True)

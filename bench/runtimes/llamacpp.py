@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
 from bench.runtimes.llama.context import CELLS, SAMPLING, ContextShape
-from bench.runtimes.llama.contexts import SIDE_BY_SIDE, Contexts
+from bench.runtimes.llama.side_by_side import Contexts
 from bench.runtimes.logits import LogitsReader
-from bench.runtimes.session import LOGITS_BYTES, RECURRENT, Facts, Prefill, Read, ScoringRoom, Vocabulary
+from bench.runtimes.session import LOGITS_BYTES, RECURRENT, SIDE_BY_SIDE, Facts, Prefill, Read, ScoringRoom, Vocabulary
 from variants.artifact import Artifact, Kind
 from variants.configure import check_choices, check_least
 from variants.errors import UserError
@@ -253,10 +253,8 @@ class LlamaCppSession:
             "batch_tokens": tokens,
             "sequences": 1 + paths,
             "kv_type": runtime.kv_type,
-            "kv_bytes": contexts.first.kv_bytes,
+            "kv_bytes": contexts.kv_bytes,
         }
-        if self._on_gpu:
-            chosen["contexts"] = len(contexts)
         return Limits(tokens, paths, rows), chosen
 
     def _kv_bytes(self, n_ctx: int) -> int:

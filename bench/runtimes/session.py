@@ -16,6 +16,9 @@ from variants.tokenizer.framing import Framing
 LOGITS_BYTES = 64 * 2**20
 """The most that the logits of one evaluation may take: at a vocabulary of 128 K they alone would fill the memory."""
 
+SIDE_BY_SIDE = 2
+"""Contexts of llama.cpp that score at the same time on a GPU."""
+
 RECURRENT = "this model has recurrent layers: what they hold of a shared prefix cannot be reused"
 """Why a model cannot be scored, in either runtime."""
 FROM_PYTHON = "kernel by kernel from Python"
@@ -51,7 +54,6 @@ class ScoringRoom(TypedDict):
     batch_tokens: int
     kv_type: str
     sequences: NotRequired[int]
-    contexts: NotRequired[int]
     kv_bytes: NotRequired[int]
     attention: NotRequired[str]
     fused: NotRequired[str]

@@ -23,6 +23,8 @@ from bench.runtimes.transfer import indexes
 CHECKED_TOKENS = 640
 """Longer than a local window that no configuration states (GPT-Neo: 256)."""
 FORKED_PATHS = 3
+EAGER_VALUE_BYTES, EAGER_BYTES = 11, 4 * 10**9
+"""What eager attention takes for a head, a token and a key at its peak, measured on a CPU, and the most for a layer."""
 Forward = Callable[..., Tensor]
 """A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
 Replacements = tuple[Fused | None, str]
@@ -193,6 +195,19 @@ def difference_alone(forward: Forward, text: NDArray[np.int64], log_probabilitie
     logits = forward(tokens, logits_to_keep=1, use_cache=False)
     alone = torch.log_softmax(logits[0, -1].float(), dim=-1)
     return float((alone - log_probabilities).abs().mean())
+
+
+def block_tokens(config: PreTrainedConfig, attention: str, wanted: int, longest: int) -> int:
+    """Return how many tokens a block may have behind `longest` others: eager attention holds all heads × tokens × keys.
+
+    Up to `wanted`, which is halved until a layer's attention takes EAGER_BYTES at most.
+    """
+    tokens = wanted
+    while attention == "eager" and tokens > 1:
+        if EAGER_VALUE_BYTES * int(config.num_attention_heads) * tokens * (longest + tokens) <= EAGER_BYTES:
+            break
+        tokens //= 2
+    return tokens
 
 
 def visible(block: Block) -> NDArray[np.bool_]:

@@ -191,7 +191,7 @@ class TransformersSession:
 
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""
-        from bench.runtimes.torch_trunk import fixed_rope
+        from bench.runtimes.torch_trunk import block_tokens, fixed_rope
 
         fixed = fixed_rope(self._config)
         if fixed is not None and longest > fixed:
@@ -199,19 +199,21 @@ class TransformersSession:
                 f"this model's positions change for texts of more than {fixed:,} tokens, one here has {longest:,}: "
                 f"set runtime.transformers.n_ctx to {fixed}"
             )
-        room = longest + self._score_tokens
+        attention = self._model.config._attn_implementation
+        tokens = block_tokens(self._config, str(attention), self._score_tokens, longest)
+        room = longest + tokens
         self._trunk = self._trunk_of(room)
         logits_bytes = LOGITS_BYTES_CUDA if self._device == "cuda" else LOGITS_BYTES
         rows = max(1, logits_bytes // (4 * self.vocabulary.n_tokens))
         chosen: ScoringRoom = {
             "n_ctx": self.n_ctx,
             "cache_tokens": room,
-            "batch_tokens": self._score_tokens,
+            "batch_tokens": tokens,
             "kv_type": self._kv_type(),
             "attention": self._trunk.attention,
             "fused": self._trunk.fused,
         }
-        return Limits(self._score_tokens, self._score_tokens, rows), chosen
+        return Limits(tokens, tokens, rows), chosen
 
     def check_sharing(self) -> None:
         """Compare a path that forks off another with the model's own masks; raise RuntimeError where they differ.

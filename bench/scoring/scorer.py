@@ -46,7 +46,6 @@ class Scoring(TypedDict, total=False):
     batch_tokens: int
     kv_type: str
     sequences: int
-    contexts: int
     kv_bytes: int
     attention: str
     fused: str

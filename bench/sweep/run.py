@@ -16,6 +16,7 @@ from bench.machine.places import Room
 from bench.measures.measure import Progress
 from bench.records.types import Company, Record
 from bench.records.values import AnchorTimes
+from bench.runtimes.session import SIDE_BY_SIDE
 from bench.sweep import stage as stages
 from bench.sweep.child import StageError, folder_of, out_of, run_child
 from bench.sweep.jobs import BuildJob, MeasureJob
@@ -221,7 +222,8 @@ def _room_of_build(cell: Cell, planned: Planned) -> Room:
         if not isinstance(runtime, dict):
             return Room(place="card", device=cell.settings.device)
         # It may score a model in any format: which one is known only when that is built.
-        card_bytes = _card_bytes(cell, WIDEST_WEIGHT_BYTES * _dimensions(cell.settings.model_folder).n_parameters)
+        weights = WIDEST_WEIGHT_BYTES * _dimensions(cell.settings.model_folder).n_parameters
+        card_bytes = _card_bytes(cell, weights, contexts=1)
         split = str(runtime.get("split", "none"))
         return Room(place="card", device=cell.settings.device, split=split, card_bytes=card_bytes)
     expected = getattr(planned.step, "expected_memory_bytes", None)
@@ -229,12 +231,12 @@ def _room_of_build(cell: Cell, planned: Planned) -> Room:
     return Room(place="builder" if cell.device == "cuda" else "cpu", memory_bytes=needed)
 
 
-def _card_bytes(cell: Cell, weights: int | None = None) -> int:
+def _card_bytes(cell: Cell, weights: int | None = None, contexts: int = SIDE_BY_SIDE) -> int:
     """Return what scoring a cell's model, or other `weights`, takes of a card at most; 0 where that is not known."""
     if not cell.runtime.shares_card or cell.settings.spread != "none":
         return 0
     model, node = _dimensions(cell.settings.model_folder), cell.settings.runtime[cell.settings.variant.runtime]
-    return scoring_bytes(node, weights or weight_bytes(cell.chain, model.tensors, "f16"), model)
+    return scoring_bytes(node, weights or weight_bytes(cell.chain, model.tensors, "f16"), model, contexts)
 
 
 @cache

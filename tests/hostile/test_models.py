@@ -125,6 +125,11 @@ print("llama_cpp" in sys.modules, "torch" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "True False\n", done.stderr
+    code = code.replace(
+        "base,nf4,qlora", "base-torch"
+    )  # one of torch alone needs no llama.cpp: a broken one stops nothing
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False False\n", done.stderr
 
 
 def test_a_load_itself_stops_at_tensors_that_are_missing_or_left_out(tiny_model: Path, tmp_path: Path) -> None:

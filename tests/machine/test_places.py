@@ -7,12 +7,14 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bench.machine import cards, places
 from bench.machine import lock as lock_module
+from bench.machine.gpu import chosen_gpus
 from bench.machine.lock import held, machine_held, machine_lock, place_lock
 from bench.machine.places import Room, Taken, taken
 from tests.made_up_cards import MadeUpCard, install
@@ -79,6 +81,20 @@ def in_its_own_process(room: Room) -> Iterator[Taken]:
     with now(room) as got:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible
         yield got
+
+
+def on(number: int) -> Room:
+    """Return what a job needs that shares one card."""
+    return Room(place="card", device=f"cuda:{number}", card_bytes=1)
+
+
+def refused(room: Room) -> bool:
+    """Say whether a job would have to wait now."""
+    try:
+        with in_its_own_process(room):
+            return False
+    except WaitedError:
+        return True
 
 
 def test_two_jobs_take_two_cards_and_a_third_one_waits_for_them() -> None:
@@ -203,11 +219,10 @@ def test_of_jobs_that_wait_for_a_whole_card_one_keeps_a_card_from_others_and_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
-    on_b = Room(place="card", device="cuda:1", card_bytes=1)
     with ExitStack() as on_a, ExitStack() as running:
         assert on_a.enter_context(in_its_own_process(scoring(1))).cards[0].uuid == "GPU-a"
         for _ in range(2):
-            running.enter_context(in_its_own_process(on_b))
+            running.enter_context(in_its_own_process(on(1)))
         first, got = start_waiting(CARD)  # at GPU-a, which fewer share
         second, also_got = start_waiting(CARD)
         with in_its_own_process(scoring(1)) as another:
@@ -226,8 +241,7 @@ def test_while_a_job_waits_for_a_whole_card_others_share_the_fullest(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")
     with ExitStack() as running:
         for number in (0, 1, 1, 2):
-            room = Room(place="card", device=f"cuda:{number}", card_bytes=1)
-            running.enter_context(in_its_own_process(room))
+            running.enter_context(in_its_own_process(on(number)))
         with in_its_own_process(scoring(1)) as another:
             assert another.cards[0].uuid in ("GPU-a", "GPU-c")
         thread, _ = start_waiting(CARD)
@@ -238,16 +252,51 @@ def test_while_a_job_waits_for_a_whole_card_others_share_the_fullest(
 
 def test_a_job_that_waits_for_one_card_takes_another_that_is_free_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
-    with ExitStack() as first, ExitStack() as second:
-        first.enter_context(in_its_own_process(scoring(1)))
-        assert second.enter_context(in_its_own_process(CARD)).cards[0].uuid == "GPU-b"
-        thread, got = start_waiting(CARD)  # it has its turn at GPU-a
-        second.close()
+    with in_its_own_process(on(0)), ExitStack() as on_b:
+        for _ in range(2):
+            on_b.enter_context(in_its_own_process(on(1)))
+        thread, got = start_waiting(CARD)
+        assert (refused(on(0)), refused(on(1))) == (True, False)  # its turn is at GPU-a, which fewer share
+        on_b.close()
         thread.join(30)
         assert got == [("GPU-b",)]
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")  # what the other job left to itself
-        with in_its_own_process(Room(place="card", device="cuda:0", card_bytes=1)):
-            pass  # its turn at GPU-a is given back
+        assert not refused(on(0))
+
+
+def test_a_whole_card_is_waited_for_where_fewest_share_it_and_not_behind_a_job_that_has_it_as_a_whole() -> None:
+    whole = partial(cards._Search, chosen_gpus("cuda"), 0, None)
+    with in_its_own_process(on(0)), in_its_own_process(on(0)), in_its_own_process(on(1)), ExitStack() as kept:
+        assert whole(kept).once(kept) is None
+        assert (refused(on(0)), refused(on(1))) == (False, True)
+    with in_its_own_process(Room(place="card", device="cuda:0")), in_its_own_process(on(1)), ExitStack() as kept:
+        assert whole(kept).once(kept) is None
+        assert refused(on(1))
+
+
+def test_a_turn_behind_a_job_that_has_a_card_as_a_whole_is_given_up_for_one_at_a_card_that_is_shared() -> None:
+    with ExitStack() as kept, in_its_own_process(Room(place="card", device="cuda:0")), ExitStack() as on_b:
+        on_b.enter_context(in_its_own_process(Room(place="card", device="cuda:1")))
+        search = cards._Search(chosen_gpus("cuda"), 0, None, kept)
+        assert search.once(kept) is None
+        on_b.close()
+        on_b.enter_context(in_its_own_process(on(1)))  # another one was quicker
+        assert search.once(kept) is None
+        assert refused(on(1))
+        on_b.close()
+        assert search.once(kept) == chosen_gpus("cuda")[1]
+
+
+def test_jobs_that_wait_for_whole_cards_of_others_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sweep may use GPU-a alone, another GPU-a and GPU-b: the second one's whole job takes the free card."""
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+    with in_its_own_process(on(0)):
+        thread, got = start_waiting(Room(place="card", device="cuda:0"))
+        with in_its_own_process(CARD) as other:
+            assert other.cards[0].uuid == "GPU-b"
+        assert got == []
+    thread.join(30)
+    assert got == [("GPU-a",)]
 
 
 def test_what_other_programs_hold_and_what_sharers_still_will_take_are_both_left_to_them(

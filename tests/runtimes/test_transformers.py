@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from threading import Event, Thread
@@ -13,6 +14,7 @@ import pytest
 from bench.runtimes.forest import Request
 from bench.runtimes.transformers import Transformers
 from tests.conftest import make, steps_of
+from tests.hostile.architectures import make_folder
 from tests.runtimes.conftest import PROMPT, Catalogue, scored
 from variants.load import load_model
 from variants.paths import ROOT
@@ -110,6 +112,20 @@ def test_positions_that_depend_on_a_texts_length_are_refused_beyond_the_limit(
     session.start_scoring(300)
     with pytest.raises(RuntimeError, match=r"more than 300 tokens, one here has 301: set runtime.transformers.n_ctx"):
         session.start_scoring(301)
+
+
+@pytest.mark.parametrize(("cap", "attention", "block"), [(None, "sdpa", 16384), (20.0, "eager", 8192)])
+def test_a_model_that_caps_its_attention_has_it_computed_as_stated_in_blocks_that_fit(
+    tmp_path: Path, cap: float | None, attention: str, block: int
+) -> None:
+    model = make_folder("gemma3", tmp_path / "gemma3")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "attn_logit_softcapping": cap}))
+    made = make(tmp_path, steps_of(model), ["source"])
+    session = Transformers(4096, 16384, 16384, "float32", "bfloat16", 2, "none").open(made, "cpu")
+    assert session.facts["attention"] == attention
+    limits, chosen = session.start_scoring(2400)
+    assert (limits.tokens, chosen["batch_tokens"], chosen["cache_tokens"]) == (block, block, 2400 + block)
 
 
 def test_outlier_columns_that_int8_picks_for_all_tokens_at_once_do_not_pass_for_unheeded_masks(cache: Path) -> None:

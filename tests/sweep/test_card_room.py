@@ -13,7 +13,7 @@ import pytest
 from bench.machine import gpu
 from bench.machine.places import Room
 from bench.records.types import Card, CellError
-from bench.runtimes.llama.contexts import SIDE_BY_SIDE
+from bench.runtimes.session import SIDE_BY_SIDE
 from bench.sweep import run
 from bench.sweep.jobs import BuildJob, MeasureJob, Result
 from bench.sweep.plan import card_room
@@ -93,8 +93,9 @@ def test_what_scores_in_llama_cpp_shares_a_card_and_what_trains_packs_or_is_time
     alone = {one for one, room in rooms.items() if room.place == "card" and not room.card_bytes}
     shared = {one: room.card_bytes for one, room in rooms.items() if room.card_bytes}
     assert shared.keys() == {("finetuned", "logprobs"), ("finetuned", "deterministic")}
-    at_least = SIDE_BY_SIDE * SCORING_BYTES + MARGIN_BYTES
-    assert all(at_least < n_bytes < at_least + MARGIN_BYTES for n_bytes in shared.values())
+    for (_, stage), n_bytes in shared.items():
+        contexts = SIDE_BY_SIDE if stage == "deterministic" else 1
+        assert 0 < n_bytes - contexts * SCORING_BYTES - MARGIN_BYTES < MARGIN_BYTES
     assert {("finetuned", "lora"), ("finetuned-torch", "logprobs"), ("finetuned-torch", "deterministic")} < alone
     assert {("nf4", "nf4"), ("finetuned", "timed"), ("finetuned-torch", "timed")} < alone
 
@@ -102,14 +103,14 @@ def test_what_scores_in_llama_cpp_shares_a_card_and_what_trains_packs_or_is_time
 def test_memory_is_not_known_of_a_model_whose_keys_nobody_sizes_and_without_flash_attention(tmp_path: Path) -> None:
     node = cells_of(tmp_path, "base")[0].settings.runtime["llamacpp"]
     unknown = Dimensions(MODEL.tensors, {**MODEL.config, "num_hidden_layers": None})
-    assert scoring_bytes(node, 10**9, unknown) == 0
-    assert scoring_bytes({**node, "flash_attention": "off"}, 10**9, MODEL) == 0
+    assert scoring_bytes(node, 10**9, unknown, 1) == 0
+    assert scoring_bytes({**node, "flash_attention": "off"}, 10**9, MODEL, 1) == 0
 
 
 def test_larger_blocks_take_more_of_a_card(tmp_path: Path) -> None:
     node = cells_of(tmp_path, "base")[0].settings.runtime["llamacpp"]
-    usual, eight_times = (scoring_bytes({**node, "score_tokens_cuda": n}, 0, MODEL) for n in (2048, 16384))
-    assert eight_times > usual + SIDE_BY_SIDE * 7 * SCORING_BYTES
+    usual, eight_times = (scoring_bytes({**node, "score_tokens_cuda": n}, 0, MODEL, 2) for n in (2048, 16384))
+    assert eight_times > usual + 2 * 7 * SCORING_BYTES
 
 
 def test_a_variant_larger_than_the_card_is_named_with_what_would_fit(

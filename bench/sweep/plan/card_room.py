@@ -9,7 +9,6 @@ from pathlib import Path
 
 from bench.machine.gpu import Gpu, chosen_gpus, usable_gpus
 from bench.machine.hardware import machine
-from bench.runtimes.llama.contexts import SIDE_BY_SIDE
 from bench.sweep.plan.cell import Cell
 from variants.errors import UserError
 from variants.safety.files import read_json
@@ -141,11 +140,11 @@ def served(cell: Cell, model: Dimensions, device: str) -> Need:
     )
 
 
-def scoring_bytes(runtime: Mapping[str, object], weights: int, model: Dimensions) -> int:
+def scoring_bytes(runtime: Mapping[str, object], weights: int, model: Dimensions, contexts: int) -> int:
     """Return what scoring in llama.cpp takes of a card at most; 0 where that is not known.
 
-    That is its `weights` (bytes), the margin, and for each of the contexts that score side by side the keys and values
-    of a context and of a block, and the block itself. It is not known where the model's configuration does not size its
+    That is its `weights` (bytes), the margin, and for each of the `contexts` that score side by side its keys and
+    values, those of a block, and the block itself. It is not known where the model's configuration does not size its
     keys, and without flash attention.
     """
     context, block = (int(str(runtime[name])) for name in ("n_ctx", "score_tokens_cuda"))
@@ -153,7 +152,7 @@ def scoring_bytes(runtime: Mapping[str, object], weights: int, model: Dimensions
     if not one_token or runtime["flash_attention"] == "off":
         return 0
     blocks = SCORING_BYTES * max(BLOCK_TOKENS, block) // BLOCK_TOKENS
-    return weights + SIDE_BY_SIDE * ((context + block) * one_token + blocks) + MARGIN_BYTES
+    return weights + contexts * ((context + block) * one_token + blocks) + MARGIN_BYTES
 
 
 def trained(cell: Cell, model: Dimensions, device: str, new: Mapping[str, Planned]) -> Need | None:

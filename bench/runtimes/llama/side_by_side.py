@@ -15,37 +15,59 @@ from bench.runtimes.forest import Block, chains
 from bench.runtimes.llama.context import Context, ContextShape
 from bench.runtimes.session import Read
 
-SIDE_BY_SIDE = 2
-"""How many score on a GPU."""
+Run = Generator[Read]
 
 
 class Contexts:
-    """Contexts of one shape, which evaluate side by side: while a card works for one, the host serves the others.
+    """Contexts of one shape: the first one for all that is done alone, and others beside it once blocks are scored.
 
-    Raises MemoryError where llama.cpp cannot make the first one. More than that one are made as far as there is room.
+    Of the others there are as many as there is room for, up to `at_most` in all. Raises MemoryError where llama.cpp
+    cannot make the first one.
     """
 
     def __init__(self, model: llama_cpp.llama_model_p, shape: ContextShape, at_most: int = 1) -> None:
         self.shape = shape
-        self.first = Context(model, shape)
-        self._all = [self.first]
-        while len(self._all) < at_most and (another := _another(model, shape)):
-            self._all.append(another)
+        self._model = model
+        self._at_most = at_most
+        self._all = [Context(model, shape)]
+        self._run: Run | None = None
+        self.kv_bytes = self._all[0].kv_bytes
 
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self._all)
+    @property
+    def first(self) -> Context:
+        """The first context. A run that was left half-way ends."""
+        self._end_run()
+        return self._all[0]
 
     def close(self) -> None:
         """Free them all."""
+        self._end_run()
         for context in self._all:
             context.close()
 
-    def evaluate(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Generator[Read]:
+    def evaluate(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
         """Yield what `read` makes of each block and the logits of its rows, in the order of the blocks."""
-        if len(self._all) == 1:
-            yield from (read(block, self.first.evaluate(block)) for block in blocks)
-            return
+        self._end_run()
+        while len(self._all) < self._at_most:
+            another = _another(self._model, self.shape)
+            if another is None:
+                self._at_most = len(self._all)
+            else:
+                self._all.append(another)
+        self._run = self._in_turn(blocks, read) if len(self._all) == 1 else self._side_by_side(blocks, read)
+        return self._run
+
+    def _end_run(self) -> None:
+        """Have the threads of a run end, and wait for them: llama.cpp crashes where two use one context."""
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+
+    def _in_turn(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
+        for block in blocks:
+            yield read(block, self._all[0].evaluate(block))
+
+    def _side_by_side(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
         free: SimpleQueue[Context] = SimpleQueue()
         for context in self._all:
             free.put(context)
