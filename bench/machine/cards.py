@@ -74,14 +74,15 @@ def one_held(
 class _Search:
     """The search of a job for one of some cards, again and again until it has one.
 
-    Meanwhile it keeps its turn at a card that is busy: no job that comes later gets that card before. It keeps nobody
-    from the other cards, and takes one of them if that can be had earlier. Of the jobs that want a whole card only one
-    keeps a turn, so that they do not empty all cards at once. `kept` holds what is kept while it waits.
+    A job may keep its turn at one busy card, if no other job does: none that comes later gets that card before. It
+    keeps nobody from the other cards, and takes one of them if that can be had earlier. Of the jobs that want a whole
+    card, whichever, one keeps a turn at a time, so that they do not empty all cards at once: of the same cards, or of
+    others with the same first one. Who keeps no turn looks as often, and may be overtaken. `kept` holds what is kept.
     """
 
     def __init__(self, cards: Sequence[Gpu], n_bytes: int, pid: int | None, kept: ExitStack) -> None:
         self._cards, self._n_bytes, self._pid, self._kept = cards, n_bytes, pid, kept
-        self._keeps_turns = bool(n_bytes)
+        self._keeps_turns = bool(n_bytes) or len(cards) == 1
         self._own: Gpu | None = None
         self._turn = kept.enter_context(ExitStack())
         self.reason = ""
@@ -92,7 +93,9 @@ class _Search:
             self._keeps_turns = _entered(self._kept, _whole(self._cards), self._pid)
         self.reason = ""
         card = next((card for card in self._in_order() if self._has(card, stack)), None)
-        self.reason = self.reason or f"a GPU: {holder_of(_on(self._cards[0])) or 'another job'}"
+        if not self.reason:
+            first = self._cards[0]
+            self.reason = f"a GPU: {holder_of(_on(first)) or holder_of(_turn(first)) or 'another job'}"
         return card
 
     def _has(self, card: Gpu, stack: ExitStack) -> bool:
@@ -103,11 +106,13 @@ class _Search:
                 stack.enter_context(_had(card, self._n_bytes, self._pid))
                 return True
             except BusyError as busy:
-                self.reason = self.reason or str(busy)
+                reason = str(busy)
             if self._keeps_turns and self._is_sooner(card):
                 self._turn.close()
                 self._own = card
                 self._turn.enter_context(turn.pop_all())
+            if card == self._own or not self.reason:
+                self.reason = reason
         return False
 
     def _is_sooner(self, card: Gpu) -> bool:

@@ -204,7 +204,7 @@ class LlamaCppSession:
             raise RuntimeError(f"a prompt of {len(tokens)} tokens and {n_tokens} more do not fit n_ctx={self.n_ctx}")
         if not len(tokens):
             raise RuntimeError("a prompt without tokens cannot be continued")
-        context = self._contexts_of(self._serving).first
+        context = self._contexts_of(self._serving).alone()
         token = context.start(tokens)
         n_prompt = len(tokens)
         self.last_prefill = Prefill(n_prompt, context.evaluated_tokens(n_prompt))
@@ -284,4 +284,4 @@ class LlamaCppSession:
 
     def log_probabilities(self, block: Block) -> NDArray[np.float32]:
         assert self._contexts is not None
-        return self._logits.log_probabilities(self._contexts.first.evaluate(block))
+        return self._logits.log_probabilities(self._contexts.alone().evaluate(block))

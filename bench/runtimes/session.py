@@ -47,7 +47,10 @@ class Facts(TypedDict):
 
 
 class ScoringRoom(TypedDict):
-    """What a session has made room for to score. The keys are those of a record's `scoring`."""
+    """What a session has made room for to score. The keys are those of a record's `scoring`.
+
+    `kv_bytes` are those of one context.
+    """
 
     n_ctx: int
     cache_tokens: int
@@ -164,7 +167,7 @@ class Session(Protocol):
         """Yield, block by block, each read's log-probability of its target (nats) and whether that is the top token.
 
         A block whose trunk is empty starts from an empty cache; any other goes on from the block before it. Several
-        blocks may be taken before the numbers of the first are there.
+        blocks may be taken before the numbers of the first are there. Any other call ends a run that was left half-way.
         """
         ...
 

@@ -15,7 +15,7 @@ import pytest
 from bench.machine import cards, places
 from bench.machine import lock as lock_module
 from bench.machine.gpu import chosen_gpus
-from bench.machine.lock import held, machine_held, machine_lock, place_lock
+from bench.machine.lock import held, holder_of, machine_held, machine_lock, place_lock
 from bench.machine.places import Room, Taken, taken
 from tests.made_up_cards import MadeUpCard, install
 from variants.errors import UserError
@@ -283,8 +283,42 @@ def test_a_turn_behind_a_job_that_has_a_card_as_a_whole_is_given_up_for_one_at_a
         on_b.enter_context(in_its_own_process(on(1)))  # another one was quicker
         assert search.once(kept) is None
         assert refused(on(1))
+        with held(place_lock("gpu-GPU-a-turn"), refuse):
+            pass  # the other turn is given back
+        assert search.reason == f"a GPU: {holder_of(place_lock('gpu-GPU-b'))}"
         on_b.close()
         assert search.once(kept) == chosen_gpus("cuda")[1]
+
+
+def test_a_job_that_wants_one_card_as_a_whole_takes_no_turn_from_those_that_take_any() -> None:
+    first, second = chosen_gpus("cuda")
+    with in_its_own_process(Room(place="card", device="cuda:0")), in_its_own_process(on(1)), ExitStack() as kept:
+        assert cards._Search([first], 0, None, kept).once(kept) is None
+        assert cards._Search([first, second], 0, None, kept).once(kept) is None
+        assert refused(on(1))
+
+
+def test_whole_cards_of_other_sets_are_waited_for_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, tmp_path, *(MadeUpCard(f"GPU-{name}", bus=bus) for bus, name in enumerate("abcd")))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c,GPU-d")
+    every = chosen_gpus("cuda")
+    with ExitStack() as running, ExitStack() as kept:
+        for number in range(4):
+            running.enter_context(in_its_own_process(on(number)))
+        for some in (every[:2], every[2:]):
+            assert cards._Search(some, 0, None, kept).once(kept) is None
+        assert [refused(on(number)) for number in range(4)] == [True, False, True, False]
+
+
+def test_nobody_overtakes_a_job_that_waits_for_memory() -> None:
+    card = chosen_gpus("cuda:0")
+    with in_its_own_process(Room(place="card", device="cuda:0", card_bytes=40 * 10**9)), ExitStack() as kept:
+        search = cards._Search(card, 60 * 10**9, None, kept)
+        assert search.once(kept) is None
+        assert search.reason == "memory of the GPU: 60.0 GB are needed, 39.0 GB are free"
+        assert refused(on(0))
 
 
 def test_jobs_that_wait_for_whole_cards_of_others_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

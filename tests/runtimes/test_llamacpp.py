@@ -6,10 +6,12 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import llama_cpp
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Forest, Limits, Request, chains
 from bench.runtimes.llama.context import SAMPLING
@@ -135,8 +137,16 @@ def test_contexts_side_by_side_give_the_numbers_of_one_in_the_order_of_the_block
     assert len(list(chains(blocks))) > 4
     contexts = side_by_side(session, forest.longest)
     alone = list(session.evaluate(blocks))
+    heads = [chain[0] for chain in chains(blocks)][:2]
+    together = Barrier(2, timeout=30)
+
+    def read(block: Block, logits: NDArray[np.float32]) -> Read:
+        if any(block is head for head in heads):
+            together.wait()  # the first blocks of two chains are read at the same time
+        return session._logits.read(block, logits)
+
     for _ in range(2):  # what one run leaves in a cache does not move the next
-        both = list(contexts.evaluate(blocks, session._logits.read))
+        both = list(contexts.evaluate(blocks, read))
         assert [one.tolist() for pair in both for one in pair] == [one.tolist() for pair in alone for one in pair]
 
 
@@ -154,7 +164,7 @@ def test_a_run_that_is_left_half_way_or_fails_leaves_contexts_that_compute(gguf:
     assert next(left, None) is None  # its threads have ended: llama.cpp crashes where two use one context
     again = contexts.evaluate(blocks, session._logits.read)
     assert next(again)[0].tolist() == first[0].tolist()
-    assert session._logits.read(blocks[0], contexts.first.evaluate(blocks[0]))[0].tolist() == first[0].tolist()
+    assert session._logits.read(blocks[0], contexts.alone().evaluate(blocks[0]))[0].tolist() == first[0].tolist()
     assert next(again, None) is None
     next(contexts.evaluate(blocks, session._logits.read))
     contexts.close()
@@ -187,7 +197,7 @@ def test_a_second_context_is_made_where_there_is_room_for_a_third_and_all_are_fr
     monkeypatch.setattr(llama_cpp, "llama_init_from_model", init)
     monkeypatch.setattr(llama_cpp, "llama_free", free)
     contexts = Contexts(session._model, shape, at_most=2)
-    contexts.first.evaluate(blocks[0])
+    contexts.alone().evaluate(blocks[0])
     assert living == 1  # what is done alone needs no other
     for _ in range(2):
         assert len(list(contexts.evaluate(blocks, session._logits.read))) == len(blocks)

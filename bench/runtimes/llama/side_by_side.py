@@ -33,9 +33,8 @@ class Contexts:
         self._run: Run | None = None
         self.kv_bytes = self._all[0].kv_bytes
 
-    @property
-    def first(self) -> Context:
-        """The first context. A run that was left half-way ends."""
+    def alone(self) -> Context:
+        """Return the first context, for what is done alone. A run that was left half-way ends."""
         self._end_run()
         return self._all[0]
 
@@ -48,24 +47,27 @@ class Contexts:
     def evaluate(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
         """Yield what `read` makes of each block and the logits of its rows, in the order of the blocks."""
         self._end_run()
+        self._run = self._evaluated(blocks, read)
+        return self._run
+
+    def _evaluated(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
         while len(self._all) < self._at_most:
             another = _another(self._model, self.shape)
             if another is None:
                 self._at_most = len(self._all)
             else:
                 self._all.append(another)
-        self._run = self._in_turn(blocks, read) if len(self._all) == 1 else self._side_by_side(blocks, read)
-        return self._run
+        if len(self._all) > 1:
+            yield from self._side_by_side(blocks, read)
+            return
+        for block in blocks:
+            yield read(block, self._all[0].evaluate(block))
 
     def _end_run(self) -> None:
         """Have the threads of a run end, and wait for them: llama.cpp crashes where two use one context."""
         if self._run is not None:
             self._run.close()
             self._run = None
-
-    def _in_turn(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
-        for block in blocks:
-            yield read(block, self._all[0].evaluate(block))
 
     def _side_by_side(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
         free: SimpleQueue[Context] = SimpleQueue()

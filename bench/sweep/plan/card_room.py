@@ -144,8 +144,8 @@ def scoring_bytes(runtime: Mapping[str, object], weights: int, model: Dimensions
     """Return what scoring in llama.cpp takes of a card at most; 0 where that is not known.
 
     That is its `weights` (bytes), the margin, and for each of the `contexts` that score side by side its keys and
-    values, those of a block, and the block itself. It is not known where the model's configuration does not size its
-    keys, and without flash attention.
+    values, those of a block, and the block itself. One context more is made for an instant, before any is at work.
+    It is not known where the model's configuration does not size its keys, and without flash attention.
     """
     context, block = (int(str(runtime[name])) for name in ("n_ctx", "score_tokens_cuda"))
     one_token = cache_bytes(model.config, 1, str(runtime["kv_type"]))
