@@ -202,10 +202,10 @@ def block_tokens(config: PreTrainedConfig, attention: str, wanted: int, longest:
 
     Up to `wanted`, which is halved until a layer's attention takes EAGER_BYTES at most.
     """
-    tokens = wanted
-    while attention == "eager" and tokens > 1:
-        if EAGER_VALUE_BYTES * int(config.num_attention_heads) * tokens * (longest + tokens) <= EAGER_BYTES:
-            break
+    if attention != "eager":
+        return wanted
+    tokens, values = wanted, EAGER_BYTES // (EAGER_VALUE_BYTES * int(config.num_attention_heads))
+    while tokens > 1 and tokens * (longest + tokens) > values:
         tokens //= 2
     return tokens
 

@@ -8,14 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
 import llama_cpp
-import numpy as np
-from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, chains
 from bench.runtimes.llama.context import Context, ContextShape
+from bench.runtimes.logits import Logits
 from bench.runtimes.session import Read
 
 Run = Generator[Read]
+ReadRows = Callable[[Block, Logits], Read]
+"""What takes from the logits of a block's rows what the block asks."""
 
 
 class Contexts:
@@ -44,13 +45,13 @@ class Contexts:
         for context in self._all:
             context.close()
 
-    def evaluate(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
+    def evaluate(self, blocks: Iterable[Block], read: ReadRows) -> Run:
         """Yield what `read` makes of each block and the logits of its rows, in the order of the blocks."""
         self._end_run()
         self._run = self._evaluated(blocks, read)
         return self._run
 
-    def _evaluated(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
+    def _evaluated(self, blocks: Iterable[Block], read: ReadRows) -> Run:
         while len(self._all) < self._at_most:
             another = _another(self._model, self.shape)
             if another is None:
@@ -69,7 +70,7 @@ class Contexts:
             self._run.close()
             self._run = None
 
-    def _side_by_side(self, blocks: Iterable[Block], read: Callable[[Block, NDArray[np.float32]], Read]) -> Run:
+    def _side_by_side(self, blocks: Iterable[Block], read: ReadRows) -> Run:
         free: SimpleQueue[Context] = SimpleQueue()
         for context in self._all:
             free.put(context)
