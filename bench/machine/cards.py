@@ -74,10 +74,11 @@ def one_held(
 class _Search:
     """The search of a job for one of some cards, again and again until it has one.
 
-    A job may keep its turn at one busy card, if no other job does: none that comes later gets that card before. It
-    keeps nobody from the other cards, and takes one of them if that can be had earlier. Of the jobs that want a whole
-    card, whichever, one keeps a turn at a time, so that they do not empty all cards at once: of the same cards, or of
-    others with the same first one. Who keeps no turn looks as often, and may be overtaken. `kept` holds what is kept.
+    A card has one turn. A job that has it while the card is busy gets the card before any that comes later. A job keeps
+    one turn at most, nobody from the other cards, and takes another card if that can be had earlier. Of the jobs that
+    want a whole card, whichever, one keeps a turn at a time, so that they do not empty all cards at once: of the same
+    cards, or of others with the same first one. Who keeps no turn looks as often, and may be overtaken. `kept` holds
+    what is kept.
     """
 
     def __init__(self, cards: Sequence[Gpu], n_bytes: int, pid: int | None, kept: ExitStack) -> None:
