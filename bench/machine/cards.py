@@ -6,7 +6,7 @@ Scoring leaves a card idle for most of its time, while libraries load and texts 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from time import sleep
 
@@ -48,7 +48,7 @@ def all_held(
             while True:
                 try:
                     for card in cards:
-                        stack.enter_context(_had(card, n_bytes, pid))
+                        stack.enter_context(_room_on(card, n_bytes, pid))
                     break
                 except BusyError as busy:
                     stack.close()  # no job keeps one card while it waits for another
@@ -74,11 +74,10 @@ def one_held(
 class _Search:
     """The search of a job for one of some cards, again and again until it has one.
 
-    A card has one turn. A job that has it while the card is busy gets the card before any that comes later. A job keeps
-    one turn at most, nobody from the other cards, and takes another card if that can be had earlier. Of the jobs that
-    want a whole card, whichever, one keeps a turn at a time, so that they do not empty all cards at once: of the same
-    cards, or of others with the same first one. Who keeps no turn looks as often, and may be overtaken. `kept` holds
-    what is kept.
+    A card has one turn: the job that keeps it while the card is busy gets the card before any that comes later. A job
+    keeps one turn at most, and takes another card if that can be had earlier. Of the jobs that want whichever whole
+    card, one at a time keeps a turn, so that they do not empty all cards at once: of those whose cards have the same
+    lowest UUID. A job without a turn looks as often, and may be overtaken. `kept` holds the turn.
     """
 
     def __init__(self, cards: Sequence[Gpu], n_bytes: int, pid: int | None, kept: ExitStack) -> None:
@@ -93,18 +92,19 @@ class _Search:
         if not self._keeps_turns:
             self._keeps_turns = _entered(self._kept, _whole(self._cards), self._pid)
         self.reason = ""
-        card = next((card for card in self._in_order() if self._has(card, stack)), None)
+        card = next((card for card in self._in_order() if self._tries(card, stack)), None)
         if not self.reason:
             first = self._cards[0]
             self.reason = f"a GPU: {holder_of(_on(first)) or holder_of(_turn(first)) or 'another job'}"
         return card
 
-    def _has(self, card: Gpu, stack: ExitStack) -> bool:
+    def _tries(self, card: Gpu, stack: ExitStack) -> bool:
+        """Enter a card into `stack` if it can be had now; else keep the turn at it, if that is worth more."""
         with ExitStack() as turn:
             if card != self._own and not _entered(turn, _turn(card), self._pid):
                 return False
             try:
-                stack.enter_context(_had(card, self._n_bytes, self._pid))
+                stack.enter_context(_room_on(card, self._n_bytes, self._pid))
                 return True
             except BusyError as busy:
                 reason = str(busy)
@@ -118,7 +118,7 @@ class _Search:
 
     def _is_sooner(self, card: Gpu) -> bool:
         """Say whether a turn at a card is worth more than the one that is kept: none, or at a card held as a whole."""
-        return self._own is None or (_is_taken(_on(self._own)) and not _is_taken(_on(card)))
+        return self._own is None or (held_alone(_on(self._own)) and not held_alone(_on(card)))
 
     def _in_order(self) -> Sequence[Gpu]:
         """Return the cards in the order in which they are tried.
@@ -128,7 +128,7 @@ class _Search:
         """
         if not self._n_bytes:
             return sorted(self._cards, key=_sharers)
-        someone_waits = any(_is_taken(_whole([card])) for card in self._cards)
+        someone_waits = any(held_alone(_whole([card])) for card in self._cards)
         return sorted(self._cards, key=_sharers if someone_waits else _free_for_more, reverse=True)
 
 
@@ -141,17 +141,9 @@ def _entered(stack: ExitStack, lock: Path, pid: int | None) -> bool:
     return True
 
 
-def _is_taken(lock: Path) -> bool:
-    with suppress(OSError):  # whoever takes it says what is wrong
-        return held_alone(lock)
-    return False
-
-
-@contextmanager
-def _had(card: Gpu, n_bytes: int, pid: int | None) -> Iterator[Gpu]:
-    """Hold a card, or a place on it. Raises BusyError where it cannot be had now."""
-    with _shared(card, n_bytes, pid) if n_bytes else held(_on(card), _refuse, pid):
-        yield card
+def _room_on(card: Gpu, n_bytes: int, pid: int | None) -> AbstractContextManager[None]:
+    """Hold a place on a card with so much memory, or for 0 bytes all of it. Raises BusyError where it is busy."""
+    return _shared(card, n_bytes, pid) if n_bytes else held(_on(card), _refuse, pid)
 
 
 @contextmanager

@@ -149,13 +149,15 @@ def promise_of(lock: Path) -> Promise | None:
 def held_alone(lock: Path) -> bool:
     """Say whether a process holds a lock that it does not share, whatever its file states.
 
-    Raises OSError where it cannot be opened.
+    One that cannot be opened is held by nobody: whoever takes it says what is wrong.
     """
-    handle = _opened(lock)
-    try:
-        return not _try(handle, fcntl.LOCK_SH)  # shared, so that those who look at the same time do not see each other
-    finally:
-        os.close(handle)
+    with suppress(OSError):
+        handle = _opened(lock)
+        try:
+            return not _try(handle, fcntl.LOCK_SH)  # shared: those who look at the same time do not see each other
+        finally:
+            os.close(handle)
+    return False
 
 
 def _promise_of(lock: Path) -> Path:

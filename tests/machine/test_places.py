@@ -67,6 +67,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tmp_path.chmod(0o1777)
     monkeypatch.setattr(lock_module, "FOR_ALL_USERS", (tmp_path,))
     monkeypatch.setattr(places, "usable_cores", lambda: 16)
+    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
     install(monkeypatch, tmp_path, MadeUpCard("GPU-a"), MadeUpCard("GPU-b", bus=1))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b")  # a variable that is set is put back after the test
     cores = os.sched_getaffinity(0)
@@ -86,6 +87,11 @@ def in_its_own_process(room: Room) -> Iterator[Taken]:
 def on(number: int) -> Room:
     """Return what a job needs that shares one card."""
     return Room(place="card", device=f"cuda:{number}", card_bytes=1)
+
+
+def whole(number: int) -> Room:
+    """Return what a job needs that has one card for itself."""
+    return Room(place="card", device=f"cuda:{number}")
 
 
 def refused(room: Room) -> bool:
@@ -147,8 +153,7 @@ def test_a_place_is_taken_again_after_a_job_that_ended_or_was_killed() -> None:
         pass
 
 
-def test_who_waits_for_one_card_keeps_nobody_from_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+def test_who_waits_for_one_card_keeps_nobody_from_another() -> None:
     first, second = (Room(place="card", device="cuda", turn=turn) for turn in range(2))
     with in_its_own_process(first):
         thread, got = start_waiting(first)
@@ -159,10 +164,9 @@ def test_who_waits_for_one_card_keeps_nobody_from_another(monkeypatch: pytest.Mo
     assert got == [("GPU-a",)]
 
 
-def test_a_split_model_waits_for_all_cards_and_keeps_none_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+def test_a_split_model_waits_for_all_cards_and_keeps_none_meanwhile() -> None:
     split = Room(place="card", device="cuda", split="layers")
-    with in_its_own_process(Room(place="card", device="cuda:1")):
+    with in_its_own_process(whole(1)):
         thread, got = start_waiting(split)
         assert got == []
     thread.join(30)
@@ -170,7 +174,7 @@ def test_a_split_model_waits_for_all_cards_and_keeps_none_meanwhile(monkeypatch:
 
 
 def test_no_more_than_four_jobs_share_a_card() -> None:
-    small = Room(place="card", device="cuda:0", card_bytes=1)
+    small = on(0)
     with ExitStack() as running:
         for _ in range(4):
             running.enter_context(in_its_own_process(small))
@@ -189,7 +193,6 @@ def test_a_job_of_unknown_memory_takes_a_card_that_nobody_shares() -> None:
 
 
 def test_nobody_overtakes_a_job_that_waits_for_a_card_to_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
     with in_its_own_process(scoring(1)):
         thread, got = start_waiting(CARD)
@@ -200,10 +203,7 @@ def test_nobody_overtakes_a_job_that_waits_for_a_card_to_empty(monkeypatch: pyte
     assert got == [("GPU-a",)]
 
 
-def test_who_waits_for_a_card_to_empty_keeps_nobody_from_sharing_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+def test_who_waits_for_a_card_to_empty_keeps_nobody_from_sharing_another() -> None:
     with ExitStack() as running:
         sharers = [running.enter_context(in_its_own_process(scoring(1))) for _ in range(2)]
         assert [one.cards[0].uuid for one in sharers] == ["GPU-a", "GPU-b"]
@@ -215,10 +215,7 @@ def test_who_waits_for_a_card_to_empty_keeps_nobody_from_sharing_another(
     assert got == [("GPU-a",)]
 
 
-def test_of_jobs_that_wait_for_a_whole_card_one_keeps_a_card_from_others_and_the_rest_share_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
+def test_jobs_that_want_a_whole_card_keep_one_card_from_others_at_a_time() -> None:
     with ExitStack() as on_a, ExitStack() as running:
         assert on_a.enter_context(in_its_own_process(scoring(1))).cards[0].uuid == "GPU-a"
         for _ in range(2):
@@ -236,7 +233,6 @@ def test_of_jobs_that_wait_for_a_whole_card_one_keeps_a_card_from_others_and_the
 def test_while_a_job_waits_for_a_whole_card_others_share_the_fullest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
     install(monkeypatch, tmp_path, *(MadeUpCard(f"GPU-{name}", bus=bus) for bus, name in enumerate("abc")))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,GPU-b,GPU-c")
     with ExitStack() as running:
@@ -251,7 +247,6 @@ def test_while_a_job_waits_for_a_whole_card_others_share_the_fullest(
 
 
 def test_a_job_that_waits_for_one_card_takes_another_that_is_free_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
     with in_its_own_process(on(0)), ExitStack() as on_b:
         for _ in range(2):
             on_b.enter_context(in_its_own_process(on(1)))
@@ -265,18 +260,18 @@ def test_a_job_that_waits_for_one_card_takes_another_that_is_free_before(monkeyp
 
 
 def test_a_whole_card_is_waited_for_where_fewest_share_it_and_not_behind_a_job_that_has_it_as_a_whole() -> None:
-    whole = partial(cards._Search, chosen_gpus("cuda"), 0, None)
+    any_whole = partial(cards._Search, chosen_gpus("cuda"), 0, None)
     with in_its_own_process(on(0)), in_its_own_process(on(0)), in_its_own_process(on(1)), ExitStack() as kept:
-        assert whole(kept).once(kept) is None
+        assert any_whole(kept).once(kept) is None
         assert (refused(on(0)), refused(on(1))) == (False, True)
-    with in_its_own_process(Room(place="card", device="cuda:0")), in_its_own_process(on(1)), ExitStack() as kept:
-        assert whole(kept).once(kept) is None
+    with in_its_own_process(whole(0)), in_its_own_process(on(1)), ExitStack() as kept:
+        assert any_whole(kept).once(kept) is None
         assert refused(on(1))
 
 
 def test_a_turn_behind_a_job_that_has_a_card_as_a_whole_is_given_up_for_one_at_a_card_that_is_shared() -> None:
-    with ExitStack() as kept, in_its_own_process(Room(place="card", device="cuda:0")), ExitStack() as on_b:
-        on_b.enter_context(in_its_own_process(Room(place="card", device="cuda:1")))
+    with ExitStack() as kept, in_its_own_process(whole(0)), ExitStack() as on_b:
+        on_b.enter_context(in_its_own_process(whole(1)))
         search = cards._Search(chosen_gpus("cuda"), 0, None, kept)
         assert search.once(kept) is None
         on_b.close()
@@ -292,7 +287,7 @@ def test_a_turn_behind_a_job_that_has_a_card_as_a_whole_is_given_up_for_one_at_a
 
 def test_a_job_that_wants_one_card_as_a_whole_takes_no_turn_from_those_that_take_any() -> None:
     first, second = chosen_gpus("cuda")
-    with in_its_own_process(Room(place="card", device="cuda:0")), in_its_own_process(on(1)), ExitStack() as kept:
+    with in_its_own_process(whole(0)), in_its_own_process(on(1)), ExitStack() as kept:
         assert cards._Search([first], 0, None, kept).once(kept) is None
         assert cards._Search([first, second], 0, None, kept).once(kept) is None
         assert refused(on(1))
@@ -321,11 +316,10 @@ def test_nobody_overtakes_a_job_that_waits_for_memory() -> None:
         assert refused(on(0))
 
 
-def test_jobs_that_wait_for_whole_cards_of_others_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_wait_for_whole_cards_of_others_keep_nobody_waiting() -> None:
     """One sweep may use GPU-a alone, another GPU-a and GPU-b: the second one's whole job takes the free card."""
-    monkeypatch.setattr(cards, "ASK_SECONDS", 0.01)
     with in_its_own_process(on(0)):
-        thread, got = start_waiting(Room(place="card", device="cuda:0"))
+        thread, got = start_waiting(whole(0))
         with in_its_own_process(CARD) as other:
             assert other.cards[0].uuid == "GPU-b"
         assert got == []
@@ -360,7 +354,7 @@ def test_a_model_that_is_split_takes_all_cards_and_a_named_one_takes_that() -> N
         assert [card.uuid for card in got.cards] == ["GPU-a", "GPU-b"]
         with pytest.raises(WaitedError), now(CARD):
             pass
-    with now(Room(place="card", device="cuda:1")) as got:
+    with now(whole(1)) as got:
         assert [card.uuid for card in got.cards] == ["GPU-b"]
 
 

@@ -20,10 +20,10 @@ ReadRows = Callable[[Block, Logits], Read]
 
 
 class Contexts:
-    """Contexts of one shape: the first one for all that is done alone, and others beside it once blocks are scored.
+    """One context, and others of its shape that score beside it.
 
-    Of the others there are as many as there is room for, up to `at_most` in all. Raises MemoryError where llama.cpp
-    cannot make the first one.
+    The others are made when blocks are scored, as many as there is room for, up to `at_most` in all. Raises MemoryError
+    where llama.cpp cannot make the first one.
     """
 
     def __init__(self, model: llama_cpp.llama_model_p, shape: ContextShape, at_most: int = 1) -> None:
