@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from bench.sweep.show.progress import Pace
+from variants.paths import ROOT
+
+NO_MEMORY_TO_BEGIN = """
+import threading
+from bench.sweep.plan.cell import PASSES
+from bench.sweep.show.overview import Jobs
+from bench.sweep.show.progress import watched
+
+def has_no_memory(thread):
+    raise MemoryError
+
+threading.Thread._bootstrap = has_no_memory
+with watched(Jobs(dict.fromkeys(PASSES, ()), {}, {}), "run"):
+    print("the jobs run", flush=True)
+"""
+"""As python/cpython#140746 makes it happen each time: a thread that ends before it says that it has begun."""
 
 
 class Clock:
@@ -50,3 +69,8 @@ def test_what_an_earlier_run_kept_sets_no_pace_for_long() -> None:
     for done in range(600, 660):
         line = stage.report("generating answers", done, 1_200, now=10.0 * (done - 599))
     assert line == "generating answers 659/1,200, about 90 min left"
+
+
+def test_jobs_run_where_a_thread_that_watches_them_lacks_the_memory_to_begin() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_MEMORY_TO_BEGIN], cwd=ROOT, capture_output=True, timeout=60)
+    assert done.stdout == b"the jobs run\n", done.stderr

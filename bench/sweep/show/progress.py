@@ -5,6 +5,7 @@ All of it is read from the files that the jobs write: they may run in this proce
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -155,14 +156,15 @@ class Watch:
 def watched(jobs: Jobs, run: str) -> Iterator[None]:
     """Show how far the jobs of a run are, in a thread of its own, and at last what came of them."""
     out = console()
-    watch, ended = Watch(jobs, run, out), threading.Event()
+    watch, looking, ended = Watch(jobs, run, out), threading.Lock(), threading.Event()
 
     def look_until_the_end() -> None:
         while not ended.wait(LOOK_SECONDS):
-            watch.look()
+            with looking:
+                watch.look()
 
-    thread = threading.Thread(target=look_until_the_end, daemon=True)
-    thread.start()
+    # threading.Thread.start waits for ever for a thread that lacks the memory to begin (python/cpython#140746).
+    _thread.start_new_thread(look_until_the_end, ())
     try:
         if out.is_terminal:
             with watch.live:
@@ -171,9 +173,9 @@ def watched(jobs: Jobs, run: str) -> Iterator[None]:
             yield
     finally:
         ended.set()
-        thread.join()
-        watch.look()
-        _forget(jobs, run)
+        with looking:
+            watch.look()
+            _forget(jobs, run)
 
 
 def _forget(jobs: Jobs, run: str) -> None:
