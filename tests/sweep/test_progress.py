@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
-from bench.sweep.show.progress import Pace
+from bench.sweep.job_state import JobState
+from bench.sweep.plan.grid import plan_sweep
+from bench.sweep.plan.request import parse
+from bench.sweep.show.progress import Job, Pace
+from tests.sweep.conftest import arguments
 from variants.paths import ROOT
 
 NO_MEMORY_TO_BEGIN = """
@@ -74,3 +79,22 @@ def test_what_an_earlier_run_kept_sets_no_pace_for_long() -> None:
 def test_jobs_run_where_a_thread_that_watches_them_lacks_the_memory_to_begin() -> None:
     done = subprocess.run([sys.executable, "-c", NO_MEMORY_TO_BEGIN], cwd=ROOT, capture_output=True, timeout=60)
     assert done.stdout == b"the jobs run\n", done.stderr
+
+
+def test_a_log_says_once_what_a_job_waits_for_however_often_it_passes_from_hand_to_hand(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    cell = plan_sweep(parse(arguments(tiny_model, tmp_path / "results", tmp_path / "cache", "variant=base")[1:])).cells[
+        0
+    ]
+    job = Job(cell, "deterministic")
+    states = (
+        "starting",
+        "waiting for a GPU: process 1 (bench), since 14:59",
+        "waiting for a GPU: processes that share it",
+        "waiting for memory: 3.2 GB are needed, 1.0 GB are free",
+        "waiting for memory: 3.2 GB are needed, 1.1 GB are free",
+        "building q4",
+        "waiting for memory: 3.2 GB are needed, 1.1 GB are free",
+    )
+    assert [job.take(JobState(0.0, what)) for what in states] == [False, True, False, True, False, False, True]

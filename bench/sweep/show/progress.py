@@ -67,9 +67,9 @@ class Job:
         self.is_running = False
 
     def take(self, state: JobState) -> bool:
-        """Take what the file says now; return whether the job has begun to wait for something."""
+        """Take what the file says now; return whether the job has begun to wait for something, whoever holds it."""
         self.line = f"{TITLES[self.pass_]}, {self.label}: {self.pace.report(state.what, state.done, state.total)}"
-        waits = state.what if state.what.startswith("waiting") else ""
+        waits = state.what.partition(":")[0] if state.what.startswith("waiting") else ""
         before, self.waits = self.waits, waits
         return waits not in ("", before)
 
