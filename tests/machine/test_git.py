@@ -122,9 +122,11 @@ def test_what_git_refuses_is_an_error_in_its_words_and_never_clean(project: Path
         git.state(project)
 
 
-def test_a_checkout_of_somebody_else_is_refused_in_gits_words(project: Path) -> None:
+def test_a_checkout_of_somebody_else_is_refused_in_gits_words(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give a folder away")
+    for home in ("HOME", "XDG_CONFIG_HOME"):  # a user may have called every folder safe
+        monkeypatch.setenv(home, str(project.parent))
     for path in (project, project / ".git"):
         os.chown(path, 12345, 12345)
     with pytest.raises(UserError, match=r"dubious ownership.*safe\.directory"):
