@@ -20,8 +20,8 @@ SPLITS = ("none", "layers")
 """How a model lies on the cards of a process: whole on one, or its layers in turn on all of them."""
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 """The bytes of one unit of ru_maxrss (getrusage(2))."""
-LIBC = ctypes.CDLL(None)
-"""Opened before any fork: a lock that another thread held would stay locked in the child."""
+PRCTL = getattr(ctypes.CDLL(None), "prctl", None)
+"""Looked up before any fork: a lock of the loader that another thread held would stay locked in the child."""
 
 
 def usable_cores() -> int:
@@ -54,8 +54,8 @@ def reset_peak_resident() -> None:
 
 def die_with_parent() -> None:
     """Have the kernel end this process with its parent: nothing of a killed sweep runs on beside the next."""
-    if sys.platform == "linux":
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if PRCTL:
+        PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def take_at_most_half() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,12 +15,12 @@ from typing import ClassVar
 from variants.artifact import Artifact, Kind, StepReport
 from variants.child import start
 from variants.errors import UserError
-from variants.probing.float32 import expected_memory_bytes
+from variants.probing.float32 import expected_memory_bytes, open_in_float32, too_large
 from variants.safety.converter import LAUNCHER
 from variants.safety.files import read_json
-from variants.step import Role
+from variants.step import Role, largest_tensor
 from variants.steps.model_checks import refuse_overflow
-from variants.steps.probe import compare_conversion
+from variants.steps.probe import compare_conversion, probe
 from variants.weights import gguf_header
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
@@ -54,14 +55,24 @@ class Gguf:
         self._convert(model, Path("model.gguf"), "--dry-run")
 
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
-        """Run the converter; its log goes to this process's standard error."""
+        """Run the converter, whose log goes to this process's standard error; compare what it wrote with its source.
+
+        The source computes in torch while it is converted; `compare_seconds` are those of the comparison after that.
+        """
         assert parent is not None
         self._check_range(parent.path)
         target = out / "model.gguf"
+        why_not = too_large([parent.path])
+        notes: dict[str, object] = {}
         started = time.monotonic()
-        self._convert(parent.path, target)
-        written = time.monotonic()
-        notes, warnings = compare_conversion(parent.path, target)
+        with ThreadPoolExecutor(1) as beside:
+            before = None if why_not else beside.submit(lambda: probe(open_in_float32(parent.path)))
+            self._convert(parent.path, target)
+            written = time.monotonic()
+            if before:
+                notes, warnings = compare_conversion(before.result(), parent.path, target)
+            else:
+                warnings = (f"not compared with its source in torch: {why_not}",)
         left_out = 1 - sum(tensor.n_elements for tensor in gguf_header(target)) / parent.n_parameters
         if left_out > 0.01:
             warnings += (f"the GGUF leaves out {left_out:.0%} of the source's parameters, such as its part for images",)
@@ -89,8 +100,8 @@ class Gguf:
         return n_parameters * BITS[self.type] // 8
 
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
-        """Return the memory of the comparison in torch; the converter before it holds one tensor."""
-        return expected_memory_bytes(n_parameters)
+        """Return the memory of the comparison in torch, and that of the tensor which the converter beside it holds."""
+        return expected_memory_bytes(n_parameters) + 2 * largest_tensor(n_parameters)
 
 
 def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:

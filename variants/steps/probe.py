@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from variants.child import start
 from variants.paths import ROOT
-from variants.probing.float32 import open_in_float32, too_large
+from variants.probing.float32 import open_in_float32
 from variants.process import usable_cores
 from variants.steps.llama_log import captured_log
 from variants.steps.model_checks import longest_text, text_config
@@ -64,16 +64,21 @@ def compare_merge(before: Tensor, merged: Path) -> dict[str, object]:
     return {"merge_mean_kl": divergence, "merge_same_top_share": same_top, "probe_tokens": len(before)}
 
 
-def compare_conversion(folder: Path, gguf: Path) -> tuple[dict[str, object], tuple[str, ...]]:
-    """Compare a GGUF in llama.cpp with its source in torch, both on the CPU; return notes and warnings.
+def compare_conversion(before: Tensor, folder: Path, gguf: Path) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Compare a GGUF in llama.cpp with log-probabilities of its source in torch; return notes and warnings.
 
-    A converter may leave a setting of an architecture out: the file then loads, runs, and is another model. llama.cpp
-    comes first, in a process that ends: its pages of the file are the system's to take back when torch has its turn.
+    `before` are those of `probe`. A converter may leave a setting of an architecture out: the file then loads, runs,
+    and is another model. Where the GGUF has fewer tokens than the configuration of its source says, both are asked
+    those that both have. Raises RuntimeError, with llama.cpp's reason.
     """
-    if why := too_large([folder]):
-        return {}, (f"not compared with its source in torch: {why}",)
-    tokens, after = _probe_gguf(folder, gguf)
-    before = probe(open_in_float32(folder), tokens)
+    import torch
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    wanted = _random_tokens(config)
+    tokens, after = _probe_gguf(gguf, wanted)
+    if not torch.equal(tokens, wanted):
+        before = probe(open_in_float32(folder), tokens)
     shared = min(before.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
     before, after = (logits[:, :shared].log_softmax(-1) for logits in (before, after))
     divergence, same_top = compare(before, after)
@@ -99,19 +104,13 @@ def _random_tokens(config: PreTrainedConfig) -> Tensor:
     return torch.randint(0, config.vocab_size, (1, length), generator=torch.Generator().manual_seed(0))[0]
 
 
-def _probe_gguf(folder: Path, gguf: Path) -> tuple[Tensor, Tensor]:
-    """Return random tokens of a GGUF, and its logits (tokens, vocabulary).
-
-    A GGUF may have fewer tokens than its source's configuration says: only those that both have are asked. Raises
-    RuntimeError, with llama.cpp's reason.
-    """
+def _probe_gguf(gguf: Path, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tokens that a GGUF has in the place of those wanted, and its logits (tokens, vocabulary)."""
     import torch
-    from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     with tempfile.TemporaryDirectory(dir=gguf.parent) as scratch:
         tokens, logits = Path(scratch) / "tokens.npy", Path(scratch) / "logits.npy"
-        np.save(tokens, _random_tokens(config).numpy())
+        np.save(tokens, wanted.numpy())
         command = [sys.executable, "-m", "variants.steps.probe", str(gguf), str(tokens), str(logits)]
         done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, **start(offline=True))
         os.write(STDERR, done.stderr)
