@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import psutil
+
 from bench.terminal import printable
 from variants.errors import UserError
 
@@ -24,6 +26,8 @@ ASK_SECONDS = 5.0
 POLL_SECONDS = 0.05
 LONGEST = 60
 """A command is cut to so many characters."""
+JOBLIB = "joblib.externals.loky.backend.popen_loky_posix"
+"""A word of the command of a process that joblib starts."""
 HOLDER_BYTES = 200
 SHARERS = "processes that share it"
 """Who holds a shared lock after the one that its file named has let go."""
@@ -244,9 +248,13 @@ def _stated(handle: int) -> str:
 
 
 def _named(pid: int) -> str:
-    """Return a process with its command, where the system shows that."""
-    command = Path(f"/proc/{pid}/cmdline")
-    words = command.read_bytes().decode(errors="replace").split("\0")[:-1] if command.exists() else []
+    """Return a process with its command, where the system shows that; for one of joblib's, the run that started it."""
+    words: Sequence[str] = ()
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if JOBLIB in process.cmdline() and (run := process.parent()):
+            process = run
+        pid, words = process.pid, process.cmdline()
     text = " ".join([*(Path(word).name for word in words[:2]), *words[2:]])
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
     return f"process {pid} ({text})" if text else f"process {pid}"

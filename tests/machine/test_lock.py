@@ -61,6 +61,17 @@ def test_who_waits_is_told_the_process_its_command_and_since_when(tmp_path: Path
     assert list(tmp_path.iterdir()) == [lock]
 
 
+def test_of_a_process_that_joblib_started_who_waits_is_told_the_run(tmp_path: Path) -> None:
+    lock = tmp_path / "machine.lock"
+    for word, holder in (("of joblib", None), (lock_module.JOBLIB, os.getpid())):
+        command = [sys.executable, "-c", HOLDER, str(lock), word]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
+            assert other.stdout
+            assert other.stdout.readline() == b"held\n"
+            assert lock_module.holder_of(lock).startswith(f"process {holder or other.pid} (")
+            other.communicate(b"")
+
+
 @pytest.mark.parametrize(("text", "shown"), [("", "another process"), ("\x1b[2Jx", "\\x1b[2Jx")])
 def test_what_stands_in_the_file_of_a_lock_steers_no_terminal(tmp_path: Path, text: str, shown: str) -> None:
     """Every user may write it, and the holder empties it before it lets go."""
