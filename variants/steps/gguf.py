@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.child import start
@@ -22,6 +22,9 @@ from variants.step import Role, largest_tensor
 from variants.steps.model_checks import refuse_overflow
 from variants.steps.probe import compare_conversion, probe
 from variants.weights import gguf_header
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
 """Set-up unpacks it from the source distribution of the very llama-cpp-python that runs the file."""
@@ -62,17 +65,17 @@ class Gguf:
         assert parent is not None
         self._check_range(parent.path)
         target = out / "model.gguf"
-        why_not = too_large([parent.path])
         notes: dict[str, object] = {}
         started = time.monotonic()
         with ThreadPoolExecutor(1) as beside:
-            before = None if why_not else beside.submit(lambda: probe(open_in_float32(parent.path)))
+            computed = beside.submit(_in_torch, parent.path)
             self._convert(parent.path, target)
             written = time.monotonic()
-            if before:
-                notes, warnings = compare_conversion(before.result(), parent.path, target)
-            else:
-                warnings = (f"not compared with its source in torch: {why_not}",)
+            source = computed.result()
+        if isinstance(source, str):
+            warnings: tuple[str, ...] = (f"not compared with its source in torch: {source}",)
+        else:
+            notes, warnings = compare_conversion(source, parent.path, target)
         left_out = 1 - sum(tensor.n_elements for tensor in gguf_header(target)) / parent.n_parameters
         if left_out > 0.01:
             warnings += (f"the GGUF leaves out {left_out:.0%} of the source's parameters, such as its part for images",)
@@ -102,6 +105,11 @@ class Gguf:
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
         """Return the memory of the comparison in torch, and that of the tensor which the converter beside it holds."""
         return expected_memory_bytes(n_parameters) + 2 * largest_tensor(n_parameters)
+
+
+def _in_torch(source: Path) -> Tensor | str:
+    """Return log-probabilities of a source that computes in 32 bits, or why it cannot be opened here."""
+    return too_large([source]) or probe(open_in_float32(source))
 
 
 def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:
