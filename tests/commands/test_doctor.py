@@ -42,6 +42,20 @@ def looked() -> list[Check]:
         return list(answers)
 
 
+@pytest.mark.parametrize(("keeps_none", "level"), [("", "ok"), ("1", "note")])
+def test_packages_that_every_process_compiles_anew_are_named_with_the_cure(
+    keeps_none: str, level: str, tmp_path: Path
+) -> None:
+    code = "from bench.commands.doctor.machine import python; check = python(); print(check.level, check.text)"
+    anew = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": keeps_none}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **anew}, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(f"{level} {sys.version.split()[0]} in {sys.prefix}")
+    assert ("; every process compiles torch, transformers, lm_eval anew: " in done.stdout) == bool(keeps_none)
+    assert (f" -m compileall -q -j 0 {Path(pytest.__file__).parents[1]}`" in done.stdout) == bool(keeps_none)
+
+
 def test_a_library_that_kills_its_process_is_one_line_with_the_cure(broken: Path) -> None:
     (broken / "__init__.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     (broken / "lib" / "libllama.so").write_bytes(b"\0libstdc++.so.6\0")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 
 from bench.commands.doctor.check import Check
 from bench.machine.hardware import commit, machine, versions
@@ -14,12 +18,28 @@ from variants.steps.gguf import CONVERTER
 
 NEEDED_DISK_BYTES = 2_000_000_000
 NEEDED_MEMORY_BYTES = 3_000_000_000
+LARGE_PACKAGES = ("torch", "transformers", "lm_eval")
 
 
 def python() -> Check:
-    """Look at the interpreter."""
+    """Look at the interpreter, and whether each of a sweep's many processes compiles the packages anew."""
     text = f"{sys.version.split()[0]} in {sys.prefix}"
-    return Check("Python", text, "ok" if sys.version_info >= (3, 11) else "bad")
+    if anew := _compiled_anew():
+        once = shlex.join([sys.executable, "-m", "compileall", "-q", "-j", "0", *sorted({*map(str, anew.values())})])
+        text += f"; every process compiles {', '.join(anew)} anew: `{once}` saves it seconds"
+    return Check("Python", text, "bad" if sys.version_info < (3, 11) else "note" if anew else "ok")
+
+
+def _compiled_anew() -> dict[str, Path]:
+    """Return the packages of which no bytecode is kept and none will be, by name, with the folder that they lie in."""
+    anew = {}
+    for name in LARGE_PACKAGES:
+        spec = find_spec(name)
+        if spec and spec.origin and spec.cached and not Path(spec.cached).exists():
+            package = Path(spec.origin).parent
+            if sys.dont_write_bytecode or not os.access(package, os.W_OK):
+                anew[name] = package.parent
+    return anew
 
 
 def compiler() -> Check:
