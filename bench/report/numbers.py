@@ -41,6 +41,11 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def at_most(value: float) -> str:
+    """Write by how much rounds differ at most: in whole percent, and no less than one."""
+    return f"{max(1, round(100 * value))} %"
+
+
 def written(value: float, unit: Unit) -> str:
     """Write a value of a metric; `titled` names the unit where this does not."""
     return _WRITERS.get(unit, digits)(value)
