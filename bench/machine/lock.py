@@ -252,7 +252,8 @@ def _named(pid: int) -> str:
     words: Sequence[str] = ()
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        if JOBLIB in process.cmdline() and (run := process.parent()):
+        run = process.parent()
+        if JOBLIB in process.cmdline() and run and run.pid != 1:
             process = run
         pid, words = process.pid, process.cmdline()
     text = " ".join([*(Path(word).name for word in words[:2]), *words[2:]])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from joblib import Parallel, delayed
 
 from bench.machine import lock as lock_module
 from bench.machine.lock import held, machine_lock
@@ -62,14 +63,12 @@ def test_who_waits_is_told_the_process_its_command_and_since_when(tmp_path: Path
 
 
 def test_of_a_process_that_joblib_started_who_waits_is_told_the_run(tmp_path: Path) -> None:
-    lock = tmp_path / "machine.lock"
-    for word, holder in (("of joblib", None), (lock_module.JOBLIB, os.getpid())):
-        command = [sys.executable, "-c", HOLDER, str(lock), word]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as other:
-            assert other.stdout
-            assert other.stdout.readline() == b"held\n"
-            assert lock_module.holder_of(lock).startswith(f"process {holder or other.pid} (")
-            other.communicate(b"")
+    named = Parallel(n_jobs=2)(delayed(_named_there)() for _ in range(2))
+    assert named == [lock_module._named(os.getpid())] * 2
+
+
+def _named_there() -> str:
+    return lock_module._named(os.getpid())
 
 
 @pytest.mark.parametrize(("text", "shown"), [("", "another process"), ("\x1b[2Jx", "\\x1b[2Jx")])

@@ -17,10 +17,11 @@ from bench.runtimes.transformers import Transformers
 from tests.conftest import make, steps_of
 from tests.hostile.architectures import GEMMA, WIDTHS, gemma, make_folder
 from tests.runtimes.conftest import scored
+from variants.errors import UserError
 from variants.paths import ROOT
 from variants.probing.float32 import open_in_float32
 from variants.steps.gguf import Gguf
-from variants.steps.probe import compare_conversion, probe
+from variants.steps.probe import Computed, compare_conversion
 
 
 def test_a_gguf_is_compared_with_its_source_and_one_that_is_another_model_is_warned_of(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_a_gguf_with_fewer_tokens_than_its_source_is_asked_those_that_both_have(
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 2 * len(table)}))
-    notes, warnings = compare_conversion(probe(open_in_float32(folder)), folder, gguf.gguf())
+    notes, warnings = compare_conversion(Computed.of(folder), gguf.gguf())
     assert warnings == ()
     assert notes["source_mean_difference"] < 0.01  # type: ignore[operator]
 
@@ -59,26 +60,37 @@ def test_a_gguf_with_fewer_tokens_than_its_source_is_asked_those_that_both_have(
 def test_a_source_computes_while_it_is_converted(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    began, convert = threading.Event(), Gguf._convert
+    both, convert = threading.Barrier(2), Gguf._convert
 
     def opened(folder: Path) -> object:
-        began.set()
+        both.wait(60)
         return open_in_float32(folder)
 
-    def once_the_source_is_opened(step: Gguf, folder: Path, target: Path) -> None:
-        assert began.wait(60)
+    def meanwhile(step: Gguf, folder: Path, target: Path) -> None:
+        both.wait(60)
         convert(step, folder, target)
 
-    monkeypatch.setattr("variants.steps.gguf.open_in_float32", opened)
-    monkeypatch.setattr(Gguf, "_convert", once_the_source_is_opened)
+    monkeypatch.setattr("variants.steps.probe.open_in_float32", opened)
+    monkeypatch.setattr(Gguf, "_convert", meanwhile)
     gguf = make(tmp_path, steps_of(tiny_model), ["source", "gguf"])
     assert gguf.notes["source_mean_difference"] < 0.01  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("broken", ["variants.steps.gguf._in_torch", "variants.steps.gguf.Gguf._convert"])
+def test_what_fails_of_a_conversion_and_its_source_fails_the_step(
+    broken: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UserError(broken)
+
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(UserError, match=broken):
+        make(tmp_path, steps_of(tiny_model), ["source", "gguf"])
 
 
 def test_the_process_that_converts_has_torch_and_not_llamacpp_beside_it(tiny_model: Path, tmp_path: Path) -> None:
     code = """
 import sys
-import threading
 from pathlib import Path
 from tests.conftest import make, steps_of
 gguf = make(Path(sys.argv[2]), steps_of(Path(sys.argv[1])), ["source", "gguf"])

@@ -29,9 +29,9 @@ def expected_memory_bytes(n_parameters: int) -> int:
     return LIBRARY_BYTES + 2 * largest_tensor(n_parameters)
 
 
-def too_large(folders: Sequence[Path]) -> str | None:
-    """Return why models cannot be opened here one after another, None where they can."""
-    needed, available = max(_needed_bytes(folder) for folder in folders), available_bytes()
+def too_large(folders: Sequence[Path], others_bytes: int = 0) -> str | None:
+    """Return why models cannot be opened here one after another, None where they can; others take `others_bytes`."""
+    needed, available = max(map(_needed_bytes, folders)) + others_bytes, available_bytes()
     if needed <= available:
         return None
     return f"that takes {needed / 1e9:,.1f} GB of memory, and {available / 1e9:,.1f} are free"

@@ -7,24 +7,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.child import start
 from variants.errors import UserError
-from variants.probing.float32 import expected_memory_bytes, open_in_float32, too_large
+from variants.probing.beside import beside
+from variants.probing.float32 import expected_memory_bytes, too_large
 from variants.safety.converter import LAUNCHER
 from variants.safety.files import read_json
 from variants.step import Role, largest_tensor
 from variants.steps.model_checks import refuse_overflow
-from variants.steps.probe import compare_conversion, probe
+from variants.steps.probe import Computed, compare_conversion
 from variants.weights import gguf_header
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
 """Set-up unpacks it from the source distribution of the very llama-cpp-python that runs the file."""
@@ -60,22 +58,21 @@ class Gguf:
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Run the converter, whose log goes to this process's standard error; compare what it wrote with its source.
 
-        The source computes in torch while it is converted; `compare_seconds` are those of the comparison after that.
+        The source computes in torch meanwhile. `compare_seconds` begin when the file is written.
         """
         assert parent is not None
         self._check_range(parent.path)
         target = out / "model.gguf"
         notes: dict[str, object] = {}
         started = time.monotonic()
-        with ThreadPoolExecutor(1) as beside:
-            computed = beside.submit(_in_torch, parent.path)
+        with beside(partial(_in_torch, parent.path, _bytes_of_converter(parent.n_parameters))) as computed:
             self._convert(parent.path, target)
             written = time.monotonic()
-            source = computed.result()
+            source = computed()
         if isinstance(source, str):
             warnings: tuple[str, ...] = (f"not compared with its source in torch: {source}",)
         else:
-            notes, warnings = compare_conversion(source, parent.path, target)
+            notes, warnings = compare_conversion(source, target)
         left_out = 1 - sum(tensor.n_elements for tensor in gguf_header(target)) / parent.n_parameters
         if left_out > 0.01:
             warnings += (f"the GGUF leaves out {left_out:.0%} of the source's parameters, such as its part for images",)
@@ -103,13 +100,18 @@ class Gguf:
         return n_parameters * BITS[self.type] // 8
 
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
-        """Return the memory of the comparison in torch, and that of the tensor which the converter beside it holds."""
-        return expected_memory_bytes(n_parameters) + 2 * largest_tensor(n_parameters)
+        """Return the memory of the comparison in torch and of the converter beside it."""
+        return expected_memory_bytes(n_parameters) + _bytes_of_converter(n_parameters)
 
 
-def _in_torch(source: Path) -> Tensor | str:
-    """Return log-probabilities of a source that computes in 32 bits, or why it cannot be opened here."""
-    return too_large([source]) or probe(open_in_float32(source))
+def _bytes_of_converter(n_parameters: int) -> int:
+    """Return the memory of the converter, which holds one tensor in 32 bits and as it is written."""
+    return 6 * largest_tensor(n_parameters)
+
+
+def _in_torch(source: Path, others_bytes: int) -> Computed | str:
+    """Let a source compute in 32 bits beside what takes `others_bytes`; return that, or why it cannot be opened."""
+    return too_large([source], others_bytes) or Computed.of(source)
 
 
 def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from variants.artifact import Artifact, Kind, StepReport
 from variants.errors import UserError
@@ -15,10 +17,14 @@ from variants.merging.adapter import InPiecesError
 from variants.merging.in_memory import merge_in_memory
 from variants.merging.merge import ToMerge
 from variants.model_folder import copy_tokenizer
+from variants.probing.beside import beside
 from variants.probing.float32 import expected_memory_bytes, open_in_float32, too_large
 from variants.step import Role
 from variants.steps.model_checks import refuse_misfit
 from variants.steps.probe import compare_merge, probe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ONTO = ("16bit", "dequantized")
 
@@ -66,16 +72,16 @@ class Merge:
             warnings = ("merged by peft with the whole model in memory: its experts are stored in pieces",)
         gc.collect()  # a model is a circle of references
         why_not = too_large([trained_on.path, source.path])
-        with ThreadPoolExecutor(1) as beside:  # writing keeps two cores busy, with the checksum and the file
+        with ExitStack() as meanwhile:  # writing keeps two cores busy, with the checksum and the file
             # Opened before anything is written: opening sets torch's default type of numbers, for all threads.
-            before = None if why_not else beside.submit(probe, open_in_float32(trained_on.path, parent.path))
+            before = None if why_not else meanwhile.enter_context(_computing(trained_on.path, parent.path))
             if to_merge:
                 started = time.monotonic()
                 merged = to_merge.write(out)
             copy_tokenizer(parent.path, out)
             written = time.monotonic()
             if before:
-                logits = before.result()
+                logits = before()
                 gc.collect()
                 compared = compare_merge(logits, out)
             else:
@@ -104,6 +110,11 @@ class Merge:
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
         """Return the memory of the comparison, which holds what computes; merging itself holds blocks of a tensor."""
         return expected_memory_bytes(n_parameters)
+
+
+def _computing(model: Path, adapter: Path) -> AbstractContextManager[Callable[[], Tensor]]:
+    """Open a model with its adapter, and let it compute beside what comes next."""
+    return beside(partial(probe, open_in_float32(model, adapter)))
 
 
 def _sixteen_bit(artifact: Artifact) -> Artifact:

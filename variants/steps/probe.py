@@ -11,8 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,23 +65,39 @@ def compare_merge(before: Tensor, merged: Path) -> dict[str, object]:
     return {"merge_mean_kl": divergence, "merge_same_top_share": same_top, "probe_tokens": len(before)}
 
 
-def compare_conversion(before: Tensor, folder: Path, gguf: Path) -> tuple[dict[str, object], tuple[str, ...]]:
-    """Compare a GGUF in llama.cpp with log-probabilities of its source in torch; return notes and warnings.
+@dataclass(frozen=True)
+class Computed:
+    """Tokens, and the log-probabilities (tokens, vocabulary) that the model in a folder has over them."""
 
-    `before` are those of `probe`. A converter may leave a setting of an architecture out: the file then loads, runs,
-    and is another model. Where the GGUF has fewer tokens than the configuration of its source says, both are asked
-    those that both have. Raises RuntimeError, with llama.cpp's reason.
+    folder: Path
+    tokens: Tensor
+    logits: Tensor
+
+    @classmethod
+    def of(cls, folder: Path, tokens: Tensor | None = None) -> Self:
+        """Have a model compute in 32 bits over some tokens, which are random ones, the same each time."""
+        from transformers import AutoConfig
+
+        if tokens is None:
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+            tokens = _random_tokens(config)
+        return cls(folder, tokens, probe(open_in_float32(folder), tokens))
+
+
+def compare_conversion(source: Computed, gguf: Path) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Compare a GGUF in llama.cpp with what its source has computed in torch; return notes and warnings.
+
+    A converter may leave a setting of an architecture out: the file then loads, runs, and is another model. Where the
+    GGUF has fewer tokens than the configuration of its source says, both are asked those that both have. Raises
+    RuntimeError, with llama.cpp's reason.
     """
     import torch
-    from transformers import AutoConfig
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    wanted = _random_tokens(config)
-    tokens, after = _probe_gguf(gguf, wanted)
-    if not torch.equal(tokens, wanted):
-        before = probe(open_in_float32(folder), tokens)
-    shared = min(before.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
-    before, after = (logits[:, :shared].log_softmax(-1) for logits in (before, after))
+    tokens, after = _probe_gguf(gguf, source.tokens)
+    if not torch.equal(tokens, source.tokens):
+        source = Computed.of(source.folder, tokens)
+    shared = min(source.logits.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
+    before, after = (logits[:, :shared].log_softmax(-1) for logits in (source.logits, after))
     divergence, same_top = compare(before, after)
     difference = round(float((before - after).abs().mean()), 6)
     notes: dict[str, object] = {

@@ -9,7 +9,7 @@ import _thread
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -62,16 +62,19 @@ class Job:
         self.label = label_of(cell)
         self.pace = Pace()
         self.line = ""
-        self.waits = ""
+        self.waits: set[str] = set()
         self.logged = time.monotonic()
         self.is_running = False
 
     def take(self, state: JobState) -> bool:
-        """Take what the file says now; return whether the job has begun to wait for something, whoever holds it."""
+        """Take what the file says now; return whether the job waits for something that is new since it last worked."""
         self.line = f"{TITLES[self.pass_]}, {self.label}: {self.pace.report(state.what, state.done, state.total)}"
-        waits = state.what.partition(":")[0] if state.what.startswith("waiting") else ""
-        before, self.waits = self.waits, waits
-        return waits not in ("", before)
+        if not state.what.startswith("waiting"):
+            self.waits.clear()
+            return False
+        what, known = state.what.partition(":")[0], len(self.waits)
+        self.waits.add(what)  # whoever holds it
+        return len(self.waits) > known
 
     def measured(self, state: JobState, costs: Mapping[str, float]) -> list[tuple[Part, float]]:
         """Return the seconds of the parts of a job that has ended well."""
@@ -94,7 +97,7 @@ class Watch:
         self._counts: dict[Pass, int] = dict.fromkeys(PASSES, 0)
         self._began = time.monotonic()
         self._spinner = Spinner("dots")
-        self.live = Live(get_renderable=self.draw, console=out, refresh_per_second=1, transient=True)
+        self.live = Live(get_renderable=self.draw, console=out, auto_refresh=False, transient=True)
 
     def look(self) -> None:
         """Read the files of the jobs that have not ended."""
@@ -161,10 +164,13 @@ def watched(jobs: Jobs, run: str) -> Iterator[None]:
     def look_until_the_end() -> None:
         while not ended.wait(LOOK_SECONDS):
             with looking:
-                watch.look()
+                if not ended.is_set():
+                    watch.look()
+                    watch.live.refresh()
 
     # threading.Thread.start waits for ever for a thread that lacks the memory to begin (python/cpython#140746).
-    _thread.start_new_thread(look_until_the_end, ())
+    with suppress(RuntimeError):  # no thread can be started: all is shown at the end
+        _thread.start_new_thread(look_until_the_end, ())
     try:
         if out.is_terminal:
             with watch.live:
