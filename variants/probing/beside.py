@@ -43,7 +43,7 @@ def beside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
     try:
         yield result
     finally:
-        if todo:
-            todo.clear()
-        else:
+        try:
+            todo.pop()
+        except IndexError:
             wait([future])
