@@ -252,10 +252,9 @@ def _named(pid: int) -> str:
     words: Sequence[str] = ()
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        run = process.parent()
-        if JOBLIB in process.cmdline() and run and run.pid != 1:
-            process = run
-        pid, words = process.pid, process.cmdline()
+        words = process.cmdline()
+        if JOBLIB in words and (run := process.parent()) and run.pid != 1:  # what has lost its parent is given to that
+            pid, words = run.pid, run.cmdline()
     text = " ".join([*(Path(word).name for word in words[:2]), *words[2:]])
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
     return f"process {pid} ({text})" if text else f"process {pid}"

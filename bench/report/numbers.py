@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import ceil
 
 from bench.metrics.metric import Scale, Unit
 from bench.stats.estimates import Estimate
@@ -42,8 +43,8 @@ def share(value: float) -> str:
 
 
 def at_most(value: float) -> str:
-    """Write by how much rounds differ at most: in whole percent, and no less than one."""
-    return f"{max(1, round(100 * value))} %"
+    """Write by how much rounds differ at most: in whole percent, rounded up, and no less than one."""
+    return f"{max(1, ceil(100 * value - 1e-9))} %"
 
 
 def written(value: float, unit: Unit) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 
 from bench.machine import lock as lock_module
 from bench.machine.lock import held, machine_lock
@@ -63,12 +64,14 @@ def test_who_waits_is_told_the_process_its_command_and_since_when(tmp_path: Path
 
 
 def test_of_a_process_that_joblib_started_who_waits_is_told_the_run(tmp_path: Path) -> None:
-    named = Parallel(n_jobs=2)(delayed(_named_there)() for _ in range(2))
-    assert named == [lock_module._named(os.getpid())] * 2
+    there = Parallel(n_jobs=2)(delayed(_named_there)() for _ in range(2))
+    get_reusable_executor().shutdown()
+    assert os.getpid() not in [pid for pid, _ in there]
+    assert [name for _, name in there] == [lock_module._named(os.getpid())] * 2
 
 
-def _named_there() -> str:
-    return lock_module._named(os.getpid())
+def _named_there() -> tuple[int, str]:
+    return os.getpid(), lock_module._named(os.getpid())
 
 
 @pytest.mark.parametrize(("text", "shown"), [("", "another process"), ("\x1b[2Jx", "\\x1b[2Jx")])

@@ -89,7 +89,8 @@ def test_jobs_run_where_no_thread_that_watches_them_can_begin(broken: str, termi
         capture_output=True,
         timeout=60,
     )
-    assert b"the jobs run\n" in done.stdout, done.stderr
+    assert b"the jobs run" in done.stdout, done.stderr
+    assert (b"\x1b[?25l" in done.stdout) == (terminal == "1")  # the cursor is hidden while lines are redrawn
 
 
 def test_a_log_says_once_what_a_job_waits_for_however_often_it_passes_from_hand_to_hand(

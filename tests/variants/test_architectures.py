@@ -80,7 +80,7 @@ def test_a_source_computes_while_it_is_converted(
 def test_what_fails_of_a_conversion_and_its_source_fails_the_step(
     broken: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise UserError(broken)
 
     monkeypatch.setattr(broken, fail)

@@ -13,10 +13,11 @@ T = TypeVar("T")
 
 @contextmanager
 def beside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
-    """Do some work in a thread; yield what waits for its result, or does the work now where no thread has begun it.
+    """Do some work in a thread, and yield a function that returns its result, or raises its error.
 
-    An executor would wait for ever for a thread that lacks the memory to begin (python/cpython#140746). At the end
-    work that has begun is waited for: a process that ended meanwhile would take the thread out of a library.
+    Where no thread has begun the work by then, that function does it: a thread may lack the memory to begin, and an
+    executor would wait for it for ever (python/cpython#140746). At the end work that has begun is waited for, since a
+    process should not end while a library computes; an error of work whose result nobody asked for is dropped.
     """
     todo, future = [work], Future[T]()
     del work  # what it holds, such as a model, is given back when it is done
@@ -38,7 +39,7 @@ def beside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
         once()
         return future.result()
 
-    with suppress(RuntimeError):  # no thread can be started
+    with suppress(RuntimeError, MemoryError):  # no thread can be started
         _thread.start_new_thread(once, ())
     try:
         yield result

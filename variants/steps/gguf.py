@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,11 +24,14 @@ from variants.safety.files import read_json
 from variants.step import Role, largest_tensor
 from variants.steps.model_checks import refuse_overflow
 from variants.steps.probe import Computed, compare_conversion
+from variants.storage.tensors import stored
 from variants.weights import gguf_header
 
 CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
 """Set-up unpacks it from the source distribution of the very llama-cpp-python that runs the file."""
 STDERR = 2
+CONVERTER_BYTES = 6
+"""What the converter takes for each element of the one tensor that it holds: 32 bits, and 16 as it is written."""
 BITS = {"f32": 32, "f16": 16, "bf16": 16}
 UNKNOWN = {"pre-tokenizer was not recognized": "tokenizer", "is not supported": "architecture"}
 """What llama.cpp's converter does not know where it says so, by words of its message."""
@@ -58,17 +63,21 @@ class Gguf:
     def run(self, parent: Artifact | None, out: Path, device: str) -> StepReport:
         """Run the converter, whose log goes to this process's standard error; compare what it wrote with its source.
 
-        The source computes in torch meanwhile. `compare_seconds` begin when the file is written.
+        The source computes in torch meanwhile, or afterwards where memory does not suffice for both. `compare_seconds`
+        begin when the file is written.
         """
         assert parent is not None
         self._check_range(parent.path)
         target = out / "model.gguf"
         notes: dict[str, object] = {}
         started = time.monotonic()
-        with beside(partial(_in_torch, parent.path, _bytes_of_converter(parent.n_parameters))) as computed:
+        with beside(partial(_in_torch, parent.path, with_converter=True)) as computed:
             self._convert(parent.path, target)
             written = time.monotonic()
             source = computed()
+        gc.collect()  # a model is a circle of references
+        if isinstance(source, str):
+            source = _in_torch(parent.path)
         if isinstance(source, str):
             warnings: tuple[str, ...] = (f"not compared with its source in torch: {source}",)
         else:
@@ -101,17 +110,13 @@ class Gguf:
 
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
         """Return the memory of the comparison in torch and of the converter beside it."""
-        return expected_memory_bytes(n_parameters) + _bytes_of_converter(n_parameters)
+        return expected_memory_bytes(n_parameters) + CONVERTER_BYTES * largest_tensor(n_parameters)
 
 
-def _bytes_of_converter(n_parameters: int) -> int:
-    """Return the memory of the converter, which holds one tensor in 32 bits and as it is written."""
-    return 6 * largest_tensor(n_parameters)
-
-
-def _in_torch(source: Path, others_bytes: int) -> Computed | str:
-    """Let a source compute in 32 bits beside what takes `others_bytes`; return that, or why it cannot be opened."""
-    return too_large([source], others_bytes) or Computed.of(source)
+def _in_torch(source: Path, *, with_converter: bool = False) -> Computed | str:
+    """Let a source compute in 32 bits, where its converter runs beside it; return that, or why it cannot be opened."""
+    held = CONVERTER_BYTES * max(prod(one.shape) for one in stored(source).values()) if with_converter else 0
+    return too_large([source], held) or Computed.of(source)
 
 
 def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:

@@ -71,7 +71,7 @@ class Computed:
 
     folder: Path
     tokens: Tensor
-    logits: Tensor
+    log_probabilities: Tensor
 
     @classmethod
     def of(cls, folder: Path, tokens: Tensor | None = None) -> Self:
@@ -96,8 +96,8 @@ def compare_conversion(source: Computed, gguf: Path) -> tuple[dict[str, object],
     tokens, after = _probe_gguf(gguf, source.tokens)
     if not torch.equal(tokens, source.tokens):
         source = Computed.of(source.folder, tokens)
-    shared = min(source.logits.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
-    before, after = (logits[:, :shared].log_softmax(-1) for logits in (source.logits, after))
+    shared = min(source.log_probabilities.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
+    before, after = (logits[:, :shared].log_softmax(-1) for logits in (source.log_probabilities, after))
     divergence, same_top = compare(before, after)
     difference = round(float((before - after).abs().mean()), 6)
     notes: dict[str, object] = {

@@ -9,7 +9,7 @@ import _thread
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -166,22 +166,22 @@ def watched(jobs: Jobs, run: str) -> Iterator[None]:
             with looking:
                 if not ended.is_set():
                     watch.look()
-                    watch.live.refresh()
+                    if out.is_terminal:
+                        watch.live.refresh()
 
     # threading.Thread.start waits for ever for a thread that lacks the memory to begin (python/cpython#140746).
-    with suppress(RuntimeError):  # no thread can be started: all is shown at the end
+    with suppress(RuntimeError, MemoryError):  # no thread can be started: all is shown at the end
         _thread.start_new_thread(look_until_the_end, ())
     try:
-        if out.is_terminal:
-            with watch.live:
+        with watch.live if out.is_terminal else nullcontext():
+            try:
                 yield
-        else:
-            yield
+            finally:
+                with looking:  # a look that has begun ends before the display does
+                    ended.set()
     finally:
-        ended.set()
-        with looking:
-            watch.look()
-            _forget(jobs, run)
+        watch.look()
+        _forget(jobs, run)
 
 
 def _forget(jobs: Jobs, run: str) -> None:
