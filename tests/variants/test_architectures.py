@@ -76,6 +76,17 @@ def test_a_source_computes_while_it_is_converted(
     assert gguf.notes["source_mean_difference"] < 0.01  # type: ignore[operator]
 
 
+def test_a_source_that_does_not_fit_beside_its_converter_computes_after_it(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "variants.steps.gguf.too_large", lambda folders, others_bytes: "there is too little" if others_bytes else None
+    )
+    gguf = make(tmp_path, steps_of(tiny_model), ["source", "gguf"])
+    assert gguf.warnings == ()
+    assert gguf.notes["source_mean_difference"] < 0.01  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("broken", ["variants.steps.gguf._in_torch", "variants.steps.gguf.Gguf._convert"])
 def test_what_fails_of_a_conversion_and_its_source_fails_the_step(
     broken: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
