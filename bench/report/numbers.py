@@ -42,8 +42,8 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def at_most(value: float) -> str:
-    """Write by how much rounds differ at most: in whole percent, rounded up, and no less than one."""
+def spread_percent(value: float) -> str:
+    """Write the most that rounds differ by: in whole percent, rounded up, and no less than one."""
     return f"{max(1, ceil(100 * value - 1e-9))} %"
 
 

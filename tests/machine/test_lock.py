@@ -63,7 +63,7 @@ def test_who_waits_is_told_the_process_its_command_and_since_when(tmp_path: Path
     assert list(tmp_path.iterdir()) == [lock]
 
 
-def test_of_a_process_that_joblib_started_who_waits_is_told_the_run(tmp_path: Path) -> None:
+def test_of_a_process_that_joblib_started_who_waits_is_told_the_run() -> None:
     there = Parallel(n_jobs=2)(delayed(_named_there)() for _ in range(2))
     get_reusable_executor().shutdown()
     assert os.getpid() not in [pid for pid, _ in there]

@@ -21,7 +21,7 @@ from variants.errors import UserError
 from variants.paths import ROOT
 from variants.probing.float32 import open_in_float32
 from variants.steps.gguf import Gguf
-from variants.steps.probe import Computed, compare_conversion
+from variants.steps.probe import Probed, compare_conversion
 
 
 def test_a_gguf_is_compared_with_its_source_and_one_that_is_another_model_is_warned_of(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_a_gguf_with_fewer_tokens_than_its_source_is_asked_those_that_both_have(
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 2 * len(table)}))
-    notes, warnings = compare_conversion(Computed.of(folder), gguf.gguf())
+    notes, warnings = compare_conversion(Probed.of(folder), gguf.gguf())
     assert warnings == ()
     assert notes["source_mean_difference"] < 0.01  # type: ignore[operator]
 

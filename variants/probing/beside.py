@@ -24,16 +24,16 @@ def beside(work: Callable[[], T]) -> Iterator[Callable[[], T]]:
 
     def once() -> None:
         try:
-            mine = todo.pop()
+            job = todo.pop()
         except IndexError:
             return
         try:
-            made = mine()
+            outcome = job()
         except BaseException as error:
             future.set_exception(error)
             return
-        del mine
-        future.set_result(made)
+        del job
+        future.set_result(outcome)
 
     def result() -> T:
         once()

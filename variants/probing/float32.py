@@ -30,7 +30,7 @@ def expected_memory_bytes(n_parameters: int) -> int:
 
 
 def too_large(folders: Sequence[Path], others_bytes: int = 0) -> str | None:
-    """Return why models cannot be opened here one after another, None where they can; others take `others_bytes`."""
+    """Return why models cannot be opened one after another beside what takes `others_bytes`, None where they can."""
     needed, available = max(map(_needed_bytes, folders)) + others_bytes, available_bytes()
     if needed <= available:
         return None

@@ -23,7 +23,7 @@ from variants.safety.converter import LAUNCHER
 from variants.safety.files import read_json
 from variants.step import Role, largest_tensor
 from variants.steps.model_checks import refuse_overflow
-from variants.steps.probe import Computed, compare_conversion
+from variants.steps.probe import Probed, compare_conversion
 from variants.storage.tensors import stored
 from variants.weights import gguf_header
 
@@ -71,10 +71,10 @@ class Gguf:
         target = out / "model.gguf"
         notes: dict[str, object] = {}
         started = time.monotonic()
-        with beside(partial(_in_torch, parent.path, with_converter=True)) as computed:
+        with beside(partial(_in_torch, parent.path, with_converter=True)) as probed:
             self._convert(parent.path, target)
             written = time.monotonic()
-            source = computed()
+            source = probed()
         gc.collect()  # a model is a circle of references
         if isinstance(source, str):
             source = _in_torch(parent.path)
@@ -109,14 +109,14 @@ class Gguf:
         return n_parameters * BITS[self.type] // 8
 
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
-        """Return the memory of the comparison in torch and of the converter beside it."""
+        """Return the bytes that the converter and the comparison in torch take at the same time."""
         return expected_memory_bytes(n_parameters) + CONVERTER_BYTES * largest_tensor(n_parameters)
 
 
-def _in_torch(source: Path, *, with_converter: bool = False) -> Computed | str:
-    """Let a source compute in 32 bits, where its converter runs beside it; return that, or why it cannot be opened."""
-    held = CONVERTER_BYTES * max(prod(one.shape) for one in stored(source).values()) if with_converter else 0
-    return too_large([source], held) or Computed.of(source)
+def _in_torch(source: Path, *, with_converter: bool = False) -> Probed | str:
+    """Return what a source answers in torch, or why memory does not suffice, `with_converter` for both at once."""
+    largest = max(prod(tensor.shape) for tensor in stored(source).values())
+    return too_large([source], CONVERTER_BYTES * largest if with_converter else 0) or Probed.of(source)
 
 
 def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:

@@ -72,7 +72,7 @@ class Merge:
             warnings = ("merged by peft with the whole model in memory: its experts are stored in pieces",)
         gc.collect()  # a model is a circle of references
         why_not = too_large([trained_on.path, source.path])
-        with ExitStack() as meanwhile:  # writing keeps two cores busy, with the checksum and the file
+        with ExitStack() as meanwhile:
             # Opened before anything is written: opening sets torch's default type of numbers, for all threads.
             before = None if why_not else meanwhile.enter_context(_computing(trained_on.path, parent.path))
             if to_merge:

@@ -28,7 +28,7 @@ from variants.steps.model_checks import longest_text, text_config
 if TYPE_CHECKING:
     from peft import PeftModel
     from torch import Tensor
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 STDERR = 2
 PROBE_TOKENS = 256
@@ -42,10 +42,10 @@ A divergence weighs the likeliest tokens alone, and can miss a wrong scale where
 
 
 def probe(model: PreTrainedModel | PeftModel, tokens: Tensor | None = None) -> Tensor:
-    """Return log-probabilities (tokens, vocabulary) over some tokens, which are random ones, the same each time."""
+    """Return log-probabilities (tokens, vocabulary) over some tokens, by default random ones."""
     import torch
 
-    asked = (_random_tokens(text_config(model)) if tokens is None else tokens).to(model.device)
+    asked = (random_tokens(model) if tokens is None else tokens).to(model.device)
     with torch.no_grad():
         return torch.log_softmax(model(asked[None]).logits[0].float().cpu(), dim=-1)
 
@@ -66,8 +66,8 @@ def compare_merge(before: Tensor, merged: Path) -> dict[str, object]:
 
 
 @dataclass(frozen=True)
-class Computed:
-    """Tokens, and the log-probabilities (tokens, vocabulary) that the model in a folder has over them."""
+class Probed:
+    """What the model in a folder answers to the probe: tokens, and its log-probabilities (tokens, vocabulary)."""
 
     folder: Path
     tokens: Tensor
@@ -75,17 +75,14 @@ class Computed:
 
     @classmethod
     def of(cls, folder: Path, tokens: Tensor | None = None) -> Self:
-        """Have a model compute in 32 bits over some tokens, which are random ones, the same each time."""
-        from transformers import AutoConfig
-
-        if tokens is None:
-            config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-            tokens = _random_tokens(config)
-        return cls(folder, tokens, probe(open_in_float32(folder), tokens))
+        """Have a model compute in 32 bits over some tokens, by default those of `probe`."""
+        model = open_in_float32(folder)
+        asked = random_tokens(model) if tokens is None else tokens
+        return cls(folder, asked, probe(model, asked))
 
 
-def compare_conversion(source: Computed, gguf: Path) -> tuple[dict[str, object], tuple[str, ...]]:
-    """Compare a GGUF in llama.cpp with what its source has computed in torch; return notes and warnings.
+def compare_conversion(source: Probed, gguf: Path) -> tuple[dict[str, object], tuple[str, ...]]:
+    """Compare what a GGUF answers in llama.cpp with the answer of its source in torch; return notes and warnings.
 
     A converter may leave a setting of an architecture out: the file then loads, runs, and is another model. Where the
     GGUF has fewer tokens than the configuration of its source says, both are asked those that both have. Raises
@@ -95,7 +92,7 @@ def compare_conversion(source: Computed, gguf: Path) -> tuple[dict[str, object],
 
     tokens, after = _probe_gguf(gguf, source.tokens)
     if not torch.equal(tokens, source.tokens):
-        source = Computed.of(source.folder, tokens)
+        source = Probed.of(source.folder, tokens)
     shared = min(source.log_probabilities.shape[1], after.shape[1])  # a GGUF may have the rows of its tokenizer alone
     before, after = (logits[:, :shared].log_softmax(-1) for logits in (source.log_probabilities, after))
     divergence, same_top = compare(before, after)
@@ -114,9 +111,11 @@ def compare_conversion(source: Computed, gguf: Path) -> tuple[dict[str, object],
     )
 
 
-def _random_tokens(config: PreTrainedConfig) -> Tensor:
+def random_tokens(model: PreTrainedModel | PeftModel) -> Tensor:
+    """Return random tokens of a model's vocabulary, the same each time."""
     import torch
 
+    config = text_config(model)
     length = min(PROBE_TOKENS, longest_text(config) or PROBE_TOKENS)
     return torch.randint(0, config.vocab_size, (1, length), generator=torch.Generator().manual_seed(0))[0]
 

@@ -10,7 +10,7 @@ from bench.metrics.metric import Metric
 from bench.report.charts.chart import Chart
 from bench.report.charts.picture import Finding, Size, chart, frame, in_rounds, shortened, widest
 from bench.report.charts.style import INK, MUTED, PAPER, colour_of, spaced
-from bench.report.numbers import at_most, digits, least_to_most, plural
+from bench.report.numbers import digits, least_to_most, plural, spread_percent
 from bench.report.pages.file_names import file_part
 from bench.stats.estimates import Estimate
 from bench.summary.pairs import every_round_shows, ratio
@@ -94,7 +94,7 @@ def title(runtime: str, lines: Sequence[Line], metric: Metric) -> str:
         return f"Half of the requests to {first.row.variant} take at most {digits(first.p50.value)} ms in {runtime}"
     if max(len(line.rounds_p50) for line in lines) < 2:
         return f"One round in {runtime}: which variant is faster is not shown"
-    spread = f"rounds of one variant differ by up to {at_most(max(line.spread for line in lines))}"
+    spread = f"rounds of one variant differ by up to {spread_percent(max(line.spread for line in lines))}"
     if all(_faster(metric, first, other) for other in lines[1:]):
         return f"{first.row.variant} is shown to be the fastest in {runtime}; {spread}"
     base = next((line for line in lines if line.row.is_reference), None)

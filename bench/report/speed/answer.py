@@ -7,7 +7,7 @@ from bench.metrics.metric import Metric
 from bench.records.values import UNTRAINED
 from bench.report.advice.chips import Chip
 from bench.report.advice.first_screen import FirstScreen
-from bench.report.numbers import at_most, digits
+from bench.report.numbers import digits, spread_percent
 from bench.report.speed.random_weights import is_random
 from bench.summary import pairs
 from bench.summary.rows import BesideBase, Row, Summary
@@ -118,12 +118,12 @@ def _chips(summary: Summary, before: Row, after: Row) -> list[Chip]:
     made = [Chip("warn", f"Accuracy: {UNTRAINED if untrained else UNASKED}")]
     faster = _beside(summary, REQUEST, before, after)
     if faster and faster.unsteady:
-        differ = at_most(faster.rounds_differ)
+        differ = spread_percent(faster.rounds_differ)
         made.append(
             Chip("warn", f"Speed: the rounds differ by up to {differ}; repeat on a quiet machine, or more rounds")
         )
     elif faster:
-        made.append(Chip("good", f"Speed: the rounds differ by at most {at_most(faster.rounds_differ)}"))
+        made.append(Chip("good", f"Speed: the rounds differ by at most {spread_percent(faster.rounds_differ)}"))
     elif apart := _apart(summary, before, after):
         made.append(Chip("warn", f"Speed: {before.variant} and {after.variant} are not compared: {apart}"))
     if failed := [row.variant for row in summary.rows if row.failures]:

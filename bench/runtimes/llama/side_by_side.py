@@ -20,10 +20,10 @@ ReadRows = Callable[[Block, Logits], Read]
 
 
 class Contexts:
-    """One context, and others of its shape that score beside it.
+    """Up to `at_most` contexts of one shape over one model, which share the blocks that are scored.
 
-    The others are made when blocks are scored, as many as there is room for, up to `at_most` in all. Raises MemoryError
-    where llama.cpp cannot make the first one.
+    The first is made at once, the others when blocks are scored, as far as the card has room. Raises MemoryError where
+    llama.cpp cannot make the first one.
     """
 
     def __init__(self, model: llama_cpp.llama_model_p, shape: ContextShape, at_most: int = 1) -> None:
