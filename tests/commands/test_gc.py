@@ -201,13 +201,13 @@ def test_gc_lists_and_removes_what_ended_and_killed_runs_left(cache: ScratchCach
         folder / ".q4.r1.json.abcd_234",
     ]
     for path in (*needed, *old):
-        path.write_text("x")
+        path.write_text("" if path.suffix == ".lock" else "x")  # filelock 3 empties the files it locks
     assert cache.gc() == 0
     listed = capsys.readouterr().out
     for line in (
         "5 bytes  job files      5 files",
         "1 bytes  first passes   1 file",
-        "2 bytes  locks          2 files",
+        "0 bytes  locks          2 files",
         "cut-off writes 3 files",
     ):
         assert line in listed

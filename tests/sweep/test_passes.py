@@ -12,6 +12,7 @@ import pytest
 from omegaconf import DictConfig
 
 from bench.cli import main
+from bench.machine.gpu import gpus
 from bench.machine.lock import held
 from bench.records.store import read
 from bench.records.types import CellError, Company, Record
@@ -24,7 +25,7 @@ from bench.sweep.plan.request import parse
 from bench.sweep.plan.settings import Settings
 from bench.sweep.record import _company as of_company
 from bench.sweep.record import has_anchor, record_of, write
-from bench.sweep.run import time_anchor
+from bench.sweep.run import run_second, time_anchor
 from bench.sweep.show.overview import jobs_of
 from bench.sweep.stage import Stage, keep, kept, lineage
 from tests.sweep.conftest import Run, arguments
@@ -33,6 +34,7 @@ from variants.errors import UserError
 
 Capture = pytest.CaptureFixture[str]
 BOTH = ("suite.measures=[size,memory]", "suite.once=[size]", "suite.rounds=2", "variant=base,q4", "device=cpu")
+TIMED = ("suite.measures=[latency]", "suite.rounds=1", "variant=base,q4", "latency.least_requests=4")
 
 
 @pytest.fixture
@@ -264,8 +266,7 @@ def test_one_job_a_gpu_is_refused_on_a_cpu(refused: Run) -> None:
 def test_on_a_cluster_a_cell_times_the_anchor_after_itself_unless_a_record_has_it_on_its_card(
     tiny_model: Path, tmp_path: Path, cache: Path, run: str
 ) -> None:
-    few = ("suite.measures=[latency]", "suite.rounds=1", "variant=base,q4", "latency.least_requests=4")
-    sweep = plan_sweep(parse(arguments(tiny_model, tmp_path / "results", cache, *few)[1:]))
+    sweep = plan_sweep(parse(arguments(tiny_model, tmp_path / "results", cache, *TIMED, "device=cpu")[1:]))
     base, q4 = (on_a_cluster(cell) for cell in of_run(sweep, "deterministic", run))
     assert (base.settings.needs_anchor, q4.settings.needs_anchor) == (False, True)
     run_pass(sweep, of_run(sweep, "deterministic", run)[1:], "deterministic", run)
@@ -282,6 +283,18 @@ def test_on_a_cluster_a_cell_times_the_anchor_after_itself_unless_a_record_has_i
     time_anchor(q4, again, lambda *_: None)
     assert again.anchor is None
     assert not has_anchor(q4, "base", ("GPU-of-another-job",))
+
+
+@pytest.mark.skipif(not gpus(), reason="needs an NVIDIA GPU and its driver")
+def test_the_anchor_of_a_cell_on_a_cluster_is_timed_on_the_card_of_the_cell(
+    tiny_model: Path, tmp_path: Path, cache: Path, run: str
+) -> None:
+    sweep = plan_sweep(parse(arguments(tiny_model, tmp_path / "results", cache, *TIMED, "device=cuda")[1:]))
+    _, record = run_second(on_a_cluster(of_run(sweep, "timed", run)[1]), lambda *_: None)
+    assert [warning for warning in record.warnings if "anchor" in warning] == []
+    assert record.anchor
+    assert record.anchor.variant == "base"
+    assert len(record.cards) == 1
 
 
 def on_a_cluster(cell: Cell) -> Cell:
