@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import multiprocessing
 import os
 import shutil
@@ -18,10 +17,12 @@ from typing import TYPE_CHECKING
 from bench.machine.gpu import chosen_gpus
 from bench.machine.places import jobs_at_once
 from bench.machine.shared_disk import Held
+from bench.sweep import ray_cluster
 from bench.sweep.plan.cell import Pass
 from bench.sweep.plan.conf import CONF, content
 from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
+from bench.sweep.ray_cluster import Machine
 from bench.terminal import shown
 from variants.child import start
 from variants.errors import UserError
@@ -44,7 +45,6 @@ THREADS = (
 """What joblib and Ray set in their processes: fewer threads would be another measurement than the one planned."""
 CARDS = "CUDA_VISIBLE_DEVICES"
 HERE = ("basic", "joblib", "ray", "submitit_local")
-ANSWER_SECONDS = 5.0
 
 
 def engine_of(launcher: str) -> str:
@@ -104,46 +104,50 @@ def machines_of(launcher: str, values: Mapping[str, object]) -> int:
             raise UserError(f"launcher={launcher}: Slurm does not answer ({why}); start it on a machine of the cluster")
         return max(1, len(set(answer.stdout.split())))
     if engine == "ray" and values.get("address") not in (None, "local"):
-        return _nodes(launcher, str(values["address"]))
+        return ray_cluster.join(launcher, str(values["address"]))
     return 1
 
 
-def _nodes(launcher: str, address: str) -> int:
-    """Join a Ray cluster, which its launcher then uses, and return how many machines it has."""
-    import ray
-
-    try:
-        host, _, port = address.rpartition(":")
-        if port.isdigit():  # Ray itself would try for minutes
-            socket.create_connection((host.rpartition("/")[2], int(port)), ANSWER_SECONDS).close()
-        if not ray.is_initialized():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        return sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
-    except (OSError, RuntimeError, ValueError) as error:
-        why = (str(error).splitlines() or ["no answer"])[0]
-        raise UserError(
-            f"launcher.address={address}: no Ray cluster answers ({why}); `ray start --head` starts one, and "
-            "launcher.address=local runs on this machine"
-        ) from None
-
-
 def filled(settings: Settings, pass_: Pass) -> list[str]:
-    """Return the overrides of the keys of `launcher` that are null and that the plan knows.
+    """Return the overrides of the keys of `launcher` that are null and that the plan knows."""
+    known = _known(settings, pass_)
+    empty = [key for key, value in settings.launcher.items() if value is None and known.get(key) is not None]
+    return [f"launcher.{key}={known[key]}" for key in empty]
+
+
+def _known(settings: Settings, pass_: Pass) -> dict[str, float | None]:
+    """Return what the plan knows of the keys of a launcher.
 
     As many cells run at once on this machine as it has places on cards and for builds, and the locks of the places
     divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray get the
-    same card, so that it has work while one of them builds on the CPU.
+    same card, so that it has work while one of them builds on the CPU. A share is that of the machine of the cluster
+    which has least, so that each can run a job; where that is not known, of a machine like this one.
     """
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
-    turns = 2 if pass_ == "deterministic" and "address" in settings.launcher and settings.spread == "none" else 1
-    of_a_cluster = cards if settings.spread == "layers" else 1 if turns == 1 else 1 / turns
-    known = {
-        "jobs": jobs_at_once(cards, cores, settings.spread) if pass_ == "deterministic" else max(1, cards),
-        "gpus": (of_a_cluster if settings.spans_machines else 0) if cards else None,
-        "cpus": max(1, cores // max(1, cards * turns)) if settings.spans_machines else 1,
-    }
-    empty = [key for key, value in settings.launcher.items() if value is None and known.get(key) is not None]
-    return [f"launcher.{key}={known[key]}" for key in empty]
+    jobs = jobs_at_once(cards, cores, settings.spread) if pass_ == "deterministic" else max(1, cards)
+    if not settings.spans_machines:
+        return {"jobs": jobs, "gpus": 0 if cards else None, "cpus": 1}
+    turns = 2 if pass_ == "deterministic" and _is_ray(settings) and settings.spread == "none" else 1
+    needed = cards if settings.spread == "layers" else min(1, cards)
+    able = [one for one in _machines(settings) if one.cores and one.cards >= needed] or [Machine(cores, cards)]
+    cpus = min(one.cores // ((one.cards if cards else 1) * turns) for one in able)
+    return {"jobs": jobs, "gpus": (needed if turns == 1 else needed / turns) if cards else None, "cpus": max(1, cpus)}
+
+
+def unmet(settings: Settings, pass_: Pass) -> str:
+    """Say what a job of a pass asks for and no machine of its Ray cluster has; empty where one has it."""
+    asked = _known(settings, pass_) | {key: value for key, value in settings.launcher.items() if value is not None}
+    if not _machines(settings):
+        return ""
+    return ray_cluster.unmet(float(str(asked["cpus"])), float(str(asked["gpus"] or 0)))
+
+
+def _is_ray(settings: Settings) -> bool:
+    return "address" in settings.launcher
+
+
+def _machines(settings: Settings) -> list[Machine]:
+    return ray_cluster.machines() if settings.spans_machines and _is_ray(settings) else []
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from bench.machine.shared_disk import NotSharedError, held_here
 from bench.measures.measure import Progress
 from bench.sweep import stage as stages
 from bench.sweep.job_state import JobState, end_state, reported, state_error, state_of, write_state
-from bench.sweep.launchers import filled, is_here, is_of_launcher, launched, shared_folders
+from bench.sweep.launchers import filled, is_here, is_of_launcher, launched, shared_folders, unmet
 from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.compose import PRIMARY, plain, register, sweep_overrides
 from bench.sweep.plan.conf import CONF
@@ -180,6 +180,8 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     typed = sweep_overrides(sweep.request)
     if launcher == sweep.request.launcher:
         typed += filled(first, pass_)
+        if waits := unmet(first, pass_):
+            terminal.say(waits, lead="note ")
     else:
         typed = [line for line in typed if not line.startswith(("launcher=", "launcher."))]
     own = {"sweep_run": run, "sweep_pass": pass_, "sweep_launcher": launcher}

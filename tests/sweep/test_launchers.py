@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from bench.cli import main
 from bench.sweep import launchers, passes
-from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched, with_launcher
+from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched, unmet, with_launcher
 from bench.sweep.passes import launcher_of
 from bench.sweep.plan.cell import PASSES, Pass
 from bench.sweep.plan.compose import PRIMARY, compose
@@ -159,9 +159,10 @@ def test_a_kill_in_either_pass_of_a_cluster_is_one_failed_record_and_the_same_co
     more: tuple[str, ...], tiny_model: Path, cache: Path, local: Table, request: pytest.FixtureRequest
 ) -> None:
     """Ray on this machine alone leaves the second pass to local, as joblib does."""
+    tmp_path, monkeypatch = request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch")
     if more[0] == "launcher=ray":
         request.getfixturevalue("cluster")
-    tmp_path, monkeypatch = request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch")
+        monkeypatch.setattr(launchers, "usable_cores", lambda: 64)  # more than the cluster has
     typed = [*sweep(tiny_model, tmp_path, cache, "local")[:-1], "suite.measures=[size,memory]", *more]
     planned = plan_sweep(parse(typed[1:]))
     assert f"launcher={launcher_of(planned, 'timed')}" == more[0]
@@ -170,6 +171,19 @@ def test_a_kill_in_either_pass_of_a_cluster_is_one_failed_record_and_the_same_co
         assert check_struck(struck, typed, monkeypatch)["base"] == whole["base"]
     assert main(typed) == 0
     assert table(tmp_path) == whole
+
+
+@ray
+@pytest.mark.usefixtures("cluster")
+def test_what_no_machine_of_a_cluster_has_is_said_since_ray_waits_for_it_in_silence(tmp_path: Path) -> None:
+    def waits(*typed: str) -> str:
+        return unmet(compose(parse(["launcher=ray", "device=cpu", *typed]), "base", 0), "deterministic")
+
+    assert waits("launcher.address=auto") == waits("launcher.cpus=64") == ""
+    assert waits("launcher.address=auto", "launcher.cpus=3") == (
+        "launcher.cpus=3 and launcher.gpus=0: no machine of the Ray cluster has that, the largest has 2 and 0; "
+        "the jobs wait until one joins"
+    )
 
 
 @ray

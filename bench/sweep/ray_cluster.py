@@ -1,0 +1,66 @@
+"""A Ray cluster: how a sweep joins it, and what its machines have for a job."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from dataclasses import dataclass
+
+from variants.errors import UserError
+
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The cores and the cards of a machine, as its cluster counts them."""
+
+    cores: int
+    cards: int
+
+
+def join(launcher: str, address: str) -> int:
+    """Join a Ray cluster, which its launcher then uses, and return how many machines it has.
+
+    Raises UserError where none answers.
+    """
+    import ray
+
+    try:
+        host, _, port = address.rpartition(":")
+        if port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host.rpartition("/")[2], int(port)), ANSWER_SECONDS).close()
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        return len(machines())
+    except (OSError, RuntimeError, ValueError) as error:
+        why = (str(error).splitlines() or ["no answer"])[0]
+        raise UserError(
+            f"launcher.address={address}: no Ray cluster answers ({why}); `ray start --head` starts one, and "
+            "launcher.address=local runs on this machine"
+        ) from None
+
+
+def machines() -> list[Machine]:
+    """List the machines of the cluster that this process has joined; none where it has joined none."""
+    import ray
+
+    if not ray.is_initialized():
+        return []
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+
+
+def unmet(cores: float, cards: float) -> str:
+    """Say that no machine of the joined cluster has so much for a job: Ray waits for one that joins, in silence.
+
+    Empty where one has, or where no cluster was joined.
+    """
+    here = machines()
+    if not here or any(one.cores >= cores and one.cards >= cards for one in here):
+        return ""
+    largest = max(here, key=lambda one: (one.cards, one.cores))
+    return (
+        f"launcher.cpus={cores:g} and launcher.gpus={cards:g}: no machine of the Ray cluster has that, the largest has "
+        f"{largest.cores} and {largest.cards}; the jobs wait until one joins"
+    )
