@@ -45,6 +45,9 @@ THREADS = (
 """What joblib and Ray set in their processes: fewer threads would be another measurement than the one planned."""
 CARDS = "CUDA_VISIBLE_DEVICES"
 HERE = ("basic", "joblib", "ray", "submitit_local")
+LEAST = {"jobs": 1, "cpus": 1, "gpus": 0, "timeout_min": 1, "memory_gb": 1}
+PARTS = ("cpus", "gpus")
+"""What Ray also counts in parts of one."""
 
 
 def engine_of(launcher: str) -> str:
@@ -68,6 +71,18 @@ def check_launcher(launcher: str) -> None:
         )
     if engine == "submitit_slurm" and shutil.which("sbatch") is None:
         raise UserError(f"launcher={launcher}: no sbatch here; start it on a machine that submits jobs to Slurm")
+
+
+def check_amounts(launcher: str, values: Mapping[str, object]) -> None:
+    """Raise UserError for a key of `launcher` that is no amount its engine counts with."""
+    for name, least in LEAST.items():
+        value = values.get(name)
+        in_parts = name in PARTS and engine_of(launcher) == "ray"
+        is_part = in_parts and isinstance(value, float) and 0 < value < 1
+        is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        if value is not None and not is_part and not is_whole:
+            or_part = ", or a part of 1" if in_parts else ""
+            raise UserError(f"launcher.{name}: got {value!r}, allowed: a whole number from {least} on{or_part}")
 
 
 def _is_installed(module: str) -> bool:

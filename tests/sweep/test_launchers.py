@@ -19,17 +19,13 @@ from omegaconf import DictConfig
 
 from bench.cli import main
 from bench.sweep import launchers, passes
-from bench.sweep.launchers import CARDS, THREADS, check_launcher, engine_of, filled, launched, unmet, with_launcher
+from bench.sweep.launchers import CARDS, THREADS, filled, launched, unmet
 from bench.sweep.passes import launcher_of
-from bench.sweep.plan.cell import PASSES, Pass
 from bench.sweep.plan.compose import PRIMARY, compose
-from bench.sweep.plan.conf import CONF, names
+from bench.sweep.plan.conf import CONF
 from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
-from bench.sweep.show import overview
-from bench.sweep.show.overview import jobs_of, show_plan
-from tests.made_up_cards import MadeUpCard, install
-from tests.sweep.conftest import Run, arguments
+from tests.sweep.conftest import arguments
 
 
 def needs(plugin: str) -> pytest.MarkDecorator:
@@ -222,85 +218,6 @@ def test_jobs_of_submitit_without_slurm_may_use_every_card_that_bench_may_use(
         *("hydra/launcher=submitit_local", "hydra.launcher.gpus_per_node=1", "hydra.launcher.timeout_min=1"),
     )  # fmt: skip
     assert [one[CARDS] for one in seen(tmp_path)] == ["2,3", "2,3"]
-
-
-@pytest.mark.parametrize(("launcher", "extra"), [("joblib", "."), ("ray", "'.[ray]'"), ("slurm", "'.[slurm]'")])
-def test_a_launcher_without_its_plugin_is_one_line_with_the_command_that_installs_it(
-    launcher: str, extra: str, refused: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(launchers, "_is_installed", lambda _: False)
-    line = refused(f"launcher={launcher}")
-    assert line.startswith(f"bench: launcher={launcher}: its plugin is not installed; in the project's folder: ")
-    assert line.endswith(f"-m pip install -c constraints.txt -e {extra}\n")
-    assert not (tmp_path / "cache").exists()
-
-
-@submitit
-def test_slurm_without_sbatch_is_one_line(monkeypatch: pytest.MonkeyPatch, refused: Run) -> None:
-    monkeypatch.setenv("PATH", "")
-    assert refused("launcher=slurm").startswith("bench: launcher=slurm: no sbatch here; start it on a machine ")
-
-
-@ray
-def test_a_ray_cluster_that_does_not_answer_is_one_line(refused: Run) -> None:
-    line = refused("launcher=ray", "launcher.address=127.0.0.1:1")
-    assert line.startswith("bench: launcher.address=127.0.0.1:1: no Ray cluster answers (")
-
-
-def test_every_launcher_is_one_of_hydras_own_or_a_known_plugin() -> None:
-    engines = {name: engine_of(name) for name in names("launcher")}
-    assert engines == {"auto": "basic", "local": "basic", "joblib": "joblib", "ray": "ray", "slurm": "submitit_slurm"}
-    check_launcher("local")
-
-
-@joblib
-def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launcher_is_typed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def chosen(*typed: str) -> str:
-        request = parse(typed)
-        return with_launcher(request, compose(request, "base", 0)).launcher
-
-    install(monkeypatch, tmp_path)
-    assert chosen() == "local"
-    install(monkeypatch, tmp_path, MadeUpCard("GPU-0"))
-    assert chosen("launcher=auto", "device=cuda:0") == "joblib"
-    assert chosen("launcher=local") == chosen("device=cpu") == "local"
-    monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
-    monkeypatch.setattr("bench.sweep.plan.grid.check_model", lambda *_: None)
-    monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
-    places = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
-    planned = plan_sweep(parse(["suite=smoke", "variant=base", "timing=per_gpu", *places]))
-    show_plan(planned.cells, jobs_of(planned.cells), 0, {pass_: launcher_of(planned, pass_) for pass_ in PASSES})
-    assert "launcher=joblib; " in " ".join(capsys.readouterr().out.split())
-    assert filled(planned.cells[0].settings, "deterministic") == [
-        "launcher.jobs=6"
-    ]  # four that share a card, and two places for builds on 16 cores
-    monkeypatch.setattr(overview, "usable_cores", lambda: 16)
-    assert [overview._jobs_on_cards(planned.cells[0], pass_) for pass_ in PASSES] == [4, 1]
-
-
-@ray
-def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_builds_beside_the_work_of_its_cards(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def overrides(*typed: str, pass_: Pass = "deterministic") -> list[str]:
-        return filled(compose(parse(["launcher=ray", *typed]), "base", 0), pass_)
-
-    monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
-    monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ("card", "card"))
-    assert overrides() == ["launcher.jobs=6", "launcher.cpus=1", "launcher.gpus=0"]
-    assert overrides("launcher.gpus=0.5", "launcher.jobs=8") == ["launcher.cpus=1"]
-    assert overrides("launcher.address=auto")[1:] == ["launcher.cpus=4", "launcher.gpus=0.5"]
-    assert overrides("launcher.address=auto", pass_="timed")[1:] == ["launcher.cpus=8", "launcher.gpus=1"]
-    assert overrides("split=layers")[0] == "launcher.jobs=3"  # one on both cards, two that build
-    assert overrides("launcher.address=auto", "split=layers")[1:] == ["launcher.cpus=8", "launcher.gpus=2"]
-    monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ())
-    assert overrides() == ["launcher.jobs=2", "launcher.cpus=1"]
-
-
-def test_keys_of_a_launcher_move_no_number_and_leave_a_sweep_its_name() -> None:
-    assert parse(["launcher=ray", "launcher.address=auto"]).sweep == parse([]).sweep
 
 
 def test_a_cell_is_finished_on_any_machine_of_a_cluster_and_on_no_other_machine(
