@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import shutil
 import subprocess
@@ -81,7 +80,8 @@ def strike_many(
     """Strike trials until there were so many strikes, and add to the tallies; `make` makes a trial in a new folder.
 
     A strike comes within the seconds that an undisturbed trial takes, and not before the share `earliest` of them. The
-    machine may be faster by then than it was for the first one: a trial that ends before its strike says so.
+    machine may be faster by then than it was for the first one: the seconds are those of the last trial that ended
+    before its strike.
     """
     rng = random.Random(seed)
     undisturbed = make(folder / "undisturbed")
@@ -92,7 +92,7 @@ def strike_many(
         place = folder / f"{done}"
         most = min(STRIKES, strikes - done)
         struck, took = _strike_one(tallies, make(place), expected, most, (earliest * seconds, seconds), rng, draw)
-        done, seconds = done + struck, min(seconds, took)
+        done, seconds = done + struck, seconds if struck else took
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -107,7 +107,7 @@ def _strike_one(
 ) -> tuple[int, float]:
     """Strike one trial at most so many times, let it end, and check what is left.
 
-    Returns the number of strikes, and the seconds that the trial took where there was none, else infinity.
+    Returns the number of strikes, and the seconds until the last of them or, where there was none, until the end.
     """
     kept: Mapping[str, bytes] = {}
     tally, done, began = Tally(), 0, time.monotonic()
@@ -122,7 +122,7 @@ def _strike_one(
         now = trial.kept()
         tally.lost += sum(now.get(name) != content for name, content in kept.items())
         kept = now
-    took = math.inf if done else time.monotonic() - began
+    took = time.monotonic() - began
     _check(tally, trial, expected, kept)
     return done, took
 

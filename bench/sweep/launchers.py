@@ -15,18 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.machine.gpu import chosen_gpus
-from bench.machine.places import jobs_at_once
 from bench.machine.shared_disk import Held
 from bench.sweep import ray_cluster
-from bench.sweep.plan.cell import Pass
 from bench.sweep.plan.conf import CONF, content
 from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
-from bench.sweep.ray_cluster import Machine
 from bench.terminal import shown
 from variants.child import start
 from variants.errors import UserError
-from variants.process import die_with_parent, usable_cores
+from variants.process import die_with_parent
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,9 +42,6 @@ THREADS = (
 """What joblib and Ray set in their processes: fewer threads would be another measurement than the one planned."""
 CARDS = "CUDA_VISIBLE_DEVICES"
 HERE = ("basic", "joblib", "ray", "submitit_local")
-LEAST = {"jobs": 1, "cpus": 1, "gpus": 0, "timeout_min": 1, "memory_gb": 1}
-PARTS = ("cpus", "gpus")
-"""What Ray also counts in parts of one."""
 
 
 def engine_of(launcher: str) -> str:
@@ -71,18 +65,6 @@ def check_launcher(launcher: str) -> None:
         )
     if engine == "submitit_slurm" and shutil.which("sbatch") is None:
         raise UserError(f"launcher={launcher}: no sbatch here; start it on a machine that submits jobs to Slurm")
-
-
-def check_amounts(launcher: str, values: Mapping[str, object]) -> None:
-    """Raise UserError for a key of `launcher` that is no amount its engine counts with."""
-    for name, least in LEAST.items():
-        value = values.get(name)
-        in_parts = name in PARTS and engine_of(launcher) == "ray"
-        is_part = in_parts and isinstance(value, float) and 0 < value < 1
-        is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        if value is not None and not is_part and not is_whole:
-            or_part = ", or a part of 1" if in_parts else ""
-            raise UserError(f"launcher.{name}: got {value!r}, allowed: a whole number from {least} on{or_part}")
 
 
 def _is_installed(module: str) -> bool:
@@ -121,48 +103,6 @@ def machines_of(launcher: str, values: Mapping[str, object]) -> int:
     if engine == "ray" and values.get("address") not in (None, "local"):
         return ray_cluster.join(launcher, str(values["address"]))
     return 1
-
-
-def filled(settings: Settings, pass_: Pass) -> list[str]:
-    """Return the overrides of the keys of `launcher` that are null and that the plan knows."""
-    known = _known(settings, pass_)
-    empty = [key for key, value in settings.launcher.items() if value is None and known.get(key) is not None]
-    return [f"launcher.{key}={known[key]}" for key in empty]
-
-
-def _known(settings: Settings, pass_: Pass) -> dict[str, float | None]:
-    """Return what the plan knows of the keys of a launcher.
-
-    As many cells run at once on this machine as it has places on cards and for builds, and the locks of the places
-    divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray get the
-    same card, so that it has work while one of them builds on the CPU. A share is that of the machine of the cluster
-    which has least, so that each can run a job; where that is not known, of a machine like this one.
-    """
-    cards, cores = len(chosen_gpus(settings.device)), usable_cores()
-    jobs = jobs_at_once(cards, cores, settings.spread) if pass_ == "deterministic" else max(1, cards)
-    if not settings.spans_machines:
-        return {"jobs": jobs, "gpus": 0 if cards else None, "cpus": 1}
-    turns = 2 if pass_ == "deterministic" and _is_ray(settings) and settings.spread == "none" else 1
-    needed = cards if settings.spread == "layers" else min(1, cards)
-    able = [one for one in _machines(settings) if one.cores and one.cards >= needed] or [Machine(cores, cards)]
-    cpus = min(one.cores // ((one.cards if cards else 1) * turns) for one in able)
-    return {"jobs": jobs, "gpus": (needed if turns == 1 else needed / turns) if cards else None, "cpus": max(1, cpus)}
-
-
-def unmet(settings: Settings, pass_: Pass) -> str:
-    """Say what a job of a pass asks for and no machine of its Ray cluster has; empty where one has it."""
-    asked = _known(settings, pass_) | {key: value for key, value in settings.launcher.items() if value is not None}
-    if not _machines(settings):
-        return ""
-    return ray_cluster.unmet(float(str(asked["cpus"])), float(str(asked["gpus"] or 0)))
-
-
-def _is_ray(settings: Settings) -> bool:
-    return "address" in settings.launcher
-
-
-def _machines(settings: Settings) -> list[Machine]:
-    return ray_cluster.machines() if settings.spans_machines and _is_ray(settings) else []
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from bench.machine.shared_disk import NotSharedError, held_here
 from bench.measures.measure import Progress
 from bench.sweep import stage as stages
 from bench.sweep.job_state import JobState, end_state, reported, state_error, state_of, write_state
-from bench.sweep.launchers import filled, is_here, is_of_launcher, launched, shared_folders, unmet
+from bench.sweep.launcher_keys import filled, note_of_too_much
+from bench.sweep.launchers import is_here, is_of_launcher, launched, shared_folders
 from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.compose import PRIMARY, plain, register, sweep_overrides
 from bench.sweep.plan.conf import CONF
@@ -48,6 +49,9 @@ def new_run() -> str:
 
 def run_pass(sweep: Sweep, cells: Sequence[Cell], pass_: Pass, run: str) -> None:
     """Run a pass of these cells; where that ends early, settle what died and start again what has not run."""
+    is_asked_for = bool(cells) and launcher_of(sweep, pass_) == sweep.request.launcher
+    if is_asked_for and (note := note_of_too_much(cells[0].settings, pass_)):
+        terminal.say(note, lead="note ")
     while todo := [cell for cell in cells if is_wanted(cell, pass_, run)]:
         again = [cell for cell in todo if (state := state_of(cell, pass_, run)) and state.deaths]
         rest = [cell for cell in todo if not any(cell is one for one in again)]
@@ -180,8 +184,6 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     typed = sweep_overrides(sweep.request)
     if launcher == sweep.request.launcher:
         typed += filled(first, pass_)
-        if waits := unmet(first, pass_):
-            terminal.say(waits, lead="note ")
     else:
         typed = [line for line in typed if not line.startswith(("launcher=", "launcher."))]
     own = {"sweep_run": run, "sweep_pass": pass_, "sweep_launcher": launcher}

@@ -49,18 +49,3 @@ def machines() -> list[Machine]:
         return []
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
-
-
-def unmet(cores: float, cards: float) -> str:
-    """Say that no machine of the joined cluster has so much for a job: Ray waits for one that joins, in silence.
-
-    Empty where one has, or where no cluster was joined.
-    """
-    here = machines()
-    if not here or any(one.cores >= cores and one.cards >= cards for one in here):
-        return ""
-    largest = max(here, key=lambda one: (one.cards, one.cores))
-    return (
-        f"launcher.cpus={cores:g} and launcher.gpus={cards:g}: no machine of the Ray cluster has that, the largest has "
-        f"{largest.cores} and {largest.cards}; the jobs wait until one joins"
-    )

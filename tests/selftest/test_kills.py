@@ -43,6 +43,7 @@ class FasterNow:
 
     def __init__(self) -> None:
         self.now, self.ended_early = 0.0, 0
+        self.hits: list[float] = []
 
     def end(self) -> float:
         return 100.0
@@ -50,8 +51,11 @@ class FasterNow:
     def strike(self, _strike: object, after_seconds: float, _rng: object) -> int | None:
         assert self.ended_early < 5, "no strike hits"
         self.now += min(after_seconds, 20.0)
-        self.ended_early += after_seconds > 20.0
-        return None if after_seconds > 20.0 else 0
+        if after_seconds > 20.0:
+            self.ended_early += 1
+            return None
+        self.hits.append(after_seconds)
+        return 0
 
     def kept(self) -> dict[str, bytes]:
         return {}
@@ -66,4 +70,5 @@ def test_trials_that_are_faster_than_the_first_one_are_struck_all_the_same(
     monkeypatch.setattr(time, "monotonic", lambda: trial.now)
     tallies: Tallies = {}
     strike_many(tallies, lambda _: trial, tmp_path, 12, seed=1, earliest=0.45)
-    assert sum(tally.times for tally in tallies.values()) == 12
+    assert sum(tally.times for tally in tallies.values()) == len(trial.hits) == 12
+    assert min(trial.hits) >= 0.45 * 20.0

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.sweep import launchers
-from bench.sweep.launchers import check_amounts, check_launcher, engine_of, filled, with_launcher
-from bench.sweep.passes import launcher_of
+from bench.sweep import launcher_keys, launchers, passes, ray_cluster
+from bench.sweep.launcher_keys import check_amounts, filled, note_of_too_much
+from bench.sweep.launchers import check_launcher, engine_of, with_launcher
+from bench.sweep.passes import launcher_of, run_pass
 from bench.sweep.plan.cell import PASSES, Pass
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.conf import names
@@ -17,7 +18,7 @@ from bench.sweep.plan.request import parse
 from bench.sweep.show import overview
 from bench.sweep.show.overview import jobs_of, show_plan
 from tests.made_up_cards import MadeUpCard, install
-from tests.sweep.conftest import Run
+from tests.sweep.conftest import Run, arguments
 from tests.sweep.test_launchers import joblib, ray, submitit
 from variants.errors import UserError
 
@@ -55,10 +56,65 @@ def test_an_amount_that_a_launcher_cannot_count_with_is_one_line_before_anything
 @ray
 @pytest.mark.parametrize("amount", ["gpus=0.25", "gpus=0", "gpus=2", "cpus=0.5"])
 def test_ray_counts_parts_of_a_core_and_of_a_card(amount: str) -> None:
-    settings = compose(parse(["launcher=ray", f"launcher.{amount}"]), "base", 0)
-    check_amounts("ray", settings.launcher)
-    with pytest.raises(UserError, match=r"allowed: a whole number from 0 on$"):
-        check_amounts("slurm", {"gpus": 0.5})
+    check_amounts(compose(parse(["launcher=ray", "launcher.address=auto", f"launcher.{amount}"]), "base", 0))
+    with pytest.raises(UserError, match=r"launcher.gpus: got 0.5, allowed: a whole number from 0 on$"):
+        check_amounts(compose(parse(["launcher=slurm", "launcher.gpus=0.5"]), "base", 0))
+
+
+@ray
+def test_more_than_ray_counts_on_this_machine_is_refused_since_ray_would_wait_for_it_in_silence(refused: Run) -> None:
+    few = ("launcher=ray", "device=cpu", "launcher.jobs=2")
+    assert "launcher.cpus: got 3, allowed: at most launcher.jobs, which is 2: " in refused(*few, "launcher.cpus=3")
+    assert "launcher.gpus: got 1, allowed: at most 0, the GPUs of this run" in refused(*few, "launcher.gpus=1")
+
+
+@ray
+def test_what_a_job_asks_of_a_cluster_a_machine_of_it_has_or_a_note_says_that_ray_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked(*typed: str, pass_: Pass = "deterministic") -> list[str]:
+        settings = compose(parse(["launcher=ray", "launcher.address=auto", *typed]), "base", 0)
+        return [*filled(settings, pass_)[1:], *filter(None, [note_of_too_much(settings, pass_)])]
+
+    def cluster(*of: tuple[int, int]) -> None:
+        monkeypatch.setattr(ray_cluster, "machines", lambda: [ray_cluster.Machine(*one) for one in of])
+
+    monkeypatch.setattr(launcher_keys, "usable_cores", lambda: 64)
+    monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ())
+    cluster((0, 0), (2, 0), (16, 0))
+    assert asked() == asked(pass_="timed") == ["launcher.cpus=16"]
+    cluster((1, 0))
+    assert asked() == ["launcher.cpus=1"]
+    cluster((64, 0), (4, 1))
+    (note,) = asked("launcher.cpus=128", "launcher.gpus=0")
+    assert (
+        "asks Ray for launcher.cpus=128 and launcher.gpus=0, the largest machine of the cluster has 64 cores " in note
+    )
+    monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ("card", "card"))
+    cluster((64, 8), (6, 1), (2, 0), (0, 0))
+    assert asked() == ["launcher.cpus=3", "launcher.gpus=0.5"]
+    assert asked(pass_="timed") == ["launcher.cpus=6", "launcher.gpus=1"]
+    assert asked("split=layers") == ["launcher.cpus=8", "launcher.gpus=2"]
+    cluster((64, 0))
+    *_, note = asked()
+    assert (
+        "asks Ray for launcher.cpus=16 and launcher.gpus=0.5, the largest machine of the cluster has 64 cores " in note
+    )
+
+
+@ray
+def test_a_pass_says_once_that_ray_waits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_model: Path
+) -> None:
+    typed = arguments(tiny_model, tmp_path / "results", tmp_path / "cache", "device=cpu", "launcher=ray")
+    planned = plan_sweep(parse(typed[1:]))
+    monkeypatch.setattr(passes, "note_of_too_much", lambda *_: "they wait")
+    monkeypatch.setattr(passes, "is_wanted", lambda *_: False)
+    run_pass(planned, planned.cells, "deterministic", "run")
+    assert capsys.readouterr().out == "note they wait\n"
+    run_pass(planned, planned.cells, "timed", "run")  # `local` starts it
+    run_pass(planned, [], "deterministic", "run")
+    assert capsys.readouterr().out == ""
 
 
 @submitit
@@ -94,7 +150,7 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
     assert chosen("launcher=local") == chosen("device=cpu") == "local"
     monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
     monkeypatch.setattr("bench.sweep.plan.grid.check_model", lambda *_: None)
-    monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
+    monkeypatch.setattr(launcher_keys, "usable_cores", lambda: 16)
     places = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
     planned = plan_sweep(parse(["suite=smoke", "variant=base", "timing=per_gpu", *places]))
     show_plan(planned.cells, jobs_of(planned.cells), 0, {pass_: launcher_of(planned, pass_) for pass_ in PASSES})
@@ -113,15 +169,15 @@ def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_buil
     def overrides(*typed: str, pass_: Pass = "deterministic") -> list[str]:
         return filled(compose(parse(["launcher=ray", *typed]), "base", 0), pass_)
 
-    monkeypatch.setattr(launchers, "usable_cores", lambda: 16)
-    monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ("card", "card"))
+    monkeypatch.setattr(launcher_keys, "usable_cores", lambda: 16)
+    monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ("card", "card"))
     assert overrides() == ["launcher.jobs=6", "launcher.cpus=1", "launcher.gpus=0"]
     assert overrides("launcher.gpus=0.5", "launcher.jobs=8") == ["launcher.cpus=1"]
     assert overrides("launcher.address=auto")[1:] == ["launcher.cpus=4", "launcher.gpus=0.5"]
     assert overrides("launcher.address=auto", pass_="timed")[1:] == ["launcher.cpus=8", "launcher.gpus=1"]
     assert overrides("split=layers")[0] == "launcher.jobs=3"  # one on both cards, two that build
     assert overrides("launcher.address=auto", "split=layers")[1:] == ["launcher.cpus=8", "launcher.gpus=2"]
-    monkeypatch.setattr(launchers, "chosen_gpus", lambda _: ())
+    monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ())
     assert overrides() == ["launcher.jobs=2", "launcher.cpus=1"]
 
 

@@ -13,7 +13,8 @@ import msgspec
 from bench import terminal
 from bench.machine.shared_disk import check_shared
 from bench.measures.measure import Fetches
-from bench.sweep.launchers import check_amounts, check_launcher, machines_of, with_launcher
+from bench.sweep.launcher_keys import check_amounts
+from bench.sweep.launchers import check_launcher, machines_of, with_launcher
 from bench.sweep.plan.card_room import Dimensions, check_cards, too_large
 from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.plan.compose import compose
@@ -49,7 +50,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     asked, request = request.launcher, with_launcher(request, first)
     if request.launcher not in (asked, "local"):
         first = compose(request, named, 0)  # with the keys of that launcher
-    check_amounts(request.launcher, first.launcher)
+    check_amounts(first)
     check_places(first, machines_of(request.launcher, first.launcher))
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
