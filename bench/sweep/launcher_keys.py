@@ -53,8 +53,8 @@ def note_of_too_much(settings: Settings, pass_: Pass) -> str:
     cores, cards = asked["cpus"], asked["gpus"]
     if not machines or any(one.cores >= cores and one.cards >= cards for one in machines):
         return ""
-    with_cards = [one for one in machines if one.cards >= cards]
-    most = max(with_cards or machines, key=lambda one: (one.cores, one.cards) if with_cards else (one.cards, one.cores))
+    enough = [one for one in machines if one.cards >= cards]
+    most = max(enough, key=lambda one: one.cores) if enough else max(machines, key=lambda one: one.cards)
     return (
         f"a job asks Ray for launcher.cpus={cores:g} and launcher.gpus={cards:g}, the largest machine of the cluster "
         f"has {most.cores} cores and {most.cards} GPUs: jobs wait until a larger one joins; those that ask for less run"
@@ -62,7 +62,7 @@ def note_of_too_much(settings: Settings, pass_: Pass) -> str:
 
 
 def _asked(settings: Settings, pass_: Pass) -> dict[str, float]:
-    """Return what a job asks for by number, typed or filled in; nothing is 0."""
+    """Return the amounts that a job asks for, typed or filled in: 0 of what it does not ask for."""
     typed = {key: value for key, value in settings.launcher.items() if key in LEAST and value is not None}
     amounts = _known(settings, pass_) | typed
     return {key: value if isinstance(value, (int, float)) else 0 for key, value in amounts.items()}

@@ -101,7 +101,7 @@ def machines_of(launcher: str, values: Mapping[str, object]) -> int:
             raise UserError(f"launcher={launcher}: Slurm does not answer ({why}); start it on a machine of the cluster")
         return max(1, len(set(answer.stdout.split())))
     if engine == "ray" and values.get("address") not in (None, "local"):
-        return ray_cluster.join(launcher, str(values["address"]))
+        return ray_cluster.join(str(values["address"]))
     return 1
 
 

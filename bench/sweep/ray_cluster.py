@@ -19,7 +19,7 @@ class Machine:
     cards: int
 
 
-def join(launcher: str, address: str) -> int:
+def join(address: str) -> int:
     """Join a Ray cluster, which its launcher then uses, and return how many machines it has.
 
     Raises UserError where none answers.

@@ -204,14 +204,15 @@ def test_nobody_overtakes_a_job_that_waits_for_a_card_to_empty(monkeypatch: pyte
 
 
 def test_who_waits_for_a_card_to_empty_keeps_nobody_from_sharing_another() -> None:
-    with ExitStack() as running:
-        sharers = [running.enter_context(in_its_own_process(scoring(1))) for _ in range(2)]
-        assert [one.cards[0].uuid for one in sharers] == ["GPU-a", "GPU-b"]
-        thread, got = start_waiting(CARD)  # it has its turn at GPU-a
-        with in_its_own_process(scoring(1)) as another:
-            assert another.cards[0].uuid == "GPU-b"
-        assert got == []
-    thread.join(30)
+    with ExitStack() as at_b:
+        with ExitStack() as at_a:
+            sharers = [one.enter_context(in_its_own_process(scoring(1))) for one in (at_a, at_b)]
+            assert [one.cards[0].uuid for one in sharers] == ["GPU-a", "GPU-b"]
+            thread, got = start_waiting(CARD)  # it has its turn at GPU-a
+            with in_its_own_process(scoring(1)) as another:
+                assert another.cards[0].uuid == "GPU-b"
+            assert got == []
+        thread.join(30)
     assert got == [("GPU-a",)]
 
 
