@@ -12,6 +12,7 @@ from variants.errors import UserError
 from variants.process import usable_cores
 
 LEAST = {"jobs": 1, "cpus": 1, "gpus": 0, "timeout_min": 1, "memory_gb": 1}
+"""The amounts among the keys of all launchers, and the least that each may be."""
 PARTS = ("cpus", "gpus")
 """What Ray also counts in parts of one."""
 
