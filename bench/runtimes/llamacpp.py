@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Limits
-from bench.runtimes.llama.context import CELLS, SAMPLING, ContextShape
+from bench.runtimes.llama.context import CELLS, SAMPLING, Context, ContextShape
 from bench.runtimes.llama.side_by_side import Contexts
 from bench.runtimes.logits import LogitsReader
 from bench.runtimes.session import LOGITS_BYTES, RECURRENT, SIDE_BY_SIDE, Facts, Prefill, Read, ScoringRoom, Vocabulary
@@ -120,7 +120,7 @@ class LlamaCppSession:
             "threads": self._n_threads,
             "n_ctx": self.n_ctx,
             "n_batch": self._serving.n_batch,
-            "flash_attention": runtime.flash_attention,
+            "flash_attention": runtime.flash_attention + self._chosen_attention(),
             "sampling": SAMPLING["device" if self._serving.samples else "host"],
             "split": runtime.split,
             "system": (llama_cpp.llama_print_system_info() or b"").decode().strip(" |"),
@@ -158,6 +158,14 @@ class LlamaCppSession:
             on_gpu=self._on_gpu,
             samples=serves and self._on_gpu and runtime.sampling_cuda == "device",
         )
+
+    def _chosen_attention(self) -> str:
+        """Return in words what llama.cpp makes of `auto`, empty for another value: a small context's log tells."""
+        if self._runtime.flash_attention != "auto":
+            return ""
+        context = Context(self._model, self._shape(LEAST_TOKENS, LEAST_TOKENS, 1, 1, serves=False))
+        context.close()
+        return ", on" if context.flash_attention else ", off"
 
     def _contexts_of(self, shape: ContextShape, at_most: int = 1) -> Contexts:
         """Return contexts of this shape; those of another shape are freed first."""

@@ -5,8 +5,10 @@ That is by a mask, or on a GPU, where the model allows it, without one (on_gpu/p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,20 +22,55 @@ from bench.runtimes.on_gpu.fused import Fused, fuse
 from bench.runtimes.on_gpu.path_attention import PathAttention, can_attend, groups, sliding_windows
 from bench.runtimes.transfer import indexes
 
+TRIED_TOKENS = 48
 CHECKED_TOKENS = 640
 """Longer than a local window that no configuration states (GPT-Neo: 256)."""
 FORKED_PATHS = 3
-EAGER_VALUE_BYTES, EAGER_BYTES = 11, 4 * 10**9
-"""What eager attention takes for a head, a token and a key at its peak, measured on a CPU, and the most for a layer."""
+MASKS_INSTEAD = "masks: attention along paths fails here, the log says why"
+"""Scores are kept by this text, and that of the error may be another each time."""
 Forward = Callable[..., Tensor]
 """A model's forward pass; it returns the logits (1, tokens, vocabulary)."""
-Replacements = tuple[Fused | None, str]
-"""What takes the place of parts of a model while it is scored, and in words which parts, or why none."""
+ERRORS = (TypeError, ValueError, IndexError, AssertionError, RuntimeError)
+"""What a model's own code raises where it cannot be evaluated in blocks."""
 
 
-def find_replacements(model: PreTrainedModel) -> Replacements:
-    """Try what can take the place of parts of this model. Beside masks nothing does."""
-    return fuse(model) if can_attend(model) else (None, "nothing: masks")
+@dataclass(frozen=True)
+class Way:
+    """How blocks of a model are evaluated: by masks without `attention`, by its own code without `fused`.
+
+    `apart` says in words what keeps the paths of a block apart, `replaced` which parts of the model are replaced.
+    """
+
+    attention: PathAttention | None = None
+    apart: str = "masks"
+    fused: Fused | None = None
+    replaced: str = "nothing: masks"
+
+
+def find_way(model: PreTrainedModel, forward: Forward, n_ctx: int, bound: float) -> Way:
+    """Try how blocks of up to `n_ctx` keys a path can be evaluated fastest on a model's device.
+
+    Attention along paths is taken where some that fork have the log-probabilities of each of them alone, within `bound`
+    nats in the mean: a layer may have sinks, values of another size than keys, or a window that its masks alone tell.
+    """
+    if not can_attend(model):
+        return Way()
+    along = Way(PathAttention(most_keys=n_ctx), "FlashAttention over paths")
+    length = min(n_ctx, TRIED_TOKENS)
+    limits = Limits(max(1, length // 3), FORKED_PATHS, FORKED_PATHS)
+    n_words = int(model.config.get_text_config().vocab_size)
+    try:
+        differences = fork_differences(Trunk(model, 2 * length, along), forward, n_words, length, limits)
+        why = "" if all(one <= bound for one in differences) else f"{max(differences):.2g} nats from the model's own"
+    except torch.OutOfMemoryError:
+        raise
+    except ERRORS as error:
+        why = str(error)
+    if why:
+        logging.getLogger(__name__).warning("scoring is slower, by masks: attention along paths fails: %s", why)
+        return Way(apart=MASKS_INSTEAD)
+    fused, replaced = fuse(model)
+    return replace(along, fused=fused, replaced=replaced)
 
 
 class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -84,17 +121,8 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 class Trunk:
     """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        room: int,
-        replacements: Replacements | None = None,
-        attention: PathAttention | None = None,
-    ) -> None:
-        """Make room. `replacements` stand in for parts of the model, and `attention` computes it without masks.
-
-        By default both are chosen by the model and its device. `fused` says in words what is replaced.
-        """
+    def __init__(self, model: PreTrainedModel, room: int, way: Way = Way()) -> None:
+        """Make room."""
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
         config = model.config.get_text_config()
         self._layers = [Layer(room) for _ in range(config.num_hidden_layers)]
@@ -103,13 +131,7 @@ class Trunk:
         self._is_split = len({one.device for one in model.parameters()}) > 1
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
-        self._attention = attention or (PathAttention() if can_attend(model) else None)
-        self._fused, self.fused = replacements or find_replacements(model)
-
-    @property
-    def attention(self) -> str:
-        """What keeps the paths of a block apart, in words."""
-        return "FlashAttention over paths" if self._attention else "masks"
+        self._attention, self._fused = way.attention, way.fused
 
     @torch.inference_mode()
     def evaluate(self, block: Block, forward: Forward) -> Tensor:
@@ -140,7 +162,7 @@ class Trunk:
         """Have the model attend along the paths of a block; yield the mask for it, None where it needs none."""
         if self._attention is None:
             device = self._model.device
-            yield self._mask(torch.as_tensor(visible(block), device=device), indexes(block.positions, device))
+            yield self._mask(visible(block, device), indexes(block.positions, device))
             return
         with self._attention.at_work(self._model, list(groups(block))):
             yield None
@@ -151,7 +173,7 @@ class Trunk:
         def additive(seen: Tensor) -> Tensor:
             dtype = self._model.dtype
             hidden = torch.finfo(dtype).min
-            return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, hidden)[None, None]
+            return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, hidden)[None, None]
 
         if not self._windows:
             return additive(sees)
@@ -197,32 +219,17 @@ def difference_alone(forward: Forward, text: NDArray[np.int64], log_probabilitie
     return float((alone - log_probabilities).abs().mean())
 
 
-def block_tokens(config: PreTrainedConfig, attention: str, wanted: int, longest: int) -> int:
-    """Return how many tokens a block may have behind `longest` others: eager attention holds all heads × tokens × keys.
-
-    Up to `wanted`, which is halved until a layer's attention takes EAGER_BYTES at most.
-    """
-    if attention != "eager":
-        return wanted
-    tokens, values = wanted, EAGER_BYTES // (EAGER_VALUE_BYTES * int(config.num_attention_heads))
-    while tokens > 1 and tokens * (longest + tokens) > values:
-        tokens //= 2
-    return tokens
-
-
-def visible(block: Block) -> NDArray[np.bool_]:
-    """Return which of trunk and block each token sees, as booleans (tokens, trunk + tokens).
+def visible(block: Block, device: torch.device) -> Tensor:
+    """Return which of trunk and block each token sees, as booleans (tokens, trunk + tokens), made on the device.
 
     A token sees those before it whose paths include its own: paths are nested or apart.
     """
-    trunk = np.arange(block.trunk)[None] < block.trunk_seen[block.first_path][:, None]
-    first, position = block.first_path, block.positions
-    own = (
-        (first[None] <= first[:, None])
-        & (first[:, None] <= block.last_path[None])
-        & (position[None] <= position[:, None])
+    first, last, positions, trunk_seen = (
+        indexes(values, device) for values in (block.first_path, block.last_path, block.positions, block.trunk_seen)
     )
-    return np.concatenate([trunk, own], axis=1)
+    trunk = torch.arange(block.trunk, device=device)[None] < trunk_seen[first][:, None]
+    own = (first[None] <= first[:, None]) & (first[:, None] <= last[None]) & (positions[None] <= positions[:, None])
+    return torch.cat([trunk, own], dim=1)
 
 
 def fixed_rope(config: PreTrainedConfig) -> int | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.runtimes.decoder import Decoder
-    from bench.runtimes.torch_trunk import Replacements, Trunk
+    from bench.runtimes.torch_trunk import Trunk, Way
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
@@ -101,7 +101,7 @@ class TransformersSession:
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
         self._decoder: Decoder | None = None
-        self._replacements: Future[Replacements] | None = None
+        self._way: Future[Way] | None = None
         self._config = text_config(model)
         self.n_ctx = min(runtime.n_ctx, longest_text(self._config) or runtime.n_ctx)
         self.vocabulary = self._vocabulary()
@@ -164,8 +164,8 @@ class TransformersSession:
         from bench.runtimes.decoder import FromPython
         from bench.runtimes.decoding import decoder_of
 
-        if self._replacements:
-            self._replacements.exception()  # wait: it calls parts of the model
+        if self._way:
+            self._way.exception()  # wait: it calls the model
         if self._decoder is not None:
             return
         if self._device == "cuda":
@@ -176,22 +176,25 @@ class TransformersSession:
             self._decoder = FromPython(self._model, self._forward)
 
     def prepare_scoring(self) -> None:
-        """Try the kernels of a GPU (on_gpu/fused.py): they are compiled at their first use on a machine, in seconds."""
-        from bench.runtimes.torch_trunk import find_replacements
+        """Try what a GPU can do of it: its kernels are compiled at their first use on a machine, in seconds."""
+        from bench.runtimes.torch_trunk import find_way
 
-        if self._replacements is None:
-            self._replacements = ThreadPoolExecutor(1).submit(find_replacements, self._model)
+        def tried() -> Way:
+            with without_outliers(self._model):
+                return find_way(self._model, self._forward, self.n_ctx, self._sharing_bound)
 
-    def _trunk_of(self, room: int) -> Trunk:
-        from bench.runtimes.torch_trunk import Trunk
+        if self._way is None:
+            self._way = ThreadPoolExecutor(1).submit(tried)
 
+    def _way_found(self) -> Way:
         self.prepare_scoring()
-        assert self._replacements is not None
-        return Trunk(self._model, room, self._replacements.result())
+        assert self._way is not None
+        return self._way.result()
 
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""
-        from bench.runtimes.torch_trunk import block_tokens, fixed_rope
+        from bench.runtimes.block_size import block_tokens
+        from bench.runtimes.torch_trunk import Trunk, fixed_rope
 
         fixed = fixed_rope(self._config)
         if fixed is not None and longest > fixed:
@@ -199,10 +202,11 @@ class TransformersSession:
                 f"this model's positions change for texts of more than {fixed:,} tokens, one here has {longest:,}: "
                 f"set runtime.transformers.n_ctx to {fixed}"
             )
-        attention = self._model.config._attn_implementation
-        tokens = block_tokens(self._config, str(attention), self._score_tokens, longest)
+        way = self._way_found()
+        self._trunk = None  # its room is free for the next one
+        tokens = block_tokens(self._model, way.attention is None, self._score_tokens, longest)
         room = longest + tokens
-        self._trunk = self._trunk_of(room)
+        self._trunk = Trunk(self._model, room, way)
         logits_bytes = LOGITS_BYTES_CUDA if self._device == "cuda" else LOGITS_BYTES
         rows = max(1, logits_bytes // (4 * self.vocabulary.n_tokens))
         chosen: ScoringRoom = {
@@ -210,8 +214,8 @@ class TransformersSession:
             "cache_tokens": room,
             "batch_tokens": tokens,
             "kv_type": self._kv_type(),
-            "attention": self._trunk.attention,
-            "fused": self._trunk.fused,
+            "attention": way.apart,
+            "fused": way.replaced,
         }
         return Limits(tokens, tokens, rows), chosen
 
@@ -222,19 +226,19 @@ class TransformersSession:
         """
         import torch
 
-        from bench.runtimes.torch_trunk import CHECKED_TOKENS, FORKED_PATHS, fork_differences, recurrent
+        from bench.runtimes.torch_trunk import CHECKED_TOKENS, ERRORS, FORKED_PATHS, Trunk, fork_differences, recurrent
 
         if recurrent(self._config):
             raise RuntimeError(RECURRENT)
         length = min(self.n_ctx, CHECKED_TOKENS)
         limits = Limits(min(self._score_tokens, max(1, length // 3)), FORKED_PATHS, FORKED_PATHS)
-        trunk = self._trunk_of(length + limits.tokens)
+        trunk = Trunk(self._model, length + limits.tokens, self._way_found())
         try:
             with without_outliers(self._model):
                 differences = fork_differences(trunk, self._forward, self.vocabulary.n_tokens, length, limits)
         except torch.OutOfMemoryError:
             raise
-        except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
+        except ERRORS as error:
             raise RuntimeError(f"{NOT_SHARED} ({(str(error).splitlines() or [type(error).__name__])[0]})") from error
         if worse := [one for one in differences if not one <= self._sharing_bound]:  # also what is no number
             raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worse[0]:.2g} nats in the mean")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ def followed(forest: Forest, limits: Limits, chunk_tokens: int) -> dict[int, tup
             assert len(block.rows) <= limits.rows
             everything = np.concatenate([trunk[: block.trunk], block.tokens]).astype(int)
             places = np.concatenate([np.arange(block.trunk), block.positions])
-            sees = visible(block)
+            sees = visible(block, torch.device("cpu")).numpy()
             seen = [everything[row].tolist() for row in sees]
             for row, position, mask in zip(seen, block.positions, sees, strict=True):
                 assert sorted(places[mask].tolist()) == list(range(position + 1))

@@ -73,9 +73,12 @@ def test_a_choice_that_does_not_exist_is_refused(field: str, value: str) -> None
         LlamaCpp(**fields, **chosen)  # type: ignore[arg-type]
 
 
-def test_facts_name_who_takes_the_top_token_and_how_the_model_is_split(gguf: Artifact) -> None:
+def test_facts_name_the_attention_who_takes_the_top_token_and_how_the_model_is_split(gguf: Artifact) -> None:
     facts = opened(gguf, sampling="device").facts  # on a CPU the host is the device
     assert (facts["sampling"], facts["split"]) == (SAMPLING["host"], "none")
+    assert facts["flash_attention"] == "auto, on"  # what llama.cpp's log says of it
+    without = LlamaCpp(512, 64, 64, 64, 1, "off", "f16", "host", "none").open(gguf, "cpu")
+    assert without.facts["flash_attention"] == "off"
     with pytest.raises(UserError, match="split: got layers on a CPU, allowed: none"):
         opened(gguf, split="layers")
 

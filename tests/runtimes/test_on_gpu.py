@@ -58,21 +58,40 @@ def test_float32_on_a_gpu_keeps_its_masks_and_gives_the_same_answers(cache: Path
     assert (on_gpu.reshape(-1, 4).argmax(1) == on_cpu.reshape(-1, 4).argmax(1)).all()
 
 
+def test_blocks_behind_masks_are_smaller_the_more_attention_holds_at_once(cache: Path, catalogue: Catalogue) -> None:
+    import torch
+    from transformers import MistralConfig, MistralForCausalLM
+
+    from bench.runtimes.block_size import block_tokens
+    from tests.runtimes.test_path_attention import SIZE
+
+    large = replace(RUNTIME, score_tokens_cuda=16384)
+    made = make(cache, catalogue, ["source"])
+    assert large.open(made, "cuda").start_scoring(200)[0].tokens == 16384
+    assert replace(large, dtype_cuda="float32").open(made, "cuda").start_scoring(200)[0].tokens == 8192
+    blocks = []
+    for head in (16, 12):  # torch's memory-efficient attention does not take heads of 24 bytes
+        shape: dict[str, Any] = {**SIZE, "hidden_size": 16 * head, "head_dim": head, "num_attention_heads": 16}
+        model: Any = MistralForCausalLM(MistralConfig(**shape, num_key_value_heads=16))
+        blocks.append(block_tokens(model.to(device="cuda", dtype=torch.bfloat16), True, 16384, 2000))
+    assert blocks == [8192, 2048]
+
+
 def test_a_sliding_window_is_heeded_along_paths_too(tmp_path: Path) -> None:
     import torch
     from transformers import MistralConfig, MistralForCausalLM
 
-    from bench.runtimes.torch_trunk import Trunk
+    from bench.runtimes.torch_trunk import Trunk, find_way
     from tests.runtimes.test_path_attention import HEADS, SIZE, requests_that_fork, scores
 
     wide: dict[str, Any] = {**SIZE, "hidden_size": 64, "head_dim": 16}
     torch.manual_seed(0)
     model: Any = MistralForCausalLM(MistralConfig(**wide, **HEADS, sliding_window=8))
     model.to(device="cuda", dtype=torch.bfloat16).eval()
-    along, masked = Trunk(model, 80), Trunk(model, 80)
-    masked._attention = None
-    assert along.attention != masked.attention
-    a, b = (scores(trunk, model, requests_that_fork()) for trunk in (along, masked))
+    forward = torch.inference_mode()(lambda *tokens, **options: model(*tokens, **options).logits)
+    along = find_way(model, forward, 80, 0.1)
+    assert along.attention is not None
+    a, b = (scores(trunk, model, requests_that_fork()) for trunk in (Trunk(model, 80, along), Trunk(model, 80)))
     assert np.mean([abs(a[read] - b[read]) for read in a]) < 0.05
 
 

@@ -115,6 +115,7 @@ class Context:
             raise MemoryError(f"llama.cpp could not make a context of {shape.n_ctx} tokens ({log.reason})")
         sizes_mib = re.findall(r"KV buffer size = +([\d.]+) MiB", log.text)
         self.kv_bytes = round(sum(map(float, sizes_mib)) * 2**20)
+        self.flash_attention = bool(re.search(r"Flash Attention enabled|flash_attn += enabled", log.text))
         self.shape = shape
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._n_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))

@@ -24,6 +24,8 @@ from torch import Tensor
 from torch.nn import Module
 from transformers import PreTrainedModel
 
+from bench.runtimes.on_gpu.path_attention import head_size
+
 ROTATION = "apply_rotary_pos_emb"
 """What modeling files of transformers call the function that rotates queries and keys."""
 CLOSE = 2**-6
@@ -151,7 +153,7 @@ def _gate(kernels: Kernels, module: Module) -> tuple[int, Forward] | None:
 def _rotations(model: PreTrainedModel, kernels: Kernels) -> Iterator[tuple[ModuleType, Rotation]]:
     """Yield the modeling files whose rotation is that of Llama, and what takes its place."""
     config = model.config.get_text_config()
-    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head = head_size(config)
     query, key = (_drawn(model, heads, TOKENS, head) for heads in (2, 1))
     cos, sin = (_drawn(model, TOKENS, head) for _ in range(2))
     for file in {sys.modules[type(module).__module__] for module in model.modules()}:

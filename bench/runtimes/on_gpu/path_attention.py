@@ -25,7 +25,8 @@ NAME = "variantbench_paths"
 COPIED_ROWS = 2**18
 """The most keys that are copied together: 1 GiB with their values for 8 heads of 128 numbers in 16 bits."""
 LARGEST_HEAD = 256
-"""FlashAttention's limit (torch.nn.attention.varlen)."""
+OLDEST_CARD = (8, 0)
+"""FlashAttention's limits in torch (torch.nn.attention.varlen); the second is Ampere's compute capability."""
 KINDS = frozenset({"full_attention", "sliding_attention"})
 """The kinds of layers whose attention is causal within a window at most."""
 NO_WINDOW = -1
@@ -58,11 +59,12 @@ class Group:
 
 
 def can_attend(model: PreTrainedModel) -> bool:
-    """Return whether a model's attention can be computed so: on GPUs, in 16 bits, causal, and left to this function."""
+    """Return whether a model's attention may be computed so: on GPUs, in 16 bits, causal, and left to this function."""
     config = model.config.get_text_config()
-    heads = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    heads = head_size(config)
     return (
         model.device.type == "cuda"
+        and torch.cuda.get_device_capability(model.device) >= OLDEST_CARD
         and model.dtype in (torch.bfloat16, torch.float16)
         and bool(model._supports_attention_backend and model._supports_flash_attn)
         and heads <= LARGEST_HEAD
@@ -75,6 +77,12 @@ def is_plain(config: PreTrainedConfig) -> bool:
     """Return whether all layers attend to all that is before a token, or to a window of it, by the softmax alone."""
     kinds = set(getattr(config, "layer_types", None) or [])
     return kinds <= KINDS and not caps_attention(config)
+
+
+def head_size(config: PreTrainedConfig) -> int:
+    """Return how many numbers the queries and keys of one attention head have."""
+    config = config.get_text_config()
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
@@ -90,10 +98,11 @@ def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
 
 
 class PathAttention:
-    """The attention of all layers for one block after another."""
+    """The attention of all layers for one block after another. No path ever sees more than `most_keys` keys."""
 
-    def __init__(self, kernel: Kernel | None = None) -> None:
-        self._kernel = kernel or flash
+    def __init__(self, kernel: Kernel | None = None, most_keys: int = 0) -> None:
+        """Without `most_keys` they are counted in each block."""
+        self._kernel, self._most_keys = kernel or flash, most_keys
         self._groups: Sequence[Group] = []
         self._moved: dict[torch.device, list[Group]] = {}
         self._windows: dict[str, int | None] = {}
@@ -148,8 +157,8 @@ class PathAttention:
         if not self._windows:
             return
         kind = self._kinds[int(module.layer_idx)] if self._kinds else "all"  # type: ignore[arg-type]
-        stated = self._windows.get(kind)
-        if stated is not None and given is None and max(group.most_keys for group in self._groups) > stated:
+        stated, seen = self._windows.get(kind), max(self._most_keys, *(group.most_keys for group in self._groups))
+        if stated is not None and given is None and seen > stated:
             raise ValueError(
                 f"this model tells its window by masks alone: set runtime.transformers.n_ctx={stated}, which it is"
             )
