@@ -42,7 +42,7 @@ def run(arguments: Sequence[str], open_report: bool = False, verify: bool = Fals
     _show_damage(sweep.cells, in_full=verify)
     jobs = jobs_of(sweep.cells)
     launchers = {pass_: launcher_of(sweep, pass_) for pass_ in PASSES}
-    show_plan(sweep.cells, jobs, needed_bytes(sweep.cells).total(), launchers)
+    show_plan(sweep.cells, jobs, needed_bytes(sweep.cells), launchers)
     if any(jobs.cells.values()):
         fetch_data(sweep.cells)
         _tidy(sweep.cells)

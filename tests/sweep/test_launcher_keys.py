@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -153,8 +154,11 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
     monkeypatch.setattr(launcher_keys, "usable_cores", lambda: 16)
     places = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
     planned = plan_sweep(parse(["suite=smoke", "variant=base", "timing=per_gpu", *places]))
-    show_plan(planned.cells, jobs_of(planned.cells), 0, {pass_: launcher_of(planned, pass_) for pass_ in PASSES})
-    assert "launcher=joblib; " in " ".join(capsys.readouterr().out.split())
+    launchers, large = {pass_: launcher_of(planned, pass_) for pass_ in PASSES}, Counter(source=16_060_000_000)
+    show_plan(planned.cells, jobs_of(planned.cells), large, launchers)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "launcher=joblib; " in shown
+    assert "source copied, 16.1 GB: it is linked where" in shown
     assert filled(planned.cells[0].settings, "deterministic") == [
         "launcher.jobs=6"
     ]  # four that share a card, and two places for builds on 16 cores

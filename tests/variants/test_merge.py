@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from variants.artifact import Artifact
 from variants.errors import UserError
 from variants.load import load_model
 from variants.merging.merge import ToMerge
+from variants.steps.gguf import Gguf
 from variants.steps.merge import Merge
 from variants.steps.nf4 import Nf4
 from variants.weights import INDEX
@@ -118,6 +120,18 @@ def test_tied_tables_of_which_the_adapter_changes_one_become_two(folders: dict[s
     assert torch.equal(merged["model.embed_tokens.weight"], before)
     assert not torch.equal(merged["lm_head.weight"], before)
     assert json.loads((tmp_path / "out/config.json").read_text())["tie_word_embeddings"] is False
+
+
+def test_tables_that_training_made_differ_are_refused_where_llamacpp_has_one_for_both(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    made = adapter(folders["gemma2"], tmp_path / "adapter", target_modules=["lm_head", "q_proj"])
+    report = merged_artifact(folders["gemma2"], made, tmp_path / "merged")
+    merged = replace(bare(tmp_path / "merged", "hf"), notes=report.notes)
+    shutil.copy(folders["gemma2"] / "tokenizer.model", merged.path)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UserError, match=r"differ, and llama\.cpp has one table for both"):
+        Gguf("f16").run(merged, tmp_path / "out", "cpu")
 
 
 def merged_artifact(model: Path, made: Path, out: Path, onto: str = "16bit", on: Artifact | None = None) -> Any:

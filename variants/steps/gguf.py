@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -32,6 +32,8 @@ CONVERTER = Path(sys.prefix) / "llama.cpp" / "convert_hf_to_gguf.py"
 STDERR = 2
 CONVERTER_BYTES = 6
 """What the converter takes for each element of the one tensor that it holds: 32 bits, and 16 as it is written."""
+OUTPUT = "output.weight"
+"""What llama.cpp calls the output layer where it is not the embedding."""
 BITS = {"f32": 32, "f16": 16, "bf16": 16}
 UNKNOWN = {"pre-tokenizer was not recognized": "tokenizer", "is not supported": "architecture"}
 """What llama.cpp's converter does not know where it says so, by words of its message."""
@@ -74,6 +76,8 @@ class Gguf:
         with beside(partial(_in_torch, parent.path, with_converter=True)) as probed:
             self._convert(parent.path, target)
             written = time.monotonic()
+            header = gguf_header(target)
+            _refuse_tied(parent, {tensor.name for tensor in header})
             source = probed()
         gc.collect()  # a model is a circle of references
         if isinstance(source, str):
@@ -82,7 +86,7 @@ class Gguf:
             warnings: tuple[str, ...] = (f"not compared with its source in torch: {source}",)
         else:
             notes, warnings = compare_conversion(source, target)
-        left_out = 1 - sum(tensor.n_elements for tensor in gguf_header(target)) / parent.n_parameters
+        left_out = 1 - sum(tensor.n_elements for tensor in header) / parent.n_parameters
         if left_out > 0.01:
             warnings += (f"the GGUF leaves out {left_out:.0%} of the source's parameters, such as its part for images",)
         seconds = {
@@ -111,6 +115,16 @@ class Gguf:
     def expected_memory_bytes(self, n_parameters: int, device: str = "cpu") -> int:
         """Return the bytes that the converter and the comparison in torch take at the same time."""
         return expected_memory_bytes(n_parameters) + CONVERTER_BYTES * largest_tensor(n_parameters)
+
+
+def _refuse_tied(parent: Artifact, written: Collection[str]) -> None:
+    """Raise UserError where training made two tables of one, and llama.cpp writes one of them alone (Gemma)."""
+    if parent.notes.get("untied") and OUTPUT not in written:
+        raise UserError(
+            f"{parent.path}: training made the embedding and the output layer of this model differ, and llama.cpp has "
+            "one table for both: leave embed_tokens and lm_head out of steps.lora.target_modules; what runs in torch "
+            "still works: variant=finetuned-torch"
+        )
 
 
 def _in_torch(source: Path, *, with_converter: bool = False) -> Probed | str:

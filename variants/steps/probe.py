@@ -56,7 +56,8 @@ def compare(before: Tensor, after: Tensor) -> tuple[float, float]:
 
     rows = zip(torch.split(before, ROWS), torch.split(after, ROWS), strict=True)
     divergence = torch.cat([(one.exp() * (one - other)).sum(-1) for one, other in rows]).mean()
-    return round(float(divergence), 6), round(float((before.argmax(-1) == after.argmax(-1)).float().mean()), 4)
+    same_top = (before.argmax(-1) == after.argmax(-1)).float().mean()
+    return max(0.0, round(float(divergence), 6)), round(float(same_top), 4)
 
 
 def compare_merge(before: Tensor, merged: Path) -> dict[str, object]:

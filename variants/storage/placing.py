@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from variants.storage.checksum import HashedFile, link, sha256_of
 
 FICLONE = 0x40049409
 """Linux, ioctl_ficlone(2): btrfs, XFS, bcachefs, ZFS of late and overlays of them can."""
+PROTECTED = Path("/proc/sys/fs/protected_hardlinks")
 BLOCK_BYTES = 16 << 20
 Placed = Literal["linked", "cloned", "copied"]
 
@@ -53,7 +55,8 @@ def copied_bytes(file: Path, folder: Path) -> int:
     """
     original, there = file.resolve(), next(path for path in (folder, *folder.parents) if path.is_dir())
     one_disk = original.stat().st_dev == there.stat().st_dev
-    if one_disk and (in_hub_store(file) or _is_read_only(original) or _can_clone(original, there)):
+    links = (in_hub_store(file) or _is_read_only(original)) and _may_link(original)
+    if one_disk and (links or _can_clone(original, there)):
         return 0
     return original.stat().st_size
 
@@ -61,6 +64,17 @@ def copied_bytes(file: Path, folder: Path) -> int:
 def _is_read_only(file: Path) -> bool:
     """Return whether a file has no permission to be written to, for anyone: how stores keep what never changes."""
     return not file.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _may_link(file: Path) -> bool:
+    """Return whether this user may link a file: Linux can keep him from linking a stranger's (proc(5)).
+
+    That is asked of the rule, not tried: a link and its end change the file's ctime, and who keeps a checksum of it
+    would read it again.
+    """
+    if os.geteuid() in (0, file.stat().st_uid) or os.access(file, os.R_OK | os.W_OK):
+        return True
+    return not PROTECTED.is_file() or PROTECTED.read_text().strip() == "0"
 
 
 def _linked(original: Path, target: Path) -> bool:

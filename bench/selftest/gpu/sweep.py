@@ -112,9 +112,7 @@ def _swept(place: Path, device: str, suite: Sequence[str], passes: Sequence[Pass
     """Run some passes of a sweep as `bench run` does; return it, and what each pass took."""
     sweep = plan_sweep(parse(_typed(place, device, suite)))
     jobs, run = jobs_of(sweep.cells), new_run()
-    show_plan(
-        sweep.cells, jobs, needed_bytes(sweep.cells).total(), {pass_: launcher_of(sweep, pass_) for pass_ in PASSES}
-    )
+    show_plan(sweep.cells, jobs, needed_bytes(sweep.cells), {pass_: launcher_of(sweep, pass_) for pass_ in PASSES})
     fetch_data(sweep.cells)
     took = []
     with watched(jobs, run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from variants.process import usable_cores
 from variants.step import Planned
 
 UNDER = " " * 13
+WORTH_SAYING_BYTES = 10**9
+LINKED = "it is linked where it lies on the cache's disk and nobody may write to its weights (chmod a-w)"
 TITLES: Mapping[Pass, str] = {"deterministic": "pass 1", "timed": "pass 2"}
 
 
@@ -73,7 +76,7 @@ def _new_steps(todo: Sequence[Cell]) -> Iterator[tuple[Cell, list[Planned]]]:
         yield cell, new
 
 
-def show_plan(cells: Sequence[Cell], jobs: Jobs, needed_bytes: int, launchers: Mapping[Pass, str]) -> None:
+def show_plan(cells: Sequence[Cell], jobs: Jobs, needed_bytes: Counter[str], launchers: Mapping[Pass, str]) -> None:
     """Print what will be built and measured, what is there already, the disk it needs and the time it takes."""
     first = cells[0]
     todo = [cell for cell in cells if cell.finished() is None]
@@ -86,9 +89,11 @@ def show_plan(cells: Sequence[Cell], jobs: Jobs, needed_bytes: int, launchers: M
     say(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run", under=UNDER)
     for line in first.not_measured:
         say(f"  left out   {line}", under=UNDER)
-    disk = f", about {needed_bytes / 1e6:,.0f} MB of disk" if missing else ""
+    disk = f", about {needed_bytes.total() / 1e6:,.0f} MB of disk" if missing else ""
     there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
     say(f"  artifacts  {there}{len(missing)} to build{disk}", under=UNDER)
+    if (copied := needed_bytes[first.chain[0].name]) >= WORTH_SAYING_BYTES:
+        say(f"  source     copied, {copied / 1e9:,.1f} GB: {LINKED}", under=UNDER)
     for pass_ in PASSES if todo else ():
         _show_pass(jobs, pass_, launchers[pass_], missing)
     say(f"  records    {shown(first.record_path.parent)}", under=UNDER)
