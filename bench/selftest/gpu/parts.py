@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
 
 SUBJECTS, QUESTIONS, WHOLE_SUBJECTS, ALL_QUESTIONS = 57, 20, 6, 14_042
-BATCHES = (4, 8, 16, 32)
+BATCHES = (4, 8, 16, 32, 64)
 """Batches of HFLM; the fastest on the questions of a few subjects counts."""
 PROMPT_TOKENS, OUTPUT_TOKENS, TURNS = 512, 128, 5
 Job = dict[str, Any]
@@ -92,11 +92,15 @@ def _score(job: Job) -> Job:
 
 
 def _hflm(job: Job) -> Job:
-    """Score the same by lm-eval's own model, from opening on, and subjects whole; halve the batch if need be."""
+    """Score the same by lm-eval's own model, from opening on, and subjects whole; halve the batch if need be.
+
+    Its attention may be cuDNN's, which plans each new shape anew, unless the job says that it may not.
+    """
     some, whole = _questions(job, SUBJECTS, QUESTIONS), _questions(job, WHOLE_SUBJECTS, None)
     imports_s, batch = _imports_s(), job["batch"]
     import torch
 
+    torch.backends.cuda.enable_cudnn_sdp(job["cudnn"])
     while batch:
         model = None
         try:

@@ -121,7 +121,7 @@ def _scoring(place: Path) -> Iterator[list[str]]:
     made = _build(place / "large", MODEL, ("base-torch", "base"))
     source = made["base-torch"][1]
     batch = _measured("batch", source, mmlu=str(mmlu))["batch"]
-    theirs = _measured("hflm", source, mmlu=str(mmlu), batch=batch)
+    theirs, without = (_measured("hflm", source, mmlu=str(mmlu), batch=batch, cudnn=cudnn) for cudnn in (True, False))
     for variant, *wanted in (
         ("base-torch", "at least 4", "at least 60,000", "at least 6"),
         ("base", "at least 3", "", ""),
@@ -130,6 +130,7 @@ def _scoring(place: Path) -> Iterator[list[str]]:
         ours = _measured("score", artifact, record, mmlu=str(mmlu))
         name = f"{SUBJECTS} × {QUESTIONS} questions, HFLM batch {theirs['batch']} / {record.runtime}"
         yield [name, "s", *scoring.beside(theirs["seconds"], ours["seconds"]), wanted[0]]
+        yield ["… HFLM without cuDNN's attention", "s", *scoring.beside(without["seconds"], ours["seconds"]), ""]
         both = (one["seconds"] + one["imports_s"] for one in (theirs, ours))
         yield ["… and Python's imports", "s", *scoring.beside(*both), ""]
         yield [f"… of {ours['tokens']:,} tokens, warm", "tokens/s", f"{ours['rate']:,.0f}", "", "", wanted[1]]
@@ -139,6 +140,7 @@ def _scoring(place: Path) -> Iterator[list[str]]:
             yield [name, "tokens/s", *scoring.beside(ours["rate"], block["prompt"]), "at least 0.8"]
         name = f"all of MMLU, extrapolated from {WHOLE_SUBJECTS} whole subjects"
         yield [name, "s", *scoring.beside(theirs["whole"], ours["whole"]), wanted[2]]
+        yield ["… HFLM without cuDNN's attention", "s", *scoring.beside(without["whole"], ours["whole"]), ""]
 
 
 def _not_measured(name: str, why: str) -> list[str]:
