@@ -20,7 +20,7 @@ from tests.runtimes.conftest import scored
 from variants.errors import UserError
 from variants.paths import ROOT
 from variants.probing.float32 import open_in_float32
-from variants.steps.gguf import Gguf
+from variants.steps.gguf import Gguf, _largest
 from variants.steps.probe import Probed, compare_conversion
 
 
@@ -142,3 +142,7 @@ def test_a_wrapper_for_text_and_images_is_read_by_its_text_part(tmp_path: Path) 
     session = Transformers(300, 64, 64, "float32", "bfloat16", 2, "none").open(made.parent, "cpu")
     assert session.n_ctx == 200
     assert len(scored(session, [Request([2, 20, 30], [40, 50])])) == 2
+
+
+def test_the_converter_is_expected_to_hold_all_experts_of_a_layer_at_once(tmp_path: Path) -> None:
+    assert _largest(make_folder("mixtral", tmp_path / "mixtral")) == 4 * WIDTHS["intermediate_size"] * 256

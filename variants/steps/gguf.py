@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +36,8 @@ CONVERTER_BYTES = 6
 """What the converter takes for each element of the one tensor that it holds: 32 bits, and 16 as it is written."""
 OUTPUT = "output.weight"
 """What llama.cpp calls the output layer where it is not the embedding."""
+EXPERT = re.compile(r"\.\d+\.(?=w\d\.|(gate|up|down)_proj\.)")
+"""The number of an expert in the name of one of its tensors."""
 BITS = {"f32": 32, "f16": 16, "bf16": 16}
 UNKNOWN = {"pre-tokenizer was not recognized": "tokenizer", "is not supported": "architecture"}
 """What llama.cpp's converter does not know where it says so, by words of its message."""
@@ -129,8 +133,16 @@ def _refuse_tied(parent: Artifact, written: Collection[str]) -> None:
 
 def _in_torch(source: Path, *, with_converter: bool = False) -> Probed | str:
     """Return what a source answers in torch, or why memory does not suffice, `with_converter` for both at once."""
-    largest = max(prod(tensor.shape) for tensor in stored(source).values())
-    return too_large([source], CONVERTER_BYTES * largest if with_converter else 0) or Probed.of(source)
+    written = CONVERTER_BYTES * _largest(source) if with_converter else 0
+    return too_large([source], written) or Probed.of(source)
+
+
+def _largest(source: Path) -> int:
+    """Return the elements of the largest tensor that the converter holds: all experts of a layer become one."""
+    sizes = Counter[str]()
+    for name, tensor in stored(source).items():
+        sizes[EXPERT.sub(".", name)] += prod(tensor.shape)
+    return max(sizes.values())
 
 
 def _logged(command: Sequence[str], *, to_log: bool) -> tuple[int, str]:
