@@ -6,8 +6,10 @@ Each file of this folder lists its metrics in `METRICS`; tables, verdicts, serie
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from typing import Literal
 
@@ -141,15 +143,22 @@ class Metric:
 def identity_of(metric: Metric, records: Records) -> dict[str, str]:
     """Return what all rounds of a variant measured; rounds that differ are listed with all their values, sorted.
 
-    A round without the measure, such as one that failed before it, says nothing of what was measured.
+    Each comes with its share of the rounds where they are not equal: four rounds on one card and one on another are
+    not what one and four are. A round without the measure, such as one that failed before it, says nothing.
     """
-    values: dict[str, dict[str, None]] = {}
+    values: dict[str, Counter[str]] = {}
     for record in records:
         if metric.measure and metric.measure not in record.measures:
             continue
         for key, value in metric.identity(record).items():
-            values.setdefault(key, {})[value] = None
-    return {key: " | ".join(sorted(several)) for key, several in values.items()}
+            values.setdefault(key, Counter())[value] += 1
+    return {key: " | ".join(_in_shares(several)) for key, several in values.items()}
+
+
+def _in_shares(counts: Counter[str]) -> Iterator[str]:
+    are_equal = len(set(counts.values())) == 1
+    for value, count in sorted(counts.items()):
+        yield value if are_equal else f"{value} in {Fraction(count, counts.total())} of the rounds"
 
 
 def difference(before: Identity, after: Identity) -> str:

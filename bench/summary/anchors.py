@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from bench.metrics.identity import CARD
-from bench.metrics.metric import Metric, Rounds
+from bench.metrics.metric import Metric, Rounds, identity_of
 from bench.records.types import Record
 from bench.stats.anchored import Anchored, OnCards, choose_anchor
 from bench.summary.rows import Row
@@ -46,9 +46,14 @@ def _of_anchor(record: Record) -> Iterator[Record]:
 
 
 def between(metric: Metric, before: Row, after: Row) -> Anchored | None:
-    """Return what compares two variants that were timed on different cards, None where they were not."""
+    """Return what compares two variants that were timed on different cards, or on some in unequal shares of rounds.
+
+    None where they were not: what was timed of an anchor beside others is no round of its own.
+    """
     one = before.anchored.get(metric.name)
-    cards = [set(one.variants.get(row.variant, ())) if one else set() for row in (before, after)]
+    if one is None or not all(row.variant in one.variants for row in (before, after)):
+        return None
+    cards = [identity_of(metric, row.records).get(CARD) for row in (before, after)]
     return one if all(cards) and cards[0] != cards[1] else None
 
 
@@ -57,7 +62,7 @@ def card_difference(metric: Metric, before: Row, after: Row) -> str:
     anchored = between(metric, before, after)
     if anchored is None:
         return ""
-    sides = (" | ".join(sorted(anchored.variants[row.variant])) for row in (before, after))
+    sides = (identity_of(metric, row.records)[CARD] for row in (before, after))
     cards = f"{CARD}: {' / '.join(sides)}"
     models = {tuple(card.name for card in record.cards) for row in (before, after) for record in row.records}
     if len(models - {()}) > 1:

@@ -121,6 +121,20 @@ def test_rounds_that_only_one_side_has_do_not_keep_two_values_apart() -> None:
     assert difference(identity_of(latency, before), identity_of(latency, after)) == ""
 
 
+def test_rounds_that_share_cards_unequally_are_those_of_different_things() -> None:
+    def on(*uuids: str) -> list[Record]:
+        cards = [[{"uuid": uuid, "name": "H100"}] for uuid in uuids]
+        return [typed({**made_up.record("q4", number), "cards": card}) for number, card in enumerate(cards)]
+
+    sides = on("1", "1", "1", "2"), on("1", "2", "2", "2"), on("2", "1"), on("1", "1", "2", "2")
+    latency = metric("e2e_p50_ms", sides[0])
+    few, many, equal, twice = (identity_of(latency, of) for of in sides)
+    cards = "H100 (1) in {} of the rounds | H100 (2) in {} of the rounds"
+    both = f"{cards.format('3/4', '1/4')} / {cards.format('1/4', '3/4')}"
+    assert difference(few, many) == f"measured on different cards: {both}"
+    assert difference(equal, twice) == ""
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

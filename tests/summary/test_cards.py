@@ -182,6 +182,28 @@ def test_what_a_cell_timed_of_the_anchor_counts_as_rounds_of_the_anchor_on_its_c
     assert summary.by_name["base"].value("e2e_p50_ms") == pytest.approx(10, rel=0.02)
 
 
+@pytest.mark.parametrize("base_on_each", [True, False])
+def test_cards_that_two_variants_share_in_unequal_parts_are_compared_beside_the_anchor_too(
+    base_on_each: bool, tmp_path: Path
+) -> None:
+    """The second card is a fifth slower, and q8 as fast as base on each: of the raw times it would be faster."""
+    for number in range(4):
+        uuid = "GPU-2" if number or not base_on_each else "GPU-1"
+        records.write(tmp_path, timed("base", number, uuid, 12 if uuid == "GPU-2" else 10))
+        content = timed("q8", number, "GPU-1" if number else "GPU-2", 10 if number else 12)
+        content["anchor"] = {"variant": "base", "latency": columns(10 if number else 12)}
+        records.write(tmp_path, content)
+    beside = summarize(read(tmp_path)[0]).by_name["q8"].beside_base["e2e_p50_ms"]
+    assert beside.ratio is not None
+    assert (beside.ratio.value, beside.anchor) == (pytest.approx(1, rel=0.01), "base")
+
+
+def test_rounds_on_the_same_cards_in_equal_shares_need_no_anchor(tmp_path: Path) -> None:
+    on_cards(tmp_path, {"base": {"GPU-1": 10, "GPU-2": 12}, "q8": {"GPU-1": 5, "GPU-2": 6}})
+    beside = summarize(read(tmp_path)[0]).by_name["q8"].beside_base["e2e_p50_ms"]
+    assert (beside.ratio and beside.ratio.value, beside.anchor) == (pytest.approx(2, rel=0.01), "")
+
+
 def test_cards_of_two_models_are_not_compared_even_beside_an_anchor(tmp_path: Path) -> None:
     on_cards(tmp_path, {"base": {"GPU-1": 10, "GPU-2": 12}, "q4": {"GPU-2": 8}}, {"GPU-2": "NVIDIA H200"})
     row = summarize(read(tmp_path)[0]).by_name["q4"]
