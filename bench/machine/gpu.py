@@ -5,6 +5,7 @@ A card is known by its UUID. CUDA numbers cards by speed and NVML by PCI bus, so
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variants.errors import UserError
-from variants.process import SPLITS
+from variants.process import SPLITS, available_bytes
 
 if TYPE_CHECKING:
     Handle = Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 DEVICES = Path("/dev")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+HIDING = ("-", "NoDevFiles")
+"""How VISIBLE begins where it leaves no card on purpose; Slurm writes the second."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,38 @@ class Gpu:
 def gpus() -> tuple[Gpu, ...]:
     """List all cards of the machine, by PCI bus as with CUDA_DEVICE_ORDER=PCI_BUS_ID; a card in MIG mode as its slices.
 
-    It is empty where there is no device file or no driver.
+    It is empty where there is no device file or no driver. A card that does not answer is left out, with a warning.
     """
-    # The device file comes first: a compiler such as nvcc, or an installed library, proves nothing.
-    if not any(DEVICES.glob("nvidia[0-9]*")):
+    if not has_device():
         return ()
     import pynvml
 
     try:
         with driver():
-            cards = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+            cards = [card for index in range(pynvml.nvmlDeviceGetCount()) for card in _answering(index)]
             cards.sort(key=_bus)
             return tuple(_described(i, one) for i, one in enumerate(part for card in cards for part in _parts(card)))
     except pynvml.NVMLError:
         return ()
+
+
+def has_device() -> bool:
+    """Return whether the machine has a card's device file; a compiler such as nvcc, or a library, proves nothing."""
+    return any(DEVICES.glob("nvidia[0-9]*"))
+
+
+def _silence() -> str:
+    """Say why none of the cards answers that this machine has; empty where one does, or where there is none."""
+    if gpus() or not has_device():
+        return ""
+    import pynvml
+
+    try:
+        with driver():
+            count = pynvml.nvmlDeviceGetCount()
+    except pynvml.NVMLError as error:
+        return str(error)
+    return f"none of {count} cards answers" if count else ""
 
 
 def gpu_names() -> tuple[str, ...]:
@@ -105,15 +126,29 @@ def chosen_gpus(device: str, split: str = "none") -> tuple[Gpu, ...]:
     if not number and device not in ("auto", "cpu", "cuda"):
         raise UserError(f"device: got {device!r}, allowed: auto, cpu, cuda, or cuda:N for one card")
     cards = () if device == "cpu" else usable_gpus()
-    if not cards and device.startswith("cuda"):
-        hidden = f" that {VISIBLE}={os.environ.get(VISIBLE)} leaves to it" if gpus() else ""
-        raise UserError(f"device={device}: no NVIDIA GPU on this machine{hidden}; device=cpu or device=auto runs here")
+    if not cards and device != "cpu":
+        _refuse_without_cards(device)
     if number and int(number[1]) >= len(cards):
         raise UserError(f"device={device}: no such card; there is {listed(cards)}")
     if split == "layers" and (not cards or number or any(gpu.is_mig for gpu in cards)):
         why = f"device={device} is one card" if number else "a process gets one MIG device" if cards else "it is a CPU"
         raise UserError(f"split: got 'layers', allowed here: none, because {why}; device=cuda uses all whole cards")
     return (cards[int(number[1])],) if number else cards
+
+
+def _refuse_without_cards(device: str) -> None:
+    """Raise UserError where a run asks for a card, or has one that it cannot use and would not miss."""
+    if why := _silence():
+        raise UserError(
+            f"device={device}: this machine has an NVIDIA GPU, and its driver does not answer ({why}): `nvidia-smi` "
+            "says more; until it does only device=cpu runs"
+        )
+    stated = os.environ.get(VISIBLE, "").strip()
+    if gpus() and stated and not stated.startswith(HIDING):
+        raise UserError(f"{VISIBLE}={stated}: leaves none of the cards here, {listed(gpus())}; device=cpu runs")
+    if device.startswith("cuda"):
+        hidden = f" that {VISIBLE}={os.environ.get(VISIBLE)} leaves to it" if gpus() else ""
+        raise UserError(f"device={device}: no NVIDIA GPU on this machine{hidden}; device=cpu or device=auto runs here")
 
 
 def listed(cards: Sequence[Gpu]) -> str:
@@ -145,8 +180,18 @@ def used_bytes(gpu: Gpu) -> int:
 
 
 def free_bytes(gpu: Gpu) -> int:
-    """Return the memory that is free on a card. Raises pynvml.NVMLError where the driver fails."""
-    return int(_memory(gpu).free)
+    """Return the memory that is free on a card, of the machine for one that has none of its own.
+
+    Raises pynvml.NVMLError where the driver fails.
+    """
+    import pynvml
+
+    try:
+        return int(_memory(gpu).free)
+    except pynvml.NVMLError as error:
+        if error.value != pynvml.NVML_ERROR_NOT_SUPPORTED:
+            raise
+    return available_bytes()
 
 
 def process_bytes(gpu: Gpu, pid: int) -> int | None:
@@ -186,6 +231,20 @@ def _memory(gpu: Gpu) -> Any:
 
     with driver():
         return pynvml.nvmlDeviceGetMemoryInfo(handle_of(gpu), version=pynvml.nvmlMemory_v2)
+
+
+def _answering(index: int) -> Iterator[Handle]:
+    """Yield a card by its place in NVML's list, nothing where it is lost: then the driver says nothing of it."""
+    import pynvml
+
+    try:
+        card = pynvml.nvmlDeviceGetHandleByIndex(index)
+        _bus(card)
+        pynvml.nvmlDeviceGetUUID(card)
+    except pynvml.NVMLError as error:
+        logging.getLogger(__name__).warning("GPU %d does not answer (%s): it is left out", index, error)
+    else:
+        yield card
 
 
 def _bus(card: Handle) -> tuple[int, int, int]:

@@ -110,6 +110,11 @@ class TransformersSession:
         self._sharing_bound = max(SHARING_BOUND[dtype], SHARING_BOUND[products])
         layers = int(self._config.num_hidden_layers) + 1
         placed = {parameter.device.type for parameter in model.parameters()}
+        if device == "cuda" and placed != {device}:  # accelerate fills what is free of the cards, then other memory
+            raise UserError(
+                f"split={runtime.split}: the cards have no room for the whole model now, and what is left would compute "
+                "elsewhere; end what else uses them, or take a smaller variant"
+            )
         self.tools = runtime.tools
         self.facts: Facts = {
             "runtime": runtime.name,

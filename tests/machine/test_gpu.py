@@ -6,8 +6,10 @@ The driver's answers are made up where the machine has none; what is real is ask
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from bench.machine import gpu
@@ -61,6 +63,60 @@ def test_visible_devices_are_read_as_cuda_reads_them(
     if stated is not None:
         monkeypatch.setenv(gpu.VISIBLE, stated)
     assert uuids(gpu.usable_gpus()) == left
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_gpu_whose_driver_does_not_answer_is_no_reason_to_run_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(pynvml, "nvmlInit", failing(pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
+    with pytest.raises(UserError, match=rf"^device={device}: this machine has an NVIDIA GPU, and its driver does not"):
+        resolve_device(device)
+    assert resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.usefixtures("three")
+def test_a_lost_card_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    by_index = pynvml.nvmlDeviceGetHandleByIndex
+    lost = failing(pynvml.NVML_ERROR_GPU_IS_LOST)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda i: lost() if i == 1 else by_index(i))
+    assert len(gpu.gpus()) == 2
+    assert "GPU 1 does not answer (GPU is lost): it is left out" in caplog.text
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda _: lost())
+    with pytest.raises(UserError, match="none of 3 cards answers"):
+        resolve_device("auto")
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(("stated", "runs"), [("", True), ("-1", True), ("NoDevFiles", True), ("GPU-typo", False)])
+def test_cards_that_are_hidden_on_purpose_leave_the_cpu_and_a_mistake_does_not(
+    monkeypatch: pytest.MonkeyPatch, stated: str, runs: bool
+) -> None:
+    monkeypatch.setenv(gpu.VISIBLE, stated)
+    if runs:
+        assert resolve_device("auto") == "cpu"
+        return
+    with pytest.raises(UserError, match=r"^CUDA_VISIBLE_DEVICES=GPU-typo: leaves none of the cards here, cuda:0"):
+        resolve_device("auto")
+
+
+def failing(error: int) -> Callable[[], None]:
+    def fail() -> None:
+        raise pynvml.NVMLError(error)
+
+    return fail
+
+
+def test_free_memory_of_a_card_without_its_own_is_that_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard(A))
+    (card,) = gpu.gpus()
+    lacking = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda *_, **__: lacking())
+    monkeypatch.setattr(gpu, "available_bytes", lambda: 7)
+    assert gpu.free_bytes(card) == 7
 
 
 def test_a_number_names_no_card_where_cards_differ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
