@@ -112,7 +112,7 @@ class TransformersSession:
         placed = {parameter.device.type for parameter in model.parameters()}
         if device == "cuda" and placed != {device}:  # accelerate fills what is free of the cards, then other memory
             raise UserError(
-                f"split={runtime.split}: the cards have no room for the whole model now, and what is left would compute "
+                f"split={runtime.split}: the cards have no room for the whole model now, and the rest would compute "
                 "elsewhere; end what else uses them, or take a smaller variant"
             )
         self.tools = runtime.tools
