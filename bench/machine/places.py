@@ -110,9 +110,9 @@ def _shares_cores(room: Room, usable: tuple[Gpu, ...]) -> bool:
 
 @contextmanager
 def _on_own_cores(number: int, n: int) -> Iterator[None]:
-    """Run on one of `n` equal shares of the cores alone, where the system can do that."""
+    """Run on one of `n` equal shares of the cores alone, where the system can do that; a quota is shared too."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
-    each = len(cores) // n
+    each = min(len(cores), usable_cores()) // n
     if not each:
         yield
         return

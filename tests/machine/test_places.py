@@ -382,6 +382,10 @@ def test_jobs_of_several_gpus_run_on_their_share_of_the_cores(monkeypatch: pytes
     with in_its_own_process(CARD), in_its_own_process(CARD):
         assert pinned == [[0, 1], [2, 3]]  # of equal size, or threads and so scores would differ
     pinned.clear()
+    monkeypatch.setattr("bench.machine.places.usable_cores", lambda: 2)  # a container's quota
+    with in_its_own_process(CARD), in_its_own_process(CARD):
+        assert pinned == [[0], [1]]
+    pinned.clear()
     with now(ALONE):
         assert pinned == []
 

@@ -153,7 +153,7 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
     monkeypatch.setattr("bench.sweep.plan.grid.check_model", lambda *_: None)
     monkeypatch.setattr(launcher_keys, "usable_cores", lambda: 16)
     places = [f"cache_dir={tmp_path / 'cache'}", f"results_dir={tmp_path / 'results'}"]
-    planned = plan_sweep(parse(["suite=smoke", "variant=base", "timing=per_gpu", *places]))
+    planned = plan_sweep(parse(["suite=smoke", "variant=base", *places]))
     launchers, large = {pass_: launcher_of(planned, pass_) for pass_ in PASSES}, Counter(source=16_060_000_000)
     show_plan(planned.cells, jobs_of(planned.cells), large, launchers)
     shown = " ".join(capsys.readouterr().out.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from bench.sweep.record import has_anchor, record_of, write
 from bench.sweep.run import run_second, time_anchor
 from bench.sweep.show.overview import jobs_of
 from bench.sweep.stage import Stage, keep, kept, lineage
+from tests.made_up_cards import MadeUpCard, install
 from tests.sweep.conftest import Run, arguments
 from tests.sweep.test_launchers import joblib, run_job
 from variants.errors import UserError
@@ -261,6 +263,26 @@ def test_what_one_job_a_gpu_does_to_latency_is_measured_once_and_said(sweep: Swe
 def test_one_job_a_gpu_is_refused_on_a_cpu(refused: Run) -> None:
     assert "timing: got 'per_gpu', allowed on a CPU: alone" in refused("timing=per_gpu", "device=cpu")
     assert "timing: got 'both', allowed: alone, per_gpu" in refused("timing=both")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["timing=per_gpu", "split=layers"], "timing: got 'per_gpu', allowed with split=layers: alone"),
+        (["timing=per_gpu", "device=cuda:1"], "timing: got 'per_gpu', allowed with one GPU: alone"),
+        (["timing=per_gpu", "launcher=slurm"], "timing: got 'per_gpu', allowed on a cluster: alone"),
+        (["timing=per_gpu", "launcher=local"], "timing=per_gpu: launcher=local runs one job at a time"),
+        (["device=cuda:1", "launcher=slurm"], "device=cuda:1: a cluster gives each job a card; allowed: auto, "),
+    ],
+)
+def test_a_timing_or_a_device_that_the_cards_or_the_launcher_cannot_give_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Run, typed: list[str], said: str
+) -> None:
+    install(monkeypatch, tmp_path, MadeUpCard("GPU-0", bus=1), MadeUpCard("GPU-1", bus=2))
+    monkeypatch.setattr("bench.runtimes.llamacpp.LlamaCpp.check_cuda", lambda _: None)
+    (tmp_path / "sbatch").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert said in refused(*typed)
 
 
 def test_on_a_cluster_a_cell_times_the_anchor_after_itself_unless_a_record_has_it_on_its_card(

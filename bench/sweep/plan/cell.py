@@ -161,8 +161,6 @@ def make_cell(settings: Settings) -> Cell:
     runtime = _runtime(settings)
     if device == "cuda":
         runtime.check_cuda()
-    elif settings.timing == "per_gpu":
-        raise UserError("timing: got 'per_gpu', allowed on a CPU: alone")
     recall(settings.cache.checksums)
     chain = plan(variant.name, variant.steps, settings.steps, device)
     last = chain[-1]

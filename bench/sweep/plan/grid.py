@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bench import terminal
+from bench.machine.gpu import chosen_gpus
 from bench.machine.shared_disk import check_shared
 from bench.measures.measure import Fetches
 from bench.sweep.launcher_keys import check_amounts
@@ -51,6 +52,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     if request.launcher not in (asked, "local"):
         first = compose(request, named, 0)  # with the keys of that launcher
     check_amounts(first)
+    _check_devices(first, request.launcher)
     check_places(first, machines_of(request.launcher, first.launcher))
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
@@ -66,8 +68,6 @@ def plan_sweep(request: RunRequest) -> Sweep:
     model = Dimensions.of(cells[0].settings.model_folder)
     cells = cells if request.variants else _that_fit(cells, model)
     variants = tuple(dict.fromkeys(cell.variant for cell in cells))
-    if first.timing == "per_gpu" and request.launcher == "local":
-        raise UserError("timing=per_gpu: launcher=local runs one job at a time; add launcher=joblib")
     if any(isinstance(measure, Fetches) for measure in cells[0].measures.values()):
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
@@ -76,6 +76,21 @@ def plan_sweep(request: RunRequest) -> Sweep:
     check_records(cells)
     check_model(cells, new)
     return Sweep(request, variants, len(rounds), cells)
+
+
+def _check_devices(settings: Settings, launcher: str) -> None:
+    """Raise UserError for a device or a timing that the launcher, or the cards that there are, cannot give."""
+    if settings.spans_machines and settings.device.startswith("cuda:"):
+        raise UserError(f"device={settings.device}: a cluster gives each job a card; allowed: auto, cpu, cuda")
+    if settings.timing != "per_gpu":
+        return
+    n_cards = len(chosen_gpus(settings.device))
+    here = "on a CPU" if not n_cards else "with one GPU" if n_cards == 1 else ""
+    split = "with split=layers" if settings.spread == "layers" else ""
+    if where := "on a cluster" if settings.spans_machines else here or split:
+        raise UserError(f"timing: got 'per_gpu', allowed {where}: alone")
+    if launcher == "local":
+        raise UserError("timing=per_gpu: launcher=local runs one job at a time; add launcher=joblib")
 
 
 def _that_fit(cells: list[Cell], model: Dimensions) -> list[Cell]:
