@@ -21,6 +21,9 @@ from bench.sweep.plan.cell import Cell
 from variants.child import start
 from variants.paths import ROOT
 
+DIED = "ChildDied"
+"""The type of the error of a child that a signal ended."""
+
 
 class StageError(Exception):
     """A child process that did not do its job: what the record keeps of it, and what it measured before."""
@@ -74,7 +77,7 @@ def run_child(cell: Cell, stage: str, job: Job, step: str | None, progress: Prog
     result = handed_over
     if code == 0 and result.done:
         return result
-    failure = result.error or ChildError("ChildDied", cell.cache.no_room() or f"{died(code)}{last_line(log)}")
+    failure = result.error or ChildError(DIED, cell.cache.no_room() or f"{died(code)}{last_line(log)}")
     error = CellError(
         stage="build" if isinstance(job, BuildJob) else "measure",
         message=failure.message,

@@ -18,6 +18,7 @@ from bench.machine.lock import held
 from bench.records.store import read
 from bench.records.types import CellError, Company, Record
 from bench.sweep import passes
+from bench.sweep.child import DIED
 from bench.sweep.job_state import Reporter, end_state, state_of
 from bench.sweep.passes import axes, batches, is_wanted, launcher_of, run_pass, settle
 from bench.sweep.plan.cell import Cell, Pass, make_cell
@@ -91,12 +92,15 @@ def test_a_sweep_that_ends_between_its_passes_goes_on_with_the_second_one(
 
 
 def check_a_failed_first_pass(cell: Cell, in_this_run: Cell) -> None:
-    """Check that another run measures it again, and that this run still measures what is timed."""
+    """Check that another run measures it again, and that this one still times what no kill ended."""
     stage = kept(cell)
     assert stage
     keep(cell, replace_error(stage, CellError(stage="measure", message="accuracy failed")))
     assert kept(cell) is None
     assert kept(in_this_run)
+    keep(cell, replace_error(stage, CellError(stage="measure", message="killed", type=DIED)))
+    record = run_second(in_this_run, lambda *_: None)[1]
+    assert (record.failed, set(record.measures)) == (True, {"size"})
     keep(cell, replace_error(stage, None))
 
 
