@@ -40,8 +40,8 @@ def machine(record: Record) -> dict[str, str]:
 
 
 def timed(record: Record) -> Identity:
-    """Name what `serving` does, and the cards; older records do not state them, and then they are not compared."""
-    return {**serving(record), **cards(record)}
+    """Name what `serving` does, the cards and the company; what older records do not state is not compared."""
+    return {**serving(record), **cards(record), **company(record)}
 
 
 def decoded(record: Record) -> Identity:
@@ -53,6 +53,14 @@ def cards(record: Record) -> Identity:
     """Name the cards that a record was timed on; nothing where it does not state them."""
     named = ", ".join(f"{card.name} ({card.uuid})".strip() for card in record.cards)
     return {CARD: named} if named else {}
+
+
+def company(record: Record) -> dict[str, str]:
+    """Name whether a record was timed alone on its machine, or beside jobs of other cards on its share of the cores."""
+    timed_in = record.company.get("timed")
+    if timed_in is None:
+        return {}
+    return {"timed": "alone" if timed_in.machine == "alone" else f"one job a GPU, on {timed_in.cores} cores"}
 
 
 def decoding(record: Record) -> dict[str, str]:
