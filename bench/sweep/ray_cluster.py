@@ -31,6 +31,7 @@ def join(address: str) -> int:
         if port.isdigit():  # Ray itself would try for minutes
             socket.create_connection((host.rpartition("/")[2], int(port)), ANSWER_SECONDS).close()
         if not ray.is_initialized():
+            _use_token()
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return len(machines())
     except (OSError, RuntimeError, ValueError) as error:
@@ -39,6 +40,19 @@ def join(address: str) -> int:
             f"launcher.address={address}: no Ray cluster answers ({why}); `ray start --head` starts one, and "
             "launcher.address=local runs on this machine"
         ) from None
+
+
+def _use_token() -> None:
+    """Have Ray send the token of this account, where it has one and RAY_AUTH_MODE does not say otherwise.
+
+    `ray start` asks for it then, and `ray.init` sends it to `auto` alone. A cluster that asks for none ignores it.
+    """
+    try:
+        from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
+    except ImportError:  # an older Ray, whose `ray start` asks for none unless it is told to
+        return
+    logging.getLogger("ray").setLevel(logging.ERROR)  # as `ray.init` below: it would say that there is a token
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def machines() -> list[Machine]:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ from bench.sweep.plan.conf import CONF
 from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
 from tests.sweep.conftest import arguments
+from variants.paths import ROOT
 
 
 def needs(plugin: str) -> pytest.MarkDecorator:
@@ -170,6 +172,17 @@ def test_a_kill_in_either_pass_of_a_cluster_is_one_failed_record_and_the_same_co
         assert check_struck(struck, typed, monkeypatch)["base"] == whole["base"]
     assert main(typed) == 0
     assert table(tmp_path) == whole
+
+
+@ray
+@pytest.mark.usefixtures("cluster")
+def test_a_cluster_that_asks_for_the_token_of_this_account_is_joined_by_its_address() -> None:
+    import ray
+
+    join = "import sys; from bench.sweep.ray_cluster import join; print(join(sys.argv[1]))"
+    variables = {name: text for name, text in os.environ.items() if name != "RAY_AUTH_MODE"}  # this process has set it
+    command = [sys.executable, "-c", join, ray.get_runtime_context().gcs_address]
+    assert subprocess.run(command, capture_output=True, text=True, env=variables, cwd=ROOT).stdout == "1\n"
 
 
 @ray
