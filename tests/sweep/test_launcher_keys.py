@@ -42,6 +42,7 @@ def test_a_launcher_without_its_plugin_is_one_line_with_the_command_that_install
     [
         ("joblib", "jobs=0", "got 0, allowed: a whole number from 1 on\n"),
         ("joblib", "jobs=many", "got 'many', allowed: "),
+        ("ray", f"jobs={2**63}", f"got {2**63}, allowed: "),
         ("ray", "cpus=1.5", "got 1.5, allowed: a whole number from 1 on, or a part of 1\n"),
         ("ray", "gpus=-1", "got -1, allowed: a whole number from 0 on, or a part of 1\n"),
         ("ray", "gpus=true", "got True, allowed: "),

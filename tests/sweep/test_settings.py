@@ -23,6 +23,8 @@ def composed(*arguments: str) -> Settings:
         ("suite.rounds=null", "suite.rounds: got null, allowed: a whole number from 1"),
         ("suite.measures=size", "suite.measures: got 'size', allowed: a list"),
         ("variant.steps=[source,8]", "variant.steps[1]: got 8, allowed: text"),
+        (f"latency.requests={2**63}", f"latency.requests: got {2**63}, allowed: a whole number <= "),
+        (f"steps.lora.rank={2**63}", f"steps.lora.rank: got {2**63}, allowed: a whole number <= "),
         ("suite.questions=4", "suite.questions: got 4, allowed: keys with values"),
         ("suite.questions.domain_task=null", "suite.questions: options.rows needs a domain_task, "),
         (

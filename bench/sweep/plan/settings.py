@@ -148,11 +148,25 @@ def complaint(message: str, node: object) -> str:
         return f"{where or 'configuration'}: {what[0].lower()}{what[1:]}"
     path = []
     for name in re.findall(r"\.{3}|[^.\[\]]+", where):
-        if name == "..." and isinstance(node, Mapping):  # some entry: of all such tables the entries are tables
-            name = next((key for key, entry in node.items() if not isinstance(entry, Mapping)), name)
+        if name == "..." and isinstance(node, Mapping):  # some entry
+            name = _odd_entry(node) or name
         node = node[int(name)] if isinstance(node, list) else node.get(name) if isinstance(node, Mapping) else node
         path.append(f"[{name}]" if name.isdigit() else f".{name}")
-    where = "".join(path).removeprefix(".")
+    where = "".join(path).removeprefix(".").removeprefix("measures.")  # their keys stand at the top
     limit = " that is not empty" if "of length" in what else (expected["limit"] or "")
     allowed = ALLOWED.get(where) or TYPES.get(expected["type"], expected["type"]) + limit
     return f"{where}: got {'null' if node is None else repr(node)}, allowed: {allowed}"
+
+
+def _odd_entry(table: Mapping[str, object]) -> str | None:
+    """Return the key of an entry that no settings may hold, else of one that is no table where all others are."""
+    bad = [key for key, entry in table.items() if not _fits(entry)]
+    return next(iter(bad or [key for key, entry in table.items() if not isinstance(entry, Mapping)]), None)
+
+
+def _fits(entry: object) -> bool:
+    try:
+        msgspec.convert(entry if isinstance(entry, Mapping) else {"": entry}, Fields)
+    except msgspec.ValidationError:
+        return False
+    return True
