@@ -15,6 +15,8 @@ LEAST = {"jobs": 1, "cpus": 1, "gpus": 0, "timeout_min": 1, "memory_gb": 1}
 """The amounts among the keys of all launchers, and the least that each may be."""
 PARTS = ("cpus", "gpus")
 """What Ray also counts in parts of one."""
+LEAST_PART = 0.0001
+"""Ray raises an error for a smaller one."""
 
 
 def check_amounts(settings: Settings) -> None:
@@ -22,10 +24,10 @@ def check_amounts(settings: Settings) -> None:
     for name, least in LEAST.items():
         value = settings.launcher.get(name)
         in_parts = name in PARTS and _is_ray(settings)
-        is_part = in_parts and isinstance(value, float) and 0 < value < 1
+        is_part = in_parts and isinstance(value, float) and LEAST_PART <= value < 1
         is_whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
         if value is not None and not is_part and not is_whole:
-            or_part = ", or a part of 1" if in_parts else ""
+            or_part = f", or a part of 1 from {LEAST_PART} on" if in_parts else ""
             raise UserError(f"launcher.{name}: got {value!r}, allowed: a whole number from {least} on{or_part}")
     if _is_ray(settings) and not settings.spans_machines:
         asked = _asked(settings, "deterministic")

@@ -43,8 +43,10 @@ def test_a_launcher_without_its_plugin_is_one_line_with_the_command_that_install
         ("joblib", "jobs=0", "got 0, allowed: a whole number from 1 on\n"),
         ("joblib", "jobs=many", "got 'many', allowed: "),
         ("ray", f"jobs={2**63}", f"got {2**63}, allowed: "),
-        ("ray", "cpus=1.5", "got 1.5, allowed: a whole number from 1 on, or a part of 1\n"),
-        ("ray", "gpus=-1", "got -1, allowed: a whole number from 0 on, or a part of 1\n"),
+        ("ray", "cpus=1.5", "got 1.5, allowed: a whole number from 1 on, or a part of 1 from 0.0001 on\n"),
+        ("ray", "cpus=0.00001", "got 1e-05, allowed: a whole number from 1 on, or a part of 1 from 0.0001 on\n"),
+        ("ray", "gpus=0.00009", "got 9e-05, allowed: a whole number from 0 on, or a part of 1 from 0.0001 on\n"),
+        ("ray", "gpus=-1", "got -1, allowed: a whole number from 0 on, or a part of 1 from 0.0001 on\n"),
         ("ray", "gpus=true", "got True, allowed: "),
     ],
 )
@@ -56,7 +58,7 @@ def test_an_amount_that_a_launcher_cannot_count_with_is_one_line_before_anything
 
 
 @ray
-@pytest.mark.parametrize("amount", ["gpus=0.25", "gpus=0", "gpus=2", "cpus=0.5"])
+@pytest.mark.parametrize("amount", ["gpus=0.25", "gpus=0", "gpus=2", "cpus=0.5", "cpus=0.0001"])
 def test_ray_counts_parts_of_a_core_and_of_a_card(amount: str) -> None:
     check_amounts(compose(parse(["launcher=ray", "launcher.address=auto", f"launcher.{amount}"]), "base", 0))
     with pytest.raises(UserError, match=r"launcher.gpus: got 0.5, allowed: a whole number from 0 on$"):
