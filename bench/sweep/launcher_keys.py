@@ -81,7 +81,8 @@ def _known(settings: Settings, pass_: Pass) -> dict[str, object]:
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
     jobs = jobs_at_once(cards, cores, settings.spread) if pass_ == "deterministic" else max(1, cards)
     if not settings.spans_machines:
-        return {"jobs": jobs, "gpus": 0 if cards else None, "cpus": 1}
+        # For null Ray itself would join RAY_ADDRESS or a cluster that it finds, whose machines were not asked.
+        return {"address": "local", "jobs": jobs, "gpus": 0 if cards else None, "cpus": 1}
     turns = 2 if pass_ == "deterministic" and _is_ray(settings) and settings.spread == "none" else 1
     needed = cards if settings.spread == "layers" else min(1, cards)
     able = [one for one in _machines(settings) if one.cores and one.cards >= needed] or [Machine(cores, cards)]

@@ -180,6 +180,7 @@ def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_buil
     monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ("card", "card"))
     assert overrides() == ["launcher.jobs=6", "launcher.cpus=1", "launcher.gpus=0"]
     assert overrides("launcher.gpus=0.5", "launcher.jobs=8") == ["launcher.cpus=1"]
+    assert overrides("launcher.address=null") == ["launcher.address=local", *overrides()]
     assert overrides("launcher.address=auto")[1:] == ["launcher.cpus=4", "launcher.gpus=0.5"]
     assert overrides("launcher.address=auto", pass_="timed")[1:] == ["launcher.cpus=8", "launcher.gpus=1"]
     assert overrides("split=layers")[0] == "launcher.jobs=3"  # one on both cards, two that build
