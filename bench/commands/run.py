@@ -95,7 +95,8 @@ def conclude(cells: Sequence[Cell], records: Sequence[Record | None], open_repor
         say(f"{label_of(cell)} at {where}: {error.message}", lead="failed ", under="       ")
         if error.log:
             say(f"       log    {error.log}")
-        say_command(error.reproduce, lead="       again  ")
+        if error.reproduce:
+            say_command(error.reproduce, lead="       again  ")
     first = cells[0]
     results = first.settings.results
     wanted = Wanted(first.commit.sha, _machine(first, [record for _, record in own if record]), first.settings.sweep)
