@@ -20,7 +20,7 @@ LEAST_PART = 0.0001
 
 
 def check_amounts(settings: Settings) -> None:
-    """Raise UserError for a key of `launcher` that is no amount, or more than Ray would ever find on this machine."""
+    """Raise UserError for a key of `launcher` that is no amount, or that Ray would wait for in silence or not heed."""
     for name, least in LEAST.items():
         value = settings.launcher.get(name)
         in_parts = name in PARTS and _is_ray(settings)
@@ -29,6 +29,11 @@ def check_amounts(settings: Settings) -> None:
         if value is not None and not is_part and not is_whole:
             or_part = f", or a part of 1 from {LEAST_PART} on" if in_parts else ""
             raise UserError(f"launcher.{name}: got {value!r}, allowed: a whole number from {least} on{or_part}")
+    if _is_ray(settings) and settings.spans_machines and (jobs := settings.launcher.get("jobs")) is not None:
+        raise UserError(
+            f"launcher.jobs: got {jobs}, allowed here: null; as many cells run on a Ray cluster as have their "
+            "launcher.cpus and launcher.gpus there"
+        )
     if _is_ray(settings) and not settings.spans_machines:
         asked = _asked(settings, "deterministic")
         if asked["cpus"] > asked["jobs"]:

@@ -58,6 +58,12 @@ def test_an_amount_that_a_launcher_cannot_count_with_is_one_line_before_anything
 
 
 @ray
+def test_the_number_of_jobs_is_refused_where_the_cluster_has_its_own(refused: Run) -> None:
+    line = refused("launcher=ray", "launcher.address=auto", "launcher.jobs=4")
+    assert line.startswith("bench: launcher.jobs: got 4, allowed here: null; ")
+
+
+@ray
 @pytest.mark.parametrize("amount", ["gpus=0.25", "gpus=0", "gpus=2", "cpus=0.5", "cpus=0.0001"])
 def test_ray_counts_parts_of_a_core_and_of_a_card(amount: str) -> None:
     check_amounts(compose(parse(["launcher=ray", "launcher.address=auto", f"launcher.{amount}"]), "base", 0))
