@@ -52,6 +52,14 @@ def filled(settings: Settings, pass_: Pass) -> list[str]:
     return [f"launcher.{key}={known[key]}" for key in empty]
 
 
+def capped(settings: Settings, pass_: Pass, n_cells: int) -> list[str]:
+    """Return the override by which joblib starts no more processes than there are cells; none for other launchers."""
+    if "jobs" not in settings.launcher or settings.spans_machines or _is_ray(settings):
+        return []
+    most = max(2, n_cells)  # joblib runs a single job in its own process: a death there would end the sweep
+    return [f"launcher.jobs={min(int(_asked(settings, pass_)['jobs']), most)}"]
+
+
 def note_of_too_much(settings: Settings, pass_: Pass) -> str:
     """Say that no machine of a Ray cluster has what a job of a pass asks for: Ray waits for one in silence.
 

@@ -23,7 +23,7 @@ from bench.machine.shared_disk import NotSharedError, held_here
 from bench.measures.measure import Progress
 from bench.sweep import stage as stages
 from bench.sweep.job_state import JobState, end_state, reported, state_error, state_of, write_state
-from bench.sweep.launcher_keys import filled, note_of_too_much
+from bench.sweep.launcher_keys import capped, filled, note_of_too_much
 from bench.sweep.launchers import is_here, is_of_launcher, launched, shared_folders
 from bench.sweep.plan.cell import Cell, Pass, make_cell
 from bench.sweep.plan.compose import PRIMARY, plain, register, sweep_overrides
@@ -183,7 +183,7 @@ def _multirun(sweep: Sweep, pass_: Pass, run: str, cells: Sequence[Cell]) -> boo
     launcher = launcher_of(sweep, pass_)
     typed = sweep_overrides(sweep.request)
     if launcher == sweep.request.launcher:
-        typed += filled(first, pass_)
+        typed += [*filled(first, pass_), *capped(first, pass_, len(cells))]
     else:
         typed = [line for line in typed if not line.startswith(("launcher=", "launcher."))]
     own = {"sweep_run": run, "sweep_pass": pass_, "sweep_launcher": launcher}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.sweep import launcher_keys, launchers, passes, ray_cluster
-from bench.sweep.launcher_keys import check_amounts, filled, note_of_too_much
+from bench.sweep.launcher_keys import capped, check_amounts, filled, note_of_too_much
 from bench.sweep.launchers import check_launcher, engine_of, with_launcher
 from bench.sweep.passes import launcher_of, run_pass
 from bench.sweep.plan.cell import PASSES, Pass
@@ -193,6 +193,18 @@ def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_buil
     assert overrides("launcher.address=auto", "split=layers")[1:] == ["launcher.cpus=8", "launcher.gpus=2"]
     monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ())
     assert overrides() == ["launcher.jobs=2", "launcher.cpus=1"]
+
+
+@joblib
+@pytest.mark.parametrize(
+    ("typed", "n_cells", "jobs"), [("jobs=64", 3, 3), ("jobs=64", 1, 2), ("jobs=1", 3, 1), ("jobs=null", 99, 6)]
+)
+def test_joblib_starts_no_more_processes_than_there_are_cells_and_a_single_one_only_where_that_was_typed(
+    typed: str, n_cells: int, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher_keys, "jobs_at_once", lambda *_: 6)
+    settings = compose(parse(["launcher=joblib", f"launcher.{typed}"]), "base", 0)
+    assert capped(settings, "deterministic", n_cells) == [f"launcher.jobs={jobs}"]
 
 
 def test_keys_of_a_launcher_move_no_number_and_leave_a_sweep_its_name() -> None:

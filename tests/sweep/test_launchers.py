@@ -12,10 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 import msgspec
 import pytest
+from joblib import Parallel
 from omegaconf import DictConfig
 
 from bench.cli import main
@@ -141,10 +143,18 @@ def check_struck(struck: Callable[[DictConfig], None], typed: list[str], monkeyp
 def test_a_process_of_joblib_that_is_killed_is_one_failed_record_and_the_same_command_ends_with_the_table_of_local(
     tiny_model: Path, tmp_path: Path, cache: Path, local: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    typed = sweep(tiny_model, tmp_path, cache, "joblib")
+    started: list[int] = []
+
+    def parallel(**how: Any) -> Parallel:
+        started.append(how["n_jobs"])
+        return Parallel(**how)
+
+    monkeypatch.setattr(importlib.import_module("hydra_plugins.hydra_joblib_launcher._core"), "Parallel", parallel)
+    typed = [*sweep(tiny_model, tmp_path, cache, "joblib"), "launcher.jobs=64"]
     assert check_struck(killed_in_pass_one, typed, monkeypatch)["base"] == local["base"]
     assert main(typed) == 0
     assert table(tmp_path) == local
+    assert set(started) == {2}  # processes, however few cells: one alone would run in that of the sweep
 
 
 @pytest.mark.parametrize(
