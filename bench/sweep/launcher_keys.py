@@ -88,8 +88,8 @@ def _known(settings: Settings, pass_: Pass) -> dict[str, object]:
     """Return what the plan knows of the keys of a launcher.
 
     As many cells run at once on this machine as it has places on cards and for builds, and the locks of the places
-    divide these. On a cluster a job gets one card and its share of the cores; in the first pass two jobs of Ray get the
-    same card, so that it has work while one of them builds on the CPU.
+    divide these. On a cluster a job gets one card, or all where the model is split, and the share of the cores that
+    goes with it; in the first pass two jobs of Ray get the same card, so that it has work while one builds on the CPU.
     """
     cards, cores = len(chosen_gpus(settings.device)), usable_cores()
     jobs = jobs_at_once(cards, cores, settings.spread) if pass_ == "deterministic" else max(1, cards)
@@ -100,7 +100,7 @@ def _known(settings: Settings, pass_: Pass) -> dict[str, object]:
     needed = cards if settings.spread == "layers" else min(1, cards)
     able = [one for one in _machines(settings) if one.cores and one.cards >= needed] or [Machine(cores, cards)]
     if cards:  # the smallest share, so that each machine with the cards can run a job
-        cpus = min(one.cores // (one.cards * turns) for one in able)
+        cpus = min(one.cores // (one.cards // needed * turns) for one in able)
     else:  # a small machine among large ones must not bring many jobs onto these: they would wait for each other
         cpus = min(cores, max(one.cores for one in able))
     return {"jobs": jobs, "gpus": (needed if turns == 1 else needed / turns) if cards else None, "cpus": max(1, cpus)}

@@ -104,7 +104,7 @@ def test_what_a_job_asks_of_a_cluster_a_machine_of_it_has_or_a_note_says_that_ra
     cluster((64, 8), (6, 1), (2, 0), (0, 0))
     assert asked() == ["launcher.cpus=3", "launcher.gpus=0.5"]
     assert asked(pass_="timed") == ["launcher.cpus=6", "launcher.gpus=1"]
-    assert asked("split=layers") == ["launcher.cpus=8", "launcher.gpus=2"]
+    assert asked("split=layers") == ["launcher.cpus=16", "launcher.gpus=2"]  # four such jobs have its 64 cores
     cluster((64, 0))
     *_, note = asked()
     assert (
@@ -190,9 +190,20 @@ def test_the_cards_of_this_machine_are_divided_by_their_locks_and_a_cluster_buil
     assert overrides("launcher.address=auto")[1:] == ["launcher.cpus=4", "launcher.gpus=0.5"]
     assert overrides("launcher.address=auto", pass_="timed")[1:] == ["launcher.cpus=8", "launcher.gpus=1"]
     assert overrides("split=layers")[0] == "launcher.jobs=3"  # one on both cards, two that build
-    assert overrides("launcher.address=auto", "split=layers")[1:] == ["launcher.cpus=8", "launcher.gpus=2"]
+    assert overrides("launcher.address=auto", "split=layers")[1:] == ["launcher.cpus=16", "launcher.gpus=2"]
     monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ())
     assert overrides() == ["launcher.jobs=2", "launcher.cpus=1"]
+
+
+@submitit
+def test_a_job_of_slurm_has_the_share_of_the_cores_that_goes_with_its_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher_keys, "usable_cores", lambda: 16)
+    monkeypatch.setattr(launcher_keys, "chosen_gpus", lambda _: ("card",) * 4)
+    for split, share in (
+        ("none", ["launcher.cpus=4", "launcher.gpus=1"]),
+        ("layers", ["launcher.cpus=16", "launcher.gpus=4"]),
+    ):
+        assert filled(compose(parse(["launcher=slurm", f"split={split}"]), "base", 0), "timed") == share
 
 
 @joblib
