@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from bench.sweep.plan.conf import CONF, content
 from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
 from bench.terminal import shown
-from variants.child import start
+from variants.child import NETWORK, environment, start
 from variants.errors import UserError
 from variants.process import die_with_parent
 
@@ -35,12 +35,17 @@ PLUGINS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "submitit_local": (("hydra_plugins.hydra_submitit_launcher", "submitit"), "slurm"),
 }
 """By Hydra's name of a launcher, the packages that it needs and the extra of this project that installs them."""
-THREADS = (
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-    *("NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS"),
-)
-"""What joblib and Ray set in their processes: fewer threads would be another measurement than the one planned."""
 CARDS = "CUDA_VISIBLE_DEVICES"
+OF_A_MACHINE = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "NVIDIA_VISIBLE_DEVICES", CARDS),
+        *(NETWORK - {"HF_ENDPOINT"}),
+    }
+)
+"""What a job on a cluster has from its own machine: its cards, its programs, its disk for temporary files, its proxy.
+
+Tokens stay out too: submitit writes what it sends to a disk, and what a sweep needs of the hub is fetched by its plan.
+"""
 HERE = ("basic", "joblib", "ray", "submitit_local")
 
 
@@ -109,12 +114,14 @@ def machines_of(launcher: str, values: Mapping[str, object]) -> int:
 class Launched:
     """What a launcher runs for each cell: a task, in the environment that `bench run` was started in.
 
-    `variables` are those that launchers change, `held` the files by which a process on another machine knows that its
-    folders are shared, `process` the host and the number of the process of `bench run`.
+    `variables` are those that a child of `bench run` has, except for those that `stay` as they are where the job runs.
+    `held` are the files by which a process on another machine knows that its folders are shared, `process` is the host
+    and the number of the process of `bench run`.
     """
 
     task: Callable[[DictConfig], None]
-    variables: Mapping[str, str | None]
+    variables: Mapping[str, str]
+    stay: Collection[str]
     held: Sequence[Held]
     process: tuple[str, int]
 
@@ -125,10 +132,9 @@ class Launched:
                 die_with_parent()  # joblib would let the cell of a killed sweep go on
             for held in self.held:
                 held.check()
-            for name, text in self.variables.items():
-                os.environ.pop(name, None)
-                if text is not None:
-                    os.environ[name] = text
+            for name in environment(os.environ).keys() - self.stay:  # such as the fewer threads of joblib and Ray
+                os.environ.pop(name)
+            os.environ.update(self.variables)
         self.task(config)
 
 
@@ -138,9 +144,9 @@ def launched(task: Callable[[DictConfig], None], settings: Settings, held: Seque
     On a cluster CUDA_VISIBLE_DEVICES says which card a job was given, and stays. On this machine it stays what it was
     for `bench run`: the locks of the cards say which one a job uses, while submitit without Slurm names GPU 0 to each.
     """
-    names = THREADS if settings.spans_machines else (*THREADS, CARDS)
-    variables = {name: os.environ.get(name) for name in names}
-    return Launched(task, variables, held, (socket.gethostname(), os.getpid()))
+    stay = OF_A_MACHINE if settings.spans_machines else frozenset[str]()
+    variables = {name: text for name, text in environment(os.environ).items() if name not in stay}
+    return Launched(task, variables, stay, held, (socket.gethostname(), os.getpid()))
 
 
 def shared_folders(launcher: str, settings: Settings) -> list[tuple[str, Path]]:

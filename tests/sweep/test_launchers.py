@@ -23,13 +23,14 @@ from omegaconf import DictConfig
 from bench.cli import main
 from bench.sweep import launcher_keys, passes
 from bench.sweep.launcher_keys import filled
-from bench.sweep.launchers import CARDS, THREADS, launched
+from bench.sweep.launchers import CARDS, OF_A_MACHINE, launched
 from bench.sweep.passes import launcher_of
 from bench.sweep.plan.compose import PRIMARY, compose
 from bench.sweep.plan.conf import CONF
 from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
 from tests.sweep.conftest import arguments
+from variants.child import environment
 from variants.paths import ROOT
 
 
@@ -61,7 +62,8 @@ def cluster() -> Iterator[None]:
 
 def launch(task: Callable[[DictConfig], None], cache: Path, launcher: str, *more: str) -> None:
     """Run a task once for each of two variants, as `bench run` does. Raises SystemExit where a job was lost."""
-    settings = compose(parse([f"launcher={launcher}", "device=cpu"]), "base", 0)
+    keys = [one for one in more if one.startswith("launcher.")]
+    settings = compose(parse([f"launcher={launcher}", "device=cpu", *keys]), "base", 0)
     before = sys.argv
     chosen = [
         "variant=base,q4",
@@ -79,9 +81,9 @@ def launch(task: Callable[[DictConfig], None], cache: Path, launcher: str, *more
 
 
 def note_environment(config: DictConfig) -> None:
-    """Write what a job sees of the variables that launchers change, into the cache."""
-    seen = {name: os.environ.get(name) for name in (*THREADS, CARDS)}
-    Path(config.cache_dir, f"{config.variant.name}.seen").write_text(json.dumps({**seen, "pid": os.getpid()}))
+    """Write which variables the children of a job would have, into the cache."""
+    seen = {**environment(os.environ), "pid": os.getpid()}
+    Path(config.cache_dir, f"{config.variant.name}.seen").write_text(json.dumps(seen))
 
 
 def seen(cache: Path) -> list[dict[str, object]]:
@@ -197,11 +199,18 @@ def test_a_cluster_that_asks_for_the_token_of_this_account_is_joined_by_its_addr
 
 @ray
 @pytest.mark.usefixtures("cluster")
-def test_ray_changes_no_threads(tmp_path: Path) -> None:
-    launch(note_environment, tmp_path, "ray")
-    assert [{name: one[name] for name in THREADS} for one in seen(tmp_path)] == [
-        {name: os.environ.get(name) for name in THREADS}
-    ] * 2
+def test_a_job_of_ray_has_the_variables_of_the_run_except_for_those_of_its_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HOME", "GGML_CUDA_DISABLE_GRAPHS", "PYTORCH_CUDA_ALLOC_CONF", "LD_LIBRARY_PATH", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, "/of/the/run")
+    for name in ("TEMP", "HF_TOKEN", "http_proxy", CARDS):
+        monkeypatch.setenv(name, "/of/its/machine")
+    launch(note_environment, tmp_path, "ray", "launcher.address=auto")
+    own = {name: text for name, text in environment(os.environ).items() if name not in OF_A_MACHINE}
+    for job in seen(tmp_path):
+        assert "/of/its/machine" not in job.values()
+        assert {name: text for name, text in job.items() if name not in {*OF_A_MACHINE, "pid"}} == own
 
 
 @ray
@@ -217,7 +226,7 @@ def test_joblib_changes_neither_threads_nor_cards(tmp_path: Path) -> None:
     launch(note_environment, tmp_path, "joblib", "launcher.jobs=2")
     both = seen(tmp_path)
     assert os.getpid() not in {one.pop("pid") for one in both}
-    assert both == [{name: os.environ.get(name) for name in (*THREADS, CARDS)}] * 2
+    assert both == [environment(os.environ)] * 2
 
 
 @submitit
