@@ -26,8 +26,8 @@ ASK_SECONDS = 5.0
 POLL_SECONDS = 0.05
 LONGEST = 60
 """A command is cut to so many characters."""
-JOBLIB = "joblib.externals.loky.backend.popen_loky_posix"
-"""A word of the command of a process that joblib starts."""
+RUN = "VARIANTBENCH_RUN"
+"""The variable that names the run in the processes which a launcher starts: their own commands name joblib or Ray."""
 HOLDER_BYTES = 200
 SHARERS = "processes that share it"
 """Who holds a shared lock after the one that its file named has let go."""
@@ -94,7 +94,7 @@ def any_held(
         raise UserError(
             f"lock {error.filename or locks[0]}: {error.strerror}; every user must be able to make and write this file"
         ) from None
-    holder = f"{_named(pid or os.getpid())}, since {datetime.now():%H:%M}"
+    holder = f"{os.environ.get(RUN) or named(pid or os.getpid())}, since {datetime.now():%H:%M}"
     try:
         _state(handle, holder)
         yield lock
@@ -247,14 +247,11 @@ def _stated(handle: int) -> str:
     return printable(os.pread(handle, HOLDER_BYTES, 0).decode(errors="replace"))
 
 
-def _named(pid: int) -> str:
-    """Return a process with its command, where the system shows that; for one of joblib's, the run that started it."""
+def named(pid: int) -> str:
+    """Return a process with its command, where the system shows that."""
     words: Sequence[str] = ()
     with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        words = process.cmdline()
-        if JOBLIB in words and (run := process.parent()) and run.pid != 1:  # what has lost its parent is given to that
-            pid, words = run.pid, run.cmdline()
+        words = psutil.Process(pid).cmdline()
     text = " ".join([*(Path(word).name for word in words[:2]), *words[2:]])
     text = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
     return f"process {pid} ({text})" if text else f"process {pid}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.machine.gpu import chosen_gpus
+from bench.machine.lock import RUN, named
 from bench.machine.shared_disk import Held
 from bench.sweep import ray_cluster
 from bench.sweep.plan.conf import CONF, content
@@ -116,7 +117,7 @@ class Launched:
 
     `variables` are those that a child of `bench run` has, except for those that `stay` as they are where the job runs.
     `held` are the files by which a process on another machine knows that its folders are shared, `process` is the host
-    and the number of the process of `bench run`.
+    and the number of the process of `bench run`, `run` that process as locks name it.
     """
 
     task: Callable[[DictConfig], None]
@@ -124,6 +125,7 @@ class Launched:
     stay: Collection[str]
     held: Sequence[Held]
     process: tuple[str, int]
+    run: str
 
     def __call__(self, config: DictConfig) -> None:
         """Run the task. Raises UserError where this machine does not share the folders of the sweep."""
@@ -135,6 +137,9 @@ class Launched:
             for name in environment(os.environ).keys() - self.stay:  # such as the fewer threads of joblib and Ray
                 os.environ.pop(name)
             os.environ.update(self.variables)
+            os.environ[RUN] = (
+                self.run if socket.gethostname() == self.process[0] else f"{self.run} on {self.process[0]}"
+            )
         self.task(config)
 
 
@@ -146,7 +151,7 @@ def launched(task: Callable[[DictConfig], None], settings: Settings, held: Seque
     """
     stay = OF_A_MACHINE if settings.spans_machines else frozenset[str]()
     variables = {name: text for name, text in environment(os.environ).items() if name not in stay}
-    return Launched(task, variables, stay, held, (socket.gethostname(), os.getpid()))
+    return Launched(task, variables, stay, held, (socket.gethostname(), os.getpid()), named(os.getpid()))
 
 
 def shared_folders(launcher: str, settings: Settings) -> list[tuple[str, Path]]:

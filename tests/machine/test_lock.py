@@ -9,8 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
 
 from bench.machine import lock as lock_module
 from bench.machine.lock import held, machine_lock
@@ -61,17 +59,6 @@ def test_who_waits_is_told_the_process_its_command_and_since_when(tmp_path: Path
     assert "since " in holders[0]
     assert lock.read_text() == ""
     assert list(tmp_path.iterdir()) == [lock]
-
-
-def test_of_a_process_that_joblib_started_who_waits_is_told_the_run() -> None:
-    there = Parallel(n_jobs=2)(delayed(_named_there)() for _ in range(2))
-    get_reusable_executor().shutdown()
-    assert os.getpid() not in [pid for pid, _ in there]
-    assert [name for _, name in there] == [lock_module._named(os.getpid())] * 2
-
-
-def _named_there() -> tuple[int, str]:
-    return os.getpid(), lock_module._named(os.getpid())
 
 
 @pytest.mark.parametrize(("text", "shown"), [("", "another process"), ("\x1b[2Jx", "\\x1b[2Jx")])

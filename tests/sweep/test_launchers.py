@@ -21,6 +21,7 @@ from joblib import Parallel
 from omegaconf import DictConfig
 
 from bench.cli import main
+from bench.machine.lock import RUN, held, named
 from bench.sweep import launcher_keys, passes
 from bench.sweep.launcher_keys import filled
 from bench.sweep.launchers import CARDS, OF_A_MACHINE, launched
@@ -82,7 +83,9 @@ def launch(task: Callable[[DictConfig], None], cache: Path, launcher: str, *more
 
 def note_environment(config: DictConfig) -> None:
     """Write which variables the children of a job would have, into the cache."""
-    seen = {**environment(os.environ), "pid": os.getpid()}
+    with held(lock := Path(config.cache_dir, f"{config.variant.name}.lock"), print):
+        holder = lock.read_text().partition(", since")[0]
+    seen = {**environment(os.environ), "pid": os.getpid(), "holder": holder}
     Path(config.cache_dir, f"{config.variant.name}.seen").write_text(json.dumps(seen))
 
 
@@ -210,6 +213,7 @@ def test_a_job_of_ray_has_the_variables_of_the_run_except_for_those_of_its_machi
     own = {name: text for name, text in environment(os.environ).items() if name not in OF_A_MACHINE}
     for job in seen(tmp_path):
         assert "/of/its/machine" not in job.values()
+        assert job.pop("holder") == job.pop(RUN) == named(os.getpid())
         assert {name: text for name, text in job.items() if name not in {*OF_A_MACHINE, "pid"}} == own
 
 
@@ -226,7 +230,8 @@ def test_joblib_changes_neither_threads_nor_cards(tmp_path: Path) -> None:
     launch(note_environment, tmp_path, "joblib", "launcher.jobs=2")
     both = seen(tmp_path)
     assert os.getpid() not in {one.pop("pid") for one in both}
-    assert both == [environment(os.environ)] * 2
+    run = named(os.getpid())
+    assert both == [{**environment(os.environ), RUN: run, "holder": run}] * 2
 
 
 @submitit
