@@ -61,6 +61,23 @@ def test_what_a_record_says_of_itself_is_repeated(tmp_path: Path, change: dict[s
     assert any(expected in finding.text for finding in findings_of(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("of_card", "expected"), [([3000.0, 3010.0], []), ([3000.0, 2000.0, 3000.0], ["device_copy_gb_s"])]
+)
+def test_timings_of_a_card_drift_with_the_card_and_not_with_the_cpu_of_its_host(
+    tmp_path: Path, of_card: list[float], expected: list[str]
+) -> None:
+    for round_, bandwidth in enumerate(of_card):
+        reading = {"copy_gb_s": 9.0 + 5 * round_, "device_copy_gb_s": bandwidth}
+        record = records.record("q4", round_)
+        records.write(
+            tmp_path, record | {"canary": {"before": reading}, "session": record["session"] | {"device": "cuda"}}
+        )
+    drifted = [finding.text for finding in findings_of(tmp_path) if finding.title == "The machine drifted"]
+    assert [text.split()[0] for text in drifted] == expected
+    assert "; copy_gb_s" not in "".join(drifted)
+
+
 def test_a_prompt_cache_at_work_is_a_problem(tmp_path: Path) -> None:
     content = records.record("base")
     content["measures"]["latency"]["evaluated_tokens"] = [1] * 140
