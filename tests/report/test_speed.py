@@ -11,11 +11,13 @@ from bench.advise.advice import advise
 from bench.advise.requirements import requirements_of
 from bench.advise.roofline import roofline_of
 from bench.records.questions import Claimed, Options, Questions
+from bench.records.selection import Wanted, find
 from bench.records.store import read
 from bench.report.advice.chips import chips
 from bench.report.grid import NOT_MEASURED
 from bench.report.speed.answer import speed_screen
 from bench.report.speed.tables import roofline_grids, speed_grid
+from bench.report.tables.provenance import commands, context, machine_grid
 from bench.report.terminal import grid_tables, outcome_grid
 from bench.selftest import records
 from bench.summary.rows import Summary
@@ -165,3 +167,22 @@ def test_limits_on_accuracy_are_open_for_random_weights_and_the_first_screen_say
 def test_a_sweep_that_asked_a_task_has_no_such_screen(tmp_path: Path) -> None:
     records.write_sweep(tmp_path, {"base": SPECS["base"]})
     assert speed_screen(summarize(read(tmp_path)[0])) is None
+
+
+@pytest.mark.parametrize(("suite", "judged"), [("speed", False), ("embedded", True)])
+def test_the_commands_name_the_suite_once_and_advise_where_limits_are_stated_and_missing_rounds_are_counted(
+    tmp_path: Path, suite: str, judged: bool
+) -> None:
+    for number in range(2):
+        record = made("q4", number, on_gpu=False)
+        record["config"] |= {"suite": suite, "overrides": [f"suite={suite}", "model=random-8b", "suite.rounds=3"]}
+        records.write(tmp_path, record)
+    selection, _ = find(tmp_path, Wanted())
+    assert selection is not None
+    summary = summarize(selection.records)
+    printed = commands(selection, summary, None)
+    assert printed[1] == f"bench run suite={suite} model=random-8b suite.rounds=3"
+    assert [line.startswith("bench advise") for line in printed[2:]] == [False, True][: 1 + judged]
+    assert context(selection)[-1] == "2 of 3 rounds asked"
+    stated = {line.entries[0].text: line.entries[1].text for line in machine_grid(selection, summary).lines}
+    assert stated["Rounds"].startswith("2 of 3 asked, ")

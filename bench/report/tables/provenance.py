@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from bench.advise.advice import Advice
+from bench.advise.named import default_of
 from bench.records.selection import Selection
 from bench.records.types import Card, Machine, Record
 from bench.records.values import CardLoad
@@ -16,10 +18,12 @@ from bench.report.numbers import least_to_most, plural, sized
 from bench.summary.rows import Summary
 from bench.terminal import printable
 
+ROUNDS = re.compile(r"suite\.rounds=(\d{1,3})")
+
 
 def context(selection: Selection) -> tuple[str, ...]:
-    """Return model, what it ran on, date and commit in a few words."""
-    newest = selection.newest
+    """Return model, what it ran on, date and commit in a few words, and whether rounds are missing."""
+    newest, (rounds, asked) = selection.newest, _rounds(selection)
     day = datetime.fromisoformat(newest.started_at)
     return tuple(
         map(
@@ -29,9 +33,17 @@ def context(selection: Selection) -> tuple[str, ...]:
                 _ran_on(selection),
                 f"{day.day} {day:%b %Y}",
                 f"{selection.sha[:12]}{', with uncommitted changes' if selection.dirty else ''}",
+                *([f"{rounds} of {asked} rounds asked"] if rounds < asked else []),
             ),
         )
     )
+
+
+def _rounds(selection: Selection) -> tuple[int, int]:
+    """Return how many rounds there are, and how many were asked: no fewer, where it was left to the suite."""
+    rounds = len({record.round for record in selection.records})
+    typed = [int(match[1]) for line in selection.newest.config.overrides if (match := ROUNDS.fullmatch(line))]
+    return rounds, max([rounds, *typed[-1:]])
 
 
 def _ran_on(selection: Selection) -> str:
@@ -53,7 +65,7 @@ def machine_grid(selection: Selection, summary: Summary) -> Grid:
     """Make the table of what was measured: model, machine, commit, questions, requests, rounds and when."""
     newest = selection.newest
     first = min(record.started_at for record in selection.records)
-    rounds = len({record.round for record in selection.records})
+    rounds, asked = _rounds(selection)
     questions = [f"{_asked(summary, task):,} of {task}" for task in summary.tasks]
     requests = [latency.n for row in summary.rows if (latency := row.values.get("e2e_p50_ms"))]
     failed = sum(row.failed for row in summary.rows)
@@ -67,7 +79,7 @@ def machine_grid(selection: Selection, summary: Summary) -> Grid:
         f"{selection.why}",
         "Questions": ", ".join(questions) or "not measured",
         "Requests": f"{least_to_most(requests)} a variant" if requests else "not measured",
-        "Rounds": f"{rounds}, variants taking turns within each",
+        "Rounds": f"{rounds}{f' of {asked} asked' if rounds < asked else ''}, variants taking turns within each",
         "Measured": f"{first[:16].replace('T', ' ')} to {newest.started_at[:16].replace('T', ' ')} UTC",
     }
     return _facts("machine", "What was measured, on what", facts)
@@ -113,8 +125,9 @@ def commands(selection: Selection, summary: Summary, advice: Advice | None) -> t
     """Return the commands that measure, judge and show the same again, and those of cells that failed."""
     newest = selection.newest
     suite, sha = newest.config.suite, selection.sha[:12]
-    asked = [f"suite={suite}" if suite else "", *newest.config.overrides]
+    typed = [line for line in newest.config.overrides if not line.startswith("suite=")]
     judged = [f"requirements={advice.name}"] if advice and " " not in advice.name else []
+    is_judged = judged or default_of(selection.records)  # `bench advise` refuses a sweep without requirements
     shown = ["--commit", sha, "--sweep", selection.sweep, *judged]
     failures = [failure.reproduce for row in summary.rows for failure in row.failures if failure.reproduce]
     return tuple(
@@ -122,9 +135,9 @@ def commands(selection: Selection, summary: Summary, advice: Advice | None) -> t
         for line in (
             # Quoted: it is copied into a shell, and whoever wrote the records chose these names.
             shlex.join(["git", "checkout", sha]),
-            shlex.join(["bench", "run", *filter(None, asked)]),
+            shlex.join(["bench", "run", *([f"suite={suite}"] if suite else []), *typed]),
             shlex.join(["bench", "report", *shown]),
-            shlex.join(["bench", "advise", *shown]),
+            *([shlex.join(["bench", "advise", *shown])] if is_judged else []),
             *dict.fromkeys(failures),
         )
     )
