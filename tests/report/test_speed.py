@@ -16,6 +16,7 @@ from bench.records.store import read
 from bench.report.advice.chips import chips
 from bench.report.grid import NOT_MEASURED
 from bench.report.speed.answer import speed_screen
+from bench.report.speed.random_weights import random_shapes
 from bench.report.speed.tables import roofline_grids, speed_grid
 from bench.report.tables.provenance import commands, context, machine_grid
 from bench.report.terminal import grid_tables, outcome_grid
@@ -162,6 +163,21 @@ def test_limits_on_accuracy_are_open_for_random_weights_and_the_first_screen_say
     advice = advise(summary_of(tmp_path), requirements_of({"quality": {"hr": {"at_least": 0.5}}}), "mine")
     assert advice.exit_code == 2
     assert chips(advice)[0].text == "Accuracy: not measured (random weights)"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shape"),
+    [
+        (["model=random-1b"], "Llama 3.2 1B"),
+        (["model.shape.layers=1", "model.shape.ffn=256"], "Llama 3.2 1B, but with layers=1, ffn=256"),
+    ],
+)
+def test_a_shape_is_the_published_ones_and_what_was_changed_of_it(tmp_path: Path, typed: list[str], shape: str) -> None:
+    record = made("q4", 0, on_gpu=False)
+    record["config"]["overrides"] = typed
+    records.write(tmp_path, record)
+    [line] = random_shapes(read(tmp_path)[0])
+    assert line.startswith(f"random-1b has random weights in the shape of {shape}: its size, ")
 
 
 def test_a_sweep_that_asked_a_task_has_no_such_screen(tmp_path: Path) -> None:
