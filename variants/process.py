@@ -71,10 +71,26 @@ def available_bytes() -> int:
     """Return the memory that this machine can still give to processes, in bytes; all of it where that is not known."""
     lines = MEMINFO.read_text().splitlines() if MEMINFO.exists() else []
     available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    limit = (CGROUP / "memory.max").read_text().strip() if (CGROUP / "memory.max").exists() else "max"
-    if limit != "max":  # a container may have less than its machine
+    if (limit := _limit_bytes()) is not None:  # a container may have less than its machine
         used = int((CGROUP / "memory.current").read_text())
         pages = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
         reclaimable = int(pages["active_file"]) + int(pages["inactive_file"])  # pages of files, as MemAvailable has it
-        available.append(max(0, int(limit) - used + reclaimable))
-    return min(available, default=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        available.append(max(0, limit - used + reclaimable))
+    return min(available, default=machine_bytes())
+
+
+def memory_bytes() -> int:
+    """Return the memory that processes can get at most: all of the machine's, or what a container is limited to."""
+    limit = _limit_bytes()
+    return machine_bytes() if limit is None else min(limit, machine_bytes())
+
+
+def machine_bytes() -> int:
+    """Return the memory of the machine, whatever a container has of it."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _limit_bytes() -> int | None:
+    file = CGROUP / "memory.max"
+    limit = file.read_text().strip() if file.exists() else "max"
+    return None if limit == "max" else int(limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 from collections.abc import Iterable
@@ -14,7 +13,7 @@ from pathlib import Path
 from bench.machine.git import State, state
 from bench.machine.gpu import chosen_gpus, gpu_names
 from variants.paths import ROOT
-from variants.process import usable_cores
+from variants.process import machine_bytes, usable_cores
 
 PACKAGES = (
     "torch", "transformers", "peft", "bitsandbytes", "lm-eval", "llama-cpp-python", "numpy", "pandas", "hydra-core",
@@ -45,7 +44,7 @@ def machine() -> Machine:
         id=re.sub(r"[^a-z0-9.]+", "-", " ".join(parts).lower()).strip("-"),
         cpu=cpu,
         cores=cores,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        memory_bytes=machine_bytes(),
         gpus=gpus,
         os=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),

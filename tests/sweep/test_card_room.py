@@ -22,7 +22,7 @@ from bench.sweep.plan.card_room import (
     SCORING_BYTES,
     Dimensions,
     cache_bytes,
-    check_cards,
+    check_memory,
     scoring_bytes,
     weight_bytes,
 )
@@ -49,7 +49,7 @@ def cells_of(folder: Path, *variants: str, device: str = "cuda", split: str = "n
 
 
 def check(cells: list[Cell]) -> None:
-    check_cards(cells, MODEL, to_build(cells))
+    check_memory(cells, MODEL, to_build(cells))
 
 
 def install_cards(monkeypatch: pytest.MonkeyPatch, folder: Path, *n_bytes: int) -> None:
@@ -144,9 +144,21 @@ def test_training_counts_the_weights_alone_on_one_card(monkeypatch: pytest.Monke
     check(cells)
 
 
-def test_a_plan_for_the_cpu_is_bounded_by_no_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_plan_for_the_cpu_is_bounded_by_the_memory_and_by_no_card(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     install_cards(monkeypatch, tmp_path, 1)
-    check(cells_of(tmp_path, "base", device="cpu"))
+    cells = cells_of(tmp_path, "base", "q4", device="cpu")
+    need = card_room.served(cells[0], MODEL, "cpu")
+    monkeypatch.setattr(card_room, "memory_bytes", lambda: need.n_bytes)
+    check(cells)
+    monkeypatch.setattr(card_room, "memory_bytes", lambda: need.n_bytes - 1)
+    with pytest.raises(
+        UserError, match=r"^variant base: needs .* of memory \(.*\); there is .* What fits: variant=q4$"
+    ):
+        check(cells)
+    elsewhere = {"several_machines": True}
+    check([replace(one, settings=msgspec.structs.replace(one.settings, launcher=elsewhere)) for one in cells])
 
 
 def test_a_record_names_the_cards_that_its_job_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -23,8 +23,10 @@ def test_a_container_has_no_more_memory_than_its_own_limit_leaves_pages_of_files
     (tmp_path / "memory.current").write_text("900000\n")
     (tmp_path / "memory.stat").write_text("anon 400000\nactive_file 200000\ninactive_file 300000\n")
     assert process.available_bytes() == 600_000
+    assert process.memory_bytes() == 1_000_000
     (tmp_path / "memory.max").write_text("max\n")
     assert process.available_bytes() == 5000 * 1024
+    assert process.memory_bytes() == process.machine_bytes()
 
 
 def test_a_child_counts_for_a_build_and_not_for_the_process_that_serves() -> None:

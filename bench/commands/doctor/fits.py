@@ -8,8 +8,7 @@ from functools import partial
 
 from bench.commands.doctor.check import Check, gigabytes
 from bench.machine.gpu import chosen_gpus, free_bytes
-from bench.machine.hardware import machine
-from bench.sweep.plan.card_room import MARGIN_BYTES, Dimensions, check_cards, served, too_large
+from bench.sweep.plan.card_room import MARGIN_BYTES, Dimensions, check_memory, served, too_large
 from bench.sweep.plan.cell import Cell, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.grid import check_room, with_hub_folder
@@ -17,7 +16,7 @@ from bench.sweep.plan.random_model import check_unmade, random_model, stand_ins,
 from bench.sweep.plan.request import RunRequest, parse
 from bench.sweep.plan.settings import Settings
 from variants.errors import UserError
-from variants.process import available_bytes
+from variants.process import available_bytes, memory_bytes
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def _planned(request: RunRequest, first: Settings) -> Iterator[Check]:
 def _check_made(model: Dimensions, cells: Sequence[Cell]) -> None:
     """Raise UserError where `bench run` would: training needs more than serving, and the disk may be too small."""
     check_room(cells)
-    check_cards(cells, model, to_build(cells))
+    check_memory(cells, model, to_build(cells))
 
 
 def places(settings: Settings) -> Iterator[Place]:
@@ -86,7 +85,7 @@ def places(settings: Settings) -> Iterator[Place]:
     else:
         yield from rooms
     if not cards:
-        yield Place("the CPU", available_bytes(), machine().memory_bytes)
+        yield Place("the CPU", available_bytes(), memory_bytes())
 
 
 def compared(place: Place, needed: Mapping[str, int]) -> Check:

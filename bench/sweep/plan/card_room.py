@@ -1,4 +1,4 @@
-"""Whether the variants of a plan fit the cards, before anything is built, and what would fit where they do not."""
+"""Whether the variants of a plan fit the cards or the memory, before anything is built, and what would fit instead."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.machine.gpu import Gpu, chosen_gpus, usable_gpus
-from bench.machine.hardware import machine
 from bench.sweep.plan.cell import Cell
 from variants.errors import UserError
+from variants.process import memory_bytes
 from variants.safety.files import read_json
 from variants.step import Planned
 from variants.weights import Tensor, tensors
@@ -64,65 +64,74 @@ class Need:
         return self.weight_bytes + self.cache_bytes
 
     def fits(self, cards: Sequence[Gpu]) -> bool:
-        """Say whether this fits the cards together."""
-        return self.n_bytes <= sum(gpu.total_bytes - MARGIN_BYTES for gpu in cards)
+        """Say whether this fits the cards together, or without any the memory, where a mapped file needs no margin."""
+        return self.n_bytes <= (sum(gpu.total_bytes - MARGIN_BYTES for gpu in cards) if cards else memory_bytes())
 
-    def __str__(self) -> str:
+    def stated(self, cards: Sequence[Gpu]) -> str:
+        """Return in words what this takes, and of what."""
         cache = f", keys and values of a full context {_gb(self.cache_bytes)}" if self.cache_bytes else " alone"
-        sum_ = f"needs {_gb(self.n_bytes + MARGIN_BYTES)} of GPU memory"
-        return f"{self.what}: {sum_} (weights {_gb(self.weight_bytes)}{cache}, and {_gb(MARGIN_BYTES)} a card for CUDA)"
+        margin = f", and {_gb(MARGIN_BYTES)} a card for CUDA" if cards else ""
+        return f"{self.what}: needs {self.amount(cards)} (weights {_gb(self.weight_bytes)}{cache}{margin})"
+
+    def amount(self, cards: Sequence[Gpu]) -> str:
+        """Return the amount in words, on cards with the margin of one."""
+        return f"{_gb(self.n_bytes + MARGIN_BYTES)} of GPU memory" if cards else f"{_gb(self.n_bytes)} of memory"
 
 
-def check_cards(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Planned]) -> None:
-    """Raise UserError for the first variant that a card has too little memory for, with what would fit.
+def check_memory(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Planned]) -> None:
+    """Raise UserError for the first variant that there is too little memory for, with what would fit.
 
     `new` are, by fingerprint, the steps that a run of these cells builds. It counts weights, the keys and values of a
-    full context, and a margin; of training the weights alone. So what passes may still be too large. Without a split
-    every card has to have the room, because any of them may be given.
+    full context, and on cards a margin; of training the weights alone. So what passes may still be too large. Without
+    a split every card has to have the room, because any of them may be given. The memory of other machines, where the
+    launcher has several, is not known.
     """
-    cards = chosen_gpus(cells[0].settings.device)
+    settings = cells[0].settings
+    cards = chosen_gpus(settings.device)
     todo = list({cell.variant: cell for cell in cells if cell.finished() is None}.values())
-    if not cards or not todo:
+    if not cards and settings.spans_machines:
         return
-    smallest = (min(cards, key=lambda gpu: gpu.total_bytes),)
-    lacking = {cell.variant: _lacking(cell, model, new, cards, smallest) for cell in todo}
+    lacking = {cell.variant: _lacking(cell, model, new, cards) for cell in todo}
     fitting = [name for name, need in lacking.items() if need is None]
     for cell in todo:
         if need := lacking[cell.variant]:
-            on = cards if cell.settings.spread == "layers" and need.is_served else smallest
-            there = " and ".join(f"{gpu.name} with {_gb(gpu.total_bytes)}" for gpu in on)
-            raise UserError(f"{need}; there is {there}. What fits: {_alternatives(cell, need, model, new, fitting)}")
+            on = _on(cell, cards) if need.is_served else _smallest(cards)
+            there = " and ".join(f"{gpu.name} with {_gb(gpu.total_bytes)}" for gpu in on) or _gb(memory_bytes())
+            ways = _alternatives(cell, need, model, new, fitting)
+            raise UserError(f"{need.stated(on)}; there is {there}. What fits: {ways}")
 
 
-def _lacking(
-    cell: Cell, model: Dimensions, new: Mapping[str, Planned], cards: Sequence[Gpu], smallest: Sequence[Gpu]
-) -> Need | None:
+def _lacking(cell: Cell, model: Dimensions, new: Mapping[str, Planned], cards: Sequence[Gpu]) -> Need | None:
     """Return what a cell needs and does not get: for serving, or else for a training that is still to run."""
-    serving, training = served(cell, model, "cuda"), trained(cell, model, "cuda", new)
-    if not serving.fits(cards if cell.settings.spread == "layers" else smallest):
+    device = "cuda" if cards else "cpu"
+    serving, training = served(cell, model, device), trained(cell, model, device, new)
+    if not serving.fits(_on(cell, cards)):
         return serving
-    return training if training and not training.fits(smallest) else None
+    return training if training and not training.fits(_smallest(cards)) else None
+
+
+def _on(cell: Cell, cards: Sequence[Gpu]) -> Sequence[Gpu]:
+    """Return what the model of a cell has to fit: all cards with a split, else the smallest; none on a CPU."""
+    return cards if cell.settings.spread == "layers" else _smallest(cards)
+
+
+def _smallest(cards: Sequence[Gpu]) -> Sequence[Gpu]:
+    return sorted(cards, key=lambda gpu: gpu.total_bytes)[:1]
 
 
 def too_large(cells: Sequence[Cell], model: Dimensions, optional: Collection[str]) -> dict[str, str]:
     """Return, by variant, why the memory is too small for those that a suite measures only where they fit.
 
-    It counts as `check_cards` does, on a CPU against all memory of the machine. Raises UserError where no variant is
-    left.
+    It counts as `check_memory` does. Raises UserError where no variant is left.
     """
     asked = {cell.variant: cell for cell in cells if cell.variant in optional}
     cards = chosen_gpus(cells[0].settings.device)
-    smallest = cards and (min(cards, key=lambda gpu: gpu.total_bytes),)
     reasons = {}
     for name, cell in asked.items():
-        need = served(cell, model, cell.device)
-        on = cards if cell.settings.spread == "layers" else smallest
+        need, on = served(cell, model, cell.device), _on(cell, cards)
         there = " and ".join(f"{gpu.name} has {_gb(gpu.total_bytes)}" for gpu in on)
-        if cards and not need.fits(on):
-            reasons[name] = f"it needs {_gb(need.n_bytes + MARGIN_BYTES)} of GPU memory, and {there}"
-        elif not cards and need.n_bytes + MARGIN_BYTES > machine().memory_bytes:
-            memory = _gb(machine().memory_bytes)
-            reasons[name] = f"it needs {_gb(need.n_bytes + MARGIN_BYTES)} of memory, and this machine has {memory}"
+        if not need.fits(on):
+            reasons[name] = f"it needs {need.amount(on)}, and {there or f'this machine has {_gb(memory_bytes())}'}"
     if all(cell.variant in reasons for cell in cells):
         raise UserError(f"suite.variants: none fits: {'; '.join(reasons.values())}")
     return reasons
@@ -194,14 +203,13 @@ def cache_bytes(config: Mapping[str, object], n_ctx: int, kept_in: str) -> int:
 
 def _alternatives(cell: Cell, need: Need, model: Dimensions, new: Mapping[str, Planned], fitting: Sequence[str]) -> str:
     """Return in words what would fit in place of a variant; `fitting` are the variants of the plan that do."""
-    usable = usable_gpus()
-    together = cell.settings.spread == "none" and need.is_served and len(usable) > 1 and need.fits(usable)
-    here = machine().memory_bytes
+    cards, usable = chosen_gpus(cell.settings.device), usable_gpus()
+    together = cards and cell.settings.spread == "none" and need.is_served and len(usable) > 1 and need.fits(usable)
     on_cpu = served(cell, model, "cpu"), trained(cell, model, "cpu", new)
     ways = [
         f"variant={','.join(fitting)}" if fitting else "",
         f"split=layers on {len(usable)} cards" if together and not any(gpu.is_mig for gpu in usable) else "",
-        "device=cpu" if all(one.n_bytes < here for one in on_cpu if one) else "",
+        "device=cpu" if cards and all(one.fits(()) for one in on_cpu if one) else "",
     ]
     return "; ".join(filter(None, ways)) or "nothing of this plan here; take a smaller model, or one quantized further"
 

@@ -16,7 +16,7 @@ from bench.machine.shared_disk import check_shared
 from bench.measures.measure import Fetches
 from bench.sweep.launcher_keys import check_amounts
 from bench.sweep.launchers import check_launcher, machines_of, with_launcher
-from bench.sweep.plan.card_room import Dimensions, check_cards, too_large
+from bench.sweep.plan.card_room import Dimensions, check_memory, too_large
 from bench.sweep.plan.cell import Cell, check_records, make_cell, to_build
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.conf import check_name
@@ -72,7 +72,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
         check_hub_cache("the questions of a task are prepared")
     check_room(cells)
     new = to_build(cells)
-    check_cards(cells, model, new)
+    check_memory(cells, model, new)
     check_records(cells)
     check_model(cells, new)
     return Sweep(request, variants, len(rounds), cells)

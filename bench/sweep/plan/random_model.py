@@ -20,7 +20,7 @@ import msgspec
 from filelock import FileLock
 
 from bench.machine.hardware import resolve_device
-from bench.sweep.plan.card_room import Dimensions, check_cards, too_large
+from bench.sweep.plan.card_room import Dimensions, check_memory, too_large
 from bench.sweep.plan.cell import Cell, make_cell
 from bench.sweep.plan.compose import compose
 from bench.sweep.plan.request import RunRequest
@@ -142,12 +142,12 @@ def stand_ins(request: RunRequest, settings: Settings) -> list[Cell]:
 
 
 def check_unmade(model: RandomModel, cells: Sequence[Cell]) -> None:
-    """Raise UserError where a card or the disk is too small for a model that is not made, and for its variants.
+    """Raise UserError where the memory or the disk is too small for a model that is not made, and for its variants.
 
     `cells` are its stand-ins; of a model that is not there nothing is built.
     """
     new = {planned.fingerprint: planned for cell in cells for planned in cell.builds}
-    check_cards(cells, model.dimensions, new)
+    check_memory(cells, model.dimensions, new)
     root = model.cache.root
     there = next(path for path in (root, *root.parents) if path.exists())
     check_disk(model.needed_bytes(new), shutil.disk_usage(there).free, root)
