@@ -29,7 +29,8 @@ class Measure(Protocol):
     What is `timed` depends on what else the machine does, and is measured while nothing else runs; the rest gives the
     same values whatever else runs.
 
-    A measure may also have what `Checks`, `ReadsData`, `Fetches` and `Compares` describe, and an `expected_cost`.
+    A measure may also have what `Checks`, `NeedsContext`, `ReadsData`, `Fetches` and `Compares` describe, and an
+    `expected_cost`.
     """
 
     name: ClassVar[str]
@@ -47,6 +48,15 @@ class Checks(Protocol):
 
     def check(self, model: Path) -> None:
         """Raise UserError where it does not work with the model in this folder; called before anything is built."""
+        ...
+
+
+@runtime_checkable
+class NeedsContext(Protocol):
+    """A measure that states how long its prompts are."""
+
+    def check_context(self, n_ctx: int, runtime: str) -> None:
+        """Raise UserError where they do not fit this many tokens of a runtime; called before anything is built."""
         ...
 
 

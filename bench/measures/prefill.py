@@ -61,14 +61,18 @@ class Prefill:
         if not self.lengths or min(self.lengths) < 1 or len(set(self.lengths)) < len(self.lengths):
             raise UserError(f"lengths: got {self.lengths}, allowed: different numbers of tokens, each 1 and more")
 
+    def check_context(self, n_ctx: int, runtime: str) -> None:
+        """Raise UserError for a prompt that a context of so many tokens cannot hold with the token it is timed to."""
+        if max(self.lengths) >= n_ctx:
+            raise UserError(
+                f"prefill.lengths: got {max(self.lengths)}, allowed: less than the context of {n_ctx} tokens "
+                f"(runtime.{runtime}.n_ctx, and never more than the model's own)"
+            )
+
     def measure(self, subject: Subject, round_: int, progress: Progress) -> Samples:
         """Return the tokens and the seconds of every prompt. Raises UserError for one that the context cannot hold."""
         session = subject.session
-        if max(self.lengths) >= session.n_ctx:
-            raise UserError(
-                f"prefill.lengths: got {max(self.lengths)}, allowed: less than the context of {session.n_ctx} tokens "
-                f"(runtime.{session.facts['runtime']}.n_ctx, and never more than the model's own)"
-            )
+        self.check_context(session.n_ctx, session.facts["runtime"])  # a model may hold less than its config.json says
         draw = random.Random(self.seed * 1000 + round_)
         lengths = self.lengths * (self.warmup_prompts + self.times)
         prompts = [random_prompt(draw, length, session) for length in lengths]

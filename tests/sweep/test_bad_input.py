@@ -74,6 +74,11 @@ def test_an_unknown_name_or_value_is_named_with_what_is_allowed(refused: Run, ar
     assert named in refused(argument)
 
 
+def test_a_prompt_longer_than_the_models_own_context_is_refused_while_planning(refused: Run) -> None:
+    line = refused("suite.measures=[prefill]", "prefill.lengths=[16,512]")
+    assert "prefill.lengths: got 512, allowed: less than the context of 512 tokens (runtime.llamacpp.n_ctx, " in line
+
+
 def test_a_target_module_that_matches_nothing_is_refused_while_planning(refused: Run) -> None:
     named = "steps.lora.target_modules: no linear module of this model is called 'v_prj'; did you mean v_proj"
     assert named in refused("steps.lora.target_modules=[q_proj,' v_prj']", "variant=finetuned")

@@ -174,6 +174,9 @@ def test_the_disk_is_compared_with_the_model_and_all_that_is_built_of_it_before_
         ("model.shape.layers=many", "model.shape.layers: got 'many', allowed: a whole number"),
         ("model.shape.kv_heads=5", "model.shape.kv_heads: got 5, allowed: a divisor of heads (12)"),
         ("model.shape.width=1", "model.shape.width: unknown key"),
+        ("prefill.lengths=[4096]", "prefill.lengths: got 4096, allowed: less than the context of 4096 tokens"),
+        ("model.shape.context=1000", "prefill.lengths: got 2048, allowed: less than the context of 1000 tokens"),
+        ("runtime.llamacpp.n_ctx=2000", "prefill.lengths: got 2048, allowed: less than the context of 2000 tokens"),
         ("model.path=variants/reference", "model.path: got variants/reference, allowed: null"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from bench.machine.hardware import commit, machine, resolve_device, versions
-from bench.measures.measure import Checks, Compares, Measure, ReadsData, Reference, needs_training
+from bench.measures.measure import Checks, Compares, Measure, NeedsContext, ReadsData, Reference, needs_training
 from bench.records import file as record_file
 from bench.records.types import Commit, Machine, Record, Variant
 from bench.records.values import UNTRAINED
@@ -24,12 +24,15 @@ from bench.tasks.texts import digests
 from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
+from variants.safety.files import read_json
 from variants.step import Planned, Trains, fields_of, plan
 from variants.storage.checksum import recall
 
 Pass = Literal["deterministic", "timed"]
 """The first pass builds, and measures what is the same whatever else runs; the second measures what needs quiet."""
 PASSES: tuple[Pass, ...] = ("deterministic", "timed")
+LONGEST = "max_position_embeddings"
+"""The key of a model's config.json for the tokens that it takes at most."""
 
 
 @dataclass(frozen=True)
@@ -177,9 +180,7 @@ def make_cell(settings: Settings) -> Cell:
     configured: dict[str, Measure] = {name: configure(settings.measures[name], name) for name in chosen}
     left_out = {name for name, one in configured.items() if settings.model.shape and needs_training(one)}
     measures = {name: measure for name, measure in configured.items() if name not in left_out}
-    for measure in measures.values():
-        if isinstance(measure, Checks):
-            measure.check(settings.model_folder)
+    _check_measures(measures.values(), settings, runtime)
     compared = {name: measure for name, measure in measures.items() if isinstance(measure, Compares)}
     references = {name: _references(name, measure, chain, settings, device) for name, measure in compared.items()}
     checkout = msgspec.convert(asdict(commit()), Commit)
@@ -194,6 +195,22 @@ def make_cell(settings: Settings) -> Cell:
     key = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
     here = msgspec.convert(asdict(machine()), Machine)
     return Cell(settings, runtime, chain, references, device, measures, checkout, here, key, tuple(sorted(left_out)))
+
+
+def _check_measures(measures: Iterable[Measure], settings: Settings, runtime: Runtime) -> None:
+    """Raise UserError for a measure that does not work with this model, or not in a context that long."""
+    for measure in measures:
+        if isinstance(measure, Checks):
+            measure.check(settings.model_folder)
+        if isinstance(measure, NeedsContext) and (lengths := _context_lengths(settings, runtime)):
+            measure.check_context(min(lengths), settings.variant.runtime)
+
+
+def _context_lengths(settings: Settings, runtime: Runtime) -> list[int]:
+    """Return how many tokens the runtime and the model take, as far as they say; a random model may not be made yet."""
+    shape = settings.model.shape
+    of_model = shape.get("context") if shape else read_json(settings.model_folder / "config.json").get(LONGEST)
+    return [one for one in (getattr(runtime, "n_ctx", None), of_model) if isinstance(one, int)]
 
 
 class _Asked(msgspec.Struct):
