@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from bench.advise.advice import advise
 from bench.advise.requirements import requirements_of
@@ -114,6 +115,23 @@ def test_the_share_counts_weights_and_cache_at_the_bandwidth_of_the_memory_that_
         assert line.kv_bytes == pytest.approx(2 * 1000 * sum(before) / len(before))
         assert line.bandwidth_gb_s == bandwidth
         assert line.share == pytest.approx(line.read_bytes / (1e6 * bandwidth) / line.token_ms)
+
+
+def test_a_share_above_100_percent_says_so_on_its_value_in_the_terminal_too(tmp_path: Path) -> None:
+    for name, bandwidth in (("f32", 10.0), ("base", 1.0)):
+        record = made(name, 0, on_gpu=False)
+        record["canary"] = {"before": {"copy_gb_s": bandwidth}, "after": None}
+        records.write(tmp_path, record)
+    summary = summarize(read(tmp_path)[0])
+    shares = {line.entries[0].text: line.entries[-1] for line in speed_grid(summary).lines}
+    assert (shares["f32"].sub, shares["f32"].tone) == ("", "")
+    assert int(shares["base"].text.removesuffix(" %")) > 100
+    assert shares["base"].sub == "above 100 %: cached,\nor read faster than copied"
+    printed = Console(width=200)
+    with printed.capture() as captured:
+        for table in grid_tables(outcome_grid(summary), 200):
+            printed.print(table)
+    assert captured.get().split().count("cached") == 1
 
 
 def test_a_card_whose_bandwidth_was_not_measured_has_no_share(tmp_path: Path) -> None:

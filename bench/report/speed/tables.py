@@ -50,7 +50,10 @@ def _entries(row: Row, metrics: Sequence[Metric]) -> Iterator[Entry]:
 
 
 def _share(line: Roofline | None) -> Entry:
-    return Entry(f"{100 * line.share:.0f} %") if line else NOT_MEASURED
+    if line is None:
+        return NOT_MEASURED
+    why = ("above 100 %: cached,\nor read faster than copied", "cached") if line.share >= 1.005 else ()
+    return Entry(f"{100 * line.share:.0f} %", *why)
 
 
 def roofline_grids(summary: Summary) -> list[Grid]:
