@@ -12,7 +12,7 @@ from pathlib import Path
 from variants.artifact import NO_MODEL, Artifact, File, Kind, payload, write_manifest
 from variants.cache import Cache, remove
 from variants.errors import UserError
-from variants.process import peak_resident_bytes, usable_cores
+from variants.process import gigabytes, peak_resident_bytes, usable_cores
 from variants.step import Planned, fingerprint, identity
 from variants.storage.checksum import read_sha256
 from variants.weights import Tensor, histogram, tensors
@@ -123,8 +123,8 @@ def check_disk(needed_bytes: Mapping[str, int], free_bytes: int, cache: Path) ->
     all_bytes = sum(needed_bytes.values()) * 1.1
     if all_bytes > free_bytes:
         largest = sorted(needed_bytes, key=lambda name: -needed_bytes[name])[:NAMED]
-        parts = ", ".join(f"{name} {needed_bytes[name] / 1e6:,.1f}" for name in largest)
+        parts = ", ".join(f"{name} {gigabytes(needed_bytes[name])}" for name in largest)
         raise UserError(
-            f"cache_dir={cache}: the plan needs {all_bytes / 1e6:,.1f} MB of disk, {free_bytes / 1e6:,.1f} MB are free "
+            f"cache_dir={cache}: the plan needs {gigabytes(all_bytes)} of disk, {gigabytes(free_bytes)} are free "
             f"(the largest: {parts}); free some, choose another cache_dir=…, or fewer variants"
         )

@@ -90,6 +90,11 @@ def machine_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def gigabytes(n_bytes: float) -> str:
+    """Write bytes of memory or of a disk as GB, or as MB where that would be less than 0.1."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
+
+
 def _limit_bytes() -> int | None:
     file = CGROUP / "memory.max"
     limit = file.read_text().strip() if file.exists() else "max"

@@ -119,7 +119,7 @@ def test_a_variant_larger_than_the_card_is_named_with_what_would_fit(
     cells = cells_of(tmp_path, "base", "q8", "q4")
     need = card_room.served(cells[0], MODEL, "cuda")
     install_cards(monkeypatch, tmp_path, need.n_bytes - 1, need.n_bytes - 1)
-    monkeypatch.setattr(card_room, "_gb", lambda n_bytes: f"{n_bytes} B")
+    monkeypatch.setattr(card_room, "gigabytes", lambda n_bytes: f"{n_bytes} B")
     with pytest.raises(UserError) as refused:
         check(cells)
     assert str(refused.value) == (

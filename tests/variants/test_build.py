@@ -205,8 +205,8 @@ def test_a_plan_that_outgrows_the_disk_is_refused() -> None:
     with pytest.raises(UserError) as refused:
         check_disk({"q4": 2_000_000_000, "f32": 8_000_000_000}, 1_000_000_000, Path("cache"))
     assert str(refused.value) == (
-        "cache_dir=cache: the plan needs 11,000.0 MB of disk, 1,000.0 MB are free (the largest: f32 8,000.0, q4 "
-        "2,000.0); free some, choose another cache_dir=…, or fewer variants"
+        "cache_dir=cache: the plan needs 11.0 GB of disk, 1.0 GB are free (the largest: f32 8.0 GB, q4 2.0 GB); "
+        "free some, choose another cache_dir=…, or fewer variants"
     )
 
 

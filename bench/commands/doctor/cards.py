@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from bench.commands.doctor.check import Check, gigabytes
+from bench.commands.doctor.check import Check
 from bench.machine import gpu
 from variants.errors import UserError
+from variants.process import gigabytes
 
 NO_DRIVER = "here, but the driver does not answer: `nvidia-smi` says why; until it does only device=cpu runs"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bench.commands.doctor.check import Check, gigabytes
+from bench.commands.doctor.check import Check
 from bench.machine.gpu import chosen_gpus, free_bytes
 from bench.sweep.plan.card_room import MARGIN_BYTES, Dimensions, check_memory, served, too_large
 from bench.sweep.plan.cell import Cell, make_cell, to_build
@@ -16,7 +16,7 @@ from bench.sweep.plan.random_model import check_unmade, random_model, stand_ins,
 from bench.sweep.plan.request import RunRequest, parse
 from bench.sweep.plan.settings import Settings
 from variants.errors import UserError
-from variants.process import available_bytes, memory_bytes
+from variants.process import available_bytes, gigabytes, memory_bytes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.machine.gpu import Gpu, chosen_gpus, usable_gpus
 from bench.sweep.plan.cell import Cell
 from variants.errors import UserError
-from variants.process import memory_bytes
+from variants.process import gigabytes, memory_bytes
 from variants.safety.files import read_json
 from variants.step import Planned
 from variants.weights import Tensor, tensors
@@ -69,13 +69,17 @@ class Need:
 
     def stated(self, cards: Sequence[Gpu]) -> str:
         """Return in words what this takes, and of what."""
-        cache = f", keys and values of a full context {_gb(self.cache_bytes)}" if self.cache_bytes else " alone"
-        margin = f", and {_gb(MARGIN_BYTES)} a card for CUDA" if cards else ""
-        return f"{self.what}: needs {self.amount(cards)} (weights {_gb(self.weight_bytes)}{cache}{margin})"
+        cache = f", keys and values of a full context {gigabytes(self.cache_bytes)}" if self.cache_bytes else " alone"
+        margin = f", and {gigabytes(MARGIN_BYTES)} a card for CUDA" if cards else ""
+        return f"{self.what}: needs {self.amount(cards)} (weights {gigabytes(self.weight_bytes)}{cache}{margin})"
 
     def amount(self, cards: Sequence[Gpu]) -> str:
         """Return the amount in words, on cards with the margin of one."""
-        return f"{_gb(self.n_bytes + MARGIN_BYTES)} of GPU memory" if cards else f"{_gb(self.n_bytes)} of memory"
+        return (
+            f"{gigabytes(self.n_bytes + MARGIN_BYTES)} of GPU memory"
+            if cards
+            else f"{gigabytes(self.n_bytes)} of memory"
+        )
 
 
 def check_memory(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Planned]) -> None:
@@ -96,7 +100,9 @@ def check_memory(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Pla
     for cell in todo:
         if need := lacking[cell.variant]:
             on = _on(cell, cards) if need.is_served else _smallest(cards)
-            there = " and ".join(f"{gpu.name} with {_gb(gpu.total_bytes)}" for gpu in on) or _gb(memory_bytes())
+            there = " and ".join(f"{gpu.name} with {gigabytes(gpu.total_bytes)}" for gpu in on) or gigabytes(
+                memory_bytes()
+            )
             ways = _alternatives(cell, need, model, new, fitting)
             raise UserError(f"{need.stated(on)}; there is {there}. What fits: {ways}")
 
@@ -129,9 +135,11 @@ def too_large(cells: Sequence[Cell], model: Dimensions, optional: Collection[str
     reasons = {}
     for name, cell in asked.items():
         need, on = served(cell, model, cell.device), _on(cell, cards)
-        there = " and ".join(f"{gpu.name} has {_gb(gpu.total_bytes)}" for gpu in on)
+        there = " and ".join(f"{gpu.name} has {gigabytes(gpu.total_bytes)}" for gpu in on)
         if not need.fits(on):
-            reasons[name] = f"it needs {need.amount(on)}, and {there or f'this machine has {_gb(memory_bytes())}'}"
+            reasons[name] = (
+                f"it needs {need.amount(on)}, and {there or f'this machine has {gigabytes(memory_bytes())}'}"
+            )
     if all(cell.variant in reasons for cell in cells):
         raise UserError(f"suite.variants: none fits: {'; '.join(reasons.values())}")
     return reasons
@@ -212,7 +220,3 @@ def _alternatives(cell: Cell, need: Need, model: Dimensions, new: Mapping[str, P
         "device=cpu" if cards and all(one.fits(()) for one in on_cpu if one) else "",
     ]
     return "; ".join(filter(None, ways)) or "nothing of this plan here; take a smaller model, or one quantized further"
-
-
-def _gb(n_bytes: int) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB"

@@ -13,7 +13,7 @@ from bench.sweep import stage as stages
 from bench.sweep.plan.cell import PASSES, Cell, Pass, to_build
 from bench.sweep.show.time_left import Costs, Paces, SweepTime, costs_of, learned, parts_of, records_of
 from bench.terminal import say, shown
-from variants.process import usable_cores
+from variants.process import gigabytes, usable_cores
 from variants.step import Planned
 
 UNDER = " " * 13
@@ -89,11 +89,11 @@ def show_plan(cells: Sequence[Cell], jobs: Jobs, needed_bytes: Counter[str], lau
     say(f"  cells      {len(cells)} = {grid}; {len(cells) - len(todo)} finished, {len(todo)} to run", under=UNDER)
     for line in first.not_measured:
         say(f"  left out   {line}", under=UNDER)
-    disk = f", about {needed_bytes.total() / 1e6:,.0f} MB of disk" if missing else ""
+    disk = f", about {gigabytes(needed_bytes.total())} of disk" if missing else ""
     there = f"{len(needed)} needed; {len(needed) - len(missing)} in the cache, " if needed else ""
     say(f"  artifacts  {there}{len(missing)} to build{disk}", under=UNDER)
     if (copied := needed_bytes[first.chain[0].name]) >= WORTH_SAYING_BYTES:
-        say(f"  source     copied, {copied / 1e9:,.1f} GB: {LINKED}", under=UNDER)
+        say(f"  source     copied, {gigabytes(copied)}: {LINKED}", under=UNDER)
     for pass_ in PASSES if todo else ():
         _show_pass(jobs, pass_, launchers[pass_], missing)
     say(f"  records    {shown(first.record_path.parent)}", under=UNDER)
