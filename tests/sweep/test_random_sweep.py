@@ -177,6 +177,7 @@ def test_the_disk_is_compared_with_the_model_and_all_that_is_built_of_it_before_
         ("prefill.lengths=[4096]", "prefill.lengths: got 4096, allowed: less than the context of 4096 tokens"),
         ("model.shape.context=1000", "prefill.lengths: got 2048, allowed: less than the context of 1000 tokens"),
         ("runtime.llamacpp.n_ctx=2000", "prefill.lengths: got 2048, allowed: less than the context of 2000 tokens"),
+        ("model.shape=null", "model.shape, model.path, model.id: got null, allowed: one that says what random-125m is"),
         ("model.path=variants/reference", "model.path: got variants/reference, allowed: null"),
     ],
 )

@@ -91,9 +91,11 @@ class RandomModel:
 def random_model(settings: Settings) -> RandomModel | None:
     """Return the random model that the settings describe, None where they name another one.
 
-    Raises UserError for a shape that cannot be.
+    Raises UserError for a shape that cannot be, and for a model that is neither a shape nor anywhere.
     """
     model = settings.model
+    if model.shape is None and not (model.path or model.id):
+        raise UserError(f"model.shape, model.path, model.id: got null, allowed: one that says what {model.name} is")
     if model.shape is None:
         return None
     if model.path or model.id:
