@@ -14,7 +14,7 @@ from bench.records.selection import Selection
 from bench.records.types import Record
 from bench.records.values import Answers
 from bench.report.numbers import percent, plural, share
-from bench.report.speed.random_weights import random_shapes
+from bench.report.speed.random_weights import UNSCORED, random_shapes
 from bench.stats.estimates import Estimate
 from bench.summary import parity
 from bench.summary.rows import Failure, Row, Summary
@@ -69,7 +69,7 @@ def _warnings(rows: Sequence[Row]) -> Iterable[Finding]:
     # Variants share artifacts, so that one warning of a step comes with every variant built on it.
     warned: dict[str, list[str]] = {}
     for row in rows:
-        for line in row.warnings:
+        for line in (one for one in row.warnings if one != UNSCORED):  # the line of the random weights says it
             warned.setdefault(line, []).append(row.variant)
     for line, variants in warned.items():
         yield Finding("note", ", ".join(variants), line)

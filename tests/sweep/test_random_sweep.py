@@ -64,7 +64,8 @@ def test_it_is_built_and_timed_and_what_it_answers_is_not_measured(swept: tuple[
         assert record.config.steps["source"]["path"] == "random-125m"
         assert (folder / "cache/models" / str(record.config.model.revision)).is_dir()
         assert str(folder) not in Path(next((folder / "results").glob("*/*/*.json"))).read_text()
-    assert "accuracy: not measured (random weights)" in printed
+    plan, outcome = printed.split("pass 2")
+    assert [part.count("accuracy: not measured (random weights)") for part in (plan, outcome)] == [1, 1]
     assert "random-125m: random weights, 0.00 B parameters" in printed
     page = next((folder / "results/report").glob("*/report.md")).read_text()
     assert "⚠ Accuracy: not measured (random weights)" in page

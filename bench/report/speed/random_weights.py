@@ -9,6 +9,8 @@ from bench.records.types import Record
 from bench.records.values import UNTRAINED
 
 CHANGED = re.compile(r"model\.shape[.=](.+)")
+UNSCORED = f"accuracy: {UNTRAINED}"
+"""A warning of the records, which the line of a random model repeats."""
 
 
 def is_random(records: Sequence[Record]) -> bool:
@@ -23,5 +25,5 @@ def random_shapes(records: Sequence[Record]) -> Iterator[str]:
         like = (config.model.shape or {}).get("like")
         changed = [match[1] for line in config.overrides if (match := CHANGED.fullmatch(line))]
         but = f", but with {', '.join(changed)}" if changed else ""
-        text = f"size, memory and speed are those of any model of this shape; accuracy: {UNTRAINED}"
+        text = f"size, memory and speed are those of any model of this shape; {UNSCORED}"
         yield f"{name} has random weights in the shape of {like}{but}: its {text}."
