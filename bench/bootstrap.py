@@ -155,9 +155,10 @@ def architectures(cards: Driver | None, compiler: str) -> str:
     Not `native`: that follows CUDA_VISIBLE_DEVICES, and a kept wheel of one card would be taken for another's.
     """
     if cards is None or not cards.capabilities:
+        why = "a GPU's device is here, and its driver lists no card" if has_gpu() else "CUDA=1, and no GPU is here"
         sys.exit(
-            "bootstrap: CUDA=1, and no GPU is here to build for: name the compute capability of the cards it will run "
-            f"on, such as 9.0 of an H100: CMAKE_ARGS={ARCHITECTURES}90"
+            f"bootstrap: {why} to build for: name the compute capability of the cards it will run on, such as 9.0 of "
+            f"an H100: CMAKE_ARGS={ARCHITECTURES}90; {FOR_THE_CPU}"
         )
     known = output(compiler, "--list-gpu-arch").split()
     for capability in cards.capabilities:

@@ -86,6 +86,7 @@ def test_an_older_driver_of_the_same_major_version_is_new_enough(box: Path, monk
         (bootstrap.Driver(12.4, (90,)), {}, "the driver runs CUDA 12.4 at most, .* builds for CUDA 13.0: install"),
         (bootstrap.Driver(13.0, (70,)), {}, "a card here has compute capability 7.0, which .* does not build for"),
         (None, {}, "a GPU is here, and its driver does not answer"),
+        (bootstrap.Driver(13.0, ()), {}, "a GPU's device is here, and its driver lists no card .*; CUDA=0 builds for"),
         (bootstrap.Driver(13.0, (90,)), {"CUDACXX": "/missing/nvcc"}, "/missing/nvcc --version names no CUDA release"),
         (bootstrap.Driver(13.0, (90,)), {"CUDA": "2"}, "CUDA=2: allowed are 0 and 1"),
         (bootstrap.Driver(13.0, (90,)), {"CXX": "/missing/c++"}, "no C.. compiler /missing/c.."),
@@ -118,7 +119,9 @@ def test_a_compiler_is_no_gpu(box: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert bootstrap.planned_build()[0] == "cpu"
     monkeypatch.setenv("CUDA", "1")
     set_driver(monkeypatch, None)
-    with pytest.raises(SystemExit, match=r"no GPU is here to build for: .* CMAKE_ARGS=-DCMAKE_CUDA_ARCHITECTURES=90"):
+    with pytest.raises(
+        SystemExit, match=r"CUDA=1, and no GPU is here to build for: .* CMAKE_ARGS=-DCMAKE_CUDA_ARCHITECTURES=90"
+    ):
         bootstrap.planned_build()
 
 
