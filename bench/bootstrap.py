@@ -50,9 +50,7 @@ class Driver:
 def main(stamp: Path) -> None:
     """Set everything up, then touch `stamp`, which is what `make` looks at."""
     if sys.version_info < (3, 11):  # noqa: UP036 - an older Python runs this file first
-        sys.exit(
-            f"bootstrap: Python {platform.python_version()} is too old, 3.11 or newer is needed: make PYTHON=python3.12"
-        )
+        sys.exit(f"bootstrap: Python {platform.python_version()}: 3.11 or newer is needed: make PYTHON=python3.12")
     kind, flags = planned_build()
     if subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode if PYTHON.exists() else True:
         say("creating .venv")
@@ -60,7 +58,8 @@ def main(stamp: Path) -> None:
     version = pinned("llama-cpp-python")
     source = unpacked_source(version)
     install_converter(source)
-    target = CACHE / "wheels" / f"{version}-{kind}-{digest(*flags, cpu_flags(), platform.machine())}"
+    digest = hashlib.sha256("\0".join([*flags, cpu_flags(), platform.machine()]).encode()).hexdigest()
+    target = CACHE / "wheels" / f"{version}-{kind}-{digest[:12]}"
     if not installed_from(target):
         if not target.is_dir():
             say(f"building llama.cpp for {kind}: some minutes, once on this machine")
@@ -210,11 +209,16 @@ def toolkit(compiler: str) -> float:
     return float(release[1])
 
 
+def cxx() -> list[str]:
+    """Return the command of the C++ compiler that set-up builds with: CXX, or c++."""
+    return shlex.split(os.environ.get("CXX", "")) or ["c++"]
+
+
 def own_libstdcxx() -> list[str]:
     """Return the flag that links libstdc++ into llama.cpp; none where the compiler has no static one, which is said."""
     if sys.platform != "linux":
         return []
-    compiler = shlex.split(os.environ.get("CXX", "")) or ["c++"]
+    compiler = cxx()
     if not shutil.which(compiler[0]):
         sys.exit(f"bootstrap: no C++ compiler {compiler[0]}: install one, such as the package g++, or set CXX")
     if not Path(output(*compiler, "-print-file-name=libstdc++.a").strip()).is_absolute():
@@ -255,11 +259,6 @@ def cpu_flags() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-
-
-def digest(*parts: str) -> str:
-    """Return a short name for some text."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def keep(made: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from bench.commands.doctor import checks, doctor, engines
+from bench.commands.doctor import checks, doctor, engines, machine
 from bench.commands.doctor.cards import cards
 from bench.commands.doctor.check import Check
 from bench.commands.doctor.engines import why
@@ -54,6 +54,20 @@ def test_packages_that_every_process_compiles_anew_are_named_with_the_cure(
     assert done.stdout.startswith(f"{level} {sys.version.split()[0]} in {sys.prefix}")
     assert ("; every process compiles torch, transformers, lm_eval anew: " in done.stdout) == bool(keeps_none)
     assert (f" -m compileall -q {Path(pytest.__file__).parents[1]}`" in done.stdout) == bool(keeps_none)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "stated", "level"), [("g++", "", "note"), ("c++", "", "ok"), ("g++", "g++ -pipe", "ok")]
+)
+def test_the_compiler_is_the_one_that_set_up_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiler: str, stated: str, level: str
+) -> None:
+    (tmp_path / compiler).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", stated)
+    check = machine.compiler()
+    assert check.level == level
+    assert check.text.startswith(str(tmp_path / compiler) if level == "ok" else "no c++: ")
 
 
 def test_a_library_that_kills_its_process_is_one_line_with_the_cure(broken: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from bench.bootstrap import cxx
 from bench.commands.doctor.check import Check
 from bench.machine.hardware import commit, machine, versions
 from variants.paths import ROOT, hub_cache, why_not_writable
@@ -48,8 +49,10 @@ def _compiled_anew() -> dict[str, Path]:
 
 def compiler() -> Check:
     """Look for the C++ compiler that set-up builds llama.cpp with."""
-    path = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
-    return Check("C++ compiler", path or "none: set-up could not build llama.cpp again", "ok" if path else "note")
+    name = cxx()[0]
+    path = shutil.which(name)
+    missing = f"no {name}: set-up could not build llama.cpp again; install it, or set CXX to one that is here"
+    return Check("C++ compiler", path or missing, "ok" if path else "note")
 
 
 def converter() -> Check:
