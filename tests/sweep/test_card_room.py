@@ -134,6 +134,15 @@ def test_a_variant_larger_than_the_card_is_named_with_what_would_fit(
         check(cells)
 
 
+def test_of_cards_that_differ_the_one_that_has_the_room_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cells = cells_of(tmp_path, "base")
+    install_cards(monkeypatch, tmp_path, 1, card_room.served(cells[0], MODEL, "cuda").n_bytes)
+    with pytest.raises(UserError, match=r"What fits: device=cuda:1; split=layers on 2 cards; device=cpu$"):
+        check(cells)
+
+
 def test_training_counts_the_weights_alone_on_one_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cells = cells_of(tmp_path, "finetuned-q4", "q4")
     served = card_room.served(cells[0], MODEL, "cuda")

@@ -213,9 +213,12 @@ def _alternatives(cell: Cell, need: Need, model: Dimensions, new: Mapping[str, P
     """Return in words what would fit in place of a variant; `fitting` are the variants of the plan that do."""
     cards, usable = chosen_gpus(cell.settings.device), usable_gpus()
     together = cards and cell.settings.spread == "none" and need.is_served and len(usable) > 1 and need.fits(usable)
+    one_card = cards and cell.settings.spread == "none" and not cell.settings.spans_machines
+    roomy = next((i for i, gpu in enumerate(usable) if one_card and need.fits((gpu,))), None)
     on_cpu = served(cell, model, "cpu"), trained(cell, model, "cpu", new)
     ways = [
         f"variant={','.join(fitting)}" if fitting else "",
+        f"device=cuda:{roomy}" if roomy is not None else "",
         f"split=layers on {len(usable)} cards" if together and not any(gpu.is_mig for gpu in usable) else "",
         "device=cpu" if cards and all(one.fits(()) for one in on_cpu if one) else "",
     ]
