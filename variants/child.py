@@ -16,6 +16,8 @@ from typing import TypedDict
 
 from variants.process import die_with_parent
 
+RUN = "VARIANTBENCH_RUN"
+"""The variable by which locks name the run in what a launcher starts: the commands of that name joblib or Ray."""
 KEPT = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "XDG_CACHE_HOME"),
@@ -24,7 +26,7 @@ KEPT = frozenset(
         *("PYTHONUTF8", "PYTHONIOENCODING", "PYTHONNOUSERSITE", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"),
         *("HF_HOME", "HF_XET_CACHE", "HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE"),
         *("TOKENIZERS_PARALLELISM", "RAYON_NUM_THREADS", "BNB_CUDA_VERSION"),
-        "VARIANTBENCH_RUN",  # whom the locks name that a job holds
+        RUN,
     }
 )
 KEPT_PREFIXES = (

@@ -80,7 +80,10 @@ def available_bytes() -> int:
 
 
 def memory_bytes() -> int:
-    """Return the memory that processes can get at most: all of the machine's, or what a container is limited to."""
+    """Return the memory that processes can get at most: all of the machine's, or what a container is limited to.
+
+    Swap is left out: what computes from it, or reads its weights from a disk again and again, shows the disk's speed.
+    """
     limit = _limit_bytes()
     return machine_bytes() if limit is None else min(limit, machine_bytes())
 

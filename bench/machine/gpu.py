@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from variants.errors import UserError
-from variants.process import SPLITS, available_bytes
+from variants.process import SPLITS, available_bytes, memory_bytes
 
 if TYPE_CHECKING:
     Handle = Any
@@ -67,8 +67,8 @@ def has_device() -> bool:
     return any(DEVICES.glob("nvidia[0-9]*"))
 
 
-def _silence() -> str:
-    """Say why none of the cards answers that this machine has; empty where one does, or where there is none."""
+def why_no_card_answers() -> str:
+    """Say why no card of this machine answers; empty where one does, or where there is none."""
     if gpus() or not has_device():
         return ""
     import pynvml
@@ -78,7 +78,7 @@ def _silence() -> str:
             count = pynvml.nvmlDeviceGetCount()
     except pynvml.NVMLError as error:
         return str(error)
-    return f"none of {count} cards answers" if count else ""
+    return f"none of {count} cards answers" if count else "it lists no card"
 
 
 def gpu_names() -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def usable_gpus() -> tuple[Gpu, ...]:
     stated, cards = os.environ.get(VISIBLE), gpus()
     if stated is None or not cards:
         return cards
-    if not stated.strip() or stated.lstrip().startswith("-"):
+    if not stated.strip() or stated.lstrip().startswith(HIDING):
         return ()
     by_uuid = stated.lstrip().startswith(("GPU-", "MIG-"))
     if not by_uuid and len({gpu.name for gpu in cards}) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
@@ -138,7 +138,7 @@ def chosen_gpus(device: str, split: str = "none") -> tuple[Gpu, ...]:
 
 def _refuse_without_cards(device: str) -> None:
     """Raise UserError where a run asks for a card, or has one that it cannot use and would not miss."""
-    if why := _silence():
+    if why := why_no_card_answers():
         raise UserError(
             f"device={device}: this machine has an NVIDIA GPU, and its driver does not answer ({why}): `nvidia-smi` "
             "says more; until it does only device=cpu runs"
@@ -278,7 +278,7 @@ def _described(index: int, handle: Handle) -> Gpu:
     try:
         total_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
     except pynvml.NVMLError:  # a card that has no memory of its own uses the machine's
-        total_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        total_bytes = memory_bytes()
     uuid, name = str(pynvml.nvmlDeviceGetUUID(handle)), str(pynvml.nvmlDeviceGetName(handle)).strip()
     return Gpu(index, uuid, name, total_bytes)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from bench.terminal import printable
+from variants.child import RUN
 from variants.errors import UserError
 
 ASK_SECONDS = 5.0
@@ -26,8 +27,6 @@ ASK_SECONDS = 5.0
 POLL_SECONDS = 0.05
 LONGEST = 60
 """A command is cut to so many characters."""
-RUN = "VARIANTBENCH_RUN"
-"""The variable that names the run in the processes which a launcher starts: their own commands name joblib or Ray."""
 HOLDER_BYTES = 200
 SHARERS = "processes that share it"
 """Who holds a shared lock after the one that its file named has let go."""

@@ -165,7 +165,7 @@ class LlamaCppSession:
             return ""
         context = Context(self._model, self._shape(LEAST_TOKENS, LEAST_TOKENS, 1, 1, serves=False))
         context.close()
-        return ", on" if context.flash_attention else ", off"
+        return f", {context.flash_attention}"
 
     def _contexts_of(self, shape: ContextShape, at_most: int = 1) -> Contexts:
         """Return contexts of this shape; those of another shape are freed first."""

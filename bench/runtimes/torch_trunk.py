@@ -35,27 +35,27 @@ ERRORS = (TypeError, ValueError, IndexError, AssertionError, RuntimeError)
 
 
 @dataclass(frozen=True)
-class Way:
+class BlockEvaluation:
     """How blocks of a model are evaluated: by masks without `attention`, by its own code without `fused`.
 
-    `apart` says in words what keeps the paths of a block apart, `replaced` which parts of the model are replaced.
+    `kept_apart_by` says in words what keeps the paths of a block apart, `replaced` which parts are replaced.
     """
 
     attention: PathAttention | None = None
-    apart: str = "masks"
+    kept_apart_by: str = "masks"
     fused: Fused | None = None
     replaced: str = "nothing: masks"
 
 
-def find_way(model: PreTrainedModel, forward: Forward, n_ctx: int, bound: float) -> Way:
+def choose_evaluation(model: PreTrainedModel, forward: Forward, n_ctx: int, bound: float) -> BlockEvaluation:
     """Try how blocks of up to `n_ctx` keys a path can be evaluated fastest on a model's device.
 
     Attention along paths is taken where some that fork have the log-probabilities of each of them alone, within `bound`
     nats in the mean: a layer may have sinks, values of another size than keys, or a window that its masks alone tell.
     """
     if not can_attend(model):
-        return Way()
-    along = Way(PathAttention(most_keys=n_ctx), "FlashAttention over paths")
+        return BlockEvaluation()
+    along = BlockEvaluation(PathAttention(most_keys=n_ctx), "FlashAttention over paths")
     length = min(n_ctx, TRIED_TOKENS)
     limits = Limits(max(1, length // 3), FORKED_PATHS, FORKED_PATHS)
     n_words = int(model.config.get_text_config().vocab_size)
@@ -65,12 +65,17 @@ def find_way(model: PreTrainedModel, forward: Forward, n_ctx: int, bound: float)
     except torch.OutOfMemoryError:
         raise
     except ERRORS as error:
-        why = str(error)
+        why = reason_of(error)
     if why:
         logging.getLogger(__name__).warning("scoring is slower, by masks: attention along paths fails: %s", why)
-        return Way(apart=MASKS_INSTEAD)
+        return BlockEvaluation(kept_apart_by=MASKS_INSTEAD)
     fused, replaced = fuse(model)
     return replace(along, fused=fused, replaced=replaced)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of an error, its type where it has no text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -121,7 +126,7 @@ class Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 class Trunk:
     """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
-    def __init__(self, model: PreTrainedModel, room: int, way: Way = Way()) -> None:
+    def __init__(self, model: PreTrainedModel, room: int, evaluation: BlockEvaluation = BlockEvaluation()) -> None:
         """Make room."""
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
         config = model.config.get_text_config()
@@ -131,7 +136,7 @@ class Trunk:
         self._is_split = len({one.device for one in model.parameters()}) > 1
         self._by_kind = hasattr(config, "layer_types")
         self._windows = sliding_windows(config)
-        self._attention, self._fused = way.attention, way.fused
+        self._attention, self._fused = evaluation.attention, evaluation.fused
 
     @torch.inference_mode()
     def evaluate(self, block: Block, forward: Forward) -> Tensor:

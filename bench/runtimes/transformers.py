@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from bench.runtimes.decoder import Decoder
-    from bench.runtimes.torch_trunk import Trunk, Way
+    from bench.runtimes.torch_trunk import BlockEvaluation, Trunk
 
 DTYPES = ("float32", "bfloat16", "float16")
 NOT_SHARED = "this model's layers cannot be evaluated behind a shared prefix, so it is not scored"
@@ -101,7 +101,7 @@ class TransformersSession:
         self._score_tokens = runtime.score_tokens_cuda if device == "cuda" else runtime.score_tokens_cpu
         self._trunk: Trunk | None = None
         self._decoder: Decoder | None = None
-        self._way: Future[Way] | None = None
+        self._evaluation: Future[BlockEvaluation] | None = None
         self._config = text_config(model)
         self.n_ctx = min(runtime.n_ctx, longest_text(self._config) or runtime.n_ctx)
         self.vocabulary = self._vocabulary()
@@ -169,8 +169,8 @@ class TransformersSession:
         from bench.runtimes.decoder import FromPython
         from bench.runtimes.decoding import decoder_of
 
-        if self._way:
-            self._way.exception()  # wait: it calls the model
+        if self._evaluation:
+            self._evaluation.exception()  # wait: it calls the model
         if self._decoder is not None:
             return
         if self._device == "cuda":
@@ -182,19 +182,19 @@ class TransformersSession:
 
     def prepare_scoring(self) -> None:
         """Try what a GPU can do of it: its kernels are compiled at their first use on a machine, in seconds."""
-        from bench.runtimes.torch_trunk import find_way
+        from bench.runtimes.torch_trunk import choose_evaluation
 
-        def tried() -> Way:
+        def tried() -> BlockEvaluation:
             with without_outliers(self._model):
-                return find_way(self._model, self._forward, self.n_ctx, self._sharing_bound)
+                return choose_evaluation(self._model, self._forward, self.n_ctx, self._sharing_bound)
 
-        if self._way is None:
-            self._way = ThreadPoolExecutor(1).submit(tried)
+        if self._evaluation is None:
+            self._evaluation = ThreadPoolExecutor(1).submit(tried)
 
-    def _way_found(self) -> Way:
+    def _chosen_evaluation(self) -> BlockEvaluation:
         self.prepare_scoring()
-        assert self._way is not None
-        return self._way.result()
+        assert self._evaluation is not None
+        return self._evaluation.result()
 
     def start_scoring(self, longest: int) -> tuple[Limits, ScoringRoom]:
         """Make the cache just large enough: the longest path and one block."""
@@ -207,11 +207,11 @@ class TransformersSession:
                 f"this model's positions change for texts of more than {fixed:,} tokens, one here has {longest:,}: "
                 f"set runtime.transformers.n_ctx to {fixed}"
             )
-        way = self._way_found()
+        evaluation = self._chosen_evaluation()
         self._trunk = None  # its room is free for the next one
-        tokens = block_tokens(self._model, way.attention is None, self._score_tokens, longest)
+        tokens = block_tokens(self._model, evaluation.attention is None, self._score_tokens, longest)
         room = longest + tokens
-        self._trunk = Trunk(self._model, room, way)
+        self._trunk = Trunk(self._model, room, evaluation)
         logits_bytes = LOGITS_BYTES_CUDA if self._device == "cuda" else LOGITS_BYTES
         rows = max(1, logits_bytes // (4 * self.vocabulary.n_tokens))
         chosen: ScoringRoom = {
@@ -219,8 +219,8 @@ class TransformersSession:
             "cache_tokens": room,
             "batch_tokens": tokens,
             "kv_type": self._kv_type(),
-            "attention": way.apart,
-            "fused": way.replaced,
+            "attention": evaluation.kept_apart_by,
+            "fused": evaluation.replaced,
         }
         return Limits(tokens, tokens, rows), chosen
 
@@ -231,20 +231,21 @@ class TransformersSession:
         """
         import torch
 
-        from bench.runtimes.torch_trunk import CHECKED_TOKENS, ERRORS, FORKED_PATHS, Trunk, fork_differences, recurrent
+        from bench.runtimes import torch_trunk
 
-        if recurrent(self._config):
+        if torch_trunk.recurrent(self._config):
             raise RuntimeError(RECURRENT)
-        length = min(self.n_ctx, CHECKED_TOKENS)
-        limits = Limits(min(self._score_tokens, max(1, length // 3)), FORKED_PATHS, FORKED_PATHS)
-        trunk = Trunk(self._model, length + limits.tokens, self._way_found())
+        length, paths = min(self.n_ctx, torch_trunk.CHECKED_TOKENS), torch_trunk.FORKED_PATHS
+        limits = Limits(min(self._score_tokens, max(1, length // 3)), paths, paths)
+        trunk = torch_trunk.Trunk(self._model, length + limits.tokens, self._chosen_evaluation())
         try:
             with without_outliers(self._model):
-                differences = fork_differences(trunk, self._forward, self.vocabulary.n_tokens, length, limits)
+                n_words = self.vocabulary.n_tokens
+                differences = torch_trunk.fork_differences(trunk, self._forward, n_words, length, limits)
         except torch.OutOfMemoryError:
             raise
-        except ERRORS as error:
-            raise RuntimeError(f"{NOT_SHARED} ({(str(error).splitlines() or [type(error).__name__])[0]})") from error
+        except torch_trunk.ERRORS as error:
+            raise RuntimeError(f"{NOT_SHARED} ({torch_trunk.reason_of(error)})") from error
         if worse := [one for one in differences if not one <= self._sharing_bound]:  # also what is no number
             raise RuntimeError(f"{NOT_SHARED}: log-probabilities differ by {worse[0]:.2g} nats in the mean")
 

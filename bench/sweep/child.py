@@ -21,8 +21,8 @@ from bench.sweep.plan.cell import Cell
 from variants.child import start
 from variants.paths import ROOT
 
-DIED = "ChildDied"
-"""The type of the error of a child that a signal ended."""
+KILLED = "ChildKilled"
+"""The type of the error of a child that was killed from outside, by a user or where memory ran out."""
 
 
 class StageError(Exception):
@@ -77,7 +77,8 @@ def run_child(cell: Cell, stage: str, job: Job, step: str | None, progress: Prog
     result = handed_over
     if code == 0 and result.done:
         return result
-    failure = result.error or ChildError(DIED, cell.cache.no_room() or f"{died(code)}{last_line(log)}")
+    how = KILLED if code in (-signal.SIGKILL, -signal.SIGTERM) else "ChildDied"
+    failure = result.error or ChildError(how, cell.cache.no_room() or f"{died(code)}{last_line(log)}")
     error = CellError(
         stage="build" if isinstance(job, BuildJob) else "measure",
         message=failure.message,

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.machine.gpu import chosen_gpus
-from bench.machine.lock import RUN, named
+from bench.machine.lock import named
 from bench.machine.shared_disk import Held
 from bench.sweep import ray_cluster
 from bench.sweep.plan.conf import CONF, content
 from bench.sweep.plan.request import RunRequest
 from bench.sweep.plan.settings import Settings
 from bench.terminal import shown
-from variants.child import NETWORK, environment, start
+from variants.child import NETWORK, RUN, environment, start
 from variants.errors import UserError
 from variants.process import die_with_parent
 
@@ -40,6 +40,7 @@ CARDS = "CUDA_VISIBLE_DEVICES"
 OF_A_MACHINE = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TEMP", "TMP", "NVIDIA_VISIBLE_DEVICES", CARDS),
+        *("CUDA_DEVICE_ORDER", "CUDA_CACHE_PATH", "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"),
         *(NETWORK - {"HF_ENDPOINT"}),
     }
 )

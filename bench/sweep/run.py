@@ -18,7 +18,7 @@ from bench.records.types import Company, Record
 from bench.records.values import AnchorTimes
 from bench.runtimes.session import SIDE_BY_SIDE
 from bench.sweep import stage as stages
-from bench.sweep.child import DIED, StageError, folder_of, out_of, run_child
+from bench.sweep.child import KILLED, StageError, folder_of, out_of, run_child
 from bench.sweep.jobs import BuildJob, MeasureJob
 from bench.sweep.plan.card_room import Dimensions, scoring_bytes, weight_bytes
 from bench.sweep.plan.cell import Cell, Pass, memorized, stated_variant
@@ -47,12 +47,13 @@ def run_first(cell: Cell, progress: Progress) -> tuple[Stage, Record | None]:
 def run_second(cell: Cell, progress: Progress) -> tuple[Stage, Record]:
     """Measure what is timed, and write the record of both passes.
 
-    Nothing is timed where a kill ended the first pass: the next run measures that one again, and would time it again.
+    Nothing is timed where the first pass was killed from outside: the next run does that pass again, and would time
+    again too. One that ended of itself is timed, since it may end so in every run.
     """
     first, record = run_first(cell, progress)
     if record is not None:  # what the first pass had built is gone, and cannot be built again
         return first, record
-    if first.error is not None and first.error.type == DIED:
+    if first.error is not None and first.error.type == KILLED:
         return first, write(cell, record_of(cell, [first]))
     second = _run(cell, "timed", progress)
     if cell.settings.is_timed_alone_too and second.company and second.error is None:

@@ -67,7 +67,7 @@ def test_the_compiler_is_the_one_that_set_up_takes(
     monkeypatch.setenv("CXX", stated)
     check = machine.compiler()
     assert check.level == level
-    assert check.text.startswith(str(tmp_path / compiler) if level == "ok" else "no c++: ")
+    assert check.text.startswith(str(tmp_path / compiler) if level == "ok" else "no command c++: ")
 
 
 def test_a_library_that_kills_its_process_is_one_line_with_the_cure(broken: Path) -> None:
@@ -143,7 +143,7 @@ def test_each_card_is_listed_with_what_it_can_and_has_free(tmp_path: Path, monke
 def test_a_gpu_without_a_driver_is_no_machine_without_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, tmp_path)
     (check,) = cards()
-    assert (check.level, check.text.partition(":")[0]) == ("bad", "here, but the driver does not answer")
+    assert (check.level, check.text.partition(" (")[0]) == ("bad", "here, but its driver does not answer")
 
 
 @pytest.mark.skipif(not gpus(), reason="needs a GPU")
@@ -167,6 +167,8 @@ def test_the_plan_that_is_typed_is_looked_at_and_a_mistake_in_it_is_the_users(
     assert "on the CPU" in check.text
     assert "base " in check.text
     assert "q4 " in check.text
+    refused = [one for one in checks([*typed, "timing=per_gpu", "device=cpu"]) if one.name == "plan"]
+    assert [(one.level, one.text) for one in refused] == [("bad", "timing: got 'per_gpu', allowed on a CPU: alone")]
     with pytest.raises(UserError, match=r"latency\.request: unknown key"):
         doctor(["latency.request=3"])
 

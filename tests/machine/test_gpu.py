@@ -121,6 +121,8 @@ def test_free_memory_of_a_card_without_its_own_is_that_of_the_machine(
 
 def test_a_number_names_no_card_where_cards_differ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     install(monkeypatch, tmp_path, MadeUpCard(A, "NVIDIA T4", bus=1), MadeUpCard(B, "NVIDIA H100", bus=2))
+    monkeypatch.setenv(gpu.VISIBLE, "NoDevFiles")
+    assert gpu.usable_gpus() == ()
     monkeypatch.setenv(gpu.VISIBLE, "0")  # for CUDA the H100, which is faster
     with pytest.raises(UserError, match="count"):
         gpu.usable_gpus()

@@ -25,7 +25,7 @@ from bench.runtimes.forest import Request
 from bench.runtimes.graph_decoder import GraphDecoder
 from bench.runtimes.on_gpu.path_attention import PathAttention
 from bench.runtimes.session import FROM_PYTHON, Prefill
-from bench.runtimes.torch_trunk import Trunk, Way
+from bench.runtimes.torch_trunk import BlockEvaluation, Trunk
 from bench.runtimes.transformers import Transformers
 from tests.conftest import make
 from tests.runtimes.conftest import Catalogue, one_by_one
@@ -73,7 +73,11 @@ def test_a_window_that_only_a_mask_tells_is_refused_once_keys_lie_behind_it() ->
     with pytest.raises(ValueError, match=r"set runtime.transformers.n_ctx=40"):
         long.next()
     with pytest.raises(ValueError, match=r"set runtime.transformers.n_ctx=40"):
-        scores(Trunk(model, 2 * ROOM, Way(PathAttention(one_by_one))), model, [Request([1, *range(3, 49)], [7])])
+        scores(
+            Trunk(model, 2 * ROOM, BlockEvaluation(PathAttention(one_by_one))),
+            model,
+            [Request([1, *range(3, 49)], [7])],
+        )
 
 
 def test_keys_that_are_not_seen_and_a_wrong_position_show_in_the_numbers(llama: tuple[Any, Any]) -> None:

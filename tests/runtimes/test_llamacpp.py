@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.runtimes.forest import Block, Forest, Limits, Request, chains
-from bench.runtimes.llama.context import SAMPLING
+from bench.runtimes.llama.context import SAMPLING, flash_attention_of
 from bench.runtimes.llama.side_by_side import Contexts
 from bench.runtimes.llamacpp import LlamaCpp, LlamaCppSession
 from bench.runtimes.session import Read
@@ -79,6 +79,10 @@ def test_facts_name_the_attention_who_takes_the_top_token_and_how_the_model_is_s
     assert facts["flash_attention"] == "auto, on"  # what llama.cpp's log says of it
     without = LlamaCpp(512, 64, 64, 64, 1, "off", "f16", "host", "none").open(gguf, "cpu")
     assert without.facts["flash_attention"] == "off"
+    unsupported = (
+        "llama_context: flash_attn = auto\nresolve_fused_ops: Flash Attention not supported, set to disabled\n"
+    )
+    assert [flash_attention_of(log) for log in (unsupported, "another text")] == ["off", "not stated"]
     with pytest.raises(UserError, match="split: got layers on a CPU, allowed: none"):
         opened(gguf, split="layers")
 

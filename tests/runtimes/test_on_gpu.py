@@ -81,7 +81,7 @@ def test_a_sliding_window_is_heeded_along_paths_too(tmp_path: Path) -> None:
     import torch
     from transformers import MistralConfig, MistralForCausalLM
 
-    from bench.runtimes.torch_trunk import Trunk, find_way
+    from bench.runtimes.torch_trunk import Trunk, choose_evaluation
     from tests.runtimes.test_path_attention import HEADS, SIZE, requests_that_fork, scores
 
     wide: dict[str, Any] = {**SIZE, "hidden_size": 64, "head_dim": 16}
@@ -89,7 +89,7 @@ def test_a_sliding_window_is_heeded_along_paths_too(tmp_path: Path) -> None:
     model: Any = MistralForCausalLM(MistralConfig(**wide, **HEADS, sliding_window=8))
     model.to(device="cuda", dtype=torch.bfloat16).eval()
     forward = torch.inference_mode()(lambda *tokens, **options: model(*tokens, **options).logits)
-    along = find_way(model, forward, 80, 0.1)
+    along = choose_evaluation(model, forward, 80, 0.1)
     assert along.attention is not None
     a, b = (scores(trunk, model, requests_that_fork()) for trunk in (Trunk(model, 80, along), Trunk(model, 80)))
     assert np.mean([abs(a[read] - b[read]) for read in a]) < 0.05

@@ -81,14 +81,14 @@ def test_attention_along_paths_gives_what_masks_give(window: int | None, monkeyp
 
     from bench.runtimes import torch_trunk
     from bench.runtimes.on_gpu.path_attention import PathAttention, groups
-    from bench.runtimes.torch_trunk import Trunk, Way
+    from bench.runtimes.torch_trunk import BlockEvaluation, Trunk
 
     torch.manual_seed(0)
     model: Any = MistralForCausalLM(MistralConfig(**SIZE, **HEADS, sliding_window=window))
     model.eval()
     requests = requests_that_fork()
     masked = scores(Trunk(model, 80), model, requests)
-    along = Trunk(model, 80, Way(PathAttention(one_by_one)))
+    along = Trunk(model, 80, BlockEvaluation(PathAttention(one_by_one)))
     assert scores(along, model, requests) == pytest.approx(masked, abs=1e-5)
     monkeypatch.setattr(torch_trunk, "groups", lambda block: groups(block, 40))
     assert scores(along, model, requests) == pytest.approx(masked, abs=1e-5)
@@ -111,18 +111,19 @@ def test_a_model_that_attention_along_paths_cannot_compute_keeps_its_masks_and_g
     forward = torch.inference_mode()(lambda *tokens, **options: model(*tokens, **options).logits)
     monkeypatch.setattr(torch_trunk, "can_attend", lambda model: True)  # what a GPU would say of it
     monkeypatch.setattr(path_attention, "flash", like_flash)
-    way = torch_trunk.find_way(model, forward, 60, 1e-3)
-    assert (way.attention is not None) == along
-    assert ("the log says why" in way.apart) != along
+    evaluation = torch_trunk.choose_evaluation(model, forward, 60, 1e-3)
+    assert (evaluation.attention is not None) == along
+    assert ("the log says why" in evaluation.kept_apart_by) != along
     assert ("scoring is slower, by masks" in caplog.text) != along
     requests = requests_that_fork()
     masked = scores(torch_trunk.Trunk(model, 80), model, requests)
-    assert scores(torch_trunk.Trunk(model, 80, way), model, requests) == pytest.approx(masked, abs=1e-5)
+    assert scores(torch_trunk.Trunk(model, 80, evaluation), model, requests) == pytest.approx(masked, abs=1e-5)
 
 
 def like_flash(query: Any, key: Any, value: Any, *others: Any) -> Any:
-    """Refuse what FlashAttention refuses."""
-    assert key.shape == value.shape
+    """Refuse what FlashAttention refuses, without a word."""
+    if key.shape != value.shape:
+        raise ValueError
     return one_by_one(query, key, value, *others)
 
 

@@ -169,13 +169,13 @@ def test_what_replaces_a_models_parts_is_tried_once_while_texts_are_read(
     began, read = Event(), Event()
     tried: list[object] = []
 
-    def find_way(model: object, *_: object) -> torch_trunk.Way:
+    def choose_evaluation(model: object, *_: object) -> torch_trunk.BlockEvaluation:
         began.set()
         assert read.wait(60), "texts are not read before the kernels are ready"
         tried.append(model)
-        return torch_trunk.Way(replaced="nothing: a test")
+        return torch_trunk.BlockEvaluation(replaced="nothing: a test")
 
-    monkeypatch.setattr(torch_trunk, "find_way", find_way)
+    monkeypatch.setattr(torch_trunk, "choose_evaluation", choose_evaluation)
     made = make(cache, catalogue, ["source"])
     session = Transformers(2048, 64, 64, "float32", "bfloat16", 2, "none").open(made, "cpu")
     scorer = Scorer(session, made, lambda *_: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from tests.made_up_cards import MadeUpCard, install
 from tests.sweep.conftest import Run
 from variants.paths import ROOT
+from variants.steps.model_checks import longest_stated
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,22 @@ def test_an_unknown_name_or_value_is_named_with_what_is_allowed(refused: Run, ar
 def test_a_prompt_longer_than_the_models_own_context_is_refused_while_planning(refused: Run) -> None:
     line = refused("suite.measures=[prefill]", "prefill.lengths=[16,512]")
     assert "prefill.lengths: got 512, allowed: less than the context of 512 tokens (runtime.llamacpp.n_ctx, " in line
+
+
+@pytest.mark.parametrize(
+    ("config", "longest"),
+    [
+        ({"n_positions": 1024}, 1024),
+        ({"text_config": {"max_position_embeddings": 4096}, "max_position_embeddings": 77}, 4096),
+        ({"max_position_embeddings": 8192, "model_max_length": 131072}, 131072),  # Cohere: llama.cpp takes the second
+        ({}, None),
+    ],
+)
+def test_a_longest_text_is_read_as_the_engines_read_it(
+    tmp_path: Path, config: dict[str, object], longest: int | None
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert longest_stated(tmp_path) == longest
 
 
 def test_a_target_module_that_matches_nothing_is_refused_while_planning(refused: Run) -> None:

@@ -154,6 +154,7 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
         return with_launcher(request, compose(request, "base", 0)).launcher
 
     install(monkeypatch, tmp_path)
+    (tmp_path / "nvidia0").unlink()
     assert chosen() == "local"
     install(monkeypatch, tmp_path, MadeUpCard("GPU-0"))
     assert chosen("launcher=auto", "device=cuda:0") == "joblib"
@@ -167,7 +168,7 @@ def test_where_the_device_is_a_gpu_the_first_pass_runs_by_joblib_unless_a_launch
     show_plan(planned.cells, jobs_of(planned.cells), large, launchers)
     shown = " ".join(capsys.readouterr().out.split())
     assert "launcher=joblib; " in shown
-    assert "source copied, 16.1 GB: it is linked where" in shown
+    assert "source copied, 16.1 GB: files of yours on" in shown
     assert filled(planned.cells[0].settings, "deterministic") == [
         "launcher.jobs=6"
     ]  # four that share a card, and two places for builds on 16 cores

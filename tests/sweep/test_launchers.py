@@ -21,7 +21,7 @@ from joblib import Parallel
 from omegaconf import DictConfig
 
 from bench.cli import main
-from bench.machine.lock import RUN, held, named
+from bench.machine.lock import held, named
 from bench.sweep import launcher_keys, passes
 from bench.sweep.launcher_keys import filled
 from bench.sweep.launchers import CARDS, OF_A_MACHINE, launched
@@ -31,7 +31,7 @@ from bench.sweep.plan.conf import CONF
 from bench.sweep.plan.grid import plan_sweep
 from bench.sweep.plan.request import parse
 from tests.sweep.conftest import arguments
-from variants.child import environment
+from variants.child import RUN, environment
 from variants.paths import ROOT
 
 

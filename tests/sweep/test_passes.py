@@ -18,7 +18,7 @@ from bench.machine.lock import held
 from bench.records.store import read
 from bench.records.types import CellError, Company, Record
 from bench.sweep import passes
-from bench.sweep.child import DIED
+from bench.sweep.child import KILLED
 from bench.sweep.job_state import Reporter, end_state, state_of
 from bench.sweep.passes import axes, batches, is_wanted, launcher_of, run_pass, settle
 from bench.sweep.plan.cell import Cell, Pass, make_cell
@@ -98,7 +98,7 @@ def check_a_failed_first_pass(cell: Cell, in_this_run: Cell) -> None:
     keep(cell, replace_error(stage, CellError(stage="measure", message="accuracy failed")))
     assert kept(cell) is None
     assert kept(in_this_run)
-    keep(cell, replace_error(stage, CellError(stage="measure", message="killed", type=DIED)))
+    keep(cell, replace_error(stage, CellError(stage="measure", message="killed", type=KILLED)))
     record = run_second(in_this_run, lambda *_: None)[1]
     assert (record.failed, set(record.measures)) == (True, {"size"})
     keep(cell, replace_error(stage, None))
@@ -273,10 +273,14 @@ def test_one_job_a_gpu_is_refused_on_a_cpu(refused: Run) -> None:
     ("typed", "said"),
     [
         (["timing=per_gpu", "split=layers"], "timing: got 'per_gpu', allowed with split=layers: alone"),
+        (
+            ["timing=per_gpu", "variant=base,base-torch", "runtime.transformers.split=layers"],
+            "timing: got 'per_gpu', allowed with split=layers: alone",
+        ),
         (["timing=per_gpu", "device=cuda:1"], "timing: got 'per_gpu', allowed with one GPU: alone"),
         (["timing=per_gpu", "launcher=slurm"], "timing: got 'per_gpu', allowed on a cluster: alone"),
         (["timing=per_gpu", "launcher=local"], "timing=per_gpu: launcher=local runs one job at a time"),
-        (["device=cuda:1", "launcher=slurm"], "device=cuda:1: a cluster gives each job a card; allowed: auto, "),
+        (["device=cuda:1", "launcher=slurm"], "device=cuda:1: a cluster gives a job its cards; allowed: auto, "),
     ],
 )
 def test_a_timing_or_a_device_that_the_cards_or_the_launcher_cannot_give_is_refused(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from bench.cli import main
@@ -117,6 +119,8 @@ def test_f32_is_left_out_where_the_memory_is_too_small_for_it(
     assert too_large(cells, model, []) == {}
     with pytest.raises(UserError, match=r"^suite\.variants: none fits: it needs [\d.]+ MB of memory"):
         too_large(cells[:1], model, ["f32"])
+    elsewhere = msgspec.structs.replace(cells[0].settings, launcher={"several_machines": True})
+    assert too_large([replace(cells[0], settings=elsewhere)], model, ["f32"]) == {}
 
 
 def test_the_dimensions_of_a_shape_are_those_of_the_model_that_is_made_of_it(swept: tuple[Path, str]) -> None:

@@ -97,20 +97,24 @@ def test_weights_in_the_hubs_own_store_are_linked_and_the_rest_is_copied(snapsho
     assert not (tmp_path / "out/config.json").samefile(snapshot / "config.json")
 
 
-@pytest.mark.parametrize(("rule", "copies"), [("1\n", True), ("0\n", False), (None, False)])
+@pytest.mark.parametrize(("rule", "copies"), [("1\n", True), ("0\n", False), (None, False), ("", True)])
 def test_the_plan_counts_a_copy_where_the_system_lets_nobody_link_the_file_of_another(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rule: str | None, copies: bool
 ) -> None:
     file, stated = folder / "model.safetensors", tmp_path / "protected_hardlinks"
     file.chmod(0o444)
-    if rule is not None:
+    if rule:
         stated.write_text(rule)
+    elif rule is not None:
+        stated.mkdir()  # it cannot be read
     monkeypatch.setattr(placing, "_can_clone", lambda *_: False)
     monkeypatch.setattr(placing, "PROTECTED", stated)
     assert placing.copied_bytes(file, tmp_path) == 0  # it is this user's
     monkeypatch.setattr("os.geteuid", lambda: file.stat().st_uid + 1)
     monkeypatch.setattr("os.access", lambda *_: False)
     assert placing.copied_bytes(file, tmp_path) == (file.stat().st_size if copies else 0)
+    monkeypatch.setattr("os.access", lambda _, mode: mode == os.R_OK | os.W_OK)
+    assert placing.copied_bytes(file, tmp_path) == 0
 
 
 @pytest.mark.parametrize("to", ["../../../models--other--name/blobs/x", "../../refs/x", "../other/x", "../../../../x"])

@@ -6,7 +6,7 @@ way the numbers measured are not those of the model. All is known from headers a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,13 +141,28 @@ def text_config(model: PreTrainedModel | PeftModel) -> PreTrainedConfig:
     return config
 
 
+LONGEST = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
+"""What configurations call the number of tokens that a model was made for."""
+
+
 def longest_text(config: PreTrainedConfig) -> int | None:
     """Return how many tokens a model was made for, None where its configuration states no limit."""
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length"):
-        value = getattr(config, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return None
+    return next(_limits(getattr(config, name, None) for name in LONGEST), None)
+
+
+def longest_stated(folder: Path) -> int | None:
+    """Return how many tokens a model folder states at most, without opening it in any engine; None where it does not.
+
+    llama.cpp takes `model_max_length` where Cohere's models state both.
+    """
+    config = read_json(folder / "config.json")
+    text = config.get("text_config")
+    stated = text if isinstance(text, dict) else config
+    return max(_limits(stated.get(name) for name in (*LONGEST, "model_max_length")), default=None)
+
+
+def _limits(values: Iterable[object]) -> Iterator[int]:
+    return (value for value in values if isinstance(value, int) and value > 0)
 
 
 def stored_tensors(folder: Path) -> Iterator[tuple[Path, str, str, list[int]]]:

@@ -10,15 +10,15 @@ from bench.machine import gpu
 from variants.errors import UserError
 from variants.process import gigabytes
 
-NO_DRIVER = "here, but the driver does not answer: `nvidia-smi` says why; until it does only device=cpu runs"
+NO_DRIVER = "here, but its driver does not answer ({}): `nvidia-smi` says more; until it does only device=cpu runs"
 
 
 def cards() -> Iterator[Check]:
     """Look for GPUs by their devices, and at each of them."""
     if not gpu.gpus():
-        there = any(gpu.DEVICES.glob("nvidia[0-9]*"))
+        why = gpu.why_no_card_answers()
         none = "none: everything runs on the CPU, GPU memory is not measured"
-        yield Check("GPU", NO_DRIVER if there else none, "bad" if there else "note")
+        yield Check("GPU", NO_DRIVER.format(why) if why else none, "bad" if why else "note")
         return
     yield Check("driver", f"{gpu.driver_version()}, runs programs for CUDA {driver_cuda():.1f} and older", "ok")
     try:

@@ -8,10 +8,11 @@ from functools import partial
 
 from bench.commands.doctor.check import Check
 from bench.machine.gpu import chosen_gpus, free_bytes
+from bench.sweep.launchers import with_launcher
 from bench.sweep.plan.card_room import MARGIN_BYTES, Dimensions, check_memory, served, too_large
 from bench.sweep.plan.cell import Cell, make_cell, to_build
 from bench.sweep.plan.compose import compose
-from bench.sweep.plan.grid import check_room, with_hub_folder
+from bench.sweep.plan.grid import check_devices, check_room, with_hub_folder
 from bench.sweep.plan.random_model import check_unmade, random_model, stand_ins, with_random_folder
 from bench.sweep.plan.request import RunRequest, parse
 from bench.sweep.plan.settings import Settings
@@ -38,6 +39,7 @@ def fits(overrides: Sequence[str]) -> Iterator[Check]:
         yield Check("plan", f"{first.model.id} is not here yet: `bench run` fetches it, doctor does not", "note")
         return
     try:
+        check_devices([first], with_launcher(request, first).launcher)
         yield from _planned(request, first)
     except UserError as error:
         yield Check("plan", str(error), "bad")

@@ -51,7 +51,7 @@ def compiler() -> Check:
     """Look for the C++ compiler that set-up builds llama.cpp with."""
     name = cxx()[0]
     path = shutil.which(name)
-    missing = f"no {name}: set-up could not build llama.cpp again; install it, or set CXX to one that is here"
+    missing = f"no command {name}: set-up could not build llama.cpp again; install it, or set CXX to one that is here"
     return Check("C++ compiler", path or missing, "ok" if path else "note")
 
 

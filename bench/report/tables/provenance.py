@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from bench.advise.advice import Advice
-from bench.advise.named import default_of
 from bench.records.selection import Selection
 from bench.records.types import Card, Machine, Record
 from bench.records.values import CardLoad
@@ -123,6 +122,8 @@ def software_grid(selection: Selection) -> Grid:
 
 def commands(selection: Selection, summary: Summary, advice: Advice | None) -> tuple[str, ...]:
     """Return the commands that measure, judge and show the same again, and those of cells that failed."""
+    from bench.advise.named import default_of  # it reads YAML, and `bench compare` needs none
+
     newest = selection.newest
     suite, sha = newest.config.suite, selection.sha[:12]
     typed = [line for line in newest.config.overrides if not line.startswith("suite=")]

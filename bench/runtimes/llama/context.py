@@ -87,6 +87,14 @@ class Batch:
         self._wanted[rows] = 1
 
 
+def flash_attention_of(log: str) -> str:
+    """Return what llama.cpp says of flash attention as it makes a context: on, off or not stated."""
+    if re.search(r"Flash Attention enabled|flash_attn += enabled", log):
+        return "on"
+    off = re.search(r"Flash Attention not supported|flash_attn += disabled", log)
+    return "off" if off else "not stated"
+
+
 class Context:
     """One unified cache that all sequences share, so that a prefix is stored once for all that have it.
 
@@ -115,7 +123,7 @@ class Context:
             raise MemoryError(f"llama.cpp could not make a context of {shape.n_ctx} tokens ({log.reason})")
         sizes_mib = re.findall(r"KV buffer size = +([\d.]+) MiB", log.text)
         self.kv_bytes = round(sum(map(float, sizes_mib)) * 2**20)
-        self.flash_attention = bool(re.search(r"Flash Attention enabled|flash_attn += enabled", log.text))
+        self.flash_attention = flash_attention_of(log.text)
         self.shape = shape
         self._memory = llama_cpp.llama_get_memory(self._ctx)
         self._n_vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))

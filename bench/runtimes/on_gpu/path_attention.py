@@ -82,7 +82,8 @@ def is_plain(config: PreTrainedConfig) -> bool:
 def head_size(config: PreTrainedConfig) -> int:
     """Return how many numbers the queries and keys of one attention head have."""
     config = config.get_text_config()
-    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
+    stated = getattr(config, "qk_head_dim", None) or getattr(config, "head_dim", None)  # the first is DeepSeek's
+    return int(stated or config.hidden_size // config.num_attention_heads)
 
 
 def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
@@ -101,7 +102,7 @@ class PathAttention:
     """The attention of all layers for one block after another. No path ever sees more than `most_keys` keys."""
 
     def __init__(self, kernel: Kernel | None = None, most_keys: int = 0) -> None:
-        """Without `most_keys` they are counted in each block."""
+        """Set what attends; without `most_keys` they are counted in each block."""
         self._kernel, self._most_keys = kernel or flash, most_keys
         self._groups: Sequence[Group] = []
         self._moved: dict[torch.device, list[Group]] = {}
@@ -160,7 +161,8 @@ class PathAttention:
         stated, seen = self._windows.get(kind), max(self._most_keys, *(group.most_keys for group in self._groups))
         if stated is not None and given is None and seen > stated:
             raise ValueError(
-                f"this model tells its window by masks alone: set runtime.transformers.n_ctx={stated}, which it is"
+                f"this model tells its window of {stated} keys by masks alone: set runtime.transformers.n_ctx={stated} "
+                "to be as fast as without it"
             )
 
     def _on(self, device: torch.device) -> list[Group]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.machine.gpu import Gpu, chosen_gpus, usable_gpus
 from bench.sweep.plan.cell import Cell
+from bench.sweep.plan.settings import Settings
 from variants.errors import UserError
 from variants.process import gigabytes, memory_bytes
 from variants.safety.files import read_json
@@ -64,7 +65,7 @@ class Need:
         return self.weight_bytes + self.cache_bytes
 
     def fits(self, cards: Sequence[Gpu]) -> bool:
-        """Say whether this fits the cards together, or without any the memory, where a mapped file needs no margin."""
+        """Say whether this fits the cards together, or without any the memory, of which nothing is kept back."""
         return self.n_bytes <= (sum(gpu.total_bytes - MARGIN_BYTES for gpu in cards) if cards else memory_bytes())
 
     def stated(self, cards: Sequence[Gpu]) -> str:
@@ -93,7 +94,7 @@ def check_memory(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Pla
     settings = cells[0].settings
     cards = chosen_gpus(settings.device)
     todo = list({cell.variant: cell for cell in cells if cell.finished() is None}.values())
-    if not cards and settings.spans_machines:
+    if _is_elsewhere(settings, cards):
         return
     lacking = {cell.variant: _lacking(cell, model, new, cards) for cell in todo}
     fitting = [name for name, need in lacking.items() if need is None]
@@ -105,6 +106,11 @@ def check_memory(cells: Sequence[Cell], model: Dimensions, new: Mapping[str, Pla
             )
             ways = _alternatives(cell, need, model, new, fitting)
             raise UserError(f"{need.stated(on)}; there is {there}. What fits: {ways}")
+
+
+def _is_elsewhere(settings: Settings, cards: Sequence[Gpu]) -> bool:
+    """Say whether a sweep may run in the memory of machines that are not known here."""
+    return not cards and settings.spans_machines
 
 
 def _lacking(cell: Cell, model: Dimensions, new: Mapping[str, Planned], cards: Sequence[Gpu]) -> Need | None:
@@ -130,8 +136,10 @@ def too_large(cells: Sequence[Cell], model: Dimensions, optional: Collection[str
 
     It counts as `check_memory` does. Raises UserError where no variant is left.
     """
-    asked = {cell.variant: cell for cell in cells if cell.variant in optional}
     cards = chosen_gpus(cells[0].settings.device)
+    if _is_elsewhere(cells[0].settings, cards):
+        return {}
+    asked = {cell.variant: cell for cell in cells if cell.variant in optional}
     reasons = {}
     for name, cell in asked.items():
         need, on = served(cell, model, cell.device), _on(cell, cards)
@@ -214,7 +222,9 @@ def _alternatives(cell: Cell, need: Need, model: Dimensions, new: Mapping[str, P
     cards, usable = chosen_gpus(cell.settings.device), usable_gpus()
     together = cards and cell.settings.spread == "none" and need.is_served and len(usable) > 1 and need.fits(usable)
     one_card = cards and cell.settings.spread == "none" and not cell.settings.spans_machines
-    roomy = next((i for i, gpu in enumerate(usable) if one_card and need.fits((gpu,))), None)
+    on_card = served(cell, model, "cuda"), trained(cell, model, "cuda", new)
+    fitted = (i for i, gpu in enumerate(usable) if one_card and all(one.fits((gpu,)) for one in on_card if one))
+    roomy = next(fitted, None)
     on_cpu = served(cell, model, "cpu"), trained(cell, model, "cpu", new)
     ways = [
         f"variant={','.join(fitting)}" if fitting else "",

@@ -24,15 +24,13 @@ from bench.tasks.texts import digests
 from variants.cache import Cache
 from variants.configure import configure, nearest
 from variants.errors import UserError
-from variants.safety.files import read_json
 from variants.step import Planned, Trains, fields_of, plan
+from variants.steps.model_checks import longest_stated
 from variants.storage.checksum import recall
 
 Pass = Literal["deterministic", "timed"]
 """The first pass builds, and measures what is the same whatever else runs; the second measures what needs quiet."""
 PASSES: tuple[Pass, ...] = ("deterministic", "timed")
-LONGEST = "max_position_embeddings"
-"""The key of a model's config.json for the tokens that it takes at most."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +207,7 @@ def _check_measures(measures: Iterable[Measure], settings: Settings, runtime: Ru
 def _context_lengths(settings: Settings, runtime: Runtime) -> list[int]:
     """Return how many tokens the runtime and the model take, as far as they say; a random model may not be made yet."""
     shape = settings.model.shape
-    of_model = shape.get("context") if shape else read_json(settings.model_folder / "config.json").get(LONGEST)
+    of_model = shape.get("context") if shape else longest_stated(settings.model_folder)
     return [one for one in (getattr(runtime, "n_ctx", None), of_model) if isinstance(one, int)]
 
 

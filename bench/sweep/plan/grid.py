@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     if request.launcher not in (asked, "local"):
         first = compose(request, named, 0)  # with the keys of that launcher
     check_amounts(first)
-    _check_devices(first, request.launcher)
+    check_devices([first], request.launcher)  # before a model is fetched or made
     check_places(first, machines_of(request.launcher, first.launcher))
     variants = request.variants or first.suite.variants
     key = "variant" if request.variants else "suite.variants"
@@ -63,6 +64,7 @@ def plan_sweep(request: RunRequest) -> Sweep:
     request = with_random_folder(with_hub_folder(request, first), first)
     rounds = range(first.suite.rounds)
     settings = [_same(first, name) or compose(request, name, 0, check=True) for name in variants]
+    check_devices(settings, request.launcher)
     # A round repeats the one before it: no value may refer to its number (conf.check_references).
     cells = [make_cell(msgspec.structs.replace(one, round=round_)) for round_ in rounds for one in settings]
     model = Dimensions.of(cells[0].settings.model_folder)
@@ -78,15 +80,16 @@ def plan_sweep(request: RunRequest) -> Sweep:
     return Sweep(request, variants, len(rounds), cells)
 
 
-def _check_devices(settings: Settings, launcher: str) -> None:
+def check_devices(variants: Sequence[Settings], launcher: str) -> None:
     """Raise UserError for a device or a timing that the launcher, or the cards that there are, cannot give."""
-    if settings.spans_machines and settings.device.startswith("cuda:"):
-        raise UserError(f"device={settings.device}: a cluster gives each job a card; allowed: auto, cpu, cuda")
+    settings = variants[0]
+    if settings.spans_machines and re.fullmatch(r"cuda:0*[1-9]\d*", settings.device):
+        raise UserError(f"device={settings.device}: a cluster gives a job its cards; allowed: auto, cpu, cuda")
     if settings.timing != "per_gpu":
         return
     n_cards = len(chosen_gpus(settings.device))
     here = "on a CPU" if not n_cards else "with one GPU" if n_cards == 1 else ""
-    split = "with split=layers" if settings.spread == "layers" else ""
+    split = "with split=layers" if any(one.spread == "layers" for one in variants) else ""
     if where := "on a cluster" if settings.spans_machines else here or split:
         raise UserError(f"timing: got 'per_gpu', allowed {where}: alone")
     if launcher == "local":

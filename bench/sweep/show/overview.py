@@ -18,7 +18,7 @@ from variants.step import Planned
 
 UNDER = " " * 13
 WORTH_SAYING_BYTES = 10**9
-LINKED = "it is linked where it lies on the cache's disk and nobody may write to its weights (chmod a-w)"
+LINKED = "files of yours on the cache's disk that nobody may write to (chmod a-w) would be linked instead"
 TITLES: Mapping[Pass, str] = {"deterministic": "pass 1", "timed": "pass 2"}
 
 
