@@ -132,7 +132,8 @@ def chosen_gpus(device: str, split: str = "none") -> tuple[Gpu, ...]:
         raise UserError(f"device={device}: no such card; there is {listed(cards)}")
     if split == "layers" and (not cards or number or any(gpu.is_mig for gpu in cards)):
         why = f"device={device} is one card" if number else "a process gets one MIG device" if cards else "it is a CPU"
-        raise UserError(f"split: got 'layers', allowed here: none, because {why}; device=cuda uses all whole cards")
+        cure = "; device=cuda uses all whole cards" if cards else ""
+        raise UserError(f"split: got 'layers', allowed here: none, because {why}{cure}")
     return (cards[int(number[1])],) if number else cards
 
 
