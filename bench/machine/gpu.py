@@ -138,7 +138,7 @@ def chosen_gpus(device: str, split: str = "none") -> tuple[Gpu, ...]:
 
 
 def _refuse_without_cards(device: str) -> None:
-    """Raise UserError where a run asks for a card, or has one that it cannot use and would not miss."""
+    """Raise UserError where a card is asked for that is not there, or one that is there would be unused in silence."""
     if why := why_no_card_answers():
         raise UserError(
             f"device={device}: this machine has an NVIDIA GPU, and its driver does not answer ({why}): `nvidia-smi` "

@@ -22,7 +22,7 @@ def bandwidth_of(record: Record) -> str:
 def readings(records: Records) -> Iterator[tuple[Record, str, float]]:
     """Yield each reading that timings are judged by: its record, its name (such as `copy_gb_s`) and its value.
 
-    Those of a card are judged by the card's bandwidth alone, where it was read: the CPU beside it serves others too.
+    Where a cell ran on a card whose bandwidth was read, that counts alone: other programs may use the CPU beside it.
     """
     for record in records:
         taken = [pair for reading in (record.canary or {}).values() for pair in (reading or {}).items()]

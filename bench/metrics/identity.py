@@ -40,7 +40,7 @@ def machine(record: Record) -> dict[str, str]:
 
 
 def timed(record: Record) -> Identity:
-    """Name what `serving` does, the cards and the company; what older records do not state is not compared."""
+    """Name what `serving` does, the cards and the company; a part that an older record lacks is not compared."""
     return {**serving(record), **cards(record), **company(record)}
 
 

@@ -23,6 +23,7 @@ from bench.runtimes.on_gpu.path_attention import PathAttention, can_attend, grou
 from bench.runtimes.transfer import indexes
 
 TRIED_TOKENS = 48
+"""Enough to fork, and to find an error; CHECKED_TOKENS are compared before an artifact is scored."""
 CHECKED_TOKENS = 640
 """Longer than a local window that no configuration states (GPT-Neo: 256)."""
 FORKED_PATHS = 3
@@ -127,7 +128,7 @@ class Trunk:
     """The keys and values of one path, kept from block to block; it and a block have at most `room` tokens."""
 
     def __init__(self, model: PreTrainedModel, room: int, evaluation: BlockEvaluation = BlockEvaluation()) -> None:
-        """Make room."""
+        """Make room; by default blocks are evaluated by masks."""
         # A layer keeps tokens that a sliding window has passed; the mask hides them.
         config = model.config.get_text_config()
         self._layers = [Layer(room) for _ in range(config.num_hidden_layers)]

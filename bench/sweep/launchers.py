@@ -138,9 +138,8 @@ class Launched:
             for name in environment(os.environ).keys() - self.stay:  # such as the fewer threads of joblib and Ray
                 os.environ.pop(name)
             os.environ.update(self.variables)
-            os.environ[RUN] = (
-                self.run if socket.gethostname() == self.process[0] else f"{self.run} on {self.process[0]}"
-            )
+            host = self.process[0]
+            os.environ[RUN] = self.run if socket.gethostname() == host else f"{self.run} on {host}"
         self.task(config)
 
 

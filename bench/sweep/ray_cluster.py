@@ -49,7 +49,7 @@ def _use_token() -> None:
     """
     try:
         from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
-    except ImportError:  # an older Ray, whose `ray start` asks for none unless it is told to
+    except ImportError:  # another version of Ray, without this function: what it does by itself has to do
         return
     logging.getLogger("ray").setLevel(logging.ERROR)  # as `ray.init` below: it would say that there is a token
     maybe_enable_token_auth_if_token_available(warn_if_disabled=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from variants.errors import UserError
 from variants.paths import ROOT
 from variants.probing.float32 import open_in_float32
 from variants.steps.gguf import Gguf, _largest
-from variants.steps.probe import Probed, compare_conversion
+from variants.steps.probe import Probed, compare, compare_conversion
 
 
 def test_a_gguf_is_compared_with_its_source_and_one_that_is_another_model_is_warned_of(tmp_path: Path) -> None:
@@ -55,6 +56,14 @@ def test_a_gguf_with_fewer_tokens_than_its_source_is_asked_those_that_both_have(
     notes, warnings = compare_conversion(Probed.of(folder), gguf.gguf())
     assert warnings == ()
     assert notes["source_mean_difference"] < 0.01  # type: ignore[operator]
+
+
+def test_a_divergence_of_nothing_is_zero_and_one_that_is_no_number_stays_none() -> None:
+    import torch
+
+    ours = torch.log_softmax(torch.randn(4, 9, generator=torch.Generator().manual_seed(0)).double(), -1)
+    assert repr(compare(ours, ours + 1e-7)[0]) == "0.0"  # -1e-07 rounds to -0.0
+    assert math.isnan(compare(ours, ours * math.nan)[0])
 
 
 def test_a_source_computes_while_it_is_converted(

@@ -151,9 +151,9 @@ def longest_text(config: PreTrainedConfig) -> int | None:
 
 
 def longest_stated(folder: Path) -> int | None:
-    """Return how many tokens a model folder states at most, without opening it in any engine; None where it does not.
+    """Return the largest number of tokens that a model's config.json says it takes; None where it says none.
 
-    llama.cpp takes `model_max_length` where Cohere's models state both.
+    llama.cpp takes `model_max_length` where Cohere's models state two.
     """
     config = read_json(folder / "config.json")
     text = config.get("text_config")

@@ -99,10 +99,10 @@ def sliding_windows(config: PreTrainedConfig) -> dict[str, int | None]:
 
 
 class PathAttention:
-    """The attention of all layers for one block after another. No path ever sees more than `most_keys` keys."""
+    """The attention of all layers for one block after another."""
 
     def __init__(self, kernel: Kernel | None = None, most_keys: int = 0) -> None:
-        """Set what attends; without `most_keys` they are counted in each block."""
+        """Set what attends, and the most keys that a path may ever see; without them those of each block count."""
         self._kernel, self._most_keys = kernel or flash, most_keys
         self._groups: Sequence[Group] = []
         self._moved: dict[torch.device, list[Group]] = {}
