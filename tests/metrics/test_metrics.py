@@ -121,6 +121,17 @@ def test_rounds_that_only_one_side_has_do_not_keep_two_values_apart() -> None:
     assert difference(identity_of(latency, before), identity_of(latency, after)) == ""
 
 
+def test_latencies_that_were_timed_in_other_company_are_those_of_different_things() -> None:
+    def timed_in(**company: object) -> dict[str, str]:
+        of = [typed({**made_up.record("q4"), **company})]
+        return identity_of(metric("e2e_p50_ms", of), of)
+
+    alone, older = timed_in(company={"timed": {"machine": "alone", "cores": 16}}), timed_in()
+    beside = timed_in(company={"timed": {"machine": "shared", "cores": 8}})
+    assert difference(alone, beside) == "timed: alone / one job a GPU, on 8 cores"
+    assert difference(older, beside) == ""
+
+
 def test_rounds_that_share_cards_unequally_are_those_of_different_things() -> None:
     def on(*uuids: str) -> list[Record]:
         cards = [[{"uuid": uuid, "name": "H100"}] for uuid in uuids]
